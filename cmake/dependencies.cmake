@@ -1,0 +1,20 @@
+# Every dependency, named once, with the version that it needs.
+
+set(PROCPOOL_BOOST_VERSION 1.75)      # headers (PFR came with 1.75) and Boost.Serialization
+set(PROCPOOL_GTEST_VERSION 1.12)      # tests only
+set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only
+
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # CMake 3.30 removed FindBoost; BoostConfig.cmake is found instead
+endif()
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(Boost ${PROCPOOL_BOOST_VERSION} REQUIRED COMPONENTS serialization)
+
+if(PROCPOOL_BUILD_TESTS)
+  find_package(GTest ${PROCPOOL_GTEST_VERSION} REQUIRED)
+endif()
+if(PROCPOOL_BUILD_BENCH)
+  find_package(benchmark ${PROCPOOL_BENCHMARK_VERSION} REQUIRED)
+endif()

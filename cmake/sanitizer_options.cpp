@@ -1,0 +1,23 @@
+// What every sanitized test program and example starts with. Linked in rather than set in the
+// environment: workers may run with a scrubbed one. The environment (ASAN_OPTIONS, ...) still wins.
+//
+// Fatal signals are left alone: programs that are meant to die by one must die by that one.
+
+#define PROCPOOL_COMMON_OPTIONS                                                   \
+  "handle_segv=0:handle_abort=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:" \
+  "allocator_may_return_null=1"
+
+extern "C" {
+
+__attribute__((visibility("default"), used)) char const* __asan_default_options() {
+  return PROCPOOL_COMMON_OPTIONS ":detect_leaks=1:detect_stack_use_after_return=0";
+}
+
+__attribute__((visibility("default"), used)) char const* __tsan_default_options() {
+  return PROCPOOL_COMMON_OPTIONS;
+}
+
+__attribute__((visibility("default"), used)) char const* __ubsan_default_options() {
+  return PROCPOOL_COMMON_OPTIONS ":print_stacktrace=1";
+}
+}

@@ -1,0 +1,15 @@
+# PROCPOOL_SANITIZE: everything that is built here carries these sanitizers.
+#
+# Sanitizers catch fatal signals by default and turn them into exit codes. Workers must die as they
+# would without, so whatever is run in tests also carries procpool_sanitizer_options (see testing.cmake).
+
+if(PROCPOOL_SANITIZE)
+  add_compile_options(-fsanitize=${PROCPOOL_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${PROCPOOL_SANITIZE})
+  if(PROCPOOL_SANITIZE MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+  if(PROCPOOL_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-tsan)  # GCC says of every atomic_thread_fence that it does not see it
+  endif()
+endif()

@@ -1,0 +1,14 @@
+#pragma once
+
+// procpool: ordinary functions in a pool of isolated worker processes. This header brings everything;
+// the parts are in procpool/.
+
+#include <procpool/callable.hpp>
+#include <procpool/cpu_count.hpp>
+#include <procpool/entry.hpp>
+#include <procpool/errors.hpp>
+#include <procpool/future.hpp>
+#include <procpool/options.hpp>
+#include <procpool/outcome.hpp>
+#include <procpool/pool.hpp>
+#include <procpool/serialize.hpp>

@@ -1,0 +1,204 @@
+#pragma once
+
+// Sequences on the bare path: a 64-bit count, then the elements; arrays of bitwise
+// elements as one block. While reading, a count is held against the bytes that remain before
+// anything is reserved.
+
+#include <algorithm>
+#include <deque>
+#include <forward_list>
+#include <iterator>
+#include <list>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <procpool/detail/archive/values.hpp>
+
+namespace procpool::inline v0::detail {
+
+// Elements that took no bytes are paid for by the budget of the message.
+template <class T, class Load>
+void load_counted(Source& in, Load load) {
+  if constexpr (least_size<T>() != 0) {
+    load();
+  } else {
+    // Charged before room is made for it, given back if it takes bytes after all.
+    auto const before = in.remaining();
+    in.charge_weightless(sizeof(T));
+    load();
+    if (in.remaining() != before) in.refund_weightless(sizeof(T));
+  }
+}
+
+template <class T>
+void save_counted(Sink& out, T const& value) {
+  if constexpr (least_size<T>() != 0) {
+    save_value(out, value);
+  } else {
+    auto const before = out.used();
+    save_value(out, value);
+    if (out.used() == before) out.charge_weightless(sizeof(T));
+  }
+}
+
+// How many elements to make room for at once. Elements with own serialize inside must stay where
+// they are (pointers later in the message may refer to them); for others a claim may not multiply
+// memory.
+template <class T>
+std::size_t room(Source const& in, std::size_t elements) {
+  std::size_t most = elements;
+  if constexpr (least_size<T>() == 0) {
+    most = std::min(most, std::max(in.remaining(), weightless_limit / sizeof(T)));
+  } else if constexpr (std::is_trivially_copyable_v<T> && sizeof(T) / least_size<T>() > 64) {
+    most = std::min(most, in.remaining() / sizeof(T) + 1);
+  }
+  return most;
+}
+
+template <class Container>
+void fill_block(Source& in, Container& value, std::size_t elements) {
+  using T = typename Container::value_type;
+  auto const bytes = elements * sizeof(T);  // cannot overflow: so many bytes are there
+  auto const* raw = in.take(bytes);
+  value.clear();
+  if (bytes >= huge_from && value.capacity() < elements) {
+    value.reserve(elements);
+    advise_huge(static_cast<void*>(value.data()), bytes);
+  }
+  if constexpr (std::is_trivially_copyable_v<T>) {
+    // Assigning a range does not zero first, and copies trivial elements with memmove, which does
+    // not mind that the message is not aligned for T.
+    if (elements != 0) {
+      auto const* first = reinterpret_cast<T const*>(raw);
+      value.assign(first, first + elements);
+    }
+  } else {
+    value.resize(elements);
+    if (bytes != 0) std::memcpy(static_cast<void*>(value.data()), raw, bytes);
+  }
+}
+
+template <class Container>
+struct SequenceCodec {
+  using T = typename Container::value_type;
+  using Parts = Types<T>;
+  static constexpr std::size_t least = sizeof(std::uint64_t);
+
+  static void save(Sink& out, Container const& value) {
+    Level level(out);
+    out.count(static_cast<std::size_t>(std::distance(value.begin(), value.end())));
+    for (auto const& element : value) save_counted<T>(out, element);
+  }
+
+  static void load(Source& in, Container& value) {
+    Level level(in);
+    auto const elements = in.count(least_size<T>());
+    value.clear();
+    if constexpr (requires { value.reserve(elements); }) value.reserve(room<T>(in, elements));
+    for (std::size_t i = 0; i < elements; ++i) {
+      load_counted<T>(in, [&] {
+        if constexpr (fills_in_place<T>()) {
+          load_value(in, value.emplace_back());
+        } else {
+          value.push_back(make_value<T>(in));
+        }
+      });
+    }
+  }
+};
+
+template <class Container>
+struct BlockCodec {
+  using T = typename Container::value_type;
+  using Parts = Types<T>;
+  static constexpr std::size_t least = sizeof(std::uint64_t);
+
+  static void save(Sink& out, Container const& value) {
+    out.count(value.size());
+    out.write(value.data(), value.size() * sizeof(T));
+  }
+  static void load(Source& in, Container& value) { fill_block(in, value, in.count(sizeof(T))); }
+};
+
+template <class C, class Tr, class A>
+struct StdCodec<std::basic_string<C, Tr, A>> : BlockCodec<std::basic_string<C, Tr, A>> {};
+
+// Whether the elements are bitwise is asked only in the bodies: a struct may hold a vector of
+// itself.
+template <class T, class A>
+struct StdCodec<std::vector<T, A>> {
+  using Parts = Types<T>;
+  using Vector = std::vector<T, A>;
+  static constexpr std::size_t least = sizeof(std::uint64_t);
+
+  static void save(Sink& out, Vector const& value) {
+    if constexpr (fixed_size<T> != 0) {
+      BlockCodec<Vector>::save(out, value);
+    } else {
+      SequenceCodec<Vector>::save(out, value);
+    }
+  }
+  static void load(Source& in, Vector& value) {
+    if constexpr (bitwise<T> && (std::is_trivially_copyable_v<T> || fills_in_place<T>())) {
+      BlockCodec<Vector>::load(in, value);
+    } else {
+      SequenceCodec<Vector>::load(in, value);
+    }
+  }
+};
+
+template <class A>
+struct StdCodec<std::vector<bool, A>> {
+  using Parts = Types<>;
+  static constexpr std::size_t least = sizeof(std::uint64_t);
+
+  static void save(Sink& out, std::vector<bool, A> const& value) {
+    out.count(value.size());
+    for (std::size_t i = 0; i < value.size(); i += 8) {
+      unsigned byte = 0;
+      auto const bits = std::min<std::size_t>(8, value.size() - i);
+      for (std::size_t b = 0; b < bits; ++b) byte |= unsigned{value[i + b]} << b;
+      out.scalar(static_cast<std::uint8_t>(byte));
+    }
+  }
+
+  static void load(Source& in, std::vector<bool, A>& value) {
+    auto const bits = in.scalar<std::uint64_t>();
+    if (bits / 8 + (bits % 8 != 0) > in.remaining()) refuse_length();
+    value.assign(bits, false);
+    for (std::uint64_t i = 0; i < bits; i += 8) {
+      unsigned const byte = in.scalar<std::uint8_t>();
+      auto const count = std::min<std::uint64_t>(8, bits - i);
+      for (std::uint64_t b = 0; b < count; ++b) value[i + b] = (byte >> b & 1) != 0;
+      if (byte >> count != 0) refuse("procpool: stray bits after a vector<bool> in a message");
+    }
+  }
+};
+
+template <class T, class A>
+struct StdCodec<std::deque<T, A>> : SequenceCodec<std::deque<T, A>> {};
+template <class T, class A>
+struct StdCodec<std::list<T, A>> : SequenceCodec<std::list<T, A>> {};
+
+template <class T, class A>
+struct StdCodec<std::forward_list<T, A>> : SequenceCodec<std::forward_list<T, A>> {
+  static void load(Source& in, std::forward_list<T, A>& value) {
+    Level level(in);
+    auto const elements = in.count(least_size<T>());
+    value.clear();
+    auto last = value.before_begin();
+    for (std::size_t i = 0; i < elements; ++i) {
+      load_counted<T>(in, [&] {
+        if constexpr (fills_in_place<T>()) {
+          load_value(in, *(last = value.emplace_after(last)));
+        } else {
+          last = value.insert_after(last, make_value<T>(in));
+        }
+      });
+    }
+  }
+};
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,99 @@
+#pragma once
+
+// Source: where a message is read. Belongs to one thread for one message. The bytes may come from a
+// process that has gone mad: every length is compared with what remains before it is believed, and
+// nothing is reserved for bytes that are not there. Failures throw SerializationError; what had
+// been made of the message so far belongs to the objects that were being filled.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include <procpool/detail/archive/failure.hpp>
+#include <procpool/detail/archive/sink.hpp>
+
+namespace procpool::inline v0::detail {
+
+class InputArchive;
+
+struct DeleteInputArchive {
+  PROCPOOL_API void operator()(InputArchive* archive) const noexcept;
+};
+
+class Source {
+ public:
+  explicit Source(std::span<std::byte const> in)
+      : cursor_(in.data()), end_(in.data() + in.size()) {}
+  Source(Source const&) = delete;
+  Source& operator=(Source const&) = delete;
+
+  std::size_t remaining() const noexcept { return static_cast<std::size_t>(end_ - cursor_); }
+
+  std::byte const* take(std::size_t bytes) {
+    if (bytes > remaining()) refuse_truncated();
+    auto const* place = cursor_;
+    cursor_ += bytes;
+    return place;
+  }
+
+  void read(void* to, std::size_t bytes) {
+    auto const* from = take(bytes);
+    if (bytes != 0) std::memcpy(to, from, bytes);
+  }
+
+  template <class T>
+  T scalar() {
+    T value;
+    std::memcpy(&value, take(sizeof(T)), sizeof(T));
+    return value;
+  }
+
+  bool boolean() {
+    auto const raw = scalar<std::uint8_t>();
+    if (raw > 1) refuse("procpool: a bool in a message is neither 0 nor 1");
+    return raw == 1;
+  }
+
+  // A number of elements of which each takes at least `least` bytes. With least == 0 the number is
+  // only a claim: the caller charges for elements as they turn out to take nothing.
+  std::size_t count(std::size_t least) {
+    auto const elements = scalar<std::uint64_t>();
+    if (least != 0 && elements > remaining() / least) refuse_length();
+    if (least == 0 && elements > remaining() && elements - remaining() > weightless_limit) {
+      refuse_length();
+    }
+    return static_cast<std::size_t>(elements);
+  }
+
+  void charge_weightless(std::size_t bytes) {
+    if (bytes > weightless_limit - weightless_) refuse_weightless();
+    weightless_ += bytes;
+  }
+
+  void refund_weightless(std::size_t bytes) noexcept { weightless_ -= bytes; }
+
+  InputArchive& archive() { return archive_ ? *archive_ : make_archive(); }
+
+  // What was decoded at `from` since `mark` has been moved to `to` (or dropped, with nullptr):
+  // pointers later in the message find it there (or are refused).
+  std::size_t mark() const noexcept { return archive_ ? objects() : 0; }
+  void moved(std::size_t mark, void const* from, void* to, std::size_t bytes) {
+    if (archive_) tell_moved(mark, from, to, bytes);
+  }
+
+  unsigned depth = 0;
+
+ private:
+  PROCPOOL_API InputArchive& make_archive();
+  PROCPOOL_API std::size_t objects() const noexcept;
+  PROCPOOL_API void tell_moved(std::size_t mark, void const* from, void* to, std::size_t bytes);
+
+  std::byte const* cursor_;
+  std::byte const* end_;
+  std::size_t weightless_ = 0;
+  std::unique_ptr<InputArchive, DeleteInputArchive> archive_;
+};
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,166 @@
+#pragma once
+
+// The bare path: how a value is written and read without classes, versions or tracking. Dispatches
+// by kind of type; std types are handled by their StdCodec, users' own types by user.hpp. Runs on
+// the thread that encodes or decodes; failures throw, see sink.hpp and source.hpp.
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <utility>
+
+#include <procpool/detail/archive/layout.hpp>
+#include <procpool/detail/archive/sink.hpp>
+#include <procpool/detail/archive/source.hpp>
+
+namespace procpool::inline v0::detail {
+
+// Defined in user.hpp, where Boost's machinery is known.
+template <class T>
+void save_user(Sink& out, T const& value);
+template <class T>
+void load_user(Source& in, T& value);
+
+template <class T>
+void save_value(Sink& out, T const& value);
+template <class T>
+void load_value(Source& in, T& value);
+template <class T>
+T make_value(Source& in);
+
+template <class T>
+void refuse_type();  // a static assertion, see assert.hpp
+
+// --- types that are nothing but their bytes ------------------------------------------------------
+
+template <class T>
+void check_bytes(std::byte const* raw, T const& place);
+
+template <class Part, class Whole>
+void check_part(std::byte const* raw, Whole const& whole, Part const& part) {
+  auto const offset = reinterpret_cast<std::byte const*>(std::addressof(part)) -
+                      reinterpret_cast<std::byte const*>(std::addressof(whole));
+  check_bytes<std::remove_cv_t<Part>>(raw + offset, part);
+}
+
+// A bool that is neither 0 nor 1 must never come to exist, so the bytes are judged before they are
+// copied into `place` (which only tells where the parts lie).
+template <class T>
+void check_bytes(std::byte const* raw, T const& place) {
+  if constexpr (!has_domain<T>()) {
+    return;
+  } else if constexpr (Scalar<T>) {
+    if (std::to_integer<unsigned>(*raw) > 1) {
+      refuse("procpool: a bool in a message is neither 0 nor 1");
+    }
+  } else if constexpr (Plain<T>) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (check_part(raw, place, boost::pfr::get<I>(place)), ...);
+    }(std::make_index_sequence<field_count<T>>{});
+  } else {
+    StdCodec<T>::each_part(place, [&](auto const& part) { check_part(raw, place, part); });
+  }
+}
+
+template <class T>
+void load_bytes(Source& in, T& value) {
+  auto const* raw = in.take(sizeof(T));
+  check_bytes(raw, std::as_const(value));
+  std::memcpy(static_cast<void*>(std::addressof(value)), raw, sizeof(T));
+}
+
+// A member `T const&` looks like a T in every way but one: it lies elsewhere.
+template <class T>
+void refuse_references(T const& value) {
+  auto const first = reinterpret_cast<std::uintptr_t>(std::addressof(value));
+  boost::pfr::for_each_field(value, [&](auto const& field) {
+    if (reinterpret_cast<std::uintptr_t>(std::addressof(field)) - first >= sizeof(T)) {
+      refuse("procpool: a struct with a reference member cannot travel: send the value");
+    }
+  });
+}
+
+// --- dispatch ------------------------------------------------------------------------------------
+
+inline constexpr std::size_t long_double_bytes =
+    std::numeric_limits<long double>::digits == 64 ? 10 : sizeof(long double);
+
+template <class T>
+void save_value(Sink& out, T const& value) {
+  if constexpr (fixed_size<T> != 0) {
+    out.write(std::addressof(value), sizeof(T));
+  } else if constexpr (std::is_same_v<T, long double>) {
+    out.write(&value, long_double_bytes);
+  } else if constexpr (HasStdCodec<T>) {
+    StdCodec<T>::save(out, value);
+  } else if constexpr (UserType<T>) {
+    save_user(out, value);
+  } else if constexpr (Plain<T>) {
+    if constexpr (!std::is_move_assignable_v<T>) refuse_references(value);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (save_value<std::remove_cv_t<field_t<T, I>>>(out, boost::pfr::get<I>(value)), ...);
+    }(std::make_index_sequence<field_count<T>>{});
+  } else {
+    refuse_type<T>();
+  }
+}
+
+template <class T>
+void load_value(Source& in, T& value) {
+  if constexpr (!fills_in_place<T>()) {
+    static_assert(std::is_move_assignable_v<T>,
+                  "procpool: an object with const members cannot be loaded over an existing one: "
+                  "drop the const, or write serialize");
+    value = make_value<T>(in);
+  } else if constexpr (fixed_size<T> != 0) {
+    load_bytes(in, value);
+  } else if constexpr (std::is_same_v<T, long double>) {
+    value = 0;
+    in.read(&value, long_double_bytes);
+  } else if constexpr (HasStdCodec<T>) {
+    StdCodec<T>::load(in, value);
+  } else if constexpr (UserType<T>) {
+    load_user(in, value);
+  } else if constexpr (Plain<T>) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (load_value(in, boost::pfr::get<I>(value)), ...);
+    }(std::make_index_sequence<field_count<T>>{});
+  } else {
+    refuse_type<T>();
+  }
+}
+
+template <class T>
+T make_value(Source& in) {
+  static_assert(std::is_same_v<T, std::remove_cv_t<T>>);
+  if constexpr (fills_in_place<T>()) {
+    static_assert(std::default_initializable<T>,
+                  "procpool: this type has its own serialize but no default constructor, so that "
+                  "nothing is there to load into: add one, or send it behind a std::unique_ptr "
+                  "with load_construct_data");
+    T value = T();
+    load_value(in, value);
+    return value;
+  } else if constexpr (bitwise<T> && std::is_trivially_copyable_v<T>) {
+    struct Raw {
+      std::byte bytes[sizeof(T)];
+    } raw;
+    in.read(raw.bytes, sizeof(T));
+    return std::bit_cast<T>(raw);
+  } else if constexpr (HasStdCodec<T>) {
+    return StdCodec<T>::make(in);
+  } else if constexpr (Plain<T>) {
+    // Braces evaluate from left to right, as the fields were written.
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return T{make_value<std::remove_cv_t<field_t<T, I>>>(in)...};
+    }(std::make_index_sequence<field_count<T>>{});
+  } else {
+    refuse_type<T>();
+    throw 0;  // never compiled into anything: the line above does not compile
+  }
+}
+
+}  // namespace procpool::inline v0::detail

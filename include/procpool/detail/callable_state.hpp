@@ -1,0 +1,98 @@
+#pragma once
+
+// How a callable reaches the worker. Its type is the trampoline's template argument and travels as the
+// trampoline's address; what is left is its state: nothing for functions as template arguments and
+// captureless lambdas, an identity for a function pointer, the members for an object.
+
+#include <concepts>
+#include <functional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/codec.hpp>
+#include <procpool/detail/function_identity.hpp>
+#include <procpool/detail/signature.hpp>
+
+namespace procpool::inline v0::detail {
+
+template <auto F>
+struct FunctionConstant {
+  template <class... Args>
+  constexpr decltype(auto) operator()(Args&&... args) const
+    requires std::is_invocable_v<decltype(F) const&, Args...>
+  {
+    return std::invoke(F, std::forward<Args>(args)...);
+  }
+};
+
+template <auto F>
+struct Signature<FunctionConstant<F>> : Signature<std::remove_cv_t<decltype(F)>> {};
+
+template <class C>
+concept StatelessCallable =
+    std::is_class_v<C> && std::is_empty_v<C> && std::default_initializable<C>;
+
+template <class C>
+concept FunctionPointer = std::is_pointer_v<C> && std::is_function_v<std::remove_pointer_t<C>>;
+
+// save appends; load takes its bytes off the front.
+template <class C>
+struct CallableState;
+
+template <StatelessCallable C>
+struct CallableState<C> {
+  static constexpr bool stateless = true;
+  static void save(Bytes&, C const&) {}
+  static C load(std::span<std::byte const>&) { return C(); }
+};
+
+template <FunctionPointer C>
+struct CallableState<C> {
+  static constexpr bool stateless = false;
+  static void save(Bytes& out, C function) {
+    encode_code(out, reinterpret_cast<void const*>(function));
+  }
+  static C load(std::span<std::byte const>& in) { return reinterpret_cast<C>(decode_code(in)); }
+};
+
+template <class C>
+inline constexpr bool is_bound = false;  // those of bound.hpp have a way of their own
+
+template <class C>
+  requires(std::is_class_v<C> && !StatelessCallable<C> && !is_bound<C> && Transmissible<C>)
+struct CallableState<C> {
+  static constexpr bool stateless = false;
+  static void save(Bytes& out, C const& callable) { encode(out, callable); }
+  static C load(std::span<std::byte const>& in) {
+    Reader reader(in);
+    C callable = reader.read<C>();
+    in = in.last(reader.remaining());
+    return callable;
+  }
+};
+
+template <class C>
+inline constexpr bool has_callable_state = requires { CallableState<C>::stateless; };
+
+template <class C>
+inline constexpr bool is_std_function = false;
+template <class F>
+inline constexpr bool is_std_function<std::function<F>> = true;
+
+// Can it get there? If not, one sentence.
+template <class C>
+consteval bool check_callable() {
+  static_assert(!is_std_function<C>,
+                "procpool: a std::function hides what it holds, so it cannot travel to another "
+                "process: pass the function itself, a captureless lambda, or a struct with "
+                "operator()");
+  static_assert(has_callable_state<C> || is_std_function<C>,
+                "procpool: this callable has captures, which cannot travel to another process: "
+                "pass the values as arguments, use procpool::bind_front or bind_back, or write a "
+                "struct with operator() whose members can travel");
+  return has_callable_state<C>;
+}
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,173 @@
+#pragma once
+
+// Blocks of outcomes back into values, on the thread that asked for them. What a block holds came from
+// a worker and is believed only as far as it can be decoded: what cannot costs its elements, nothing
+// else.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <procpool/detail/codec.hpp>
+#include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/task.hpp>
+#include <procpool/errors.hpp>
+#include <procpool/outcome.hpp>
+
+namespace procpool::inline v0::detail {
+
+// All blocks of an ended task, in the order of their elements.
+inline std::vector<Block> take_in_order(Task& task) {
+  std::vector<Block> blocks = task.take();
+  std::ranges::sort(blocks, {}, &Block::first);
+  return blocks;
+}
+
+inline std::exception_ptr reason_of(Block const& block, std::uint64_t task) {
+  if (block.kind == Block::Kind::failed) return block.failure;
+  Origin origin;
+  origin.worker = block.worker;
+  origin.pid = block.pid;
+  origin.task = task;
+  origin.element = block.first;
+  return decode_exception(block.payload.bytes(), std::move(origin));
+}
+
+// Hands every element's outcome to `sink`, as value(R&&) (value() for void) or error(exception_ptr), in
+// order.
+template <class R, class Sink>
+class BlockReader {
+ public:
+  BlockReader(Task const& task, Sink& sink) : task_(task), sink_(sink) {}
+
+  void read(Block const& block) {
+    if (block.kind != Block::Kind::values) {
+      std::exception_ptr const reason = reason_of(block, task_.id());
+      for (std::uint64_t i = 0; i < block.count; ++i) sink_.error(reason);
+    } else if constexpr (std::is_void_v<R>) {
+      for (std::uint64_t i = 0; i < block.count; ++i) sink_.value();
+    } else {
+      read_values(block);
+    }
+  }
+
+ private:
+  void read_values(Block const& block) {
+    std::span<std::byte const> rest = block.payload.bytes();
+    for (std::uint64_t i = 0; i < block.count; ++i) {
+      std::uint64_t size = fixed_size<R>;
+      if constexpr (fixed_size<R> == 0) {
+        if (rest.size() < sizeof size) return cut_short(block, i);
+        std::memcpy(&size, rest.data(), sizeof size);
+        rest = rest.subspan(sizeof size);
+      }
+      if (rest.size() < size) return cut_short(block, i);
+      read_value(rest.first(size));
+      rest = rest.subspan(size);
+    }
+  }
+
+  void read_value(std::span<std::byte const> bytes) {
+    try {
+      sink_.value(decode<R>(bytes));
+    } catch (...) {
+      sink_.error(std::current_exception());
+    }
+  }
+
+  void cut_short(Block const& block, std::uint64_t from) {
+    std::exception_ptr const reason = std::make_exception_ptr(
+        BadMessage("task " + std::to_string(task_.id()) + ", element " +
+                   std::to_string(block.first + from) + ": its result is cut short"));
+    for (std::uint64_t i = from; i < block.count; ++i) sink_.error(reason);
+  }
+
+  Task const& task_;
+  Sink& sink_;
+};
+
+// ---- for map: values until the first error by index, which is thrown
+
+template <class R>
+struct ValueSink {
+  std::vector<R> values;
+  std::exception_ptr first_error;
+
+  void value(R&& result) {
+    if (!first_error) values.push_back(std::move(result));
+  }
+  void error(std::exception_ptr const& reason) {
+    if (!first_error) first_error = reason;
+  }
+};
+
+template <>
+struct ValueSink<void> {
+  std::exception_ptr first_error;
+
+  void value() {}
+  void error(std::exception_ptr const& reason) {
+    if (!first_error) first_error = reason;
+  }
+};
+
+template <class R>
+auto collect_values(Task& task) -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
+  std::vector<Block> const blocks = take_in_order(task);
+  ValueSink<R> sink;
+  std::uint64_t elements = 0;
+  for (Block const& block : blocks) elements += block.count;
+  if constexpr (!std::is_void_v<R>) sink.values.reserve(elements);
+  BlockReader<R, ValueSink<R>> reader(task, sink);
+  for (Block const& block : blocks) {
+    if constexpr (!std::is_void_v<R>) {
+      if constexpr (bitwise<R> && fixed_size<R> != 0 &&
+                    std::is_trivially_default_constructible_v<R>) {
+        if (block.kind == Block::Kind::values && !sink.first_error &&
+            block.payload.size() == block.count * sizeof(R)) {
+          std::size_t const before = sink.values.size();
+          sink.values.resize(before + block.count);
+          std::memcpy(sink.values.data() + before, block.payload.bytes().data(),
+                      block.payload.size());
+          continue;
+        }
+      }
+    }
+    reader.read(block);
+  }
+  if (sink.first_error) std::rethrow_exception(sink.first_error);
+  if constexpr (!std::is_void_v<R>) return std::move(sink.values);
+}
+
+// ---- for try_map: every outcome
+
+template <class R>
+struct OutcomeSink {
+  std::vector<Outcome<R>> outcomes;
+
+  template <class... Result>
+  void value(Result&&... result) {
+    outcomes.emplace_back(std::in_place, std::forward<Result>(result)...);
+  }
+  void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
+};
+
+template <class R>
+std::vector<Outcome<R>> collect_outcomes(Task& task) {
+  std::vector<Block> const blocks = take_in_order(task);
+  OutcomeSink<R> sink;
+  std::uint64_t elements = 0;
+  for (Block const& block : blocks) elements += block.count;
+  sink.outcomes.reserve(elements);
+  BlockReader<R, OutcomeSink<R>> reader(task, sink);
+  for (Block const& block : blocks) reader.read(block);
+  return std::move(sink.outcomes);
+}
+
+}  // namespace procpool::inline v0::detail

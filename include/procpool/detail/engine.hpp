@@ -1,0 +1,57 @@
+#pragma once
+
+// The engine seam: take the bytes of tasks, give back the bytes of their outcomes. The typed face
+// knows nothing else of how work is done, and an engine knows nothing of types.
+//
+// Every function may be called from any thread.
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+
+#include <procpool/detail/export.hpp>
+#include <procpool/detail/task.hpp>
+#include <procpool/options.hpp>
+
+namespace procpool::inline v0::detail {
+
+class PROCPOOL_API Engine {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  Engine() = default;
+  Engine(Engine const&) = delete;
+  Engine& operator=(Engine const&) = delete;
+  virtual ~Engine();
+
+  // Accepts the next elements of a task; `last` seals it. The first append of a task throws PoolClosed
+  // when intake has ended and SetupError when no worker can be had; a task once accepted is taken to
+  // its end: later appends do not throw, their elements end with the reason instead.
+  virtual void append(std::shared_ptr<Task> const& task, Segment segment, bool last) = 0;
+
+  // Seals the task; what has not begun never will and ends with TaskCancelled. What runs goes on.
+  virtual void cancel(std::shared_ptr<Task> const& task) = 0;
+
+  // Ends intake. Does not block.
+  virtual void close() = 0;
+
+  // Blocks until everything accepted has ended and, after close(), every worker is gone, or until
+  // the deadline; says which.
+  virtual bool join_until(std::optional<TimePoint> deadline) = 0;
+
+  // Ends the engine as `end` says; at the deadline what is left is killed. Idempotent, and a stronger
+  // end overtakes a weaker one.
+  virtual Summary shutdown(End end, std::optional<TimePoint> deadline) = 0;
+
+  virtual unsigned size() const noexcept = 0;
+  virtual Stats stats() const = 0;
+
+  // How many elements the typed face should encode before it hands them over.
+  virtual std::size_t segment_elements(Task const& task) const = 0;
+};
+
+// Checks the options (std::invalid_argument) and makes the engine that they ask for. Starts nothing.
+PROCPOOL_API std::unique_ptr<Engine> make_engine(PoolOptions const& options);
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,47 @@
+#pragma once
+
+// What a function is to the compiled core: the address of one trampoline per (callable type,
+// argument types), and the bytes of the callable's state if it has any. The address is what travels,
+// as (build-id of its module, offset); the worker calls the same trampoline in its own copy.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <procpool/detail/bytes.hpp>
+
+namespace procpool::inline v0::detail {
+
+// How far an element has come, as a death reports it.
+enum class Stage : std::uint32_t { starting = 0, idle = 1, loading = 2, running = 3, saving = 4 };
+
+// One request of the executor to a trampoline. A trampoline may throw anything out of
+// `load_callable` and `call`: what a task throws is its outcome.
+struct Operation {
+  enum class Kind : std::uint8_t { load_callable, call, drop_callable };
+
+  Kind kind = Kind::call;
+  void* callable = nullptr;          // load_callable: set; call: used; drop_callable: destroyed
+  std::span<std::byte const> input;  // load_callable: the state; call: one element's arguments
+  Bytes* output = nullptr;           // call: the encoded result is appended here
+  std::atomic<std::uint32_t>* stage = nullptr;  // call: where to note the Stage, never null
+
+  void enter(Stage now) const noexcept {
+    // Relaxed: read only after this process is dead, by when every store of it has happened.
+    stage->store(static_cast<std::uint32_t>(now), std::memory_order_relaxed);
+  }
+};
+
+using Trampoline = void (*)(Operation&);
+
+struct Function {
+  Trampoline code = nullptr;
+  std::shared_ptr<Bytes const> state;  // null: the callable has none
+  std::size_t argument_size = 0;       // bytes of every element's arguments; 0: they vary
+  std::size_t result_size = 0;         // bytes of every result; 0: they vary
+  bool returns_nothing = false;        // a void function: its values carry no bytes at all
+};
+
+}  // namespace procpool::inline v0::detail

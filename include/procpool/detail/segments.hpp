@@ -1,0 +1,137 @@
+#pragma once
+
+// SegmentWriter: encodes the elements of a call, on the caller's thread, and hands them to the engine
+// in segments, so that workers begin while later elements are still encoded. What the caller's iterators
+// and serialize functions throw passes through; the caller then gives the call up with abandon().
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <tuple>
+#include <utility>
+
+#include <procpool/detail/codec.hpp>
+#include <procpool/detail/engine.hpp>
+#include <procpool/detail/signature.hpp>
+#include <procpool/detail/travel.hpp>
+
+namespace procpool::inline v0::detail {
+
+// An element above this size is a segment of its own, so that a chunk with it is only it; segments are
+// handed over when they have reached the other.
+inline constexpr std::size_t large_element = 32 * 1024;
+inline constexpr std::size_t large_segment = 256 * 1024;
+
+template <class Ps>
+class SegmentWriter;
+
+template <class... Ps>
+class SegmentWriter<Parameters<Ps...>> {
+ public:
+  SegmentWriter(Engine& engine, std::shared_ptr<Task> task)
+      : engine_(engine),
+        task_(std::move(task)),
+        element_size_(task_->function().argument_size),
+        by_hand_(task_->chunk() != 0),
+        most_elements_(engine_.segment_elements(*task_)) {}
+
+  // Encodes one element from the arguments of its call.
+  template <class... Args>
+  void add(Args&&... args) {
+    std::size_t const begin = segment_.bytes.size();
+    if (element_size_ == 0) segment_.bytes.resize(begin + sizeof(std::uint64_t));
+    try {
+      (encode<travel_t<Ps>>(segment_.bytes, as_travel<Ps>(std::forward<Args>(args))), ...);
+    } catch (...) {
+      segment_.bytes.resize(begin);
+      throw;
+    }
+    if (element_size_ == 0) {
+      std::uint64_t const length = segment_.bytes.size() - begin - sizeof(std::uint64_t);
+      std::memcpy(segment_.bytes.data() + begin, &length, sizeof length);
+    }
+    finish_element(begin);
+  }
+
+  // Elements that already lie as they travel.
+  void add_packed(std::span<std::byte const> bytes) {
+    // Cut where add() would cut.
+    std::size_t most = most_elements_;
+    if (!by_hand_) {
+      most = element_size_ > large_element ? 1
+                                           : std::min(most, large_segment / element_size_ + 1);
+    }
+    while (!bytes.empty()) {
+      std::size_t const room = most - segment_.count;
+      std::size_t const some = std::min(room, bytes.size() / element_size_);
+      auto const front = bytes.first(some * element_size_);
+      segment_.bytes.insert(segment_.bytes.end(), front.begin(), front.end());
+      segment_.count += some;
+      bytes = bytes.subspan(front.size());
+      if (segment_.count == most && !bytes.empty()) flush(false);
+    }
+  }
+
+  // Hands the rest over. Without any element the engine never hears of the task.
+  void finish() {
+    if (segment_.count != 0) {
+      flush(true);
+    } else if (begun_) {
+      engine_.append(task_, Segment{next_, 0, {}, {}}, true);
+    }
+  }
+
+  // Gives the call up: what has begun is waited for, what has not never will.
+  void abandon() noexcept {
+    if (!begun_) return;
+    try {
+      engine_.cancel(task_);
+      task_->wait_until(std::nullopt);
+    } catch (...) {  // the caller's own error is the one to tell
+    }
+  }
+
+  bool begun() const noexcept { return begun_; }
+
+ private:
+  void finish_element(std::size_t begin) {
+    std::size_t const size = segment_.bytes.size() - begin;
+    if (!by_hand_ && size > large_element && segment_.count != 0) {
+      // The large one was written behind smaller ones: it moves to a segment of its own.
+      Bytes large(segment_.bytes.begin() + static_cast<std::ptrdiff_t>(begin),
+                  segment_.bytes.end());
+      segment_.bytes.resize(begin);
+      flush(false);
+      segment_.bytes = std::move(large);
+    }
+    ++segment_.count;
+    if (element_size_ == 0) segment_.ends.push_back(segment_.bytes.size());
+    bool const full =
+        segment_.count == most_elements_ ||
+        (!by_hand_ && (size > large_element || segment_.bytes.size() > large_segment));
+    if (full) flush(false);
+  }
+
+  void flush(bool last) {
+    Segment segment = std::exchange(segment_, {});
+    segment.first = next_;
+    next_ += segment.count;
+    segment_.first = next_;
+    engine_.append(task_, std::move(segment), last);
+    begun_ = true;
+  }
+
+  Engine& engine_;
+  std::shared_ptr<Task> task_;
+  std::size_t const element_size_;
+  bool const by_hand_;
+  std::size_t const most_elements_;
+  Segment segment_;
+  std::uint64_t next_ = 0;
+  bool begun_ = false;
+};
+
+}  // namespace procpool::inline v0::detail

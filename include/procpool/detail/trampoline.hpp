@@ -1,0 +1,84 @@
+#pragma once
+
+// The trampoline: the one function per (callable type, parameter types) whose address is the identity
+// of the call. In the worker it decodes the arguments of one element, calls, and encodes the result.
+// It lets everything that is thrown pass: what a task throws is its outcome.
+
+#include <functional>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <procpool/detail/call.hpp>
+#include <procpool/detail/codec.hpp>
+#include <procpool/detail/function.hpp>
+
+namespace procpool::inline v0::detail {
+
+template <class C, class... Ps>
+void call_element(Operation& operation) {
+  operation.enter(Stage::loading);
+  C const& callable = *static_cast<C const*>(operation.callable);
+  Reader reader(operation.input);
+  // Braces: the reads happen in order.
+  std::tuple<travel_t<Ps>...> arguments{reader.template read<travel_t<Ps>>()...};
+  reader.finish();
+  // What is shown lives until the result is encoded: a reference or a view may refer to it.
+  auto const call = [&](presented_t<Ps>&&... shown) {
+    using Result = typename ResultOf<C, Ps...>::type;
+    operation.enter(Stage::running);
+    if constexpr (std::is_void_v<Result>) {
+      std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
+      operation.enter(Stage::saving);
+    } else {
+      decltype(auto) result = std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
+      operation.enter(Stage::saving);
+      encode<Result>(*operation.output,
+                     as_travel<Result>(std::forward<decltype(result)>(result)));
+    }
+  };
+  std::apply([&](auto&... values) { call(present<Ps>(values)...); }, arguments);
+}
+
+template <class C, class... Ps>
+void trampoline(Operation& operation) {
+  switch (operation.kind) {
+    case Operation::Kind::load_callable: {
+      std::span<std::byte const> state = operation.input;
+      operation.callable = new C(CallableState<C>::load(state));
+      break;
+    }
+    case Operation::Kind::call: call_element<C, Ps...>(operation); break;
+    case Operation::Kind::drop_callable: delete static_cast<C*>(operation.callable); break;
+  }
+}
+
+template <class T>
+consteval std::size_t result_size() {
+  if constexpr (std::is_void_v<T>) {
+    return 0;
+  } else {
+    return fixed_size<T>;
+  }
+}
+
+template <class C, class... Ps>
+Function make_function(C const& callable, Parameters<Ps...>) {
+  using Result = typename ResultOf<C, Ps...>::type;
+  Function function;
+  function.code = &trampoline<C, Ps...>;
+  if constexpr (!CallableState<C>::stateless) {
+    Bytes state;
+    CallableState<C>::save(state, callable);
+    function.state = std::make_shared<Bytes const>(std::move(state));
+  }
+  if constexpr (((fixed_size<travel_t<Ps>> != 0) && ...)) {
+    function.argument_size = (std::size_t{0} + ... + fixed_size<travel_t<Ps>>);
+  }
+  function.result_size = result_size<Result>();
+  function.returns_nothing = std::is_void_v<Result>;
+  return function;
+}
+
+}  // namespace procpool::inline v0::detail

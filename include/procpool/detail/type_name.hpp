@@ -1,0 +1,14 @@
+#pragma once
+
+// A type's name as people write it.
+
+#include <string>
+#include <typeinfo>
+
+#include <procpool/detail/export.hpp>
+
+namespace procpool::inline v0::detail {
+
+PROCPOOL_API std::string type_name(std::type_info const& type);
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,139 @@
+#pragma once
+
+// What a task can end with, other than its value. Every outcome has one reason, set once: the error the
+// task threw, as itself where its type is known here, or one of the reasons below. Plain values; any
+// thread may catch, copy and rethrow them.
+//
+//   Error                    the base of all that procpool itself reports
+//   +- RemoteError           the task threw something of a type that cannot be rebuilt here
+//   +- WorkerDied            its process ended while it ran
+//   +- TaskTimeout           it took longer than it was allowed to
+//   +- TaskCancelled         it was cancelled, or its pool ended, before it had
+//   +- PoolClosed            the pool takes no more tasks
+//   +- SetupError            what the pool needs is not there: hook, processes, memory, descriptors
+//   +- BadMessage            what came back cannot be understood
+//   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
+//   FromWorker<E>            a standard exception E that the task threw: caught as E, and as Origin
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <procpool/detail/export.hpp>
+#include <procpool/detail/function.hpp>
+#include <procpool/error.hpp>
+
+namespace procpool::inline v0 {
+
+/// Where an exception was thrown. Not an exception itself, so that it can stand beside any base.
+struct PROCPOOL_API Origin {
+  int worker = -1;                  // index in its pool; -1: this process
+  pid_t pid = 0;                    // of that worker
+  std::uint64_t task = 0;           // id of the call
+  std::uint64_t element = 0;        // index of the input; 0 for submit
+  std::string type;                 // of the exception, as it was over there
+  std::vector<std::string> causes;  // of nested exceptions, outermost first: "type: text"
+};
+
+/// The task threw something that is no standard exception. what() is its text, `type` its type's name.
+class PROCPOOL_API RemoteError : public Error, public Origin {
+ public:
+  RemoteError(std::string const& text, Origin origin);
+  ~RemoteError() override;
+};
+
+/// A standard exception that a task threw. `catch (std::out_of_range const&)` works as if it had been
+/// thrown here, and `catch (procpool::Origin const&)` tells from where. what() is the text over there.
+template <class E>
+class FromWorker : public E, public Origin {
+ public:
+  FromWorker(E error, std::string text, Origin origin)
+      : E(std::move(error)), Origin(std::move(origin)), text_(std::move(text)) {}
+
+  char const* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+
+/// How a worker ended that had begun an element, as WorkerDied tells it.
+struct WorkerDeath {
+  std::string pool;
+  int worker = -1;
+  pid_t pid = 0;
+  std::uint64_t task = 0;
+  std::uint64_t element = 0;
+  std::optional<int> signal;       // killed by it
+  std::optional<int> exit_status;  // left with it; neither: somebody else took the status
+  detail::Stage stage = detail::Stage::running;
+  std::string detail;  // a further clause, or empty
+};
+
+/// The process that ran the task ended: by a crash, by a signal, by exit. Only the element that it had
+/// begun gets this; whatever it had finished keeps its result, the rest runs elsewhere.
+class PROCPOOL_API WorkerDied : public Error {
+ public:
+  explicit WorkerDied(WorkerDeath death);
+  ~WorkerDied() override;
+
+  /// The signal that killed it; none if it left by itself or if its status is not known.
+  std::optional<int> signal() const noexcept { return death_.signal; }
+  /// The status that it left with; none if it was killed or if its status is not known.
+  std::optional<int> exit_status() const noexcept { return death_.exit_status; }
+  pid_t pid() const noexcept { return death_.pid; }
+  int worker() const noexcept { return death_.worker; }
+  std::uint64_t task() const noexcept { return death_.task; }
+  std::uint64_t element() const noexcept { return death_.element; }
+  /// What it was doing: "loading" its arguments, "running" the function, "saving" its result.
+  std::string_view stage() const noexcept;
+
+ private:
+  WorkerDeath death_;
+};
+
+/// The task took longer than it was allowed to.
+class PROCPOOL_API TaskTimeout : public Error {
+ public:
+  using Error::Error;
+  ~TaskTimeout() override;
+};
+
+/// The task was cancelled, or its pool ended, before it had ended itself.
+class PROCPOOL_API TaskCancelled : public Error {
+ public:
+  using Error::Error;
+  ~TaskCancelled() override;
+};
+
+/// The pool takes no more tasks.
+class PROCPOOL_API PoolClosed : public Error {
+ public:
+  using Error::Error;
+  ~PoolClosed() override;
+};
+
+/// What the pool needs is not there; the text says what, and what to do.
+class PROCPOOL_API SetupError : public Error {
+ public:
+  using Error::Error;
+  ~SetupError() override;
+};
+
+/// What came back from a worker cannot be understood. It was ended.
+class PROCPOOL_API BadMessage : public Error {
+ public:
+  using Error::Error;
+  ~BadMessage() override;
+};
+
+/// "type: text" of an exception, with where it was thrown if that is known, for logs. Never throws for
+/// what the exception is; "nothing" for a null pointer.
+PROCPOOL_API std::string describe(std::exception_ptr const& error);
+
+}  // namespace procpool::inline v0

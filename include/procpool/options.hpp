@@ -1,0 +1,104 @@
+#pragma once
+
+// The plain values of the face: options of a pool and of a call, what shutdown did, what stats count.
+// The order of option members is API: new ones go to the end.
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <procpool/detail/export.hpp>
+
+namespace procpool::inline v0 {
+
+// A number of things. Takes any integral type, so that a negative one is seen as such and refused where
+// it is used, with a sentence, instead of becoming enormous.
+class Count {
+ public:
+  template <std::integral I>
+    requires(!std::same_as<I, bool>)
+  constexpr Count(I value) noexcept  // NOLINT(google-explicit-constructor): a number is a Count
+      : negative_(std::cmp_less(value, 0)), value_(static_cast<std::uint64_t>(value)) {}
+
+  // The value if it lies in [1, most]; otherwise throws std::invalid_argument that names `what`.
+  PROCPOOL_API std::size_t checked(std::string_view what, std::size_t most) const;
+
+ private:
+  bool negative_;
+  std::uint64_t value_;
+};
+
+// The most that is taken for a number by an option.
+inline constexpr std::size_t most_workers = 4096;
+inline constexpr std::size_t most_chunk = std::size_t{1} << 20;
+
+// Where tasks run.
+enum class Start {
+  spawn,      // in worker processes, each a fresh execution of this program
+  in_process  // in the calling thread, inside submit and map: for debuggers; nothing is isolated
+};
+
+// How a pool ends.
+enum class End {
+  drain,   // everything accepted is run
+  cancel,  // what runs is finished, what has not begun ends with TaskCancelled
+  kill     // workers are killed, everything that has not ended ends with TaskCancelled
+};
+
+// Options of one call, given ahead of the verb: pool.with({.chunk = 64}).map<f>(xs). What is not given
+// comes from PoolOptions::defaults. An option that a verb has no use for is refused by
+// std::invalid_argument.
+struct CallOptions {
+  // map, starmap, try_map: how many consecutive elements travel together. Not given: chosen by the
+  // measured cost of an element. Never a unit of failure or blame.
+  std::optional<Count> chunk{};
+};
+
+struct PoolOptions {
+  // Worker processes; not given: cpu_count(). 1 to 4096.
+  std::optional<Count> workers{};
+  // Seen in `ps` and in error texts.
+  std::string name = "pool";
+  Start start = Start::spawn;
+  // What the destructor does. With End::drain it waits for accepted work, and logs after 10 s what it
+  // waits for; at at_exit_deadline (none: never) what is left is killed. While an exception unwinds
+  // that was not there at construction it kills.
+  End at_exit = End::drain;
+  std::optional<std::chrono::milliseconds> at_exit_deadline{};
+  // What every call begins with.
+  CallOptions defaults{};
+  // How long a worker may take from its creation to its first word.
+  std::chrono::milliseconds start_timeout{60'000};
+  // How long a worker that was asked to leave may take (static destructors, coverage files) until it
+  // gets SIGTERM, and then again until it gets SIGKILL.
+  std::chrono::milliseconds stop_grace{5'000};
+  // Where the pool's rare messages go; not given: standard error. Called from threads of the pool.
+  std::function<void(std::string_view)> log{};
+};
+
+// What shutdown did, in elements and workers.
+struct Summary {
+  std::uint64_t done = 0;       // ended with a value or an error of their own, over the pool's life
+  std::uint64_t cancelled = 0;  // ended with TaskCancelled
+  unsigned forced = 0;          // workers that had to be killed at the end
+};
+
+// Counters of a pool, in elements. queued + running + done = submitted at every moment.
+struct Stats {
+  std::uint64_t submitted = 0;
+  std::uint64_t queued = 0;   // accepted, not begun
+  std::uint64_t running = 0;  // begun, not ended
+  std::uint64_t done = 0;     // ended, in whatever way
+  std::uint64_t records = 0;  // chunks that travelled to a worker
+  std::uint64_t worker_starts = 0;
+  std::uint64_t worker_deaths = 0;  // ends that nobody asked for
+  unsigned workers = 0;             // ready at this moment
+};
+
+}  // namespace procpool::inline v0

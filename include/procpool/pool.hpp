@@ -1,0 +1,122 @@
+#pragma once
+
+// ProcessPool: runs functions in worker processes. All members may be called from any thread, at the same
+// time; moving, assigning and destroying are for one thread that has the pool to itself.
+
+#include <chrono>
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <procpool/detail/engine.hpp>
+#include <procpool/detail/verbs.hpp>
+#include <procpool/errors.hpp>
+#include <procpool/options.hpp>
+
+namespace procpool::inline v0 {
+
+/// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). Refers to
+/// the pool, which must outlive it.
+class PoolView : public detail::Verbs<PoolView> {
+ public:
+  PoolView(detail::Engine& engine, CallOptions const& defaults, CallOptions const& given)
+      : engine_(engine), given_(given), effective_(defaults) {
+    if (given.chunk) effective_.chunk = given.chunk;
+  }
+
+ private:
+  friend detail::Verbs<PoolView>;
+  detail::Engine& engine() const noexcept { return engine_; }
+  CallOptions const& call_options() const noexcept { return effective_; }
+  CallOptions const& given_options() const noexcept { return given_; }
+
+  detail::Engine& engine_;
+  CallOptions given_;
+  CallOptions effective_;
+};
+
+class ProcessPool : public detail::Verbs<ProcessPool> {
+ public:
+  /// One worker per usable CPU. Constructing starts nothing: the first call does.
+  ProcessPool() : ProcessPool(PoolOptions{}) {}
+  /// So many workers. Throws std::invalid_argument unless it is 1 to 4096.
+  template <std::integral I>
+    requires(!std::same_as<I, bool>)
+  explicit ProcessPool(I workers) : ProcessPool(PoolOptions{.workers = workers}) {}
+  /// Throws std::invalid_argument for options that make no sense.
+  explicit ProcessPool(PoolOptions options)
+      : engine_(detail::make_engine(options)), options_(std::move(options)) {}
+  /// For tests of the face: a pool over an engine of one's own.
+  explicit ProcessPool(std::unique_ptr<detail::Engine> engine) : engine_(std::move(engine)) {}
+
+  ProcessPool(ProcessPool&&) noexcept = default;
+  ProcessPool& operator=(ProcessPool&& other) noexcept {
+    if (this != &other) {
+      end();
+      engine_ = std::move(other.engine_);
+      options_ = std::move(other.options_);
+      exceptions_ = other.exceptions_;
+    }
+    return *this;
+  }
+
+  /// Ends the pool as options.at_exit says, by default with a drain: everything accepted is run. Blocks
+  /// until every worker is gone. While an exception unwinds that was not there at construction it kills
+  /// instead.
+  ~ProcessPool() { end(); }
+
+  /// The same verbs with these options; what is not given comes from options.defaults.
+  PoolView with(CallOptions const& options) { return {*engine_, options_.defaults, options}; }
+
+  /// Ends intake: later calls throw PoolClosed. Does not block.
+  void close() { engine_->close(); }
+
+  /// close, and blocks until everything accepted has ended and every worker is gone.
+  void join() { engine_->join_until(std::nullopt); }
+
+  /// As join, but no longer than this; says whether all is over. What is not goes on.
+  template <class Rep, class Period>
+  bool join_for(std::chrono::duration<Rep, Period> time) {
+    return engine_->join_until(detail::deadline_after(time));
+  }
+
+  /// Kills the workers; what has not ended ends with TaskCancelled. Blocks until they are gone.
+  Summary terminate() { return shutdown(End::kill); }
+
+  /// Ends the pool; blocks until every worker is gone. At the deadline, from now, what is left is
+  /// killed. May be called again, at the same time, and with a stronger end: the strongest counts.
+  Summary shutdown(End end = End::drain,
+                   std::optional<std::chrono::milliseconds> deadline = std::nullopt) {
+    return engine_->shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
+  }
+
+  /// How many workers it has when all are wanted.
+  unsigned size() const noexcept { return engine_->size(); }
+
+  /// Counters, consistent among themselves.
+  Stats stats() const { return engine_->stats(); }
+
+ private:
+  friend detail::Verbs<ProcessPool>;
+  detail::Engine& engine() const noexcept { return *engine_; }
+  CallOptions const& call_options() const noexcept { return options_.defaults; }
+  CallOptions given_options() const noexcept { return {}; }
+
+  void end() noexcept {
+    if (!engine_) return;
+    try {
+      bool const unwinding = std::uncaught_exceptions() > exceptions_;
+      shutdown(unwinding ? End::kill : options_.at_exit, options_.at_exit_deadline);
+    } catch (...) {  // no memory or no thread to wait with: the engine's own end kills
+    }
+    engine_.reset();
+  }
+
+  std::unique_ptr<detail::Engine> engine_;
+  PoolOptions options_;
+  int exceptions_ = std::uncaught_exceptions();
+};
+
+}  // namespace procpool::inline v0

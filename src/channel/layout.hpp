@@ -1,0 +1,102 @@
+#pragma once
+
+// The words and records of a channel: what the two processes of a worker's two rings agree on.
+//
+// Every word has one writing process. All words that the parent writes lie in the inbox mapping, which
+// the worker maps read-only; all that the worker writes lie in the outbox mapping, which the parent
+// maps read-only. Cursors are free-running byte counts that are kept privately by their owner; what
+// lies here are published copies. Serials number the elements given to one worker: 0, 1, 2, ...,
+// never reused.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace procpool::inline v0::channel {
+
+// Raised with every change of what lies in shared memory or in the handshake.
+inline constexpr std::uint32_t protocol_version = 1;
+
+// Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
+inline constexpr std::size_t line = 128;
+
+inline constexpr std::size_t control_bytes = 4096;
+inline constexpr std::size_t record_alignment = 16;
+
+// In the inbox: written by the parent, read by the worker.
+struct InboxWords {
+  alignas(line) std::atomic<std::uint64_t> tail;         // bytes put into the inbox
+  alignas(line) std::atomic<std::uint64_t> limit;        // serials at or above it must not begin
+  alignas(line) std::atomic<std::uint64_t> outbox_head;  // bytes taken out of the outbox
+  alignas(line) std::atomic<std::uint32_t> parked;  // not 0: the parent sleeps, ring its event;
+                                                    // each sleep has its own number
+  alignas(line) std::atomic<std::uint32_t> bell;    // the worker sleeps on this word
+  std::atomic<std::uint32_t> stop;                  // leave when the inbox is empty
+};
+
+// In the outbox: written by the worker, read by the parent, who believes nothing of it unchecked.
+struct OutboxWords {
+  alignas(line) std::atomic<std::uint64_t> claim;       // serial + 1 of the element wanted or begun
+  alignas(line) std::atomic<std::uint64_t> done;        // see pack_done
+  alignas(line) std::atomic<std::uint64_t> tail;        // bytes put into the outbox
+  alignas(line) std::atomic<std::uint64_t> inbox_head;  // bytes taken out of the inbox
+  alignas(line) std::atomic<std::uint32_t> parked;      // 1: the worker sleeps on the bell
+  alignas(line) std::atomic<std::uint32_t> stage;       // detail::Stage of the claimed element
+  std::atomic<std::uint32_t> farewell;                  // Farewell
+};
+
+static_assert(sizeof(InboxWords) <= control_bytes && sizeof(OutboxWords) <= control_bytes);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
+              std::atomic<std::uint32_t>::is_always_lock_free);
+
+// Why a worker left of its own accord; read after its death and used in a sentence only.
+enum class Farewell : std::uint32_t {
+  none = 0,
+  thread_ended = 1,      // the task left the worker's loop by ending its thread
+  descriptors_gone = 2,  // the task closed descriptors that the worker needs
+};
+
+enum class InboxKind : std::uint32_t { declare = 1, chunk = 2 };
+
+// A record's payload lies behind its header, or, if `large`, in the next descriptor on the control
+// socket.
+struct alignas(record_alignment) InboxHeader {
+  InboxKind kind;
+  std::uint32_t large;
+  std::uint64_t size;      // bytes of the payload
+  std::uint64_t function;  // slot in the worker's function table
+  std::uint64_t serial;    // chunk: of its first element
+  std::uint64_t count;     // chunk: elements
+  std::uint64_t task;      // chunk: the task's id, and the index in it of the first element
+  std::uint64_t element;
+};
+
+enum class OutboxKind : std::uint32_t { values = 1, thrown = 2 };
+
+struct alignas(record_alignment) OutboxHeader {
+  OutboxKind kind;
+  std::uint32_t large;
+  std::uint64_t size;
+  std::uint64_t serial;
+  std::uint64_t count;
+  std::uint64_t nanoseconds;  // since the worker's last record or the chunk's begin; a hint
+};
+
+static_assert(std::is_trivially_copyable_v<InboxHeader> && sizeof(InboxHeader) == 64);
+static_assert(std::is_trivially_copyable_v<OutboxHeader> && sizeof(OutboxHeader) == 48);
+
+// The begun-and-done mark of the open outbox record: the low halves of (serials done, payload bytes in
+// the open record), one word so that a death between two stores cannot separate them.
+constexpr std::uint64_t pack_done(std::uint64_t serials, std::uint64_t bytes) noexcept {
+  return (serials << 32) | (bytes & 0xffff'ffffu);
+}
+
+constexpr std::uint64_t aligned(std::uint64_t bytes) noexcept {
+  return (bytes + record_alignment - 1) & ~std::uint64_t{record_alignment - 1};
+}
+
+// A payload above this fraction of the ring travels in a descriptor of its own.
+constexpr std::uint64_t inline_limit(std::uint64_t ring_bytes) noexcept { return ring_bytes / 4; }
+
+}  // namespace procpool::inline v0::channel

@@ -1,0 +1,223 @@
+#include "channel/parent_end.hpp"
+
+#include <fcntl.h>
+
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string>
+
+#include "os/futex.hpp"
+
+namespace procpool::inline v0::channel {
+namespace {
+
+os::Memfd ring_memory(char const* name, std::size_t ring_bytes) {
+  os::Memfd memory = os::Memfd::create(name, control_bytes + ring_bytes);
+  return memory;
+}
+
+}  // namespace
+
+ParentEnd::ParentEnd(std::size_t ring_bytes)
+    : inbox_memory_(ring_memory("procpool inbox", ring_bytes)),
+      outbox_memory_(ring_memory("procpool outbox", ring_bytes)),
+      inbox_(inbox_memory_, control_bytes, ring_bytes, os::Access::read_write),
+      outbox_(outbox_memory_, control_bytes, ring_bytes, os::Access::read_only) {
+  // FUTURE_WRITE after our own mapping: it goes on working, every later one is read-only.
+  inbox_memory_.seal(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+  outbox_memory_.seal(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  new (inbox_.control()) InboxWords{};
+  // The outbox words begin as the zeros of fresh memory, which is what the worker expects too.
+}
+
+void ParentEnd::forget_memory() noexcept {
+  inbox_memory_ = os::Memfd(os::UniqueFd());
+  outbox_memory_ = os::Memfd(os::UniqueFd());
+}
+
+// ---- putting
+
+std::uint64_t ParentEnd::inbox_head() {
+  // Acquire: the worker's reads of the space happen before our next writes into it.
+  std::uint64_t const head = out().inbox_head.load(std::memory_order_acquire);
+  if (head < seen_head_ || head > tail_) {
+    throw BadRecord("the worker's inbox cursor is " + std::to_string(head) +
+                    ", which is not between " + std::to_string(seen_head_) + " and " +
+                    std::to_string(tail_));
+  }
+  return seen_head_ = head;
+}
+
+std::uint64_t ParentEnd::room() { return ring_bytes() - (tail_ - inbox_head()); }
+
+void ParentEnd::put(InboxHeader const& header, std::span<std::byte const> payload) {
+  std::byte* const to = place(tail_);
+  std::memcpy(to, &header, sizeof header);
+  if (!payload.empty()) std::memcpy(to + sizeof header, payload.data(), payload.size());
+  tail_ += aligned(sizeof header + payload.size());
+}
+
+void ParentEnd::put_declaration(std::uint64_t function, std::span<std::byte const> payload,
+                                std::optional<std::uint64_t> large_size) {
+  InboxHeader header{};
+  header.kind = InboxKind::declare;
+  header.large = large_size ? 1 : 0;
+  header.size = large_size.value_or(payload.size());
+  header.function = function;
+  put(header, payload);
+}
+
+std::uint64_t ParentEnd::put_chunk(std::uint64_t function, std::uint64_t task,
+                                   std::uint64_t element, std::uint64_t count,
+                                   std::span<std::byte const> payload,
+                                   std::optional<std::uint64_t> large_size) {
+  InboxHeader header{};
+  header.kind = InboxKind::chunk;
+  header.large = large_size ? 1 : 0;
+  header.size = large_size.value_or(payload.size());
+  header.function = function;
+  header.serial = next_serial_;
+  header.count = count;
+  header.task = task;
+  header.element = element;
+  put(header, payload);
+  next_serial_ += count;
+  return header.serial;
+}
+
+void ParentEnd::publish() {
+  // Relaxed: the tail's store below carries it; a worker that sees the record sees this limit.
+  in().limit.store(next_serial_, std::memory_order_relaxed);
+  // seq_cst: publishes the record (release), and stands before the look at `parked` below, against
+  // the worker's "parked, then look at the tail": one of the two sees the other.
+  in().tail.store(tail_, std::memory_order_seq_cst);
+  if (out().parked.load(std::memory_order_seq_cst) != 0) ring_bell();
+}
+
+void ParentEnd::ring_bell() noexcept {
+  // The word moves first, so that a worker between its look and its sleep does not fall asleep.
+  in().bell.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake(in().bell, std::numeric_limits<int>::max(), os::FutexScope::shared);
+}
+
+// ---- taking back
+
+std::uint64_t ParentEnd::take_back(std::uint64_t from) {
+  // Limit first, then the claim; the worker claims first and then looks at the limit. In the single
+  // order of these four, either the worker sees our limit and withdraws, or we see its claim.
+  in().limit.store(from, std::memory_order_seq_cst);
+  std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
+  if (claim > next_serial_) {
+    throw BadRecord("the worker claims element " + std::to_string(claim) + " of " +
+                    std::to_string(next_serial_) + " that it was given");
+  }
+  cut_ = tail_;
+  return claim > from ? claim : from;
+}
+
+bool ParentEnd::acknowledged() {
+  // The worker publishes its outcomes before it moves its head; inbox_head() acquires.
+  if (!cut_ || inbox_head() < *cut_) return false;
+  cut_.reset();
+  return true;
+}
+
+// ---- collecting
+
+std::optional<ParentEnd::Arrival> ParentEnd::next() {
+  // Acquire: the record's bytes were written before the tail moved over them.
+  std::uint64_t const tail = out().tail.load(std::memory_order_acquire);
+  std::uint64_t const there = tail - head_;
+  if (there == 0) return std::nullopt;
+  if (there > outbox_.ring_bytes() || there % record_alignment != 0 ||
+      there < sizeof(OutboxHeader)) {
+    throw BadRecord("the worker's outbox cursor is " + std::to_string(tail) + " after " +
+                    std::to_string(head_));
+  }
+  Arrival arrival{};
+  std::memcpy(&arrival.header, at(head_), sizeof arrival.header);
+  OutboxHeader const& header = arrival.header;
+  if (header.kind != OutboxKind::values && header.kind != OutboxKind::thrown) {
+    throw BadRecord("a record of unknown kind " +
+                    std::to_string(static_cast<std::uint32_t>(header.kind)));
+  }
+  std::uint64_t const in_ring = header.large != 0 ? 0 : header.size;
+  if (in_ring > there - sizeof header) {
+    throw BadRecord("a record claims " + std::to_string(in_ring) + " bytes where " +
+                    std::to_string(there - sizeof header) + " are");
+  }
+  arrival.payload = {at(head_) + sizeof header, in_ring};
+  // Cannot pass the tail: both are aligned.
+  head_ += aligned(sizeof header + in_ring);
+  return arrival;
+}
+
+void ParentEnd::taken() {
+  // seq_cst against the worker's "parked for room, then look at this cursor"; it is a release too:
+  // our copies of the records were made before the worker may overwrite them.
+  in().outbox_head.store(head_, std::memory_order_seq_cst);
+  if (out().parked.load(std::memory_order_seq_cst) == 2) ring_bell();
+}
+
+// ---- sleeping
+
+void ParentEnd::park(std::uint32_t number) noexcept {
+  // seq_cst: before our last look at the tail, see WorkerEnd::publish.
+  in().parked.store(number, std::memory_order_seq_cst);
+}
+
+void ParentEnd::unpark() noexcept {
+  // Relaxed: a ring too many is harmless.
+  in().parked.store(0, std::memory_order_relaxed);
+}
+
+bool ParentEnd::news() const noexcept {
+  if (out().tail.load(std::memory_order_seq_cst) != head_) return true;
+  return cut_ && out().inbox_head.load(std::memory_order_seq_cst) >= *cut_;
+}
+
+void ParentEnd::ask_to_leave() {
+  // Relaxed: the bell's change below is seq_cst and is what the worker looks at.
+  in().stop.store(1, std::memory_order_relaxed);
+  ring_bell();
+}
+
+// ---- after a death
+
+ParentEnd::Remains ParentEnd::remains(std::uint64_t expected, std::uint64_t outstanding) const {
+  Remains remains;
+  // Relaxed: hints for a sentence, written by a process that is dead.
+  remains.stage = out().stage.load(std::memory_order_relaxed);
+  remains.farewell = static_cast<Farewell>(out().farewell.load(std::memory_order_relaxed));
+
+  // Acquire: the results were written before the mark that counts them. Loaded once: forked children
+  // of the worker may still write.
+  std::uint64_t const mark = out().done.load(std::memory_order_acquire);
+  auto const serials = static_cast<std::uint32_t>(mark >> 32);
+  auto const bytes = static_cast<std::uint32_t>(mark);
+  // The difference in 32 bits: how far the mark is ahead of what was collected. Behind, or equal: the
+  // open record is empty, its elements have been collected.
+  auto const ahead = static_cast<std::int32_t>(serials - static_cast<std::uint32_t>(expected));
+  if (ahead > 0) {
+    if (static_cast<std::uint64_t>(ahead) <= outstanding &&
+        bytes <= outbox_.ring_bytes() - sizeof(OutboxHeader)) {
+      remains.done = static_cast<std::uint64_t>(ahead);
+      remains.payload = {at(head_) + sizeof(OutboxHeader), bytes};
+    } else {
+      remains.believable = false;
+    }
+  }
+
+  std::uint64_t const first_open = expected + remains.done;
+  std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
+  remains.claim = claim <= next_serial_ ? claim : 0;
+  if (claim == first_open + 1 && remains.done < outstanding) {
+    remains.begun = true;
+  } else if (claim > first_open) {
+    remains.believable = false;
+  }
+  return remains;
+}
+
+}  // namespace procpool::inline v0::channel

@@ -1,0 +1,123 @@
+#pragma once
+
+// The parent's end of one worker's channel: puts records into the inbox, takes records out of the
+// outbox, lowers the limit, and reads what a death left.
+//
+// Not synchronised: the owner (the worker's slot) holds its private mutex around every call. Nothing
+// here blocks. Nothing here is ever reused for another worker.
+//
+// Threat model: the worker may write anything into the outbox at any time, also while it is read.
+// So every word of it is loaded once into a local and the local is checked; cursors of the parent are
+// kept here, in private memory; a header is copied before it is looked at; a payload is handed out as
+// a span that the caller copies once and interprets only in its own copy. What cannot be true throws
+// BadRecord, upon which the owner ends the worker.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <stdexcept>
+
+#include "channel/layout.hpp"
+#include "os/mapping.hpp"
+#include "os/memfd.hpp"
+
+namespace procpool::inline v0::channel {
+
+class BadRecord : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class ParentEnd {
+ public:
+  // Makes the memory of both rings: reserved, sealed against resizing, the inbox also against any
+  // further writable mapping. Throws std::system_error when there is no memory.
+  explicit ParentEnd(std::size_t ring_bytes);
+
+  // For the handshake; `forget_memory` closes both descriptors once the worker has them.
+  os::Memfd const& inbox() const noexcept { return inbox_memory_; }
+  os::Memfd const& outbox() const noexcept { return outbox_memory_; }
+  void forget_memory() noexcept;
+
+  std::size_t ring_bytes() const noexcept { return inbox_.ring_bytes(); }
+
+  // ---- putting. Nothing is visible to the worker before publish().
+  static std::uint64_t footprint(std::uint64_t inline_payload) noexcept {
+    return aligned(sizeof(InboxHeader) + inline_payload);
+  }
+  std::uint64_t room();  // bytes free in the inbox
+  // A record whose payload lies in `payload`, or, with large_size, in the descriptor just sent.
+  void put_declaration(std::uint64_t function, std::span<std::byte const> payload,
+                       std::optional<std::uint64_t> large_size);
+  // Returns the serial of its first element.
+  std::uint64_t put_chunk(std::uint64_t function, std::uint64_t task, std::uint64_t element,
+                          std::uint64_t count, std::span<std::byte const> payload,
+                          std::optional<std::uint64_t> large_size);
+  void publish();
+
+  // ---- taking back. `from` is the first serial wanted back. Returns the first serial at or above
+  // `from` that has not begun and never will; the one before it, if not below `from`, is undecided
+  // until the worker has acknowledged. Until then nothing may be put.
+  std::uint64_t take_back(std::uint64_t from);
+  bool acknowledging() const noexcept { return cut_.has_value(); }
+  // True once, when the worker has passed the cut. Look for records after it, not before: all that it
+  // had begun is in the outbox by then, and what is not there never began.
+  bool acknowledged();
+
+  // ---- collecting. The payload lies in the ring and stays there until taken().
+  struct Arrival {
+    OutboxHeader header;
+    std::span<std::byte const> payload;  // empty if header.large
+  };
+  std::optional<Arrival> next();
+  void taken();  // gives the space of all arrivals so far back to the worker
+
+  // ---- sleeping. `number` is not 0 and differs from the last one.
+  void park(std::uint32_t number) noexcept;
+  void unpark() noexcept;
+  bool news() const noexcept;  // something may be there to collect
+
+  void ask_to_leave();  // when the inbox is empty
+
+  // ---- after the worker's death, when next() has nothing more. `expected` is the serial of the
+  // element whose outcome would come next, `outstanding` how many of its chunk are left.
+  struct Remains {
+    std::uint64_t done = 0;              // elements of the open record, from `expected` on
+    std::span<std::byte const> payload;  // their results
+    bool begun = false;                  // the element after them had begun
+    std::uint64_t claim = 0;  // every serial below it may have begun; never above what was given
+    std::uint32_t stage = 0;
+    Farewell farewell = Farewell::none;
+    bool believable = true;  // false: the marks could not be true, and were taken for the least
+  };
+  Remains remains(std::uint64_t expected, std::uint64_t outstanding) const;
+
+ private:
+  InboxWords& in() const noexcept { return *reinterpret_cast<InboxWords*>(inbox_.control()); }
+  OutboxWords const& out() const noexcept {
+    return *reinterpret_cast<OutboxWords const*>(outbox_.control());
+  }
+  std::byte* place(std::uint64_t cursor) const noexcept {
+    return inbox_.ring() + (cursor & (inbox_.ring_bytes() - 1));
+  }
+  std::byte const* at(std::uint64_t cursor) const noexcept {
+    return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
+  }
+  void put(InboxHeader const& header, std::span<std::byte const> payload);
+  std::uint64_t inbox_head();
+  void ring_bell() noexcept;
+
+  os::Memfd inbox_memory_;
+  os::Memfd outbox_memory_;
+  os::RingMapping inbox_;
+  os::RingMapping outbox_;
+
+  std::uint64_t tail_ = 0;            // inbox: end of what was put
+  std::uint64_t seen_head_ = 0;       // inbox: the worker's head when last looked at
+  std::uint64_t head_ = 0;            // outbox: end of what was taken
+  std::uint64_t next_serial_ = 0;     // of the next element put
+  std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
+};
+
+}  // namespace procpool::inline v0::channel

@@ -1,0 +1,262 @@
+#include "channel/worker_end.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "os/futex.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::inline v0::channel {
+namespace {
+
+// Results of a long chunk are shown at least this often, looked at between elements.
+constexpr std::uint64_t show_after_ns = 2'000'000;
+// Large messages that wait to be taken; more would fill memory faster than the parent empties it.
+constexpr std::size_t most_large_waiting = 4;
+constexpr std::uint64_t longest_look_interval = 1024;
+
+std::uint64_t now_ns() noexcept {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
+
+}  // namespace
+
+WorkerEnd::WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
+                     os::Event event, os::UniqueFd control)
+    : inbox_(inbox, control_bytes, ring_bytes, os::Access::read_only),
+      outbox_(outbox, control_bytes, ring_bytes, os::Access::read_write),
+      event_(std::move(event)),
+      control_(std::move(control)) {}
+
+// ---- the inbox
+
+bool WorkerEnd::wait() {
+  for (;;) {
+    if (load_record()) return true;
+    if (descriptors_gone_) return false;
+    // About to sleep, perhaps for long: what tasks printed should not wait for the next one.
+    std::fflush(stdout);
+    std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
+    // "Parked, then look": against the parent's "tail, then look at parked", both seq_cst.
+    out().parked.store(1, std::memory_order_seq_cst);
+    bool const something = in().tail.load(std::memory_order_seq_cst) != head_;
+    bool const leave = in().stop.load(std::memory_order_seq_cst) != 0;
+    if (!something && !leave) os::futex_wait(in().bell, bell, os::FutexScope::shared);
+    // Relaxed: seen late, it costs the parent a needless wake.
+    out().parked.store(0, std::memory_order_relaxed);
+    if (leave && !something) return false;
+  }
+}
+
+bool WorkerEnd::load_record() {
+  // Acquire: the record, and the limit that came with it, were written before the tail.
+  if (in().tail.load(std::memory_order_acquire) == head_) return false;
+  std::memcpy(&header_, at(head_), sizeof header_);
+  if (header_.large == 0) {
+    payload_ = {at(head_) + sizeof header_, header_.size};
+  } else {
+    os::Packet packet;
+    if (os::receive_packet(control_.get(), packet, true) != os::ReceiveResult::received ||
+        packet.fds.size() != 1) {
+      descriptors_gone_ = true;
+      return false;
+    }
+    large_ = os::Mapping(os::Memfd(std::move(packet.fds.front())), os::Access::private_read, 0,
+                         header_.size);
+    payload_ = large_.bytes();
+  }
+  open_count_ = 0;
+  open_bytes_ = 0;
+  opened_at_ = now_ns();
+  elements_per_look_ = look_at_clock_ = 1;
+  return true;
+}
+
+void WorkerEnd::finish_record(bool taken_back) {
+  std::uint64_t const in_ring = header_.large != 0 ? 0 : header_.size;
+  head_ += aligned(sizeof header_ + in_ring);
+  payload_ = {};
+  large_ = os::Mapping();
+  bool const news = open_count_ != 0 || taken_back;
+  if (open_count_ != 0) close_record();
+  // After the outcomes: a parent that took elements back takes what is unanswered when it sees this
+  // cursor for never begun. seq_cst: a release, and before the look at `parked`, as in publish().
+  out().inbox_head.store(head_, std::memory_order_seq_cst);
+  if (news) ring_parent();
+}
+
+bool WorkerEnd::begin(std::uint64_t serial) noexcept {
+  // Claim first, then look at the limit; the parent lowers the limit and then looks at the claim.
+  // The other order would let both sides have the element.
+  out().claim.store(serial + 1, std::memory_order_seq_cst);
+  if (serial < in().limit.load(std::memory_order_seq_cst)) return true;
+  // Release: nothing of the element was touched, which the cursor in finish_record() then tells.
+  out().claim.store(serial, std::memory_order_release);
+  return false;
+}
+
+// ---- the outbox
+
+void WorkerEnd::append_value(std::uint64_t serial, std::span<std::byte const> value,
+                             bool length_first) {
+  std::uint64_t const length = value.size();
+  std::uint64_t const need = length + (length_first ? sizeof length : 0);
+  if (need > inline_limit(outbox_.ring_bytes())) {
+    put_single(OutboxKind::values, serial, value, length_first);
+    return;
+  }
+  if (open_count_ != 0 && open_bytes_ + need > inline_limit(outbox_.ring_bytes())) {
+    show_results();
+  }
+  if (open_count_ == 0) {
+    // Room for the largest open record at once, so that it never has to be moved.
+    wait_for_room(sizeof(OutboxHeader) + inline_limit(outbox_.ring_bytes()));
+    open_first_ = serial;
+    open_bytes_ = 0;
+  }
+  std::byte* to = place(tail_) + sizeof(OutboxHeader) + open_bytes_;
+  if (length_first) {
+    std::memcpy(to, &length, sizeof length);
+    to += sizeof length;
+  }
+  if (!value.empty()) std::memcpy(to, value.data(), value.size());
+  ++open_count_;
+  open_bytes_ += need;
+  // Release: the result's bytes first, then the mark that counts them. Should we die now, the parent
+  // takes the result from the open record.
+  out().done.store(pack_done(serial + 1, open_bytes_), std::memory_order_release);
+
+  bool const last = serial + 1 == header_.serial + header_.count;
+  if (!last && --look_at_clock_ == 0) {
+    std::uint64_t const passed = now_ns() - opened_at_;
+    if (passed >= show_after_ns) {
+      show_results();
+      elements_per_look_ = 1;
+    } else if (elements_per_look_ < longest_look_interval && passed < show_after_ns / 4) {
+      elements_per_look_ *= 2;
+    }
+    look_at_clock_ = elements_per_look_;
+  }
+}
+
+void WorkerEnd::append_thrown(std::uint64_t serial, std::span<std::byte const> exception) {
+  put_single(OutboxKind::thrown, serial, exception, false);
+}
+
+void WorkerEnd::put_single(OutboxKind kind, std::uint64_t serial,
+                           std::span<std::byte const> payload, bool length_first) {
+  std::uint64_t const length = payload.size();
+  OutboxHeader header{};
+  header.kind = kind;
+  header.size = length + (length_first ? sizeof length : 0);
+  header.large = header.size > inline_limit(outbox_.ring_bytes()) ? 1 : 0;
+  header.serial = serial;
+  header.count = 1;
+
+  os::Memfd memory;
+  if (header.large != 0) {
+    memory = os::Memfd::create_growing("procpool message");
+    if (length_first) {
+      memory.write_at(std::as_bytes(std::span(&length, 1)), 0);
+    }
+    memory.write_at(payload, header.size - length);
+    // What is sealed cannot change while the parent decodes it in place.
+    memory.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  }
+  // From here on nothing throws: either all of the record is published or none.
+  show_results();
+  while (large_ends_.size() >= most_large_waiting) {
+    wait_until_taken(large_ends_.front());
+    large_ends_.pop_front();
+  }
+  std::uint64_t const in_ring = header.large != 0 ? 0 : header.size;
+  wait_for_room(sizeof header + in_ring);
+  if (header.large != 0) {
+    int const descriptor = memory.fd();
+    if (os::send_packet(control_.get(), std::as_bytes(std::span(&header.serial, 1)),
+                        std::span(&descriptor, 1), true) != os::SendResult::sent) {
+      // The outcome cannot be told any more, only that this process ended, and why.
+      say_farewell(Farewell::descriptors_gone);
+      ::_exit(EXIT_FAILURE);
+    }
+  } else if (!payload.empty()) {
+    std::memcpy(place(tail_) + sizeof header, payload.data(), payload.size());
+  }
+  std::uint64_t const now = now_ns();
+  header.nanoseconds = now - std::exchange(opened_at_, now);
+  std::memcpy(place(tail_), &header, sizeof header);
+  tail_ += aligned(sizeof header + in_ring);
+  if (header.large != 0) large_ends_.push_back(tail_);
+  publish();
+  ring_parent();
+  // Release: the record is out. A parent that finds the mark behind the records it has collected takes
+  // the open record for empty, which it is.
+  out().done.store(pack_done(serial + 1, 0), std::memory_order_release);
+}
+
+void WorkerEnd::close_record() {
+  std::uint64_t const now = now_ns();
+  OutboxHeader header{};
+  header.kind = OutboxKind::values;
+  header.size = open_bytes_;
+  header.serial = open_first_;
+  header.count = open_count_;
+  header.nanoseconds = now - std::exchange(opened_at_, now);
+  std::memcpy(place(tail_), &header, sizeof header);
+  tail_ += aligned(sizeof header + open_bytes_);
+  open_count_ = 0;
+  open_bytes_ = 0;
+  publish();
+}
+
+void WorkerEnd::show_results() {
+  if (open_count_ == 0) return;
+  close_record();
+  ring_parent();
+}
+
+void WorkerEnd::publish() {
+  // seq_cst: a release for the record's bytes, and before the look at `parked` in ring_parent(), against
+  // the parent's "parked, then look at the tail".
+  out().tail.store(tail_, std::memory_order_seq_cst);
+}
+
+void WorkerEnd::ring_parent() noexcept {
+  std::uint32_t const sleep = in().parked.load(std::memory_order_seq_cst);
+  // Once per sleep of the parent: until it wakes up and parks again every further ring would be a
+  // system call for nothing.
+  if (sleep == 0 || sleep == rung_for_) return;
+  rung_for_ = sleep;
+  if (!event_.ring()) descriptors_gone_ = true;
+}
+
+void WorkerEnd::wait_for_room(std::uint64_t bytes) {
+  std::uint64_t const end = tail_ + aligned(bytes);
+  if (end > outbox_.ring_bytes()) wait_until_taken(end - outbox_.ring_bytes());
+}
+
+void WorkerEnd::wait_until_taken(std::uint64_t cursor) {
+  // Acquire: the parent has copied what we are about to overwrite.
+  while (in().outbox_head.load(std::memory_order_acquire) < cursor) {
+    std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
+    out().parked.store(2, std::memory_order_seq_cst);
+    if (in().outbox_head.load(std::memory_order_seq_cst) < cursor) {
+      os::futex_wait(in().bell, bell, os::FutexScope::shared);
+    }
+    out().parked.store(0, std::memory_order_relaxed);
+  }
+}
+
+void WorkerEnd::say_farewell(Farewell why) noexcept {
+  // Relaxed: read after our death.
+  out().farewell.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
+}
+
+}  // namespace procpool::inline v0::channel

@@ -1,0 +1,98 @@
+#pragma once
+
+// The worker's end of its channel: waits for records, claims elements, appends their outcomes to the
+// open outbox record and publishes it.
+//
+// Used by the worker's loop alone, on one thread. The worker trusts what the parent wrote. It may be
+// killed between any two instructions: nothing it holds is a lock, and what each death leaves is told
+// in docs/architecture.md, "What each death leaves".
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+
+#include "channel/layout.hpp"
+#include "os/event.hpp"
+#include "os/fd.hpp"
+#include "os/mapping.hpp"
+#include "os/memfd.hpp"
+
+namespace procpool::inline v0::channel {
+
+class WorkerEnd {
+ public:
+  WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
+            os::Event event, os::UniqueFd control);
+
+  // Blocks until there is a record, which stays in the ring until finish_record(). False: the parent
+  // wants us to leave and the inbox is empty.
+  bool wait();
+  InboxHeader const& header() const noexcept { return header_; }
+  std::span<std::byte const> payload() const noexcept { return payload_; }
+  // Publishes what is open, then gives the record's space back, then calls the parent.
+  void finish_record(bool taken_back);
+
+  // Claims an element. False: it was taken back, and so was the rest of the record.
+  bool begin(std::uint64_t serial) noexcept;
+
+  // The outcome of the element claimed last. Blocks while the outbox is full. Values of varying size
+  // are preceded by their length.
+  void append_value(std::uint64_t serial, std::span<std::byte const> value, bool length_first);
+  void append_thrown(std::uint64_t serial, std::span<std::byte const> exception);
+
+  std::atomic<std::uint32_t>& stage() noexcept { return out().stage; }
+  void say_farewell(Farewell why) noexcept;
+
+  // True when the event or the control socket turned out to be gone: the worker cannot call the parent
+  // any more and should leave.
+  bool descriptors_gone() const noexcept { return descriptors_gone_; }
+
+  // The outbox's control page, for a forked child to cover with memory of its own.
+  std::span<std::byte> control_page() noexcept { return {outbox_.control(), control_bytes}; }
+
+ private:
+  InboxWords const& in() const noexcept {
+    return *reinterpret_cast<InboxWords const*>(inbox_.control());
+  }
+  OutboxWords& out() const noexcept { return *reinterpret_cast<OutboxWords*>(outbox_.control()); }
+  std::byte const* at(std::uint64_t cursor) const noexcept {
+    return inbox_.ring() + (cursor & (inbox_.ring_bytes() - 1));
+  }
+  std::byte* place(std::uint64_t cursor) const noexcept {
+    return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
+  }
+  bool load_record();
+  void wait_for_room(std::uint64_t bytes);
+  void wait_until_taken(std::uint64_t cursor);
+  void publish();
+  void close_record();  // the open one, which is not empty
+  void show_results();
+  void put_single(OutboxKind kind, std::uint64_t serial, std::span<std::byte const> payload,
+                  bool length_first);
+  void ring_parent() noexcept;
+
+  os::RingMapping inbox_;
+  os::RingMapping outbox_;
+  os::Event event_;
+  os::UniqueFd control_;
+
+  std::uint64_t head_ = 0;  // inbox: end of what was taken
+  std::uint64_t tail_ = 0;  // outbox: end of what was published
+  InboxHeader header_{};
+  std::span<std::byte const> payload_;
+  os::Mapping large_;  // the current record's payload if it is large
+
+  std::uint64_t open_first_ = 0;  // the open record: first serial, elements, payload bytes
+  std::uint64_t open_count_ = 0;
+  std::uint64_t open_bytes_ = 0;
+  std::uint64_t opened_at_ = 0;      // nanoseconds: begin of the chunk or of the open record
+  std::uint64_t look_at_clock_ = 0;  // elements until the next look at the clock
+  std::uint64_t elements_per_look_ = 1;
+  std::deque<std::uint64_t> large_ends_;  // cursors behind large messages that may not be taken yet
+  std::uint32_t rung_for_ = 0;            // the parent's sleep that was ended last
+  bool descriptors_gone_ = false;
+};
+
+}  // namespace procpool::inline v0::channel

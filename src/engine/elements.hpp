@@ -1,0 +1,34 @@
+#pragma once
+
+// Reads the elements of a run one after the other: packed when their size is fixed, else each behind
+// its length. For bytes that this program wrote itself; nothing is checked.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace procpool::inline v0 {
+
+class ElementReader {
+ public:
+  ElementReader(std::span<std::byte const> bytes, std::size_t fixed_size) noexcept
+      : rest_(bytes), fixed_size_(fixed_size) {}
+
+  std::span<std::byte const> next() noexcept {
+    std::uint64_t size = fixed_size_;
+    if (fixed_size_ == 0) {
+      std::memcpy(&size, rest_.data(), sizeof size);
+      rest_ = rest_.subspan(sizeof size);
+    }
+    auto const element = rest_.first(size);
+    rest_ = rest_.subspan(size);
+    return element;
+  }
+
+ private:
+  std::span<std::byte const> rest_;
+  std::size_t fixed_size_;
+};
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,28 @@
+#include <procpool/detail/engine.hpp>
+
+#include <stdexcept>
+
+#include "engine/in_process.hpp"
+#include "engine/local/local_engine.hpp"
+
+namespace procpool::inline v0::detail {
+
+Engine::~Engine() = default;
+
+std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
+  auto const positive = [](std::chrono::milliseconds time, char const* what) {
+    if (time <= std::chrono::milliseconds::zero()) {
+      throw std::invalid_argument(std::string("PoolOptions::") + what + " is " +
+                                  std::to_string(time.count()) + " ms; it must be positive");
+    }
+  };
+  positive(options.start_timeout, "start_timeout");
+  positive(options.stop_grace, "stop_grace");
+  if (options.at_exit_deadline) positive(*options.at_exit_deadline, "at_exit_deadline");
+  if (options.defaults.chunk) options.defaults.chunk->checked("chunk", most_chunk);
+  if (options.workers) options.workers->checked("workers", most_workers);
+  if (options.start == Start::in_process) return std::make_unique<InProcessEngine>(options);
+  return std::make_unique<LocalEngine>(options);
+}
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,61 @@
+#include "engine/executor.hpp"
+
+#include <cxxabi.h>
+
+#include <utility>
+
+#include <procpool/detail/exception_codec.hpp>
+
+namespace procpool::inline v0 {
+
+using detail::Operation;
+
+LoadedCallable::LoadedCallable(detail::Trampoline code, std::span<std::byte const> state)
+    : code_(code) {
+  Operation load;
+  load.kind = Operation::Kind::load_callable;
+  load.input = state;
+  code_(load);
+  callable_ = load.callable;
+}
+
+LoadedCallable::LoadedCallable(LoadedCallable&& other) noexcept
+    : code_(std::exchange(other.code_, nullptr)),
+      callable_(std::exchange(other.callable_, nullptr)) {}
+
+LoadedCallable& LoadedCallable::operator=(LoadedCallable&& other) noexcept {
+  std::swap(code_, other.code_);
+  std::swap(callable_, other.callable_);
+  return *this;
+}
+
+LoadedCallable::~LoadedCallable() {
+  if (code_ == nullptr || callable_ == nullptr) return;
+  Operation drop;
+  drop.kind = Operation::Kind::drop_callable;
+  drop.callable = callable_;
+  code_(drop);
+}
+
+bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& out,
+                          std::atomic<std::uint32_t>& stage) {
+  out.clear();
+  Operation operation;
+  operation.kind = Operation::Kind::call;
+  operation.callable = callable_;
+  operation.input = arguments;
+  operation.output = &out;
+  operation.stage = &stage;
+  try {
+    code_(operation);
+    return true;
+  } catch (abi::__forced_unwind&) {
+    throw;  // pthread_exit or cancellation: swallowing it would abort the process
+  } catch (...) {
+    out.clear();
+    detail::encode_current_exception(out);
+    return false;
+  }
+}
+
+}  // namespace procpool::inline v0

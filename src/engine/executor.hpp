@@ -1,0 +1,38 @@
+#pragma once
+
+// The executor: calls a trampoline for one element and turns whatever comes of it into bytes. Both
+// engines run elements through it, the local one in its workers, the in-process one in the caller.
+//
+// One thread at a time. User code runs inside; what it throws is caught here, except the forced
+// unwinding of a thread that is being ended, which must pass.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/function.hpp>
+
+namespace procpool::inline v0 {
+
+// A callable as it lives where elements run: made from its state once, then called for each.
+class LoadedCallable {
+ public:
+  LoadedCallable() = default;
+  // May throw what the loading of the state throws.
+  LoadedCallable(detail::Trampoline code, std::span<std::byte const> state);
+  LoadedCallable(LoadedCallable&& other) noexcept;
+  LoadedCallable& operator=(LoadedCallable&& other) noexcept;
+  ~LoadedCallable();
+
+  // True: `out` holds the encoded result. False: it holds the encoded exception.
+  bool call(std::span<std::byte const> arguments, detail::Bytes& out,
+            std::atomic<std::uint32_t>& stage);
+
+ private:
+  detail::Trampoline code_ = nullptr;
+  void* callable_ = nullptr;
+};
+
+}  // namespace procpool::inline v0

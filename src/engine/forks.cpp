@@ -1,0 +1,23 @@
+#include "engine/forks.hpp"
+
+#include <pthread.h>
+
+#include <atomic>
+
+namespace procpool::inline v0 {
+namespace {
+
+std::atomic<unsigned> forks{0};
+
+void count_fork() { forks.fetch_add(1, std::memory_order_relaxed); }
+
+}  // namespace
+
+unsigned fork_count() noexcept {
+  static int const registered = pthread_atfork(nullptr, nullptr, count_fork);
+  static_cast<void>(registered);
+  // Relaxed: it changes only in a child, before that child has a second thread.
+  return forks.load(std::memory_order_relaxed);
+}
+
+}  // namespace procpool::inline v0

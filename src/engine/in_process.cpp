@@ -1,0 +1,108 @@
+#include "engine/in_process.hpp"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <utility>
+
+#include <procpool/detail/exception_codec.hpp>
+#include <procpool/errors.hpp>
+
+#include "engine/elements.hpp"
+#include "engine/executor.hpp"
+
+namespace procpool::inline v0 {
+
+using detail::Block;
+using detail::Bytes;
+
+InProcessEngine::InProcessEngine(PoolOptions const&) {}
+
+void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+                             bool last) {
+  if (segment.first == 0 && closed_.load()) {
+    throw PoolClosed("this pool takes no more tasks: it was closed");
+  }
+  detail::Function const& function = task->function();
+  {
+    std::lock_guard const lock(mutex_);
+    stats_.submitted += segment.count;
+    stats_.running += segment.count;
+  }
+  task->announce(segment.count);
+  std::atomic<std::uint32_t> stage{0};
+  ElementReader elements(segment.bytes, function.argument_size);
+  LoadedCallable callable;
+  std::exception_ptr unusable;
+  try {
+    auto const state =
+        function.state ? std::span<std::byte const>(*function.state) : std::span<std::byte const>();
+    callable = LoadedCallable(function.code, state);
+  } catch (...) {
+    unusable = std::current_exception();
+  }
+  std::uint64_t cancelled = 0;
+  for (std::uint64_t i = 0; i < segment.count; ++i) {
+    Block block;
+    block.first = segment.first + i;
+    block.count = 1;
+    block.pid = ::getpid();
+    auto const arguments = elements.next();
+    if (unusable || task->cancelled() || ended_.load()) {
+      block.kind = Block::Kind::failed;
+      block.failure = unusable ? unusable
+                               : std::make_exception_ptr(TaskCancelled(
+                                     "task " + std::to_string(task->id()) + ", element " +
+                                     std::to_string(block.first) + ": cancelled before it began"));
+      if (!unusable) ++cancelled;
+    } else {
+      Bytes result;
+      bool const value = callable.call(arguments, result, stage);
+      block.kind = value ? Block::Kind::values : Block::Kind::thrown;
+      if (value && function.result_size == 0 && !function.returns_nothing) {
+        std::uint64_t const length = result.size();
+        auto const* const prefix = reinterpret_cast<std::byte const*>(&length);
+        result.insert(result.begin(), prefix, prefix + sizeof length);
+      }
+      block.payload = detail::Payload(std::move(result));
+    }
+    task->deliver(std::move(block));
+  }
+  {
+    std::lock_guard const lock(mutex_);
+    stats_.running -= segment.count;
+    stats_.done += segment.count;
+    cancelled_ += cancelled;
+  }
+  if (last) task->seal();
+}
+
+void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task) {
+  task->cancel();
+  task->seal();
+}
+
+void InProcessEngine::close() { closed_.store(true); }
+
+// Elements end inside append: there is nothing to wait for but other threads' calls, which hold the
+// pool alive themselves.
+bool InProcessEngine::join_until(std::optional<TimePoint>) {
+  close();
+  return true;
+}
+
+Summary InProcessEngine::shutdown(End end, std::optional<TimePoint>) {
+  close();
+  if (end != End::drain) ended_.store(true);
+  std::lock_guard const lock(mutex_);
+  return {.done = stats_.done - cancelled_, .cancelled = cancelled_, .forced = 0};
+}
+
+Stats InProcessEngine::stats() const {
+  std::lock_guard const lock(mutex_);
+  return stats_;
+}
+
+std::size_t InProcessEngine::segment_elements(detail::Task const&) const { return 64; }
+
+}  // namespace procpool::inline v0

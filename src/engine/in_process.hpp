@@ -1,0 +1,38 @@
+#pragma once
+
+// The engine of Start::in_process: append runs every element at once, in the calling thread, through
+// the same trampolines and the same bytes as a worker would. Nothing is isolated: a crash is a crash of
+// the program, where a debugger sees it.
+//
+// Any thread may call anything; tasks of several threads run side by side.
+
+#include <atomic>
+#include <mutex>
+
+#include <procpool/detail/engine.hpp>
+
+namespace procpool::inline v0 {
+
+class InProcessEngine final : public detail::Engine {
+ public:
+  explicit InProcessEngine(PoolOptions const& options);
+
+  void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+              bool last) override;
+  void cancel(std::shared_ptr<detail::Task> const& task) override;
+  void close() override;
+  bool join_until(std::optional<TimePoint> deadline) override;
+  Summary shutdown(End end, std::optional<TimePoint> deadline) override;
+  unsigned size() const noexcept override { return 1; }
+  Stats stats() const override;
+  std::size_t segment_elements(detail::Task const& task) const override;
+
+ private:
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> ended_{false};  // by cancel or kill: what is appended now does not run
+  mutable std::mutex mutex_;
+  Stats stats_;                  // guarded by mutex_
+  std::uint64_t cancelled_ = 0;  // guarded by mutex_
+};
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,43 @@
+#include "engine/local/chunk.hpp"
+
+#include <fcntl.h>
+
+namespace procpool::inline v0::local {
+
+Batch::Batch(detail::Segment segment, std::size_t element_size)
+    : first_(segment.first),
+      count_(segment.count),
+      element_size_(element_size),
+      ends_(std::move(segment.ends)),
+      owned_(std::move(segment.bytes)) {}
+
+std::uint64_t Batch::offset(std::uint64_t index) const noexcept {
+  if (element_size_ != 0) return index * element_size_;
+  return index == 0 ? 0 : ends_[index - 1];
+}
+
+std::span<std::byte const> Batch::bytes(std::uint64_t first, std::uint64_t count) const noexcept {
+  auto const all =
+      sealed_ ? std::span<std::byte const>(mapped_.bytes()) : std::span<std::byte const>(owned_);
+  std::uint64_t const from = offset(first - first_);
+  return all.subspan(from, offset(first - first_ + count) - from);
+}
+
+os::Memfd const& Batch::sealed_whole() {
+  if (!sealed_) {
+    os::Memfd memory = sealed_copy(owned_);
+    mapped_ = os::Mapping(memory, os::Access::private_read);
+    sealed_ = std::move(memory);
+    owned_ = detail::Bytes();
+  }
+  return sealed_;
+}
+
+os::Memfd sealed_copy(std::span<std::byte const> bytes) {
+  os::Memfd memory = os::Memfd::create_growing("procpool message");
+  memory.write_at(bytes, 0);
+  memory.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return memory;
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,75 @@
+#pragma once
+
+// Chunk: consecutive elements of a task that travel together, as the scheduler hands them around.
+// Batch: the encoded elements a chunk points into, shared by all chunks cut from it and freed when the
+// last of their elements has ended.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+
+#include <procpool/detail/task.hpp>
+
+#include "os/mapping.hpp"
+#include "os/memfd.hpp"
+
+namespace procpool::inline v0::local {
+
+// A segment of a task as the engine keeps it until its elements have ended.
+class Batch {
+ public:
+  Batch(detail::Segment segment, std::size_t element_size);
+
+  std::uint64_t first() const noexcept { return first_; }
+  std::uint64_t count() const noexcept { return count_; }
+
+  // The bytes of elements [first, first + count) of the task. Any thread.
+  std::span<std::byte const> bytes(std::uint64_t first, std::uint64_t count) const noexcept;
+
+  // For a chunk that is the whole batch: its bytes as a write-sealed memory file, made at the first
+  // call, which moves them there; later calls and bytes() then serve from it. Only while no other
+  // chunk of the batch exists. Throws std::system_error when there is no memory.
+  os::Memfd const& sealed_whole();
+
+ private:
+  std::uint64_t offset(std::uint64_t index) const noexcept;
+
+  std::uint64_t first_;
+  std::uint64_t count_;
+  std::size_t element_size_;
+  std::vector<std::uint64_t> ends_;
+  detail::Bytes owned_;
+  os::Memfd sealed_;
+  os::Mapping mapped_;
+};
+
+struct Chunk {
+  std::shared_ptr<detail::Task> task;
+  std::shared_ptr<Batch> batch;
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+
+  // Cuts the first `elements` off.
+  Chunk take_front(std::uint64_t elements) {
+    Chunk front{task, batch, first, elements};
+    first += elements;
+    count -= elements;
+    return front;
+  }
+  // Cuts off all but the first `elements`.
+  Chunk take_back(std::uint64_t keep) {
+    Chunk back{task, batch, first + keep, count - keep};
+    count = keep;
+    return back;
+  }
+  std::span<std::byte const> bytes() const noexcept { return batch->bytes(first, count); }
+  bool whole_batch() const noexcept { return count == batch->count(); }
+};
+
+// A write-sealed memory file with these bytes.
+os::Memfd sealed_copy(std::span<std::byte const> bytes);
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,105 @@
+#pragma once
+
+// Core: what the threads of a program and the pool's dispatcher share: the scheduler, the slots, and
+// the count of what was accepted and what has ended. It moves elements: queue -> worker -> outcome, and
+// back to the queue when a worker gave them up.
+//
+// Any thread may call anything here. `mutex` guards the fields that say so and is never held together
+// with a slot's or a task's; no user code runs under it.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <procpool/detail/engine.hpp>
+#include <procpool/options.hpp>
+
+#include "engine/local/scheduler.hpp"
+#include "engine/local/slot.hpp"
+#include "os/event.hpp"
+
+namespace procpool::inline v0::local {
+
+// How far the pool's end has come. Only grows.
+enum class Phase : std::uint8_t { open, draining, cancelling, killing };
+
+class Core {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  explicit Core(PoolOptions options);
+
+  // ---- the engine's calls
+  void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last);
+  void cancel(std::shared_ptr<detail::Task> const& task);
+  Stats stats() const;
+
+  // ---- moving
+  // Gives waiting elements to workers that want some.
+  void place();
+  // Looks at what a worker has to say. False: it wrote what cannot be, and the dispatcher must end it.
+  bool collect(std::size_t slot);
+  // Moves elements from a busy worker towards an idle one; true: look again soon.
+  bool balance();
+  // Takes back all that has not begun, from every worker.
+  void take_back_everything();
+  // A worker is dead; returns whether it had done or begun anything.
+  bool settle_death(std::size_t slot, Slot::Death death,
+                    std::function<std::exception_ptr(Chunk const&)> const& reason);
+  // Ends elements with this reason.
+  void fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason, bool cancelled);
+  void cancel_waiting();
+  // What had not begun goes back to the queue, or ends with TaskCancelled where nothing shall begin
+  // any more.
+  void requeue(std::vector<Chunk> chunks);
+
+  bool drained() const;  // everything accepted has ended and been delivered; mutex is held
+  void log(std::string_view text) const;
+  std::string task_list();  // of what has not ended, for the log
+
+  PoolOptions const options;
+  std::string const name;
+  std::size_t const workers;
+  os::Event wake;  // wakes the dispatcher
+  std::vector<std::unique_ptr<Slot>> slots;
+
+  mutable std::mutex mutex;
+  std::condition_variable ended_changed;
+  // Guarded by mutex:
+  Scheduler scheduler;
+  Phase phase = Phase::open;
+  bool closed = false;                    // intake has ended
+  std::optional<TimePoint> end_deadline;  // when draining or cancelling turns into killing
+  bool ended = false;                     // no worker is left and none will be
+  std::exception_ptr broken;              // set: no worker can be had
+  std::size_t live = 0;                   // workers starting or ready
+  std::size_t starting = 0;
+  std::size_t ready = 0;
+  Summary summary;
+  std::uint64_t accepted = 0;   // elements
+  std::uint64_t resolved = 0;   // their outcome is known
+  std::uint64_t delivered = 0;  // and was delivered
+  std::uint64_t unsealed = 0;   // tasks that more elements may come for
+  std::uint64_t records = 0;
+  std::uint64_t worker_starts = 0;
+  std::uint64_t worker_deaths = 0;
+
+ private:
+  void seal(detail::Task& task);
+  std::exception_ptr cancellation(detail::Task const& task) const;
+  void deliver(std::vector<Slot::Item> items, std::size_t slot);
+  void count_delivered(std::uint64_t elements);
+};
+
+// Sentences of the engine begin with what they are about.
+std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,458 @@
+#include "engine/local/dispatcher.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "engine/local/obituary.hpp"
+#include "os/socket.hpp"
+#include "os/spawn.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t ring_bytes = 64 * 1024;
+constexpr unsigned most_failed_starts = 3;
+// Nothing is concluded from a bell: while work is out, a look at all workers at least this often.
+constexpr auto look_interval = 100ms;
+constexpr auto balance_interval = 2ms;
+constexpr auto hang_up_grace = 100ms;
+constexpr auto first_backoff = 10ms;
+constexpr unsigned most_backoff_doublings = 7;  // 1.28 s
+
+enum What : std::uint64_t { what_wake, what_exit, what_control, what_event };
+
+constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 2 | what; }
+
+}  // namespace
+
+Dispatcher::Dispatcher(Core& core) : core_(core), lives_(core.workers) {
+  poller_.add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
+}
+
+Dispatcher::~Dispatcher() {
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Dispatcher::started() {
+  std::lock_guard const lock(start_mutex_);
+  return thread_.joinable();
+}
+
+void Dispatcher::start_once() {
+  std::lock_guard const lock(start_mutex_);
+  if (thread_.joinable()) return;
+  // The program's signals are for the program's own threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (std::system_error const& error) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw SetupError("pool \"" + core_.name +
+                     "\" cannot start its dispatcher thread: " + error.what());
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), "procpool");
+}
+
+// ---- the loop
+
+void Dispatcher::run() {
+  std::array<os::Ready, 64> ready{};
+  for (;;) {
+    TimePoint const now = std::chrono::steady_clock::now();
+    if (advance_end(now)) break;
+    auto timeout = turn(now);
+    park_workers();
+    std::size_t const count = poller_.wait(ready, timeout);
+    for (std::size_t i = 0; i < count; ++i) handle(ready[i]);
+    if (count == 0) {
+      for (std::size_t slot = 0; slot < lives_.size(); ++slot) look_at(slot);
+      std::lock_guard const lock(core_.mutex);
+      core_.scheduler.retry();
+    }
+  }
+  std::lock_guard const lock(core_.mutex);
+  core_.ended = true;
+  core_.ended_changed.notify_all();
+}
+
+std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
+  std::optional<TimePoint> next;
+  auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
+
+  for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
+    Life& life = lives_[slot];
+    if (life.state == State::ready && life.hung_up && !life.killed) {
+      // Should it live on, no large message can come or go: it finishes what it has and is replaced.
+      if (now >= *life.hung_up + hang_up_grace) {
+        let_go(slot, now);
+      } else {
+        at(*life.hung_up + hang_up_grace);
+      }
+    }
+    if (life.state == State::starting || life.state == State::leaving) {
+      if (now >= life.deadline && !life.killed) {
+        if (life.state == State::starting) {
+          kill(slot, "it did not say its first word within " +
+                         std::to_string(core_.options.start_timeout.count()) + " ms");
+        } else if (!life.termed) {
+          os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
+          life.termed = true;
+          life.deadline = now + core_.options.stop_grace;
+        } else {
+          life.forced = true;
+          kill(slot, "it did not leave");
+        }
+      }
+      if (!life.killed) at(life.deadline);
+    }
+  }
+
+  if (wants_worker()) {
+    if (now < no_birth_before_) {
+      at(no_birth_before_);
+    } else {
+      auto const vacant = std::ranges::find(lives_, State::vacant, &Life::state);
+      if (vacant != lives_.end()) {
+        start_worker(static_cast<std::size_t>(vacant - lives_.begin()));
+        // At most one per turn, so that deaths and news are never behind a row of births.
+        if (wants_worker()) at(std::max(now, no_birth_before_));
+      }
+    }
+  }
+
+  if (core_.balance()) at(now + balance_interval);
+  {
+    std::lock_guard const lock(core_.mutex);
+    if (core_.end_deadline && core_.phase != Phase::killing) at(*core_.end_deadline);
+    if (core_.scheduler.busy_workers() != 0 || core_.scheduler.waiting() != 0) {
+      at(now + look_interval);
+    }
+  }
+  if (!next) return std::nullopt;
+  auto const wait = std::chrono::ceil<std::chrono::milliseconds>(*next - now);
+  return std::max(wait, std::chrono::milliseconds::zero());
+}
+
+// A worker that has rung is awake to us: it is asked to ring again only now, before the sleep, and
+// looked at once more, because what it published since the last look rang nobody.
+void Dispatcher::park_workers() {
+  for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
+    Life& life = lives_[slot];
+    if (life.state == State::vacant || life.state == State::starting || life.parked) continue;
+    for (;;) {
+      if (++sleep_number_ == 0) ++sleep_number_;
+      core_.slots[slot]->park(sleep_number_);
+      life.parked = true;
+      if (!core_.slots[slot]->news()) break;
+      look_at(slot);
+      if (life.state == State::vacant || life.killed) break;
+    }
+  }
+}
+
+void Dispatcher::look_at(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.state != State::ready && life.state != State::leaving) return;
+  if (life.parked) {
+    core_.slots[slot]->unpark();
+    life.parked = false;
+  }
+  if (!core_.collect(slot) && !life.killed) kill(slot, "it wrote what cannot be");
+}
+
+void Dispatcher::handle(os::Ready const& ready) {
+  auto const slot = static_cast<std::size_t>(ready.key >> 2);
+  switch (static_cast<What>(ready.key & 3)) {
+    case what_wake: core_.wake.drain(); break;
+    case what_event: look_at(slot); break;
+    case what_control: on_control(slot); break;
+    case what_exit: on_exit(slot); break;
+  }
+}
+
+// ---- births
+
+bool Dispatcher::wants_worker() {
+  std::lock_guard const lock(core_.mutex);
+  return !core_.broken && core_.phase != Phase::killing && core_.live < core_.workers &&
+         core_.scheduler.waiting() > core_.starting;
+}
+
+void Dispatcher::change(std::size_t slot, State to) {
+  Life& life = lives_[slot];
+  std::lock_guard const lock(core_.mutex);
+  auto const count = [this](State state, std::size_t by) {
+    if (state == State::starting) core_.starting += by;
+    if (state == State::ready) core_.ready += by;
+    if (state == State::starting || state == State::ready) core_.live += by;
+  };
+  count(life.state, static_cast<std::size_t>(-1));
+  count(to, 1);
+  life.state = to;
+}
+
+void Dispatcher::start_worker(std::size_t slot) {
+  Life& life = lives_[slot];
+  life = Life();
+  change(slot, State::starting);
+  try {
+    if (!image_) image_ = os::open_own_image();
+    if (!self_) self_ = os::open_pidfd(::getpid());
+    if (modules_.empty()) modules_ = identity::loaded_modules();
+
+    auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
+    auto [ours, theirs] = os::socket_pair();
+    life.event.emplace();
+
+    os::SpawnRequest request;
+    request.image = image_.get();
+    request.control = theirs.get();
+    request.arguments = {program_invocation_name,
+                         "[" + core_.name + "/" + std::to_string(slot) + "]"};
+    request.environment_additions = {std::string(worker_mark) + "=" +
+                                     std::to_string(channel::protocol_version)};
+    os::Child child = os::spawn(request);
+    theirs.reset();
+    life.pid = child.pid;
+    life.pidfd = std::move(child.pidfd);
+    life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
+    life.control = ours.get();
+    {
+      std::lock_guard const lock(core_.mutex);
+      ++core_.worker_starts;
+    }
+    // From here on there is a process: whatever fails now ends it, and its end is then reported.
+    try {
+      poller_.add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
+      poller_.add(life.control, key(what_control, slot), EPOLLIN);
+      poller_.add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
+      std::array<int, hello_fds> fds{};
+      fds[fd_inbox] = channel->inbox().fd();
+      fds[fd_outbox] = channel->outbox().fd();
+      fds[fd_event] = life.event->fd();
+      fds[fd_parent] = self_.get();
+      Hello const hello{channel::protocol_version, static_cast<std::uint32_t>(slot), ::getpid(),
+                        ring_bytes, core_.name};
+      // The socket is empty and takes it at once; a worker that is dead already reports itself.
+      os::send_packet(life.control, encode(hello), fds, false);
+      channel->forget_memory();
+    } catch (std::exception const& error) {
+      kill(slot, error.what());
+    }
+    core_.slots[slot]->open(std::move(channel), std::move(ours), life.pid);
+  } catch (std::exception const& error) {
+    start_failed(slot, "worker " + std::to_string(slot) + " could not be made: " + error.what());
+  }
+}
+
+// What a starting worker has to say, or that a worker's control socket is gone.
+void Dispatcher::on_control(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.state == State::starting) {
+    os::Packet packet;
+    std::optional<std::variant<Ready, Refusal>> answer;
+    try {
+      if (os::receive_packet(life.control, packet, false, longest_message) !=
+          os::ReceiveResult::received) {
+        poller_.remove(life.control);  // its end is coming through the pidfd
+        return;
+      }
+      answer = decode_answer(packet.bytes);
+    } catch (std::exception const&) {  // not a packet of ours
+    }
+    if (!answer) {
+      kill(slot, "its first word was none that this program says");
+    } else if (auto const* const no = std::get_if<Refusal>(&*answer)) {
+      kill(slot, no->reason);
+    } else {
+      greet(slot, std::get<Ready>(*answer));
+    }
+  } else if (life.state != State::vacant) {
+    // Mostly it is dying, which closes its descriptors before the pidfd tells.
+    poller_.remove(life.control);
+    life.hung_up = std::chrono::steady_clock::now();
+  }
+}
+
+void Dispatcher::greet(std::size_t slot, Ready const& answer) {
+  if (auto const difference = identity::first_difference(modules_, answer.modules)) {
+    kill(slot, *difference);
+    return;
+  }
+  Life& life = lives_[slot];
+  // From now on only its hang-up is of interest; descriptors are fetched when a record names them.
+  poller_.remove(life.control);
+  poller_.add(life.control, key(what_control, slot), 0);
+  change(slot, State::ready);
+  {
+    std::lock_guard const lock(core_.mutex);
+    core_.scheduler.worker_ready(slot, std::chrono::steady_clock::now());
+  }
+  failed_starts_ = 0;
+  core_.place();
+}
+
+void Dispatcher::put_off_births(TimePoint now) {
+  unsigned const doublings = std::min(failed_starts_ + useless_deaths_ - 1, most_backoff_doublings);
+  no_birth_before_ = now + first_backoff * (1u << doublings);
+}
+
+void Dispatcher::start_failed(std::size_t slot, std::string const& reason) {
+  change(slot, State::vacant);
+  ++failed_starts_;
+  put_off_births(std::chrono::steady_clock::now());
+  std::vector<Chunk> waiting;
+  std::exception_ptr broken;
+  {
+    std::lock_guard const lock(core_.mutex);
+    if (core_.phase == Phase::killing) return;
+    if (failed_starts_ >= most_failed_starts && core_.ready == 0 && !core_.broken) {
+      core_.broken = std::make_exception_ptr(
+          SetupError("pool \"" + core_.name + "\" cannot start workers; the last of " +
+                     std::to_string(failed_starts_) + " attempts: " + reason));
+      broken = core_.broken;
+      waiting = core_.scheduler.remove_all();
+    }
+  }
+  if (broken) {
+    core_.fail(waiting, broken, false);
+  } else {
+    core_.log("pool \"" + core_.name + "\": " + reason);
+  }
+}
+
+// ---- deaths
+
+void Dispatcher::kill(std::size_t slot, std::string why) {
+  Life& life = lives_[slot];
+  if (life.killed) return;
+  life.killed = true;
+  life.why_killed = std::move(why);
+  os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+}
+
+void Dispatcher::let_go(std::size_t slot, TimePoint now) {
+  Life& life = lives_[slot];
+  change(slot, State::leaving);
+  life.deadline = now + core_.options.stop_grace;
+  {
+    std::lock_guard const lock(core_.mutex);
+    core_.scheduler.worker_leaves(slot);
+  }
+  core_.slots[slot]->ask_to_leave();
+}
+
+std::string Dispatcher::refusal(std::size_t slot) {
+  Life const& life = lives_[slot];
+  if (!life.why_killed.empty()) return life.why_killed;
+  try {
+    os::Packet packet;
+    if (os::receive_packet(life.control, packet, false, longest_message) ==
+        os::ReceiveResult::received) {
+      if (auto const answer = decode_answer(packet.bytes)) {
+        if (auto const* const no = std::get_if<Refusal>(&*answer)) return no->reason;
+      }
+    }
+  } catch (std::exception const&) {  // it said nothing that can be read
+  }
+  return {};
+}
+
+void Dispatcher::on_exit(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.state == State::vacant) return;
+  std::string const said = life.state == State::starting ? refusal(slot) : std::string();
+  os::Exit const exit = os::reap(life.pidfd.get(), life.pid);
+  poller_.remove(life.pidfd.get());
+  poller_.remove(life.control);
+  poller_.remove(life.event->fd());
+
+  Slot::Death death = core_.slots[slot]->bury();
+  Obituary const obituary{core_.name,  static_cast<int>(slot), life.pid, exit,
+                          death.stage, death.farewell,         death.bad};
+  State const was = life.state;
+  bool const forced = life.forced;
+  std::string const text = obituary.text();
+  life.pidfd.reset();
+  life.event.reset();
+
+  if (was == State::starting) {
+    start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said));
+    return;
+  }
+  bool const asked = was == State::leaving;
+  change(slot, State::vacant);
+  {
+    // Before its elements end: whoever waits for one may look at the counters next.
+    std::lock_guard const lock(core_.mutex);
+    if (!asked && core_.phase != Phase::killing) ++core_.worker_deaths;
+    if (forced) ++core_.summary.forced;
+  }
+  bool const useful = core_.settle_death(
+      slot, std::move(death), [&obituary](Chunk const& chunk) { return obituary.reason(chunk); });
+  if (useful) {
+    useless_deaths_ = 0;
+  } else if (!asked) {
+    ++useless_deaths_;
+    // The first is replaced at once; a row of them must not become a storm.
+    if (useless_deaths_ > 1) put_off_births(std::chrono::steady_clock::now());
+  }
+  core_.place();
+}
+
+// ---- the end
+
+bool Dispatcher::advance_end(TimePoint now) {
+  Phase phase = Phase::open;
+  bool drained = false;
+  {
+    std::lock_guard const lock(core_.mutex);
+    if (core_.end_deadline && now >= *core_.end_deadline && core_.phase != Phase::open) {
+      core_.phase = Phase::killing;
+    }
+    phase = core_.phase;
+    drained = core_.drained();
+  }
+  if (phase == Phase::open) return false;
+  if (phase == Phase::killing && !std::exchange(killing_begun_, true)) {
+    core_.cancel_waiting();
+    for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
+      Life& life = lives_[slot];
+      if (life.state == State::vacant) continue;
+      life.forced = life.state != State::starting;
+      kill(slot, "the pool was terminated");
+    }
+  }
+  if (phase == Phase::cancelling && !std::exchange(cancelling_begun_, true)) {
+    core_.cancel_waiting();
+    core_.take_back_everything();
+  }
+  if (!drained && phase != Phase::killing) return false;
+  for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
+    if (lives_[slot].state == State::starting) {
+      change(slot, State::leaving);  // a planned end, not a failed start
+      kill(slot, "it is not needed any more");
+    } else if (lives_[slot].state == State::ready) {
+      let_go(slot, now);
+    }
+  }
+  return std::ranges::all_of(lives_, [](Life const& life) { return life.state == State::vacant; });
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,102 @@
+#pragma once
+
+// The dispatcher: the pool's own thread, and the only one that makes and buries workers. It sleeps in
+// epoll on every worker's pidfd, control socket and event, and on the pool's own wake event; it starts
+// workers when elements wait for them, ends those that are late or wrote what cannot be, replaces the
+// dead, evens the load, and carries out the pool's end. No user code runs on it.
+//
+// `start_once` may be called from any thread; the rest is the thread's own. All workers are its
+// children and it outlives them, which is what the parent-death signal of a worker is tied to.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/local/core.hpp"
+#include "engine/local/handshake.hpp"
+#include "os/event.hpp"
+#include "os/fd.hpp"
+#include "os/poller.hpp"
+#include "os/process.hpp"
+
+namespace procpool::inline v0::local {
+
+class Dispatcher {
+ public:
+  explicit Dispatcher(Core& core);
+  // The core must have ended.
+  ~Dispatcher();
+
+  // Starts the thread if there is none. Throws SetupError.
+  void start_once();
+  bool started();
+
+ private:
+  using TimePoint = Core::TimePoint;
+
+  enum class State { vacant, starting, ready, leaving };
+
+  // What the dispatcher knows of a slot's worker.
+  struct Life {
+    State state = State::vacant;
+    pid_t pid = 0;
+    int control = -1;  // owned by the slot
+    os::UniqueFd pidfd;
+    std::optional<os::Event> event;
+    TimePoint deadline{};              // starting: to say its first word; leaving: to be gone
+    std::optional<TimePoint> hung_up;  // ready: when its control socket was found closed
+    bool termed = false;               // leaving: has had its SIGTERM
+    bool killed = false;               // by us
+    bool forced = false;               // killed because it would not end otherwise
+    bool parked = false;               // rings when it has news
+    std::string why_killed;            // for the sentence that reports its end
+  };
+
+  void run();
+  // One look at everything that depends on time or counts; returns how long to sleep.
+  std::optional<std::chrono::milliseconds> turn(TimePoint now);
+  void handle(os::Ready const& ready);
+  void park_workers();
+  void look_at(std::size_t slot);
+
+  // Births.
+  bool wants_worker();
+  void start_worker(std::size_t slot);
+  void on_control(std::size_t slot);
+  void greet(std::size_t slot, Ready const& answer);
+  void start_failed(std::size_t slot, std::string const& reason);
+  std::string refusal(std::size_t slot);
+
+  // Deaths.
+  void kill(std::size_t slot, std::string why);
+  void let_go(std::size_t slot, TimePoint now);  // asks it to leave
+  void on_exit(std::size_t slot);
+  void change(std::size_t slot, State to);
+  void put_off_births(TimePoint now);
+
+  // The end. True: every worker is gone.
+  bool advance_end(TimePoint now);
+
+  Core& core_;
+  std::mutex start_mutex_;
+  std::thread thread_;  // guarded by start_mutex_ until started
+
+  os::Poller poller_;
+  os::UniqueFd image_;
+  os::UniqueFd self_;  // pidfd of this process, for the workers' watch
+  std::vector<identity::LoadedModule> modules_;
+  std::vector<Life> lives_;
+  std::uint32_t sleep_number_ = 0;
+  unsigned failed_starts_ = 0;   // in a row
+  unsigned useless_deaths_ = 0;  // in a row: nothing begun, nothing done
+  TimePoint no_birth_before_{};
+  bool killing_begun_ = false;
+  bool cancelling_begun_ = false;
+};
+
+}  // namespace procpool::inline v0::local

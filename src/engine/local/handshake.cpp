@@ -1,0 +1,87 @@
+#include "engine/local/handshake.hpp"
+
+#include "os/wire.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+constexpr std::uint32_t hello_magic = 0x50505731;  // also refuses a stranger's packet
+constexpr std::uint32_t ready_magic = 0x50505732;
+constexpr std::uint32_t refusal_magic = 0x50505733;
+
+using Writer = os::WireWriter<std::vector<std::byte>>;
+
+}  // namespace
+
+std::vector<std::byte> encode(Hello const& hello) {
+  std::vector<std::byte> out;
+  Writer writer(out);
+  writer.number(hello_magic);
+  writer.number(hello.protocol);
+  writer.number(hello.worker);
+  writer.number(hello.parent);
+  writer.number(hello.ring_bytes);
+  writer.text(hello.pool);
+  return out;
+}
+
+std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
+  os::WireReader reader(bytes);
+  if (reader.number<std::uint32_t>() != hello_magic) return std::nullopt;
+  Hello hello;
+  hello.protocol = reader.number<std::uint32_t>();
+  hello.worker = reader.number<std::uint32_t>();
+  hello.parent = reader.number<std::int64_t>();
+  hello.ring_bytes = reader.number<std::uint64_t>();
+  hello.pool = reader.text();
+  if (reader.bad()) return std::nullopt;
+  return hello;
+}
+
+std::vector<std::byte> encode(Ready const& ready) {
+  std::vector<std::byte> out;
+  Writer writer(out);
+  writer.number(ready_magic);
+  writer.number(static_cast<std::uint64_t>(ready.modules.size()));
+  for (identity::LoadedModule const& module : ready.modules) {
+    writer.text(module.path);
+    writer.number(module.id.kind());
+    writer.bytes(module.id.bytes());
+  }
+  return out;
+}
+
+std::vector<std::byte> encode(Refusal const& refusal) {
+  std::vector<std::byte> out;
+  Writer writer(out);
+  writer.number(refusal_magic);
+  writer.text(refusal.reason);
+  return out;
+}
+
+std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte const> bytes) {
+  os::WireReader reader(bytes);
+  auto const magic = reader.number<std::uint32_t>();
+  if (magic == refusal_magic) {
+    Refusal refusal{reader.text()};
+    if (reader.bad()) return std::nullopt;
+    return refusal;
+  }
+  if (magic != ready_magic) return std::nullopt;
+  Ready ready;
+  auto const count = reader.number<std::uint64_t>();
+  // Ends with the bytes, whatever the count says: a module takes at least its two lengths.
+  for (std::uint64_t i = 0; i < count && !reader.bad(); ++i) {
+    identity::LoadedModule module;
+    module.path = reader.text();
+    auto const kind = reader.number<std::uint8_t>();
+    auto const id = identity::BuildId::from_parts(kind, reader.bytes());
+    if (!id) return std::nullopt;
+    module.id = *id;
+    ready.modules.push_back(std::move(module));
+  }
+  if (reader.bad()) return std::nullopt;
+  return ready;
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,58 @@
+#pragma once
+
+// What the parent and a new worker say to each other over the control socket before the first record:
+//
+//   parent -> worker   Hello, with the descriptors of the worker's channel
+//   worker -> parent   Ready with its modules, or Refusal with a sentence
+//
+// After that the socket carries only the descriptors of large messages, either way. The worker's side
+// of it is believed only as far as it can be checked.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "identity/module.hpp"
+
+namespace procpool::inline v0::local {
+
+// Tells a fresh execution of the program that it is a worker: "protocol version". It is removed from
+// the environment at entry, so that what the worker starts is not taken for one.
+inline constexpr char const* worker_mark = "PROCPOOL_WORKER";
+
+// The descriptors that come with a Hello, in this order.
+enum HelloFd : std::size_t { fd_inbox, fd_outbox, fd_event, fd_parent, hello_fds };
+
+inline constexpr std::size_t longest_message = 256 * 1024;
+
+struct Hello {
+  std::uint32_t protocol = 0;
+  std::uint32_t worker = 0;
+  std::int64_t parent = 0;  // pid
+  std::uint64_t ring_bytes = 0;
+  std::string pool;
+};
+
+struct Ready {
+  std::vector<identity::LoadedModule> modules;
+};
+
+struct Refusal {
+  std::string reason;
+};
+
+std::vector<std::byte> encode(Hello const& hello);
+std::optional<Hello> decode_hello(std::span<std::byte const> bytes);
+
+std::vector<std::byte> encode(Ready const& ready);
+std::vector<std::byte> encode(Refusal const& refusal);
+// Nothing: the bytes are neither.
+std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte const> bytes);
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,128 @@
+#include "engine/local/local_engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "engine/forks.hpp"
+#include "engine/local/core.hpp"
+#include "engine/local/dispatcher.hpp"
+#include "entry/hook.hpp"
+
+namespace procpool::inline v0 {
+
+using local::Phase;
+
+namespace {
+
+constexpr std::chrono::seconds quiet_wait{10};
+constexpr std::size_t usual_segment = 1024;
+
+}  // namespace
+
+LocalEngine::LocalEngine(PoolOptions const& options)
+    : forks_(fork_count()),
+      core_(std::make_unique<local::Core>(options)),
+      dispatcher_(std::make_unique<local::Dispatcher>(*core_)) {}
+
+LocalEngine::~LocalEngine() {
+  if (forked_since(forks_)) {
+    // Thread, locks and workers belong to another process: not even looked at.
+    static_cast<void>(core_.release());
+    static_cast<void>(dispatcher_.release());
+    return;
+  }
+  shutdown(End::kill, std::nullopt);
+}
+
+void LocalEngine::check_process() const {
+  if (forked_since(forks_)) {
+    throw SetupError("pool \"" + core_->name +
+                     "\" belongs to the process that this one was forked from; make a pool here");
+  }
+}
+
+void LocalEngine::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+                         bool last) {
+  check_process();
+  entry::check_hook();
+  dispatcher_->start_once();
+  core_->append(task, std::move(segment), last);
+}
+
+void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task) {
+  check_process();
+  core_->cancel(task);
+}
+
+void LocalEngine::close() {
+  check_process();
+  std::lock_guard const lock(core_->mutex);
+  core_->closed = true;
+}
+
+bool LocalEngine::wait_for_end(std::optional<TimePoint> deadline) {
+  bool const started = dispatcher_->started();
+  std::unique_lock lock(core_->mutex);
+  // Nobody to wait for, and closed: nothing will start the dispatcher any more.
+  if (!started) core_->ended = true;
+  auto const ended = [this] { return core_->ended; };
+  if (!deadline) {
+    core_->ended_changed.wait(lock, ended);
+    return true;
+  }
+  return core_->ended_changed.wait_until(lock, *deadline, ended);
+}
+
+bool LocalEngine::join_until(std::optional<TimePoint> deadline) {
+  check_process();
+  {
+    std::lock_guard const lock(core_->mutex);
+    core_->closed = true;
+    core_->phase = std::max(core_->phase, Phase::draining);
+  }
+  core_->wake.ring();
+  return wait_for_end(deadline);
+}
+
+Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
+  if (forked_since(forks_)) return {};
+  Phase const wanted = end == End::drain    ? Phase::draining
+                       : end == End::cancel ? Phase::cancelling
+                                            : Phase::killing;
+  {
+    std::lock_guard const lock(core_->mutex);
+    core_->closed = true;
+    core_->phase = std::max(core_->phase, wanted);
+    if (deadline) {
+      auto& known = core_->end_deadline;
+      known = known ? std::min(*known, *deadline) : *deadline;
+    }
+  }
+  core_->wake.ring();
+  if (!wait_for_end(std::chrono::steady_clock::now() + quiet_wait)) {
+    core_->log("pool \"" + core_->name + "\" is ending and still waits for task " +
+               core_->task_list());
+    wait_for_end(std::nullopt);
+  }
+  std::lock_guard const lock(core_->mutex);
+  return core_->summary;
+}
+
+unsigned LocalEngine::size() const noexcept { return static_cast<unsigned>(core_->workers); }
+
+Stats LocalEngine::stats() const {
+  check_process();
+  return core_->stats();
+}
+
+std::size_t LocalEngine::segment_elements(detail::Task const& task) const {
+  std::size_t const chunk = task.chunk();
+  if (chunk == 0) return usual_segment;
+  // Whole chunks, as many as make a usual segment.
+  return chunk * std::max<std::size_t>(1, usual_segment / chunk);
+}
+
+}  // namespace procpool::inline v0

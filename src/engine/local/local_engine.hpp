@@ -1,0 +1,45 @@
+#pragma once
+
+// The local engine: runs tasks in worker processes on this machine. A thin face over the core, which
+// the program's threads work on directly, and the dispatcher, which owns the workers.
+//
+// Any thread may call anything. In a forked child of the process that made it, it is inert: calls throw
+// SetupError, destruction does nothing.
+
+#include <memory>
+
+#include <procpool/detail/engine.hpp>
+
+namespace procpool::inline v0 {
+
+namespace local {
+class Core;
+class Dispatcher;
+}  // namespace local
+
+class LocalEngine final : public detail::Engine {
+ public:
+  explicit LocalEngine(PoolOptions const& options);
+  // Kills what has not ended.
+  ~LocalEngine() override;
+
+  void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+              bool last) override;
+  void cancel(std::shared_ptr<detail::Task> const& task) override;
+  void close() override;
+  bool join_until(std::optional<TimePoint> deadline) override;
+  Summary shutdown(End end, std::optional<TimePoint> deadline) override;
+  unsigned size() const noexcept override;
+  Stats stats() const override;
+  std::size_t segment_elements(detail::Task const& task) const override;
+
+ private:
+  void check_process() const;
+  bool wait_for_end(std::optional<TimePoint> deadline);
+
+  unsigned const forks_;
+  std::unique_ptr<local::Core> core_;
+  std::unique_ptr<local::Dispatcher> dispatcher_;
+};
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,60 @@
+#include "engine/local/obituary.hpp"
+
+#include <signal.h>
+#include <string.h>
+
+#include <procpool/errors.hpp>
+
+#include "engine/local/core.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+std::string signal_text(int signal) {
+  char const* const name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+}
+
+std::string detail_text(channel::Farewell farewell) {
+  switch (farewell) {
+    case channel::Farewell::thread_ended: return "the task ended its thread (pthread_exit)";
+    case channel::Farewell::descriptors_gone:
+      return "the task closed descriptors that the worker needs";
+    case channel::Farewell::none: break;
+  }
+  return {};  // none, or nothing that this program says
+}
+
+}  // namespace
+
+std::string Obituary::text() const {
+  std::string text = "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") ";
+  switch (exit.kind) {
+    case os::Exit::Kind::exited: text += "exited with status " + std::to_string(exit.code); break;
+    case os::Exit::Kind::signalled: text += "was killed by " + signal_text(exit.code); break;
+    case os::Exit::Kind::unknown: text += "ended, its status taken by somebody else"; break;
+  }
+  return text;
+}
+
+std::exception_ptr Obituary::reason(Chunk const& charged) const {
+  if (!bad.empty()) {
+    return std::make_exception_ptr(
+        BadMessage(element_text(charged.task->id(), charged.first, charged.count) + ": worker " +
+                   std::to_string(worker) + " (pid " + std::to_string(pid) + ") of pool \"" + pool +
+                   "\" wrote what cannot be and was ended: " + bad));
+  }
+  WorkerDeath death;
+  death.pool = pool;
+  death.worker = worker;
+  death.pid = pid;
+  death.task = charged.task->id();
+  death.element = charged.first;
+  if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
+  if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
+  death.stage = stage;
+  death.detail = detail_text(farewell);
+  return std::make_exception_ptr(WorkerDied(std::move(death)));
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,33 @@
+#pragma once
+
+// Obituary: how a worker ended, in words and as the reason of the element that it was charged with.
+// A value; any thread.
+
+#include <sys/types.h>
+
+#include <exception>
+#include <string>
+
+#include "channel/layout.hpp"
+#include "engine/local/chunk.hpp"
+#include "os/process.hpp"
+
+namespace procpool::inline v0::local {
+
+struct Obituary {
+  std::string pool;
+  int worker = 0;
+  pid_t pid = 0;
+  os::Exit exit;
+  detail::Stage stage = detail::Stage::idle;
+  channel::Farewell farewell = channel::Farewell::none;
+  std::string bad;  // not empty: what it wrote cannot be
+
+  // "worker 3 (pid 4711) was killed by SIGSEGV"
+  std::string text() const;
+
+  // WorkerDied, or BadMessage if it wrote what cannot be.
+  std::exception_ptr reason(Chunk const& charged) const;
+};
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,105 @@
+#pragma once
+
+// The scheduler: which elements go to which worker, in what portions, and when a worker's unbegun
+// elements should be taken back for another. Pure: no I/O, no clock, no lock; the engine calls it under
+// its mutex and carries out what it says.
+//
+// Rules. First come, first served; what was given back goes ahead of everything. Idle workers first,
+// then the one with the least work ahead. A worker that may run dry gets a second portion while it
+// works, but not as long as more workers are expected. Portions last about `portion_time` by the
+// measured cost of the function's elements, and shrink towards the end of the queue; while the cost is
+// unknown they are single elements.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/local/chunk.hpp"
+
+namespace procpool::inline v0::local {
+
+class Scheduler {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  static constexpr double portion_ns = 500'000;
+  // What a worker should have ahead of it, so that it never waits for the parent.
+  static constexpr double ahead_ns = 300'000;
+  // An element that runs longer than this holds up those behind it long enough to move them.
+  static constexpr std::chrono::milliseconds stuck_after{2};
+
+  explicit Scheduler(std::size_t workers) : workers_(workers) {}
+
+  // ---- the queue
+  void add(Chunk chunk);
+  void give_back(Chunk chunk);  // ahead of all others
+  std::vector<Chunk> remove(detail::Task const& task);
+  std::vector<Chunk> remove_all();
+  std::uint64_t waiting() const noexcept { return waiting_; }
+
+  // ---- the workers
+  void worker_ready(std::size_t worker, TimePoint now);
+  void worker_leaves(std::size_t worker);  // keeps what it holds, gets nothing more
+  void worker_gone(std::size_t worker);    // what it held is given back by the engine
+  // More workers are coming: nobody gets a second portion meanwhile.
+  void expect_more(bool more) noexcept { expect_more_ = more; }
+
+  // ---- placing
+  struct Assignment {
+    std::size_t worker;
+    Chunk chunk;
+  };
+  // Takes the portion off the queue and counts it as ahead of the worker.
+  std::optional<Assignment> next();
+  // It could not be given; nothing more for this worker until something of it has finished, or until
+  // retry().
+  void refused(Assignment assignment);
+  void retry() noexcept;
+  // Elements of a worker have ended; `ended_chunks` of its chunks thereby. `nanoseconds` is what they
+  // took, 0 if that is not known.
+  void finished(std::size_t worker, detail::Trampoline code, std::uint64_t elements,
+                std::size_t ended_chunks, std::uint64_t nanoseconds, TimePoint now);
+
+  // ---- balance
+  struct TakeBack {
+    std::size_t worker;
+    std::uint64_t elements;  // at most so many from the end of what it holds
+  };
+  // Which worker should give elements up for an idle one; `look_again` is set when the answer may
+  // change by the passing of time alone.
+  std::optional<TakeBack> imbalance(TimePoint now, bool& look_again) const;
+  // The worker holds this much less; its give-up is going on until `settled`.
+  void taken_back(std::size_t worker, std::uint64_t elements, std::size_t chunks);
+  void settled(std::size_t worker);
+
+  std::uint64_t held(std::size_t worker) const { return workers_[worker].elements; }
+  std::uint64_t busy_workers() const noexcept;
+
+ private:
+  struct Worker {
+    bool ready = false;
+    bool full = false;           // refused something
+    bool settling = false;       // was asked to give elements up and has not passed the cut
+    std::uint64_t elements = 0;  // given and not ended
+    std::size_t chunks = 0;
+    double ahead_ns = 0;   // estimated time of its elements
+    TimePoint progress{};  // when it last finished something or became busy
+  };
+
+  double cost(detail::Trampoline code) const;  // ns per element; 0: not known
+  std::uint64_t portion(Chunk const& chunk) const;
+  std::optional<std::size_t> choose() const;
+  void update(Worker& worker);
+
+  std::deque<Chunk> queue_;
+  std::uint64_t waiting_ = 0;
+  std::vector<Worker> workers_;
+  std::unordered_map<detail::Trampoline, double> costs_;
+  bool expect_more_ = false;
+};
+
+}  // namespace procpool::inline v0::local

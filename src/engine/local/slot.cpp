@@ -1,0 +1,340 @@
+#include "engine/local/slot.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "os/socket.hpp"
+
+namespace procpool::inline v0::local {
+
+using channel::BadRecord;
+using channel::ParentEnd;
+using detail::Block;
+
+// ---- giving
+
+Slot::Put Slot::put(Chunk const& chunk) {
+  std::span<std::byte const> const bytes = chunk.bytes();
+  // Memory for large messages is made before the lock: it takes as long as the message is large.
+  os::Memfd copy;
+  int large = -1;
+  // Every channel of a pool has rings of the same size, but it may go at any time, so ask under the lock.
+  std::uint64_t inline_limit = 0;
+  {
+    std::lock_guard const lock(mutex_);
+    if (!channel_ || !bad_.empty()) return Put::gone;
+    inline_limit = channel::inline_limit(channel_->ring_bytes());
+  }
+  if (bytes.size() > inline_limit) {
+    if (chunk.whole_batch()) {
+      large = chunk.batch->sealed_whole().fd();
+    } else {
+      copy = sealed_copy(bytes);
+      large = copy.fd();
+    }
+  }
+
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty()) return Put::gone;
+  if (channel_->acknowledging()) return Put::full;
+
+  FunctionTable::Place const place = functions_.place(*chunk.task);
+  detail::Bytes declaration;
+  bool sent = false;
+  // What cannot be sent must not count as declared.
+  struct Undo {
+    FunctionTable& table;
+    FunctionTable::Place place;
+    bool const& sent;
+    ~Undo() {
+      if (!place.declared && !sent) table.forget(place.slot);
+    }
+  } const undo{functions_, place, sent};
+
+  os::Memfd large_declaration;
+  if (!place.declared) {
+    declaration = encode_declaration(chunk.task->function());
+    if (declaration.size() > inline_limit) large_declaration = sealed_copy(declaration);
+  }
+
+  try {
+    std::uint64_t need = ParentEnd::footprint(large >= 0 ? 0 : bytes.size());
+    if (!place.declared) need += ParentEnd::footprint(large_declaration ? 0 : declaration.size());
+    if (channel_->room() < need) return Put::full;
+
+    auto const send = [this](int descriptor) {
+      return os::send_packet(control_.get(), std::as_bytes(std::span("large")),
+                             std::span(&descriptor, 1), false) == os::SendResult::sent;
+    };
+    if (!place.declared) {
+      if (large_declaration) {
+        if (!send(large_declaration.fd())) return Put::full;
+        channel_->put_declaration(place.slot, {}, declaration.size());
+      } else {
+        channel_->put_declaration(place.slot, declaration, std::nullopt);
+      }
+      sent = true;
+    }
+    if (large >= 0 && !send(large)) {
+      channel_->publish();  // the declaration stands
+      return Put::full;
+    }
+    std::uint64_t const serial =
+        channel_->put_chunk(place.slot, chunk.task->id(), chunk.first, chunk.count,
+                            large >= 0 ? std::span<std::byte const>() : bytes,
+                            large >= 0 ? std::optional<std::uint64_t>(bytes.size()) : std::nullopt);
+    sent_.push_back({serial, chunk});
+    channel_->publish();
+    return Put::sent;
+  } catch (BadRecord const& bad) {
+    bad_ = bad.what();  // collect() tells it to the engine
+    return Put::gone;
+  }
+}
+
+// ---- taking
+
+Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
+  Sent& front = sent_.front();
+  block.first = front.chunk.first;
+  block.count = count;
+  block.worker = index_;
+  block.pid = pid_;
+  Item item{front.chunk.task, std::move(block), 0, 0};
+  front.serial += count;
+  front.chunk.first += count;
+  front.chunk.count -= count;
+  if (front.chunk.count == 0) {
+    sent_.pop_front();
+    item.ended_chunks = 1;
+  }
+  return item;
+}
+
+detail::Payload Slot::receive_large(std::uint64_t size) {
+  os::Packet packet;
+  if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
+      packet.fds.size() != 1) {
+    throw BadRecord("a large message came without its descriptor");
+  }
+  os::Memfd const memory(std::move(packet.fds.front()));
+  // What the worker could still change or cut off would be read under its hands.
+  int const needed = F_SEAL_WRITE | F_SEAL_SHRINK;
+  int const seals = memory.seals();
+  if (seals < 0 || (seals & needed) != needed) {
+    throw BadRecord("a large message came in memory that is not sealed");
+  }
+  if (memory.size() < size) throw BadRecord("a large message is shorter than its record says");
+  auto const mapping = std::make_shared<os::Mapping>(memory, os::Access::private_read, 0, size);
+  return detail::Payload(mapping, mapping->bytes());
+}
+
+Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
+  channel::OutboxHeader const& header = arrival.header;
+  if (sent_.empty()) throw BadRecord("an outcome came where none is owed");
+  Sent const& front = sent_.front();
+  if (header.serial != front.serial || header.count == 0 || header.count > front.chunk.count) {
+    throw BadRecord("an outcome came for elements " + std::to_string(header.serial) + " + " +
+                    std::to_string(header.count) + " where " + std::to_string(front.serial) +
+                    " + " + std::to_string(front.chunk.count) + " are owed");
+  }
+  bool const thrown = header.kind == channel::OutboxKind::thrown;
+  if ((thrown || header.large != 0) && header.count != 1) {
+    throw BadRecord("a record for one element came for " + std::to_string(header.count));
+  }
+  detail::Function const& function = front.chunk.task->function();
+  bool const fixed = function.returns_nothing || function.result_size != 0;
+  if (!thrown && fixed && header.size != header.count * function.result_size) {
+    throw BadRecord("results of " + std::to_string(header.size) + " bytes came where " +
+                    std::to_string(header.count) + " of " + std::to_string(function.result_size) +
+                    " are owed");
+  }
+  Block block;
+  block.kind = thrown ? Block::Kind::thrown : Block::Kind::values;
+  if (header.large == 0) {
+    block.payload = detail::Payload(detail::Bytes(arrival.payload.begin(), arrival.payload.end()));
+  } else {
+    try {
+      block.payload = receive_large(header.size);
+    } catch (std::system_error const& error) {  // our own lack: of descriptors, of address space
+      block.kind = Block::Kind::failed;
+      block.failure = std::make_exception_ptr(SetupError(
+          "task " + std::to_string(front.chunk.task->id()) + ", element " +
+          std::to_string(front.chunk.first) + ": its result of " + std::to_string(header.size) +
+          " bytes arrived but could not be taken: " + error.what()));
+    }
+  }
+  Item item = resolve_front(header.count, std::move(block));
+  // A hint for the scheduler; a lie makes this worker's own portions odd, within their bounds.
+  item.nanoseconds = std::min<std::uint64_t>(header.nanoseconds, std::uint64_t{1} << 50);
+  return item;
+}
+
+void Slot::drain(Harvest& harvest) {
+  if (!bad_.empty()) {
+    harvest.bad = bad_;
+    return;
+  }
+  try {
+    // Before the records: see ParentEnd::acknowledged.
+    harvest.settled = channel_->acknowledged();
+    bool any = false;
+    while (auto const arrival = channel_->next()) {
+      harvest.items.push_back(accept(*arrival));
+      any = true;
+    }
+    if (any) channel_->taken();
+    if (harvest.settled) harvest.returned = return_rest();
+  } catch (BadRecord const& bad) {
+    harvest.bad = bad_ = bad.what();
+  }
+}
+
+std::vector<Chunk> Slot::return_rest() {
+  std::vector<Chunk> rest;
+  for (Sent& sent : sent_) rest.push_back(std::move(sent.chunk));
+  sent_.clear();
+  return rest;
+}
+
+Slot::Harvest Slot::collect() {
+  Harvest harvest;
+  std::lock_guard const lock(mutex_);
+  if (channel_) drain(harvest);
+  return harvest;
+}
+
+Slot::TakenBack Slot::take_back(std::uint64_t elements) {
+  TakenBack taken;
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sent_.empty()) return taken;
+  // The serial from which on everything is wanted.
+  std::uint64_t from = 0;
+  std::uint64_t left = elements;
+  for (auto sent = sent_.rbegin(); sent != sent_.rend() && left != 0; ++sent) {
+    std::uint64_t const some = std::min(left, sent->chunk.count);
+    from = sent->serial + sent->chunk.count - some;
+    left -= some;
+  }
+  if (left == elements) return taken;
+  try {
+    std::uint64_t const cut = channel_->take_back(from);
+    taken.asked = true;
+    while (!sent_.empty() && sent_.back().serial + sent_.back().chunk.count > cut) {
+      Sent& last = sent_.back();
+      if (last.serial >= cut) {
+        taken.chunks.push_back(std::move(last.chunk));
+        sent_.pop_back();
+        ++taken.ended_chunks;
+      } else {
+        taken.chunks.push_back(last.chunk.take_back(cut - last.serial));
+      }
+      taken.elements += taken.chunks.back().count;
+    }
+    std::ranges::reverse(taken.chunks);
+  } catch (BadRecord const& bad) {
+    bad_ = bad.what();
+  }
+  return taken;
+}
+
+// ---- the dispatcher's sleep
+
+void Slot::park(std::uint32_t number) {
+  std::lock_guard const lock(mutex_);
+  if (channel_) channel_->park(number);
+}
+
+void Slot::unpark() {
+  std::lock_guard const lock(mutex_);
+  if (channel_) channel_->unpark();
+}
+
+bool Slot::news() {
+  std::lock_guard const lock(mutex_);
+  return channel_ && (channel_->news() || !bad_.empty());
+}
+
+void Slot::ask_to_leave() {
+  std::lock_guard const lock(mutex_);
+  if (channel_) channel_->ask_to_leave();
+}
+
+// ---- birth and death
+
+void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t pid) {
+  std::lock_guard const lock(mutex_);
+  channel_ = std::move(channel);
+  control_ = std::move(control);
+  pid_ = pid;
+  functions_ = FunctionTable();
+  sent_.clear();
+  bad_.clear();
+}
+
+Slot::Death Slot::bury() {
+  Death death;
+  std::lock_guard const lock(mutex_);
+  if (!channel_) return death;
+  drain(death.harvest);
+  death.harvest.settled = false;
+  death.bad = std::move(death.harvest.bad);
+  if (!sent_.empty()) {
+    Sent const& front = sent_.front();
+    ParentEnd::Remains const remains = channel_->remains(front.serial, front.chunk.count);
+    death.stage = static_cast<detail::Stage>(remains.stage);
+    death.farewell = remains.farewell;
+    if (death.bad.empty() && !remains.believable) {
+      death.bad = "its marks of what it had begun and done cannot be true";
+    }
+    detail::Function const& function = front.chunk.task->function();
+    bool const fixed = function.returns_nothing || function.result_size != 0;
+    if (death.bad.empty() && remains.done != 0 && fixed &&
+        remains.payload.size() != remains.done * function.result_size) {
+      death.bad = "its open record has not the size of the results it counts";
+    }
+    if (death.bad.empty() && remains.done != 0) {
+      Block block;
+      block.payload =
+          detail::Payload(detail::Bytes(remains.payload.begin(), remains.payload.end()));
+      death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
+    }
+    auto const charge_front = [&](std::uint64_t elements) {
+      Sent& begun = sent_.front();
+      begun.serial += elements;
+      death.charged.push_back(begun.chunk.take_front(elements));
+      if (begun.chunk.count == 0) sent_.pop_front();
+    };
+    if (death.bad.empty()) {
+      if (remains.begun && !sent_.empty()) charge_front(1);
+    } else if (!sent_.empty()) {
+      // Its outcomes cannot be believed any more, so all that it claims to have begun is charged; and
+      // the element that it owed next in any case: given to another worker, it might do the same
+      // again, for ever.
+      charge_front(1);
+      while (!sent_.empty() && sent_.front().serial < remains.claim) {
+        charge_front(std::min(sent_.front().chunk.count, remains.claim - sent_.front().serial));
+      }
+    }
+    std::ranges::move(return_rest(), std::back_inserter(death.harvest.returned));
+  }
+  channel_.reset();
+  control_.reset();
+  return death;
+}
+
+std::vector<std::uint64_t> Slot::task_ids() const {
+  std::vector<std::uint64_t> ids;
+  std::lock_guard const lock(mutex_);
+  for (Sent const& sent : sent_) ids.push_back(sent.chunk.task->id());
+  return ids;
+}
+
+}  // namespace procpool::inline v0::local

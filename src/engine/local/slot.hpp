@@ -1,0 +1,111 @@
+#pragma once
+
+// Slot: one worker as the parent sees it, and the place in the pool that its replacements take over.
+// It holds the parent's end of the channel and the ledger of this worker: which elements it was given
+// and has not answered for, in the order of their serials. What a worker says is held against that
+// ledger before it is believed.
+//
+// Any thread may put, collect and take back; each takes the slot's private mutex, and no other lock is
+// taken under it. Only bytes move under it, no user code runs. `open` and `bury` are the dispatcher's.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "channel/parent_end.hpp"
+#include "engine/local/chunk.hpp"
+#include "engine/local/declaration.hpp"
+#include "os/fd.hpp"
+
+namespace procpool::inline v0::local {
+
+class Slot {
+ public:
+  explicit Slot(int index) : index_(index) {}
+
+  enum class Put {
+    sent,
+    full,  // no room now; there will be when something of this worker has ended
+    gone   // no worker here
+  };
+  // Gives a chunk to the worker as one record. Throws std::system_error when a large message finds no
+  // memory, std::runtime_error when the function lies in no module; nothing was given then.
+  Put put(Chunk const& chunk);
+
+  // What a look at the worker brought.
+  struct Item {
+    std::shared_ptr<detail::Task> task;
+    detail::Block block;
+    std::uint64_t nanoseconds = 0;  // that these elements took together, as the worker says
+    std::size_t ended_chunks = 0;
+  };
+  struct Harvest {
+    std::vector<Item> items;
+    std::vector<Chunk> returned;  // never begun, and never will be here
+    bool settled = false;         // a take-back is over
+    std::string bad;              // not empty: the worker wrote what cannot be; end it
+  };
+  Harvest collect();
+
+  // Takes up to `elements` back from the end of what the worker holds; what surely never begins is
+  // returned, the rest follows by a later harvest. `chunks` of them are no longer the worker's.
+  struct TakenBack {
+    std::vector<Chunk> chunks;
+    std::uint64_t elements = 0;
+    std::size_t ended_chunks = 0;
+    bool asked = false;  // false: nothing was there to take
+  };
+  TakenBack take_back(std::uint64_t elements);
+
+  // ---- the dispatcher's sleep
+  void park(std::uint32_t number);
+  void unpark();
+  bool news();
+
+  void ask_to_leave();
+
+  // ---- birth and death
+  void open(std::unique_ptr<channel::ParentEnd> channel, os::UniqueFd control, pid_t pid);
+  // For a worker that is dead: what it left. `charged` are the elements that it had begun and not
+  // answered for: one or none, unless it wrote what cannot be (`bad`).
+  struct Death {
+    Harvest harvest;  // outcomes found; `returned`: everything that had not begun
+    std::vector<Chunk> charged;
+    detail::Stage stage = detail::Stage::idle;
+    channel::Farewell farewell = channel::Farewell::none;
+    std::string bad;  // not empty: what it left cannot be true
+  };
+  Death bury();
+
+  std::vector<std::uint64_t> task_ids() const;  // of what it holds
+
+ private:
+  struct Sent {
+    std::uint64_t serial;  // of the chunk's first element
+    Chunk chunk;
+  };
+
+  void drain(Harvest& harvest);
+  Item accept(channel::ParentEnd::Arrival const& arrival);
+  detail::Payload receive_large(std::uint64_t size);
+  Item resolve_front(std::uint64_t count, detail::Block block);
+  std::vector<Chunk> return_rest();
+
+  int const index_;
+  mutable std::mutex mutex_;
+  // All below guarded by mutex_; channel_ is null while there is no worker.
+  std::unique_ptr<channel::ParentEnd> channel_;
+  os::UniqueFd control_;
+  pid_t pid_ = 0;
+  FunctionTable functions_;
+  std::deque<Sent> sent_;
+  std::string bad_;
+};
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,79 @@
+#include "engine/local/watch.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <thread>
+
+namespace procpool::inline v0::local {
+namespace {
+
+constexpr int look_ms = 100;
+
+// The kernel sends it when the parent's dispatcher ends. Not SIGKILL itself, which would end the worker
+// and leave what it has started.
+int death_signal() { return SIGRTMAX; }
+
+[[noreturn]] void end_group() {
+  // The worker leads its group; should it have been moved to another, it alone ends.
+  if (::getpgrp() == ::getpid()) ::kill(0, SIGKILL);
+  ::kill(::getpid(), SIGKILL);
+  for (;;) ::pause();
+}
+
+void on_death_signal(int) { end_group(); }
+
+void watch(pid_t parent, int parent_pidfd, int control) {
+  // Taken by this thread, whatever signals the task's own thread blocks.
+  sigset_t death;
+  sigemptyset(&death);
+  sigaddset(&death, death_signal());
+  pthread_sigmask(SIG_UNBLOCK, &death, nullptr);
+  std::array<pollfd, 2> watched{};
+  watched[0] = {parent_pidfd, POLLIN, 0};
+  watched[1] = {control, 0, 0};  // a hang-up is always told
+  for (;;) {
+    if (::getppid() != parent) end_group();
+    int const count = ::poll(watched.data(), watched.size(), -1);
+    if (count <= 0) continue;
+    if ((watched[0].revents & POLLIN) != 0) end_group();
+    // Hung up, and the parent still there: it has closed its end, which it does only when it has no
+    // use for us any more.
+    if ((watched[1].revents & (POLLHUP | POLLERR)) != 0) end_group();
+    if (((watched[0].revents | watched[1].revents) & POLLNVAL) != 0) {
+      // A task closed descriptors under us. Its result is still wanted, so go on without them.
+      for (;;) {
+        if (::getppid() != parent) end_group();
+        timespec const pause{0, look_ms * 1'000'000L};
+        ::nanosleep(&pause, nullptr);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void watch_parent(pid_t parent, int parent_pidfd, int control) {
+  struct sigaction action{};
+  action.sa_handler = on_death_signal;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(death_signal(), &action, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, death_signal());
+  // It may have died before the signal was armed.
+  if (::getppid() != parent) end_group();
+  // Signals for the process are for the task's thread.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread(watch, parent, parent_pidfd, control).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,256 @@
+#include "engine/local/worker.hpp"
+
+#include <cxxabi.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <procpool/detail/exception_codec.hpp>
+#include <procpool/errors.hpp>
+
+#include "channel/worker_end.hpp"
+#include "engine/elements.hpp"
+#include "engine/executor.hpp"
+#include "engine/local/declaration.hpp"
+#include "engine/local/handshake.hpp"
+#include "engine/local/watch.hpp"
+#include "entry/hook.hpp"
+#include "os/socket.hpp"
+#include "os/spawn.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+using detail::Bytes;
+
+// ---- a task that forks
+
+std::span<std::byte> control_page;  // of this worker's outbox
+bool forked_child = false;
+
+// In a forked child of the worker the rings are not mapped. Should the task return there too, its
+// trampoline still notes a stage: into memory of the child's own. The loop then ends the child.
+void in_forked_child() {
+  forked_child = true;
+  ::mmap(control_page.data(), control_page.size(), PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+
+// ---- a task that leaves the loop without returning or throwing
+
+// Stands in the loop's frame: pthread_exit unwinds through it.
+class LoopGuard {
+ public:
+  explicit LoopGuard(channel::WorkerEnd& channel) : channel_(channel) {}
+  ~LoopGuard() {
+    if (left_) return;
+    if (!forked_child) channel_.say_farewell(channel::Farewell::thread_ended);
+    ::_exit(EXIT_FAILURE);
+  }
+  void leave() noexcept { left_ = true; }
+
+ private:
+  channel::WorkerEnd& channel_;
+  bool left_ = false;
+};
+
+// ---- the functions that the parent has declared
+
+struct Declared {
+  Bytes declaration;                   // as it came
+  std::optional<Declaration> decoded;  // into it
+  std::optional<LoadedCallable> callable;
+  std::exception_ptr unusable;
+};
+
+class Worker {
+ public:
+  explicit Worker(channel::WorkerEnd& channel) : channel_(channel) {}
+
+  void loop() {
+    LoopGuard guard(channel_);
+    while (!channel_.descriptors_gone() && channel_.wait()) {
+      bool taken_back = false;
+      if (channel_.header().kind == channel::InboxKind::declare) {
+        declare();
+      } else {
+        taken_back = !run_chunk();
+      }
+      channel_.finish_record(taken_back);
+    }
+    if (channel_.descriptors_gone()) {
+      channel_.say_farewell(channel::Farewell::descriptors_gone);
+    }
+    guard.leave();
+  }
+
+ private:
+  // Only keeps the bytes: everything that can fail, or run user code, belongs to an element that has
+  // begun, so that its end is charged to one.
+  void declare() {
+    Declared& declared = functions_[channel_.header().function];
+    declared = Declared();
+    declared.declaration.assign(channel_.payload().begin(), channel_.payload().end());
+  }
+
+  // False: the rest of it was taken back.
+  bool run_chunk() {
+    channel::InboxHeader const chunk = channel_.header();
+    Declared& function = functions_[chunk.function];
+    std::optional<ElementReader> elements;
+    for (std::uint64_t i = 0; i < chunk.count; ++i) {
+      std::uint64_t const serial = chunk.serial + i;
+      if (!channel_.begin(serial)) return false;
+      bool value = false;
+      if (prepare(function)) {
+        if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
+        value = function.callable->call(elements->next(), result_, channel_.stage());
+        if (forked_child) ::_exit(EXIT_SUCCESS);
+      }
+      answer(serial, function, value);
+    }
+    return true;
+  }
+
+  // Finds the code and loads the callable, once. False: it cannot be used, and result_ says why.
+  bool prepare(Declared& function) {
+    if (function.callable) return true;
+    channel_.stage().store(static_cast<std::uint32_t>(detail::Stage::loading),
+                           std::memory_order_relaxed);
+    if (!function.unusable) {
+      try {
+        function.decoded = find_code(function.declaration);
+        function.callable.emplace(function.decoded->code, function.decoded->state);
+        return true;
+      } catch (abi::__forced_unwind&) {
+        throw;
+      } catch (...) {
+        function.unusable = std::current_exception();
+      }
+    }
+    result_.clear();
+    try {
+      std::rethrow_exception(function.unusable);
+    } catch (...) {
+      detail::encode_current_exception(result_);
+    }
+    return false;
+  }
+
+  static Declaration find_code(Bytes const& declaration) {
+    try {
+      return decode_declaration(declaration);
+    } catch (std::exception const& error) {
+      throw SetupError(std::string("this worker cannot run the function: ") + error.what());
+    }
+  }
+
+  void answer(std::uint64_t serial, Declared const& function, bool value) {
+    if (value) {
+      bool const length_first =
+          function.decoded->result_size == 0 && !function.decoded->returns_nothing;
+      try {
+        channel_.append_value(serial, result_, length_first);
+        shrink();
+        return;
+      } catch (...) {  // no memory for a large result: that is the element's outcome
+        result_.clear();
+        detail::encode_current_exception(result_);
+      }
+    }
+    channel_.append_thrown(serial, result_);
+    shrink();
+  }
+
+  // A large result's memory is not kept for the small ones to come.
+  void shrink() {
+    constexpr std::size_t most_kept = std::size_t{1} << 20;
+    if (result_.capacity() > most_kept) result_ = Bytes();
+  }
+
+  channel::WorkerEnd& channel_;
+  std::array<Declared, function_slots> functions_;
+  Bytes result_;
+};
+
+// ---- the handshake
+
+[[noreturn]] void refuse(int control, std::string const& reason) {
+  os::send_packet(control, encode(Refusal{reason}), {}, true);
+  std::exit(EXIT_FAILURE);
+}
+
+// Where a task that opens files will not come across them, and one that closes all will not have them
+// taken by its own: as high as the limit allows.
+os::UniqueFd out_of_the_way(os::UniqueFd descriptor) {
+  constexpr rlim_t usual = 512;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  rlim_t const lowest = std::min(usual, limit.rlim_cur / 2);
+  int const moved = ::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, static_cast<int>(lowest));
+  return moved < 0 ? std::move(descriptor) : os::UniqueFd(moved);
+}
+
+void no_core_dumps() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  ::setrlimit(RLIMIT_CORE, &limit);
+}
+
+}  // namespace
+
+int worker_main() {
+  no_core_dumps();
+  ::close(os::child_image_fd);
+  os::UniqueFd control = out_of_the_way(os::UniqueFd(os::child_control_fd));
+
+  os::Packet packet;
+  if (os::receive_packet(control.get(), packet, true, longest_message) !=
+      os::ReceiveResult::received) {
+    return EXIT_FAILURE;  // the parent is gone
+  }
+  auto const hello = decode_hello(packet.bytes);
+  if (!hello || packet.fds.size() != hello_fds) {
+    refuse(control.get(), "the parent's greeting is not one that this program knows");
+  }
+  if (hello->protocol != channel::protocol_version) {
+    refuse(control.get(),
+           "this worker speaks version " + std::to_string(channel::protocol_version) +
+               " of the protocol and the program version " + std::to_string(hello->protocol));
+  }
+  entry::set_worker_index(static_cast<int>(hello->worker));
+  os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
+  watch_parent(static_cast<pid_t>(hello->parent), parent.get(), control.get());
+
+  os::Memfd inbox(std::move(packet.fds[fd_inbox]));
+  os::Memfd outbox(std::move(packet.fds[fd_outbox]));
+  int const greeting = control.get();
+  channel::WorkerEnd channel(inbox, outbox, hello->ring_bytes,
+                             os::Event(out_of_the_way(std::move(packet.fds[fd_event]))),
+                             std::move(control));
+  inbox = os::Memfd();
+  outbox = os::Memfd();
+  control_page = channel.control_page();
+  ::pthread_atfork(nullptr, nullptr, in_forked_child);
+
+  if (os::send_packet(greeting, encode(Ready{identity::loaded_modules()}), {}, true) !=
+      os::SendResult::sent) {
+    return EXIT_FAILURE;
+  }
+  Worker(channel).loop();
+  std::fflush(stdout);
+  return EXIT_SUCCESS;
+}
+
+}  // namespace procpool::inline v0::local

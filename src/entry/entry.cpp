@@ -1,0 +1,73 @@
+#include <procpool/entry.hpp>
+
+#include <atomic>
+#include <cstdlib>
+
+#include <procpool/errors.hpp>
+
+#include "engine/local/handshake.hpp"
+#include "engine/local/worker.hpp"
+#include "entry/hook.hpp"
+
+// Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs, and
+// null in a program whose main is not wrapped.
+extern "C" __attribute__((weak, visibility("default"))) char const procpool_main_is_wrapped;
+
+namespace procpool::inline v0 {
+namespace {
+
+std::atomic<bool> init_called{false};
+std::atomic<int> index_of_worker{-1};
+std::atomic<bool> became_worker{false};
+
+}  // namespace
+
+namespace entry {
+
+bool marked() noexcept { return std::getenv(local::worker_mark) != nullptr; }
+
+void check_hook() {
+  static std::atomic<bool> passed{false};
+  // Relaxed: what was looked at does not change any more.
+  if (passed.load(std::memory_order_relaxed)) return;
+  if (marked()) {
+    throw SetupError(
+        "this process is a worker that has not reached its entry, so it cannot use a pool: a pool "
+        "may be a global, but may be used only after main has begun");
+  }
+  // Relaxed: the flag guards nothing but itself.
+  if (&procpool_main_is_wrapped == nullptr && !init_called.load(std::memory_order_relaxed)) {
+    throw SetupError(
+        "this program has no worker entry, so no worker can be started from it: link the CMake "
+        "target procpool::procpool (pkg-config: procpool), or call procpool::init(argc, argv) "
+        "first "
+        "thing in main");
+  }
+  passed.store(true, std::memory_order_relaxed);
+}
+
+int run_worker() {
+  ::unsetenv(local::worker_mark);
+  became_worker.store(true, std::memory_order_relaxed);
+  return local::worker_main();
+}
+
+void set_worker_index(int index) noexcept {
+  index_of_worker.store(index, std::memory_order_relaxed);
+}
+
+}  // namespace entry
+
+void init(int, char**) {
+  init_called.store(true, std::memory_order_relaxed);
+  // By exit, so that static destructors run, coverage is written and leaks are checked.
+  if (entry::marked()) std::exit(entry::run_worker());
+}
+
+bool in_worker() noexcept {
+  return became_worker.load(std::memory_order_relaxed) || entry::marked();
+}
+
+int worker_index() noexcept { return index_of_worker.load(std::memory_order_relaxed); }
+
+}  // namespace procpool::inline v0

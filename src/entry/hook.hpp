@@ -1,0 +1,23 @@
+#pragma once
+
+// What this process is: the program, a worker, or a worker that has not reached its entry; and whether
+// the program has the hook that turns its fresh executions into workers.
+//
+// Any thread, also during static initialisation.
+
+namespace procpool::inline v0::entry {
+
+// Throws SetupError with what to do: when the program carries no hook, so that a "worker" would run its
+// main again, and in a process that carries the worker mark and has not reached main, so that a pool
+// used by a static initialiser never becomes a fork bomb.
+void check_hook();
+
+// The worker mark is in the environment: this process is to become a worker.
+bool marked() noexcept;
+
+// Takes the mark off and becomes a worker; returns the exit status, when the parent needs it no more.
+int run_worker();
+
+void set_worker_index(int index) noexcept;
+
+}  // namespace procpool::inline v0::entry

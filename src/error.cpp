@@ -1,0 +1,10 @@
+// The key functions of the error roots: one vtable and one type_info per program.
+
+#include <procpool/error.hpp>
+
+namespace procpool::inline v0 {
+
+Error::~Error() = default;
+SerializationError::~SerializationError() = default;
+
+}  // namespace procpool::inline v0

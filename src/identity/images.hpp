@@ -1,0 +1,47 @@
+// The modules that are loaded into this process, as dl_iterate_phdr and /proc tell: where each one
+// lies, what of it is executable, and which build it is. The part of identity/module that reads the
+// system; nobody else needs it. Any thread may call; the answers are copies and may be out of date
+// as soon as another thread opens or closes a module. A crash leaves nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "identity/module.hpp"
+
+namespace procpool::inline v0::identity {
+
+// Changes whenever a module is loaded or unloaded.
+struct Generation {
+  std::uint64_t loads = 0;
+  std::uint64_t unloads = 0;
+  friend bool operator==(Generation const&, Generation const&) noexcept = default;
+};
+
+Generation generation();
+
+struct Image {
+  struct Segment {
+    std::uint64_t begin, end;  // offsets from base
+    bool executable;
+  };
+
+  std::string path;
+  std::uintptr_t base = 0;  // what is added to the addresses in the file; 0 for a non-PIE program
+  std::vector<Segment> segments;
+  BuildId id;
+  bool main_program = false;
+  bool has_loader = false;  // of the main program: false when it is statically linked
+
+  bool executable_at(std::uint64_t offset) const noexcept;
+};
+
+// All of them, the main program first, without the vdso.
+std::vector<Image> all_images();
+
+// The one whose segments hold the address, and the generation in which that was so.
+std::optional<Image> image_around(void const* address, Generation& seen);
+
+}  // namespace procpool::inline v0::identity

@@ -1,0 +1,93 @@
+// Functions by module: the address of a function in this process becomes (identity of its module,
+// offset), which another process that runs the same build turns back into an address. Addresses
+// themselves differ between processes; builds must not. Threat model: the other side may be an
+// older or newer build, or name nonsense. What is not provably the same code is refused with a
+// sentence, and an offset outside executable memory is refused too. Any thread may call anything.
+// A crash leaves nothing; modules that resolve() opened stay open until the process ends.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace procpool::inline v0::identity {
+
+// What tells one build of a module from another. Trivially copyable, without padding.
+class BuildId {
+ public:
+  enum class Kind : std::uint8_t {
+    none,  // equal only to itself: nothing is known
+    note,  // the linker's build-id
+    file,  // the file's device, inode, size and time, for a module without a build-id
+  };
+
+  static constexpr std::size_t max_bytes = 32;
+
+  BuildId() noexcept = default;
+
+  // Longer notes than max_bytes are folded.
+  static BuildId from_note(std::span<std::byte const> note) noexcept;
+  static BuildId from_file(std::uint64_t device, std::uint64_t inode, std::uint64_t size,
+                           std::uint64_t nanoseconds) noexcept;
+  // What came over a wire; no identity at all when it is nonsense.
+  static std::optional<BuildId> from_parts(std::uint8_t kind,
+                                           std::span<std::byte const> bytes) noexcept;
+
+  Kind kind() const noexcept { return kind_; }
+  std::span<std::byte const> bytes() const noexcept { return {bytes_.data(), length_}; }
+  std::string hex() const;
+
+  // For people: "build-id 12ab..." or "file identity 12ab...".
+  std::string text() const;
+
+  std::size_t hash() const noexcept;
+  friend bool operator==(BuildId const&, BuildId const&) noexcept = default;
+
+ private:
+  std::array<std::byte, max_bytes> bytes_{};  // zero behind length_
+  std::uint8_t length_ = 0;
+  Kind kind_ = Kind::none;
+};
+
+struct CodeRef {
+  BuildId module;
+  std::uint64_t offset = 0;  // from where the module is loaded
+  std::string path;          // of the module's file: to open it, and for people
+
+  friend bool operator==(CodeRef const&, CodeRef const&) = default;
+};
+
+// Which module the code at this address belongs to. Answers are remembered until a module is loaded
+// or unloaded. Throws std::runtime_error when the address is not in executable memory of a module.
+CodeRef locate(void const* code);
+
+// The address here of code that another process located there. Opens the module when it is not
+// loaded yet, which runs its static constructors. Throws std::runtime_error when the module is
+// another build or cannot be opened, or when the offset is outside its executable memory.
+void* resolve(CodeRef const& ref);
+
+struct LoadedModule {
+  std::string path;
+  BuildId id;
+};
+
+// Every loaded module, the main program first; the kernel's vdso is left out.
+std::vector<LoadedModule> loaded_modules();
+
+// A sentence about the first module that differs: the main programs must be the same, and every
+// file that both have loaded must be the same build. Modules that only one side has do not count.
+std::optional<std::string> first_difference(std::span<LoadedModule const> parent,
+                                            std::span<LoadedModule const> worker);
+
+}  // namespace procpool::inline v0::identity
+
+template <>
+struct std::hash<procpool::identity::BuildId> {
+  std::size_t operator()(procpool::identity::BuildId const& id) const noexcept { return id.hash(); }
+};

@@ -1,0 +1,40 @@
+// Ringing and draining an eventfd. Any thread; see the header for the threat model. A crash leaves
+// nothing.
+#include "os/event.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace procpool::inline v0::os {
+
+Event::Event() {
+  int const fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) throw_errno("procpool could not make an eventfd");
+  fd_ = above_standard(UniqueFd(fd));
+}
+
+bool Event::ring() const noexcept {
+  int const kept = errno;
+  std::uint64_t const one = 1;
+  ssize_t n = -1;
+  do n = ::write(fd_.get(), &one, sizeof one);
+  while (n < 0 && errno == EINTR);
+  // A full counter (EAGAIN) has been ringing for long: whoever polls it is awake.
+  bool const rung = n == static_cast<ssize_t>(sizeof one) || (n < 0 && errno == EAGAIN);
+  errno = kept;
+  return rung;
+}
+
+std::uint64_t Event::drain() const noexcept {
+  int const kept = errno;
+  std::uint64_t rings = 0;
+  ssize_t n = -1;
+  do n = ::read(fd_.get(), &rings, sizeof rings);
+  while (n < 0 && errno == EINTR);
+  errno = kept;
+  return n == static_cast<ssize_t>(sizeof rings) ? rings : 0;
+}
+
+}  // namespace procpool::inline v0::os

@@ -1,0 +1,41 @@
+// Closing, renumbering and duplicating descriptors. See the header for who may call what; nothing
+// here has a state of its own that a crash could leave half done.
+#include "os/fd.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace procpool::inline v0::os {
+
+void UniqueFd::reset(int fd) noexcept {
+  int const old = std::exchange(fd_, fd);
+  if (old < 0) return;
+  int const kept = errno;
+  // Not repeated on EINTR: Linux has freed the number by then, a second close could hit a
+  // descriptor that another thread has just opened.
+  ::close(old);
+  errno = kept;
+}
+
+void throw_error(int error, std::string const& what) {
+  throw std::system_error(error, std::system_category(), what);
+}
+
+void throw_errno(std::string const& what) { throw_error(errno, what); }
+
+UniqueFd above_standard(UniqueFd fd) {
+  // What has a good number already was made close-on-exec by whoever opened it.
+  if (fd.get() >= lowest_descriptor) return fd;
+  return duplicate(fd.get());
+}
+
+UniqueFd duplicate(int fd) {
+  int const copy = ::fcntl(fd, F_DUPFD_CLOEXEC, lowest_descriptor);
+  if (copy < 0) throw_errno("procpool could not duplicate descriptor " + std::to_string(fd));
+  return UniqueFd(copy);
+}
+
+}  // namespace procpool::inline v0::os

@@ -1,0 +1,67 @@
+// The two futex calls. Stateless; any thread, and futex_wake also from a signal handler. See the
+// header for what deaths leave.
+#include "os/futex.hpp"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "os/fd.hpp"
+
+namespace procpool::inline v0::os {
+namespace {
+
+static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free,
+              "a word that carries a lock cannot be shared between processes");
+
+// What SYS_futex reads on every machine: two longs, whatever the width of time_t.
+struct KernelTime {
+  long seconds;
+  long nanoseconds;
+};
+
+KernelTime kernel_time(std::chrono::steady_clock::time_point deadline) {
+  using namespace std::chrono;
+  // steady_clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET takes absolute: no drift when a wait
+  // is repeated. A time before the clock's start would be EINVAL; it means "already over".
+  auto const since = deadline.time_since_epoch();
+  if (since < since.zero()) return {0, 0};
+  auto const whole = floor<seconds>(since);
+  return {static_cast<long>(whole.count()),
+          static_cast<long>(duration_cast<nanoseconds>(since - whole).count())};
+}
+
+int operation(int op, FutexScope scope) {
+  return scope == FutexScope::process_private ? op | FUTEX_PRIVATE_FLAG : op;
+}
+
+}  // namespace
+
+FutexResult futex_wait(std::atomic<std::uint32_t> const& word, std::uint32_t expected,
+                       FutexScope scope,
+                       std::optional<std::chrono::steady_clock::time_point> deadline) {
+  KernelTime time{};
+  if (deadline) time = kernel_time(*deadline);
+  long const result = ::syscall(SYS_futex, &word, operation(FUTEX_WAIT_BITSET, scope), expected,
+                                deadline ? &time : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+  if (result == 0) return FutexResult::woken;
+  switch (errno) {
+    case EAGAIN: return FutexResult::changed;
+    case ETIMEDOUT: return FutexResult::timed_out;
+    case EINTR: return FutexResult::interrupted;
+    default: throw_errno("procpool could not sleep on a word of memory");
+  }
+}
+
+int futex_wake(std::atomic<std::uint32_t> const& word, int count, FutexScope scope) noexcept {
+  int const kept = errno;
+  long const woken =
+      ::syscall(SYS_futex, &word, operation(FUTEX_WAKE, scope), count, nullptr, nullptr, 0);
+  errno = kept;
+  return woken > 0 ? static_cast<int>(woken) : 0;
+}
+
+}  // namespace procpool::inline v0::os

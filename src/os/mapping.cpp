@@ -1,0 +1,145 @@
+// Mapping memfds. Any thread; other threads may map and unmap at the same time, which is why the
+// double view is built inside a reservation and never in a hole that was found free a moment ago.
+// A crash leaves nothing.
+#include "os/mapping.hpp"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <cerrno>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include <boost/interprocess/exceptions.hpp>
+
+namespace procpool::inline v0::os {
+namespace {
+
+namespace bip = boost::interprocess;
+
+bip::mode_t mode_of(Access access) {
+  switch (access) {
+    case Access::read_only: return bip::read_only;
+    case Access::read_write: return bip::read_write;
+    case Access::private_read: return bip::read_private;
+  }
+  throw_error(EINVAL, "procpool was asked for an unknown kind of view of shared memory");
+}
+
+void hide(void* address, std::size_t bytes) {
+  if (::madvise(address, bytes, MADV_DONTFORK) != 0 ||
+      ::madvise(address, bytes, MADV_DONTDUMP) != 0) {
+    throw_errno("procpool could not keep a view of shared memory out of children and core dumps");
+  }
+}
+
+bip::mapped_region map(Memfd const& memory, Access access, std::uint64_t offset, std::size_t size,
+                       void* at = nullptr) {
+  try {
+    // With MAP_FIXED, mapped_region replaces the reservation at that address in one step.
+    return bip::mapped_region(memory, mode_of(access), static_cast<bip::offset_t>(offset), size, at,
+                              at == nullptr ? bip::default_map_options : MAP_FIXED);
+  } catch (bip::interprocess_exception const& e) {
+    throw_error(e.get_native_error() != 0 ? e.get_native_error() : ENOMEM,
+                "procpool could not map " + std::to_string(size) + " bytes of shared memory at " +
+                    std::to_string(offset));
+  }
+}
+
+bip::mapped_region checked_map(Memfd const& memory, Access access, std::uint64_t file_size,
+                               std::uint64_t offset, std::uint64_t size, Visibility visibility) {
+  if (offset > file_size || size > file_size - offset ||
+      size > std::numeric_limits<std::size_t>::max()) {
+    throw_error(ERANGE, "procpool could not map " + std::to_string(size) + " bytes at " +
+                            std::to_string(offset) + " of shared memory that has " +
+                            std::to_string(file_size));
+  }
+  if (size == 0) return {};  // mapped_region would read 0 as "all the rest"
+  auto region = map(memory, access, offset, static_cast<std::size_t>(size));
+  if (visibility == Visibility::this_process_only) {
+    // madvise wants whole pages.
+    std::size_t const page = bip::mapped_region::get_page_size();
+    std::size_t const inside = static_cast<std::size_t>(offset) % page;
+    hide(static_cast<std::byte*>(region.get_address()) - inside, region.get_size() + inside);
+  }
+  return region;
+}
+
+}  // namespace
+
+Mapping::Mapping(Memfd const& memory, Access access, Visibility visibility) {
+  std::uint64_t const size = memory.size();
+  region_ = checked_map(memory, access, size, 0, size, visibility);
+}
+
+Mapping::Mapping(Memfd const& memory, Access access, std::uint64_t offset, std::size_t size,
+                 Visibility visibility)
+    : region_(checked_map(memory, access, memory.size(), offset, size, visibility)) {}
+
+RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::size_t ring_bytes,
+                         Access access) {
+  std::size_t const page = bip::mapped_region::get_page_size();
+  std::size_t const most = std::numeric_limits<std::size_t>::max() / 8;
+  if (access == Access::private_read || control_bytes % page != 0 || ring_bytes % page != 0 ||
+      !std::has_single_bit(ring_bytes) || control_bytes > most || ring_bytes > most) {
+    throw_error(EINVAL, "procpool cannot map a ring of " + std::to_string(ring_bytes) +
+                            " bytes behind " + std::to_string(control_bytes) +
+                            " bytes of control words");
+  }
+  std::uint64_t const size = memory.size();
+  if (size < control_bytes || size - control_bytes < ring_bytes) {
+    throw_error(ERANGE, "procpool cannot map a ring of " + std::to_string(ring_bytes) +
+                            " bytes: its memory has only " + std::to_string(size));
+  }
+  std::size_t const total = control_bytes + 2 * ring_bytes;
+  void* const reserved =
+      ::mmap(nullptr, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) {
+    throw_errno("procpool could not reserve " + std::to_string(total) +
+                " bytes of addresses for a ring");
+  }
+  auto* const base = static_cast<std::byte*>(reserved);
+  struct Part {
+    std::size_t at, bytes;
+    std::uint64_t offset;
+  };
+  std::array<Part, 3> const parts{{{0, control_bytes, 0},
+                                   {control_bytes, ring_bytes, control_bytes},
+                                   {control_bytes + ring_bytes, ring_bytes, control_bytes}}};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].bytes == 0) continue;
+    try {
+      regions_[i] = map(memory, access, parts[i].offset, parts[i].bytes, base + parts[i].at);
+    } catch (...) {
+      // What is mapped unmaps itself; what is still reserved is given back here. The part that
+      // failed is left alone: older kernels take the reservation away before they ask the file,
+      // so another thread may live there by now. At worst addresses without memory stay reserved.
+      std::size_t const rest = parts[i].at + parts[i].bytes;
+      if (rest < total) ::munmap(base + rest, total - rest);
+      throw;
+    }
+  }
+  hide(base, total);
+  base_ = base;
+  control_bytes_ = control_bytes;
+  ring_bytes_ = ring_bytes;
+}
+
+RingMapping::RingMapping(RingMapping&& other) noexcept
+    : regions_(std::move(other.regions_)),
+      base_(std::exchange(other.base_, nullptr)),
+      control_bytes_(std::exchange(other.control_bytes_, 0)),
+      ring_bytes_(std::exchange(other.ring_bytes_, 0)) {}
+
+RingMapping& RingMapping::operator=(RingMapping&& other) noexcept {
+  if (this != &other) {
+    regions_ = std::move(other.regions_);
+    base_ = std::exchange(other.base_, nullptr);
+    control_bytes_ = std::exchange(other.control_bytes_, 0);
+    ring_bytes_ = std::exchange(other.ring_bytes_, 0);
+  }
+  return *this;
+}
+
+}  // namespace procpool::inline v0::os

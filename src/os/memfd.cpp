@@ -1,0 +1,138 @@
+// Making, sealing, filling and reading memfds. Any thread; a crash between any two calls leaves at
+// most memory that goes when the process's descriptors are closed.
+#include "os/memfd.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3
+#endif
+
+namespace procpool::inline v0::os {
+namespace {
+
+UniqueFd make(char const* name) {
+  unsigned const always = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  // Remembered, so that an old kernel is asked only once. relaxed: it is a hint, nothing is
+  // published through it.
+  static std::atomic<bool> knows_noexec{true};
+  if (knows_noexec.load(std::memory_order_relaxed)) {
+    // Systems with vm.memfd_noexec=2 refuse memfds that do not say this.
+    int const fd = ::memfd_create(name, always | MFD_NOEXEC_SEAL);
+    if (fd >= 0) return above_standard(UniqueFd(fd));
+    if (errno != EINVAL) throw_errno("procpool could not make a memfd for " + std::string(name));
+    knows_noexec.store(false, std::memory_order_relaxed);
+  }
+  int const fd = ::memfd_create(name, always);
+  if (fd < 0) throw_errno("procpool could not make a memfd for " + std::string(name));
+  return above_standard(UniqueFd(fd));
+}
+
+constexpr std::uint64_t allocation_step = 64U << 20;
+
+// What the kernel thinks it can still give without ending anybody; everything when it does not say.
+std::uint64_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::uint64_t kibibytes = 0;
+  bool said = false;
+  for (std::string line; std::getline(file, line);) {
+    for (std::string_view const name : {"MemAvailable:", "SwapFree:"}) {
+      if (!line.starts_with(name)) continue;
+      kibibytes += std::strtoull(line.c_str() + name.size(), nullptr, 10);
+      said = said || name == "MemAvailable:";
+    }
+  }
+  return said ? kibibytes * 1024 : std::numeric_limits<std::uint64_t>::max();
+}
+
+off_t checked_offset(std::uint64_t offset, std::size_t length, char const* verb) {
+  auto const limit = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (offset > limit || length > limit - offset) {
+    throw_error(EFBIG, "procpool could not " + std::string(verb) + " " + std::to_string(length) +
+                           " bytes at offset " + std::to_string(offset) + " of shared memory");
+  }
+  return static_cast<off_t>(offset);
+}
+
+}  // namespace
+
+Memfd Memfd::create(char const* name, std::uint64_t size) {
+  auto const fail = [&](int error) {
+    throw_error(error, "procpool could not get " + std::to_string(size) +
+                           " bytes of shared memory for " + std::string(name));
+  };
+  if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) fail(EFBIG);
+  Memfd made(make(name));
+  // In steps: an interrupted fallocate gives back all that it had allocated, and under a steady
+  // stream of signals a large one would never end.
+  for (std::uint64_t done = 0; done < size;) {
+    // A kernel that overcommits would not say no: it would end some process to make room. So what
+    // the machine does not have is not asked for. Small pieces are not worth the look.
+    if (size > allocation_step && size - done > available_memory()) fail(ENOMEM);
+    std::uint64_t const now = std::min(allocation_step, size - done);
+    if (::fallocate(made.fd(), 0, static_cast<off_t>(done), static_cast<off_t>(now)) == 0) {
+      done += now;
+    } else if (errno != EINTR) {
+      fail(errno);
+    }
+  }
+  return made;
+}
+
+Memfd Memfd::create_growing(char const* name) { return Memfd(make(name)); }
+
+std::uint64_t Memfd::size() const {
+  struct stat status{};
+  if (::fstat(fd(), &status) != 0) throw_errno("procpool could not ask for a memory file's size");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+void Memfd::seal(int seals) {
+  if (::fcntl(fd(), F_ADD_SEALS, seals) != 0) {
+    throw_errno("procpool could not seal shared memory (seals " + std::to_string(seals) + ")");
+  }
+}
+
+int Memfd::seals() const noexcept { return ::fcntl(fd(), F_GET_SEALS); }
+
+void Memfd::write_at(std::span<std::byte const> bytes, std::uint64_t offset) {
+  off_t at = checked_offset(offset, bytes.size(), "write");
+  while (!bytes.empty()) {
+    ssize_t const n = ::pwrite(fd(), bytes.data(), bytes.size(), at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      if (n == 0) errno = ENOSPC;
+      throw_errno("procpool could not write " + std::to_string(bytes.size()) +
+                  " bytes into shared memory");
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    at += n;
+  }
+}
+
+void Memfd::read_at(std::span<std::byte> bytes, std::uint64_t offset) const {
+  off_t at = checked_offset(offset, bytes.size(), "read");
+  while (!bytes.empty()) {
+    ssize_t const n = ::pread(fd(), bytes.data(), bytes.size(), at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      if (n == 0) errno = ENODATA;
+      throw_errno("procpool could not read " + std::to_string(bytes.size()) +
+                  " more bytes from shared memory");
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+    at += n;
+  }
+}
+
+}  // namespace procpool::inline v0::os

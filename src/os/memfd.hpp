@@ -1,0 +1,62 @@
+// Anonymous shared memory: a memfd has no name that could outlive its users, so there is nothing to
+// clean up after a crash; the memory goes with the last descriptor and the last mapping, whoever
+// dies first. Any thread may call anything; the calls are single system calls or loops of them, and
+// two threads that write the same range are on their own. Memory is allocated when it is made, so a
+// shortage is an exception here and not a SIGBUS at some later touch, as long as the size is sealed
+// before the descriptor is shown to anyone else. (Two that allocate large pieces at the same time,
+// and a cgroup's own memory limit, can still meet the out-of-memory killer.)
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <boost/interprocess/detail/os_file_functions.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "os/fd.hpp"
+
+namespace procpool::inline v0::os {
+
+class Memfd {
+ public:
+  // `name` is for /proc/<pid>/maps only. All `size` bytes are zero and have memory behind them.
+  static Memfd create(char const* name, std::uint64_t size);
+
+  // Of size 0; write_at makes it grow.
+  static Memfd create_growing(char const* name);
+
+  // Takes over a descriptor, for example one that was received. It may be any regular file.
+  explicit Memfd(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
+  Memfd() noexcept = default;
+
+  int fd() const noexcept { return fd_.get(); }
+  explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+  UniqueFd duplicate() const { return os::duplicate(fd_.get()); }
+
+  std::uint64_t size() const;
+
+  // Adds F_SEAL_* bits; they can never be taken off again.
+  void seal(int seals);
+
+  // The F_SEAL_* bits, or -1 for a file that knows no seals. Test for the bits that are needed: on
+  // newer kernels a memfd carries F_SEAL_EXEC from birth.
+  int seals() const noexcept;
+
+  // Whole ranges of any size: the calls are repeated after signals and above the kernel's limit
+  // per call. Reading past the end throws.
+  void write_at(std::span<std::byte const> bytes, std::uint64_t offset);
+  void read_at(std::span<std::byte> bytes, std::uint64_t offset) const;
+
+  // What Boost.Interprocess asks of a memory-mappable object.
+  boost::interprocess::mapping_handle_t get_mapping_handle() const noexcept {
+    return boost::interprocess::ipcdetail::mapping_handle_from_file_handle(fd_.get());
+  }
+
+ private:
+  UniqueFd fd_;
+};
+
+}  // namespace procpool::inline v0::os

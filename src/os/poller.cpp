@@ -1,0 +1,56 @@
+// The epoll calls. One thread waits, any thread adds and removes; a crash leaves nothing.
+#include "os/poller.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <limits>
+#include <string>
+
+namespace procpool::inline v0::os {
+
+Poller::Poller() {
+  int const fd = ::epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) throw_errno("procpool could not make an epoll descriptor");
+  fd_ = above_standard(UniqueFd(fd));
+}
+
+void Poller::add(int fd, std::uint64_t key, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = key;
+  if (::epoll_ctl(fd_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+    throw_errno("procpool could not watch descriptor " + std::to_string(fd));
+  }
+}
+
+void Poller::remove(int fd) {
+  epoll_event ignored{};
+  if (::epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, &ignored) != 0 && errno != ENOENT &&
+      errno != EBADF) {
+    throw_errno("procpool could not stop watching descriptor " + std::to_string(fd));
+  }
+}
+
+std::size_t Poller::wait(std::span<Ready> into, std::optional<std::chrono::milliseconds> timeout) {
+  if (into.empty()) throw_error(EINVAL, "procpool cannot wait for events without room for them");
+  std::array<epoll_event, 64> events;
+  int const room = static_cast<int>(std::min(into.size(), events.size()));
+  int milliseconds = -1;
+  if (timeout) {
+    milliseconds = static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(
+        timeout->count(), 0, std::numeric_limits<int>::max()));
+  }
+  int const n = ::epoll_wait(fd_.get(), events.data(), room, milliseconds);
+  if (n < 0) {
+    if (errno == EINTR) return 0;
+    throw_errno("procpool could not wait for events");
+  }
+  auto const count = static_cast<std::size_t>(n);
+  for (std::size_t i = 0; i < count; ++i) into[i] = {events[i].data.u64, events[i].events};
+  return count;
+}
+
+}  // namespace procpool::inline v0::os

@@ -1,0 +1,132 @@
+// Pidfds and the end of a child. Threads and crashes: see the header. The order in reap() is what
+// keeps us from ever signalling a stranger: the dead child stays a zombie, which holds its number,
+// until its group has been killed.
+#include "os/process.hpp"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace procpool::inline v0::os {
+namespace {
+
+// glibc has these names only from 2.36 (P_PIDFD) or not at all, kernel headers only when new.
+constexpr auto by_pidfd = static_cast<idtype_t>(3);
+constexpr unsigned signal_process_group = 1U << 2;  // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
+
+// struct pidfd_info in its first published size; later kernels accept it.
+struct PidfdInfo {
+  std::uint64_t mask;
+  std::uint64_t cgroup;
+  std::uint32_t pid, tgid, ppid;
+  std::uint32_t ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  std::int32_t exit_code;
+};
+static_assert(sizeof(PidfdInfo) == 64);
+constexpr std::uint64_t info_exit = 1U << 3;                    // PIDFD_INFO_EXIT, Linux 6.15
+constexpr unsigned long get_info = _IOWR(0xFF, 11, PidfdInfo);  // PIDFD_GET_INFO, Linux 6.13
+
+long pidfd_signal(int pidfd, int signal, unsigned flags) {
+  return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, flags);
+}
+
+// The next answer of waitid; nothing while the child cannot be waited for (ptrace). errno = ECHILD
+// and `gone` when it is no child of ours any more.
+std::optional<Exit> look(int pidfd, int flags, bool& gone) {
+  for (;;) {
+    siginfo_t info{};
+    if (::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | flags) == 0) {
+      if (info.si_pid == 0) return std::nullopt;
+      return info.si_code == CLD_EXITED ? Exit{Exit::Kind::exited, info.si_status}
+                                        : Exit{Exit::Kind::signalled, info.si_status};
+    }
+    if (errno == EINTR) continue;
+    if (errno != ECHILD) throw_errno("procpool could not ask how a worker ended");
+    gone = true;
+    return std::nullopt;
+  }
+}
+
+// What a new kernel remembers of a process that somebody else has reaped.
+Exit remembered(int pidfd) {
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    PidfdInfo info{};
+    info.mask = info_exit;
+    if (::ioctl(pidfd, get_info, &info) != 0) return {};
+    if ((info.mask & info_exit) != 0) {
+      int const status = info.exit_code;
+      if (WIFEXITED(status)) return {Exit::Kind::exited, WEXITSTATUS(status)};
+      if (WIFSIGNALED(status)) return {Exit::Kind::signalled, WTERMSIG(status)};
+      return {};
+    }
+    // Under an ignored SIGCHLD the death shows a moment before the status is stored; POLLHUP says
+    // that it is.
+    pollfd one{pidfd, 0, 0};
+    ::poll(&one, 1, 5);
+  }
+  return {};
+}
+
+bool reaches_by_number(pid_t pid, int signal) { return pid > 1 && ::kill(-pid, signal) == 0; }
+
+}  // namespace
+
+UniqueFd open_pidfd(pid_t pid) {
+  long const fd = ::syscall(SYS_pidfd_open, pid, 0);
+  if (fd < 0) throw_errno("procpool could not open process " + std::to_string(pid));
+  return above_standard(UniqueFd(static_cast<int>(fd)));
+}
+
+bool send_signal(int pidfd, int signal) {
+  if (pidfd_signal(pidfd, signal, 0) == 0) return true;
+  if (errno == ESRCH || errno == EPERM) return false;
+  throw_errno("procpool could not send signal " + std::to_string(signal) + " to a worker");
+}
+
+bool signal_group(int pidfd, pid_t pid, int signal) {
+  // Through the pidfd it cannot reach a stranger, whatever became of the number.
+  if (pidfd_signal(pidfd, signal, signal_process_group) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  bool gone = false;
+  look(pidfd, WNOWAIT, gone);
+  return !gone && reaches_by_number(pid, signal);
+}
+
+bool exited(int pidfd) {
+  pollfd one{pidfd, POLLIN, 0};
+  int n = -1;
+  do n = ::poll(&one, 1, 0);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) throw_errno("procpool could not look at a worker's pidfd");
+  if ((one.revents & POLLNVAL) != 0) {
+    throw_error(EBADF, "procpool was asked about a worker whose pidfd is closed");
+  }
+  return (one.revents & (POLLIN | POLLHUP)) != 0;
+}
+
+Exit reap(int pidfd, pid_t pid) {
+  bool gone = false;
+  std::optional<Exit> end = look(pidfd, WNOWAIT, gone);
+  // A tracer (strace, gdb) sees the end first, and only when it is done do we.
+  for (int i = 0; !end && !gone && i < 50; ++i) {
+    timespec const millisecond{0, 1'000'000};
+    ::nanosleep(&millisecond, nullptr);
+    end = look(pidfd, WNOWAIT, gone);
+  }
+  signal_group(pidfd, pid, SIGKILL);
+  if (gone) return remembered(pidfd);
+  bool taken = false;  // by the host between our two looks: we know the answer already
+  std::optional<Exit> const reaped = look(pidfd, 0, taken);
+  return reaped ? *reaped : end.value_or(Exit{});
+}
+
+}  // namespace procpool::inline v0::os

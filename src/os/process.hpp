@@ -1,0 +1,45 @@
+// Watching, signalling and reaping one child. The pidfd is the child's identity: a number can pass
+// to a stranger as soon as somebody (also the host program) has reaped the child, a pidfd cannot.
+// Any thread may ask and signal; one thread reaps. No SIGCHLD handler, never waitpid(-1): children
+// of the host program are not touched, and a host that takes our children's statuses costs only the
+// status. A crash of this process leaves the child to its own watch on its parent.
+#pragma once
+
+#include <sys/types.h>
+
+#include "os/fd.hpp"
+
+namespace procpool::inline v0::os {
+
+// Throws ESRCH when there is no such process any more.
+UniqueFd open_pidfd(pid_t pid);
+
+struct Exit {
+  enum class Kind {
+    exited,     // code: the exit status, 0..255
+    signalled,  // code: the signal's number
+    unknown,    // code: 0; somebody else took the status
+  };
+  Kind kind = Kind::unknown;
+  int code = 0;
+};
+
+// To be called once `pidfd` is readable, once. Kills what is left of the child's process group (if
+// it leads one), reaps it and says how it ended. Never waits for long: where a debugger still
+// holds the dead child for more than 50 ms the answer is `unknown` and the zombie stays until this
+// process ends.
+Exit reap(int pidfd, pid_t pid);
+
+// False when the signal did not arrive: the process is gone or is not ours to signal (it became
+// another user's). Throws for a descriptor that is not a pidfd and for a signal that is none.
+bool send_signal(int pidfd, int signal);
+
+// Signals the process group that the child leads. To be called only before reap(). Returns false
+// when nobody was reached, and also on kernels before 6.9 for a child that somebody else may have
+// reaped: its number could be a stranger's by then.
+bool signal_group(int pidfd, pid_t pid, int signal);
+
+// Whether the process has ended, reaped or not.
+bool exited(int pidfd);
+
+}  // namespace procpool::inline v0::os

@@ -1,0 +1,167 @@
+// Sending and receiving packets with descriptors. The threat model stands in the header. A crash
+// between two calls loses at most the packet in hand: the kernel closes the descriptors in it.
+#include "os/socket.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+namespace procpool::inline v0::os {
+namespace {
+
+constexpr std::size_t control_size = CMSG_SPACE(max_packet_fds * sizeof(int));
+// The buffer's rounding must not make room for one more than we say.
+static_assert(control_size < CMSG_LEN((max_packet_fds + 1) * sizeof(int)));
+
+// For a caller who wants to wait on a socket that somebody has made non-blocking.
+void wait_for(int fd, short events) {
+  pollfd one{fd, events, 0};
+  if (::poll(&one, 1, -1) < 0 && errno != EINTR) throw_errno("procpool could not wait on a socket");
+}
+
+// Takes every descriptor of a packet into our hands, before anything can throw them away.
+void adopt(msghdr& message, std::vector<UniqueFd>& into) {
+  into.reserve(max_packet_fds);  // done by the caller too, before the packet is taken
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    std::size_t const count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int received = -1;
+      std::memcpy(&received, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+      into.emplace_back(received);
+    }
+  }
+}
+
+}  // namespace
+
+std::pair<UniqueFd, UniqueFd> socket_pair() {
+  int ends[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    throw_errno("procpool could not make a pair of sockets");
+  }
+  UniqueFd first(ends[0]);
+  UniqueFd second(ends[1]);
+  first = above_standard(std::move(first));
+  second = above_standard(std::move(second));
+  return {std::move(first), std::move(second)};
+}
+
+SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int const> fds,
+                       bool wait) {
+  if (bytes.empty() || fds.size() > max_packet_fds) {
+    throw_error(EINVAL, "procpool cannot send a packet of " + std::to_string(bytes.size()) +
+                            " bytes with " + std::to_string(fds.size()) + " descriptors");
+  }
+  iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) std::byte control[control_size] = {};
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* const c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
+  }
+  for (;;) {
+    if (::sendmsg(fd, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) >= 0) {
+      return SendResult::sent;
+    }
+    switch (errno) {
+      case EINTR: continue;
+      case EAGAIN:
+        if (!wait) return SendResult::would_block;
+        wait_for(fd, POLLOUT);
+        continue;
+      case EBADF:
+        // Also the answer when one of `fds` is not open: that is a mistake of the caller, and to
+        // call the peer dead for it would cost a worker.
+        for (int const passed : fds) {
+          if (::fcntl(passed, F_GETFD) < 0) {
+            throw_error(EBADF, "procpool cannot send descriptor " + std::to_string(passed) +
+                                   ": it is not open");
+          }
+        }
+        return SendResult::closed;
+      case EPIPE:
+      case ECONNRESET:
+      case ENOTCONN:
+      case ENOTSOCK: return SendResult::closed;
+      default:
+        throw_errno("procpool could not send a packet of " + std::to_string(bytes.size()) +
+                    " bytes with " + std::to_string(fds.size()) + " descriptors");
+    }
+  }
+}
+
+ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes) {
+  into.fds.clear();
+  // All memory is got before the packet is taken: with it in hand nothing may fail.
+  into.fds.reserve(max_packet_fds);
+  into.bytes.resize(max_bytes);
+  iovec part{into.bytes.data(), into.bytes.size()};
+  alignas(cmsghdr) std::byte control[control_size];
+  msghdr message{};
+  ssize_t n = -1;
+  for (;;) {
+    message = {};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    if (n >= 0) break;
+    switch (errno) {
+      case EINTR: continue;
+      // A peer that died with unread packets of ours leaves this note, once, ahead of the packets
+      // that it had sent. They count, so look again; the end itself reads as 0 bytes.
+      case ECONNRESET: continue;
+      case EAGAIN:
+        if (wait) {
+          wait_for(fd, POLLIN);
+          continue;
+        }
+        into.bytes.clear();
+        return ReceiveResult::would_block;
+      case EBADF:
+      case ENOTCONN:
+      case ENOTSOCK: into.bytes.clear(); return ReceiveResult::closed;
+      default: into.bytes.clear(); throw_errno("procpool could not receive a packet");
+    }
+  }
+  adopt(message, into.fds);
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    std::size_t const count = into.fds.size();
+    into.fds.clear();
+    into.bytes.clear();
+    throw_error(EPROTO, (message.msg_flags & MSG_TRUNC) != 0
+                            ? "procpool received a packet of more than " +
+                                  std::to_string(max_bytes) + " bytes"
+                            : "procpool received a packet with more descriptors than the " +
+                                  std::to_string(count) + " that could be taken");
+  }
+  into.bytes.resize(static_cast<std::size_t>(n));
+  if (n == 0) {
+    // The end, or an empty packet, which none of ours sends: the peer is as good as gone.
+    into.fds.clear();
+    return ReceiveResult::closed;
+  }
+  try {
+    for (UniqueFd& received : into.fds) received = above_standard(std::move(received));
+  } catch (...) {
+    into.fds.clear();
+    into.bytes.clear();
+    throw;
+  }
+  return ReceiveResult::received;
+}
+
+}  // namespace procpool::inline v0::os

@@ -1,0 +1,48 @@
+// Packets with descriptors between two processes: AF_UNIX SOCK_SEQPACKET pairs and SCM_RIGHTS.
+// Threat model: the peer is faulty. It may send packets of any size and content, with any number of
+// descriptors, close its end, or never read. It cannot make a call that does not wait block, cannot
+// raise SIGPIPE here, and cannot make descriptors pile up: what is not wanted is closed before the
+// error is thrown. Any thread may send and receive; packets stay whole. What a process sent before
+// it died is still received, and after that `closed`.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "os/fd.hpp"
+
+namespace procpool::inline v0::os {
+
+// The most descriptors that one packet may carry.
+inline constexpr std::size_t max_packet_fds = 8;
+
+std::pair<UniqueFd, UniqueFd> socket_pair();
+
+enum class SendResult {
+  sent,
+  would_block,  // the peer has not read enough; never with `wait`
+  closed,       // the peer's end is gone, or `fd` is not a socket of ours any more
+};
+
+// Sends one packet: all of it or nothing. `bytes` must not be empty (the receiver could not tell
+// that from a closed peer). The descriptors stay open here. Throws when the system refuses, for
+// example a packet larger than the socket's buffer (EMSGSIZE).
+SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int const> fds,
+                       bool wait);
+
+struct Packet {
+  std::vector<std::byte> bytes;
+  std::vector<UniqueFd> fds;
+};
+
+enum class ReceiveResult { received, would_block, closed };
+
+// Receives one packet into `into`, whose former content is dropped (its memory is used again).
+// Throws EPROTO when the packet was longer than `max_bytes` or had more than `max_packet_fds`
+// descriptors (or there were no numbers left for them); the packet is gone then and its descriptors
+// are closed.
+ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes = 16384);
+
+}  // namespace procpool::inline v0::os

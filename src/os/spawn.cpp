@@ -1,0 +1,164 @@
+// posix_spawn with everything that a worker must not inherit taken away. Threads and crashes: see
+// the header. glibc's posix_spawn runs on CLONE_VFORK with all signals blocked, so its cost does
+// not grow with the parent's memory and no signal handler of the host ever runs in the child.
+#include "os/spawn.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string_view>
+#include <system_error>
+
+#include "os/process.hpp"
+
+namespace procpool::inline v0::os {
+namespace {
+
+void check(int error, char const* what) {
+  if (error != 0) throw_error(error, what);
+}
+
+class FileActions {
+ public:
+  FileActions() { check(::posix_spawn_file_actions_init(&actions_), wanted); }
+  FileActions(FileActions const&) = delete;
+  FileActions& operator=(FileActions const&) = delete;
+  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
+
+  void null_device(int to, int flags) {
+    check(::posix_spawn_file_actions_addopen(&actions_, to, "/dev/null", flags, 0), wanted);
+  }
+  void copy(int from, int to) {
+    check(::posix_spawn_file_actions_adddup2(&actions_, from, to), wanted);
+  }
+  void close_from(int first) {
+    check(::posix_spawn_file_actions_addclosefrom_np(&actions_, first), wanted);
+  }
+  posix_spawn_file_actions_t const* get() const { return &actions_; }
+
+ private:
+  static constexpr char const* wanted = "procpool could not prepare a worker's descriptors";
+  posix_spawn_file_actions_t actions_;
+};
+
+class Attributes {
+ public:
+  Attributes() {
+    check(::posix_spawnattr_init(&attributes_), wanted);
+    sigset_t all;
+    sigset_t none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    // These cannot fail for these arguments.
+    ::posix_spawnattr_setsigdefault(&attributes_, &all);
+    ::posix_spawnattr_setsigmask(&attributes_, &none);
+    ::posix_spawnattr_setpgroup(&attributes_, 0);
+    ::posix_spawnattr_setflags(
+        &attributes_, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  }
+  Attributes(Attributes const&) = delete;
+  Attributes& operator=(Attributes const&) = delete;
+  ~Attributes() { ::posix_spawnattr_destroy(&attributes_); }
+  posix_spawnattr_t const* get() const { return &attributes_; }
+
+ private:
+  static constexpr char const* wanted = "procpool could not prepare a worker's attributes";
+  posix_spawnattr_t attributes_;
+};
+
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
+
+// posix_spawn asks for char* but does not write through it.
+std::vector<char*> environment(std::vector<std::string> const& additions) {
+  std::vector<char*> all;
+  for (std::string const& addition : additions) all.push_back(const_cast<char*>(addition.c_str()));
+  for (char** own = environ; own != nullptr && *own != nullptr; ++own) {
+    bool replaced = false;
+    for (std::string const& addition : additions) {
+      replaced = replaced || name_of(addition) == name_of(*own);
+    }
+    if (!replaced) all.push_back(*own);
+  }
+  all.push_back(nullptr);
+  return all;
+}
+
+// A source among the low numbers would be overwritten by the steps that fill them.
+int safe_number(int fd, UniqueFd& keeper) {
+  if (fd >= lowest_descriptor) return fd;
+  keeper = duplicate(fd);
+  return keeper.get();
+}
+
+void inherit_output(FileActions& actions, int fd) {
+  if (::fcntl(fd, F_GETFD) < 0) {
+    actions.null_device(fd, O_WRONLY);
+  } else {
+    actions.copy(fd, fd);  // takes off close-on-exec, should the host have set it
+  }
+}
+
+}  // namespace
+
+Child spawn(SpawnRequest const& request) {
+  if (request.arguments.empty()) {
+    throw_error(EINVAL, "procpool cannot start a worker without a program name");
+  }
+  UniqueFd image_keeper;
+  UniqueFd control_keeper;
+  FileActions actions;
+  actions.null_device(STDIN_FILENO, O_RDONLY);
+  inherit_output(actions, STDOUT_FILENO);
+  inherit_output(actions, STDERR_FILENO);
+  actions.copy(safe_number(request.control, control_keeper), child_control_fd);
+  actions.copy(safe_number(request.image, image_keeper), child_image_fd);
+  actions.close_from(child_image_fd + 1);
+  Attributes const attributes;
+
+  std::vector<char*> arguments;
+  for (std::string const& argument : request.arguments) {
+    arguments.push_back(const_cast<char*>(argument.c_str()));
+  }
+  arguments.push_back(nullptr);
+  std::vector<char*> const variables = environment(request.environment_additions);
+
+  std::string const path = "/proc/self/fd/" + std::to_string(child_image_fd);
+  Child child;
+  int const error = ::posix_spawn(&child.pid, path.c_str(), actions.get(), attributes.get(),
+                                  arguments.data(), variables.data());
+  if (error != 0) {
+    throw_error(error, "procpool could not start a worker process from descriptor " +
+                           std::to_string(request.image) + " (" + request.arguments.front() + ")");
+  }
+  try {
+    child.pidfd = open_pidfd(child.pid);
+  } catch (std::system_error const& e) {
+    if (e.code().value() == ESRCH) {
+      throw_error(ESRCH, "procpool started a worker that died at once, and the program (which "
+                         "ignores SIGCHLD or waits for any child) took its exit status");
+    }
+    // No numbers left, say. The child is ours and unreaped, so its number is still its own.
+    ::kill(child.pid, SIGKILL);
+    while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    throw;
+  }
+  return child;
+}
+
+UniqueFd open_own_image() {
+  int const fd = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    throw_errno("procpool could not open the program's own image as /proc/self/exe, from which "
+                "workers are started (is /proc mounted?)");
+  }
+  return above_standard(UniqueFd(fd));
+}
+
+}  // namespace procpool::inline v0::os

@@ -1,0 +1,76 @@
+#pragma once
+
+// The few values of our own messages as bytes: numbers as they lie in memory (both ends are the same
+// program), strings and byte runs behind their length. Reading is bounded: what is not there makes the
+// reader bad() and gives zeros.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace procpool::inline v0::os {
+
+template <class Container>  // of std::byte
+class WireWriter {
+ public:
+  explicit WireWriter(Container& out) noexcept : out_(out) {}
+
+  template <class N>
+    requires std::is_arithmetic_v<N> || std::is_enum_v<N>
+  void number(N value) {
+    auto const* const bytes = reinterpret_cast<std::byte const*>(&value);
+    out_.insert(out_.end(), bytes, bytes + sizeof value);
+  }
+  void bytes(std::span<std::byte const> value) {
+    number(static_cast<std::uint64_t>(value.size()));
+    out_.insert(out_.end(), value.begin(), value.end());
+  }
+  void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
+
+ private:
+  Container& out_;
+};
+
+class WireReader {
+ public:
+  explicit WireReader(std::span<std::byte const> in) noexcept : rest_(in) {}
+
+  template <class N>
+    requires std::is_arithmetic_v<N> || std::is_enum_v<N>
+  N number() noexcept {
+    N value{};
+    if (rest_.size() < sizeof value) {
+      bad_ = true;
+      return value;
+    }
+    std::memcpy(&value, rest_.data(), sizeof value);
+    rest_ = rest_.subspan(sizeof value);
+    return value;
+  }
+  std::span<std::byte const> bytes() noexcept {
+    auto const size = number<std::uint64_t>();
+    if (size > rest_.size()) {
+      bad_ = true;
+      return {};
+    }
+    auto const value = rest_.first(size);
+    rest_ = rest_.subspan(size);
+    return value;
+  }
+  std::string text() {
+    auto const value = bytes();
+    return {reinterpret_cast<char const*>(value.data()), value.size()};
+  }
+  std::span<std::byte const> rest() const noexcept { return rest_; }
+  bool bad() const noexcept { return bad_; }
+
+ private:
+  std::span<std::byte const> rest_;
+  bool bad_ = false;
+};
+
+}  // namespace procpool::inline v0::os

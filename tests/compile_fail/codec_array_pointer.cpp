@@ -1,0 +1,7 @@
+// expect: Use std::vector
+#include <procpool/detail/codec.hpp>
+
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, std::unique_ptr<int[]>());
+}

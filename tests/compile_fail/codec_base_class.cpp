@@ -1,0 +1,12 @@
+// expect: base classes
+#include <procpool/detail/codec.hpp>
+struct Base {
+  int a;
+};
+struct Derived : Base {
+  int b;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Derived{});
+}

@@ -1,0 +1,13 @@
+// expect: Write serialize
+#include <procpool/detail/codec.hpp>
+class Opaque {
+ public:
+  Opaque();
+
+ private:
+  int x_;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Opaque());
+}

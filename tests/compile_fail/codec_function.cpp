@@ -1,0 +1,9 @@
+// expect: a function pointer is not a value
+#include <procpool/detail/codec.hpp>
+struct Callback {
+  void (*f)(int);
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Callback{});
+}

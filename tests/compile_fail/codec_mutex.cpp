@@ -1,0 +1,10 @@
+// expect: Write serialize
+#include <mutex>
+#include <procpool/detail/codec.hpp>
+struct Locked {
+  std::unique_ptr<std::mutex> m;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Locked{});
+}

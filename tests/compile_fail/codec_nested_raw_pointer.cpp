@@ -1,0 +1,13 @@
+// expect: raw pointer
+#include <map>
+#include <procpool/detail/codec.hpp>
+struct Inner {
+  double* p;
+};
+struct Outer {
+  std::map<int, Inner> inner;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Outer{});
+}

@@ -1,0 +1,11 @@
+// expect: no default constructor
+#include <procpool/detail/codec.hpp>
+struct Picky {
+  explicit Picky(int);
+  template <class A>
+  void serialize(A&, unsigned) {}
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Picky(1));
+}

@@ -1,0 +1,9 @@
+// expect: BOOST_CLASS_EXPORT
+#include <procpool/detail/codec.hpp>
+struct Shape {
+  virtual ~Shape() = default;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, std::shared_ptr<Shape>());
+}

@@ -1,0 +1,10 @@
+// expect: raw pointer
+#include <procpool/detail/codec.hpp>
+struct Holder {
+  int n;
+  char const* text;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Holder{});
+}

@@ -1,0 +1,13 @@
+// expect: raw pointer to a fundamental type
+#include <procpool/detail/codec.hpp>
+struct Text {
+  char* text = nullptr;
+  template <class A>
+  void serialize(A& ar, unsigned) {
+    ar & text;
+  }
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Text{});
+}

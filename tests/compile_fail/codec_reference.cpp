@@ -1,0 +1,10 @@
+// expect: a reference
+#include <procpool/detail/codec.hpp>
+struct Ref {
+  int& r;
+};
+int global;
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Ref{global});
+}

@@ -1,0 +1,9 @@
+// expect: Use std::string or std::vector
+#include <procpool/detail/codec.hpp>
+struct Named {
+  std::string_view name;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Named{});
+}

@@ -1,0 +1,10 @@
+// expect: std::variant
+#include <procpool/detail/codec.hpp>
+union Either {
+  int a;
+  float b;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Either{});
+}

@@ -1,0 +1,388 @@
+// The channel's two ends in one process: what is put arrives, what is claimed cannot be taken back,
+// what a dead worker left is read right, and what a hostile one wrote is refused. The worker's side is
+// a real WorkerEnd over its own mapping of the same memory.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "channel/parent_end.hpp"
+#include "channel/worker_end.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::channel {
+namespace {
+
+constexpr std::size_t ring_bytes = 64 * 1024;
+
+std::span<std::byte const> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+std::string text_of(std::span<std::byte const> bytes) {
+  return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+}
+
+class ChannelTest : public testing::Test {
+ protected:
+  ChannelTest() {
+    auto [ours, theirs] = os::socket_pair();
+    control_ = std::move(ours);
+    worker_.emplace(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event_.duplicate()),
+                    std::move(theirs));
+    outbox_.emplace(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
+    parent_.forget_memory();
+  }
+  // What a hostile worker can write to.
+  OutboxWords& words() { return *reinterpret_cast<OutboxWords*>(outbox_->control()); }
+
+  std::uint64_t put(std::uint64_t count, std::string_view payload = "abc") {
+    std::uint64_t const serial = parent_.put_chunk(0, 1, 0, count, bytes_of(payload), std::nullopt);
+    parent_.publish();
+    return serial;
+  }
+  // Runs the next record as a worker would, answering each element with `value`; stops (as if killed)
+  // after `die_after` elements if given. Returns how many elements ran.
+  std::uint64_t run(std::string_view value, std::optional<std::uint64_t> die_after = {}) {
+    EXPECT_TRUE(worker_->wait());
+    InboxHeader const header = worker_->header();
+    for (std::uint64_t i = 0; i < header.count; ++i) {
+      if (die_after == i) return i;
+      if (!worker_->begin(header.serial + i)) {
+        worker_->finish_record(true);
+        return i;
+      }
+      worker_->append_value(header.serial + i, bytes_of(value), false);
+    }
+    if (die_after) return header.count;
+    worker_->finish_record(false);
+    return header.count;
+  }
+
+  ParentEnd parent_{ring_bytes};
+  os::Event event_;
+  os::UniqueFd control_;
+  std::optional<WorkerEnd> worker_;
+  std::optional<os::RingMapping> outbox_;
+};
+
+TEST_F(ChannelTest, RecordsArriveInOrderWithTheirPayload) {
+  EXPECT_EQ(put(1, "one"), 0u);
+  EXPECT_EQ(put(3, "two"), 1u);
+  EXPECT_EQ(put(1, ""), 4u);
+  for (auto const& [count, payload] : {std::pair{1u, "one"}, {3u, "two"}, {1u, ""}}) {
+    ASSERT_TRUE(worker_->wait());
+    EXPECT_EQ(worker_->header().count, count);
+    EXPECT_EQ(text_of(worker_->payload()), payload);
+    worker_->finish_record(false);
+  }
+}
+
+TEST_F(ChannelTest, RecordsOfAllSizesSurviveTheWrap) {
+  std::string const pattern(inline_limit(ring_bytes), 'x');
+  for (std::size_t round = 0; round < 200; ++round) {
+    std::string payload = pattern.substr(0, (round * 997) % pattern.size());
+    payload += static_cast<char>('a' + round % 26);
+    put(1, payload);
+    ASSERT_TRUE(worker_->wait());
+    ASSERT_EQ(text_of(worker_->payload()), payload);
+    ASSERT_TRUE(worker_->begin(worker_->header().serial));
+    worker_->append_value(worker_->header().serial, bytes_of(payload).first(payload.size() / 2),
+                          false);
+    worker_->finish_record(false);
+    auto const arrival = parent_.next();
+    ASSERT_TRUE(arrival);
+    ASSERT_EQ(text_of(arrival->payload), payload.substr(0, payload.size() / 2));
+    parent_.taken();
+    ASSERT_FALSE(parent_.next());
+  }
+}
+
+TEST_F(ChannelTest, AChunksResultsComeInOneRecord) {
+  put(5);
+  EXPECT_EQ(run("r"), 5u);
+  auto const arrival = parent_.next();
+  ASSERT_TRUE(arrival);
+  EXPECT_EQ(arrival->header.serial, 0u);
+  EXPECT_EQ(arrival->header.count, 5u);
+  EXPECT_EQ(text_of(arrival->payload), "rrrrr");
+  EXPECT_FALSE(parent_.next());
+}
+
+TEST_F(ChannelTest, AThrownElementIsARecordOfItsOwn) {
+  put(3);
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  worker_->append_value(0, bytes_of("v"), false);
+  ASSERT_TRUE(worker_->begin(1));
+  worker_->append_thrown(1, bytes_of("error"));
+  ASSERT_TRUE(worker_->begin(2));
+  worker_->append_value(2, bytes_of("w"), false);
+  worker_->finish_record(false);
+  auto const first = parent_.next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->header.kind, OutboxKind::values);
+  EXPECT_EQ(first->header.count, 1u);
+  auto const second = parent_.next();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->header.kind, OutboxKind::thrown);
+  EXPECT_EQ(text_of(second->payload), "error");
+  auto const third = parent_.next();
+  ASSERT_TRUE(third);
+  EXPECT_EQ(third->header.serial, 2u);
+}
+
+TEST_F(ChannelTest, AFullOutboxMakesTheWorkerWaitForTheParent) {
+  std::string const big(inline_limit(ring_bytes) - 64, 'b');
+  put(20);
+  std::thread worker([&] { run(big); });
+  std::uint64_t elements = 0;
+  while (elements < 20) {
+    while (auto const arrival = parent_.next()) elements += arrival->header.count;
+    parent_.taken();
+  }
+  worker.join();
+  EXPECT_EQ(elements, 20u);
+}
+
+TEST_F(ChannelTest, AParkedWorkerIsWoken) {
+  for (int round = 0; round < 2000; ++round) {
+    std::thread parent;
+    if (round % 2 == 0) {
+      parent = std::thread([&] { put(1); });
+    } else {
+      put(1);
+    }
+    run("r");
+    if (parent.joinable()) parent.join();
+    ASSERT_TRUE(parent_.next());
+    parent_.taken();
+  }
+}
+
+TEST_F(ChannelTest, TheWorkerLeavesOnlyWithAnEmptyInbox) {
+  put(1);
+  parent_.ask_to_leave();
+  EXPECT_EQ(run("r"), 1u);
+  EXPECT_FALSE(worker_->wait());
+}
+
+TEST_F(ChannelTest, AParkedParentIsRungOncePerSleep) {
+  put(1);
+  put(1);
+  put(1);
+  parent_.park(7);
+  EXPECT_FALSE(parent_.news());
+  run("r");
+  run("r");
+  EXPECT_TRUE(parent_.news());
+  EXPECT_EQ(event_.drain(), 1u);
+  parent_.park(8);
+  run("r");
+  EXPECT_EQ(event_.drain(), 1u);
+}
+
+// ---- taking back
+
+TEST_F(ChannelTest, WhatIsTakenBackIsNotRun) {
+  put(10);
+  EXPECT_EQ(parent_.take_back(4), 4u);
+  EXPECT_FALSE(parent_.acknowledged());
+  EXPECT_EQ(run("r"), 4u);
+  EXPECT_TRUE(parent_.acknowledged());
+  auto const arrival = parent_.next();
+  ASSERT_TRUE(arrival);
+  EXPECT_EQ(arrival->header.count, 4u);
+  EXPECT_FALSE(parent_.next());
+  // Serials go on behind those that were taken back.
+  EXPECT_EQ(put(2), 10u);
+  EXPECT_EQ(run("s"), 2u);
+}
+
+TEST_F(ChannelTest, WhatIsClaimedIsNotTakenBack) {
+  put(10);
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  worker_->append_value(0, bytes_of("r"), false);
+  ASSERT_TRUE(worker_->begin(1));
+  EXPECT_EQ(parent_.take_back(0), 2u);  // 1 is claimed, 2 is the first that never begins
+  worker_->append_value(1, bytes_of("r"), false);
+  EXPECT_FALSE(worker_->begin(2));
+  worker_->finish_record(true);
+  EXPECT_TRUE(parent_.acknowledged());
+  EXPECT_EQ(parent_.next()->header.count, 2u);
+}
+
+TEST_F(ChannelTest, ATakeBackOverSeveralRecordsEndsThemAll) {
+  put(2);
+  put(2);
+  put(2);
+  EXPECT_EQ(parent_.take_back(1), 1u);
+  EXPECT_EQ(run("r"), 1u);
+  EXPECT_FALSE(parent_.acknowledged());
+  EXPECT_EQ(run("r"), 0u);
+  EXPECT_EQ(run("r"), 0u);
+  EXPECT_TRUE(parent_.acknowledged());
+}
+
+TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
+  // The race itself, as close as it can be brought about: the worker runs through a chunk while the
+  // parent, always a few elements ahead of the last claim it saw, takes the rest back.
+  constexpr std::uint64_t rounds = 20'000;
+  constexpr std::uint64_t count = 256;
+  std::atomic<std::uint64_t> ran{0};  // in the round, set at its end
+  std::thread worker([&] {
+    while (worker_->wait()) {
+      InboxHeader const header = worker_->header();
+      std::uint64_t i = 0;
+      while (i < header.count && worker_->begin(header.serial + i)) {
+        worker_->append_value(header.serial + i, bytes_of("r"), false);
+        ++i;
+      }
+      ran.store(i);
+      worker_->finish_record(i < header.count);
+    }
+  });
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    std::uint64_t const first = put(count);
+    std::uint64_t const start = first + round % (count - 10);
+    std::uint64_t claim = 0;
+    while ((claim = words().claim.load()) <= start) {
+    }
+    std::uint64_t const from = std::min(claim + round % 4, first + count - 1);
+    std::uint64_t const cut = parent_.take_back(from);
+    while (!parent_.acknowledged()) {
+    }
+    std::uint64_t done = 0;
+    while (auto const arrival = parent_.next()) done += arrival->header.count;
+    parent_.taken();
+    // Nothing at or above the cut ran; below it only the undecided one, if there is one, may not have.
+    ASSERT_LE(first + done, cut) << "round " << round;
+    ASSERT_GE(first + done, cut > from ? cut - 1 : cut) << "round " << round;
+    ASSERT_EQ(done, ran.load());
+  }
+  parent_.ask_to_leave();
+  worker.join();
+}
+
+// ---- deaths
+
+TEST_F(ChannelTest, ADeathBeforeAnythingBeganLeavesAll) {
+  put(5);
+  auto const remains = parent_.remains(0, 5);
+  EXPECT_TRUE(remains.believable);
+  EXPECT_EQ(remains.done, 0u);
+  EXPECT_FALSE(remains.begun);
+}
+
+TEST_F(ChannelTest, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
+  for (std::uint64_t position = 0; position < 7; ++position) {
+    std::uint64_t const first = put(7);
+    run("ok", position);
+    ASSERT_TRUE(worker_->begin(first + position));  // ... and then it dies
+    ASSERT_FALSE(parent_.next());
+    auto const remains = parent_.remains(first, 7);
+    EXPECT_TRUE(remains.believable);
+    EXPECT_EQ(remains.done, position);
+    EXPECT_TRUE(remains.begun);
+    std::string expected;
+    for (std::uint64_t i = 0; i < position; ++i) expected += "ok";
+    EXPECT_EQ(text_of(remains.payload), expected);
+    // Let the next round begin where a live worker would be.
+    for (std::uint64_t i = position; i < 7; ++i) {
+      ASSERT_TRUE(worker_->begin(first + i));
+      worker_->append_value(first + i, bytes_of("ok"), false);
+    }
+    worker_->finish_record(false);
+    while (parent_.next()) {
+    }
+    parent_.taken();
+  }
+}
+
+TEST_F(ChannelTest, ADeathBetweenAnOutcomeAndTheNextClaimChargesNobody) {
+  put(3);
+  run("r", 2);
+  auto const remains = parent_.remains(0, 3);
+  EXPECT_EQ(remains.done, 2u);
+  EXPECT_FALSE(remains.begun);
+}
+
+TEST_F(ChannelTest, ADeathAfterAThrownRecordFindsTheOpenRecordEmpty) {
+  put(3);
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  worker_->append_thrown(0, bytes_of("error"));
+  ASSERT_TRUE(parent_.next());
+  auto const remains = parent_.remains(1, 2);
+  EXPECT_TRUE(remains.believable);
+  EXPECT_EQ(remains.done, 0u);
+  EXPECT_FALSE(remains.begun);
+}
+
+// ---- a hostile worker
+
+TEST_F(ChannelTest, AbsurdCursorsAreRefused) {
+  for (std::uint64_t const tail :
+       {std::uint64_t{1}, std::uint64_t{16}, std::uint64_t{ring_bytes + 16}, ~std::uint64_t{0},
+        ~std::uint64_t{15}}) {
+    words().tail.store(tail);
+    EXPECT_THROW(parent_.next(), BadRecord) << tail;
+  }
+  words().tail.store(0);
+  words().inbox_head.store(1);
+  EXPECT_THROW(parent_.room(), BadRecord);
+  words().inbox_head.store(~std::uint64_t{0});
+  EXPECT_THROW(parent_.room(), BadRecord);
+}
+
+TEST_F(ChannelTest, AnInboxCursorThatGoesBackIsRefused) {
+  put(1);
+  run("r");
+  EXPECT_GT(parent_.room(), 0u);
+  words().inbox_head.store(0);
+  EXPECT_THROW(parent_.room(), BadRecord);
+}
+
+TEST_F(ChannelTest, ARecordLongerThanWhatIsThereIsRefused) {
+  OutboxHeader header{};
+  header.kind = OutboxKind::values;
+  for (std::uint64_t const size :
+       {std::uint64_t{17}, std::uint64_t{ring_bytes}, ~std::uint64_t{0}, ~std::uint64_t{47}}) {
+    header.size = size;
+    std::memcpy(outbox_->ring(), &header, sizeof header);
+    words().tail.store(aligned(sizeof header + 1));
+    EXPECT_THROW(parent_.next(), BadRecord) << size;
+  }
+}
+
+TEST_F(ChannelTest, ARecordOfUnknownKindIsRefused) {
+  OutboxHeader header{};
+  header.kind = static_cast<OutboxKind>(77);
+  std::memcpy(outbox_->ring(), &header, sizeof header);
+  words().tail.store(sizeof header);
+  EXPECT_THROW(parent_.next(), BadRecord);
+}
+
+TEST_F(ChannelTest, MarksThatCannotBeTrueAreNotBelieved) {
+  put(5);
+  words().done.store(pack_done(3, ring_bytes * 2));
+  EXPECT_FALSE(parent_.remains(0, 5).believable);
+  words().done.store(pack_done(6, 0));
+  EXPECT_FALSE(parent_.remains(0, 5).believable);
+  words().done.store(0);
+  words().claim.store(3);
+  EXPECT_FALSE(parent_.remains(0, 5).believable);
+  words().claim.store(~std::uint64_t{0});
+  EXPECT_FALSE(parent_.remains(0, 5).believable);
+  EXPECT_THROW(parent_.take_back(0), BadRecord);
+}
+
+}  // namespace
+}  // namespace procpool::channel

@@ -1,0 +1,91 @@
+// Declarations: the function table decides like the worker's copy of it must, and a function that was
+// declared is found again.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <stdexcept>
+
+#include "engine/local/declaration.hpp"
+
+namespace procpool::local {
+namespace {
+
+template <int N>
+void trampoline(detail::Operation& operation) {
+  operation.callable = reinterpret_cast<void*>(static_cast<std::uintptr_t>(N));
+}
+
+detail::Function function(detail::Trampoline code, bool state = false) {
+  detail::Function function;
+  function.code = code;
+  function.argument_size = 3;
+  if (state) function.state = std::make_shared<detail::Bytes const>(detail::Bytes(5, std::byte{9}));
+  return function;
+}
+
+TEST(FunctionTable, AFunctionIsDeclaredOnce) {
+  FunctionTable table;
+  detail::Task const first(function(trampoline<1>));
+  detail::Task const again(function(trampoline<1>));
+  auto const place = table.place(first);
+  EXPECT_FALSE(place.declared);
+  EXPECT_TRUE(table.place(again).declared);
+  EXPECT_EQ(table.place(again).slot, place.slot);
+}
+
+TEST(FunctionTable, ACallableWithStateIsItsTasksOwn) {
+  FunctionTable table;
+  detail::Task const first(function(trampoline<1>, true));
+  detail::Task const other(function(trampoline<1>, true));
+  auto const place = table.place(first);
+  EXPECT_TRUE(table.place(first).declared);
+  auto const second = table.place(other);
+  EXPECT_FALSE(second.declared);
+  EXPECT_NE(second.slot, place.slot);
+}
+
+TEST(FunctionTable, WhatWasNotSentIsNotDeclared) {
+  FunctionTable table;
+  detail::Task const task(function(trampoline<1>));
+  table.forget(table.place(task).slot);
+  EXPECT_FALSE(table.place(task).declared);
+}
+
+TEST(FunctionTable, TheLeastRecentlyUsedMakesRoom) {
+  FunctionTable table;
+  std::vector<std::unique_ptr<detail::Task>> tasks;
+  for (std::size_t i = 0; i < function_slots; ++i) {
+    tasks.push_back(std::make_unique<detail::Task>(function(trampoline<1>, true)));
+    EXPECT_FALSE(table.place(*tasks.back()).declared);
+  }
+  std::size_t const second = table.place(*tasks[1]).slot;
+  EXPECT_TRUE(table.place(*tasks[0]).declared);  // now tasks[2] is the oldest
+  detail::Task const late(function(trampoline<2>));
+  auto const place = table.place(late);
+  EXPECT_FALSE(place.declared);
+  EXPECT_TRUE(table.place(*tasks[0]).declared);
+  EXPECT_TRUE(table.place(*tasks[1]).declared);
+  EXPECT_EQ(table.place(*tasks[1]).slot, second);
+  EXPECT_FALSE(table.place(*tasks[2]).declared);
+}
+
+TEST(Declaration, TheCodeIsFoundAgainWithItsState) {
+  detail::Function const given = function(trampoline<3>, true);
+  detail::Bytes const bytes = encode_declaration(given);
+  Declaration const back = decode_declaration(bytes);
+  EXPECT_EQ(back.code, given.code);
+  EXPECT_EQ(back.argument_size, 3u);
+  EXPECT_EQ(back.state.size(), 5u);
+  EXPECT_EQ(back.state[0], std::byte{9});
+}
+
+TEST(Declaration, WhatIsCutInItsIdentityIsRefused) {
+  detail::Bytes const bytes = encode_declaration(function(trampoline<3>));
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+    EXPECT_THROW(decode_declaration(std::span(bytes).first(cut)), std::runtime_error) << cut;
+  }
+}
+
+}  // namespace
+}  // namespace procpool::local

@@ -1,0 +1,223 @@
+// The scheduler's rules, without processes or clocks: time is what the test says.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "engine/local/scheduler.hpp"
+
+namespace procpool::local {
+namespace {
+
+using namespace std::chrono_literals;
+using TimePoint = Scheduler::TimePoint;
+
+void trampoline(detail::Operation&) {}
+
+std::shared_ptr<detail::Task> make_task(std::size_t chunk = 0) {
+  detail::Function function;
+  function.code = trampoline;
+  function.argument_size = 1;
+  return std::make_shared<detail::Task>(function, chunk);
+}
+
+Chunk make_chunk(std::shared_ptr<detail::Task> const& task, std::uint64_t count,
+                 std::uint64_t first = 0) {
+  detail::Segment segment{first, count, detail::Bytes(count), {}};
+  return {task, std::make_shared<Batch>(std::move(segment), 1), first, count};
+}
+
+class SchedulerTest : public testing::Test {
+ protected:
+  void ready(std::size_t workers) {
+    for (std::size_t i = 0; i < workers; ++i) scheduler_.worker_ready(i, now_);
+  }
+  // Everything that is placed now, as (worker, first, count).
+  std::vector<std::array<std::uint64_t, 3>> place() {
+    std::vector<std::array<std::uint64_t, 3>> placed;
+    while (auto a = scheduler_.next()) {
+      placed.push_back({a->worker, a->chunk.first, a->chunk.count});
+    }
+    return placed;
+  }
+  using Placed = std::vector<std::array<std::uint64_t, 3>>;
+
+  TimePoint now_{1s};
+  Scheduler scheduler_{4};
+};
+
+TEST_F(SchedulerTest, NothingGoesToWorkersThatAreNotReady) {
+  scheduler_.add(make_chunk(make_task(), 3));
+  EXPECT_EQ(place(), Placed{});
+  EXPECT_EQ(scheduler_.waiting(), 3u);
+}
+
+TEST_F(SchedulerTest, IdleWorkersFirstThenOneAhead) {
+  ready(2);
+  scheduler_.add(make_chunk(make_task(), 10));
+  // Of an unknown cost: single elements, one to work on and one ahead each.
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}, {1, 1, 1}, {0, 2, 1}, {1, 3, 1}}));
+  EXPECT_EQ(scheduler_.waiting(), 6u);
+  EXPECT_EQ(scheduler_.held(0), 2u);
+}
+
+TEST_F(SchedulerTest, NobodyGetsASecondPortionWhileMoreWorkersAreExpected) {
+  ready(1);
+  scheduler_.expect_more(true);
+  scheduler_.add(make_chunk(make_task(), 10));
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}}));
+  scheduler_.expect_more(false);
+  EXPECT_EQ(place(), (Placed{{0, 1, 1}}));
+}
+
+TEST_F(SchedulerTest, FirstComeFirstServed) {
+  ready(1);
+  auto const first = make_task(2);
+  auto const second = make_task(2);
+  scheduler_.add(make_chunk(first, 2));
+  scheduler_.add(make_chunk(second, 2));
+  EXPECT_EQ(scheduler_.next()->chunk.task, first);
+  EXPECT_EQ(scheduler_.next()->chunk.task, second);
+}
+
+TEST_F(SchedulerTest, WhatWasGivenBackGoesAheadOfEverything) {
+  ready(1);
+  auto const task = make_task(5);
+  scheduler_.add(make_chunk(task, 5, 100));
+  scheduler_.give_back(make_chunk(task, 3, 7));
+  EXPECT_EQ(place(), (Placed{{0, 7, 3}, {0, 100, 5}}));
+}
+
+TEST_F(SchedulerTest, AChunkSetByHandIsKeptExactly) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(7), 15));
+  EXPECT_EQ(place(), (Placed{{0, 0, 7}, {0, 7, 7}}));
+  scheduler_.finished(0, trampoline, 7, 1, 0, now_);
+  EXPECT_EQ(place(), (Placed{{0, 14, 1}}));
+}
+
+TEST_F(SchedulerTest, PortionsFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
+  ready(1);
+  auto const task = make_task();
+  scheduler_.add(make_chunk(task, 100'001));
+  auto const probe = scheduler_.next();
+  ASSERT_EQ(probe->chunk.count, 1u);
+  scheduler_.finished(0, trampoline, 1, 1, 1000, now_);  // 1 us each
+  std::uint64_t const by_time = static_cast<std::uint64_t>(Scheduler::portion_ns / 1000);
+  auto const steady = scheduler_.next();
+  EXPECT_EQ(steady->chunk.count, by_time);
+  // Near the end half of what is left, down to single elements.
+  scheduler_.finished(0, trampoline, by_time, 1, by_time * 1000, now_);
+  std::uint64_t last = by_time;
+  while (scheduler_.waiting() != 0) {
+    auto const next = scheduler_.next();
+    ASSERT_TRUE(next);
+    EXPECT_LE(next->chunk.count, last);
+    EXPECT_LE(next->chunk.count, std::max<std::uint64_t>(1, by_time));
+    last = next->chunk.count;
+    scheduler_.finished(0, trampoline, last, 1, last * 1000, now_);
+  }
+  EXPECT_EQ(last, 1u);
+}
+
+TEST_F(SchedulerTest, AWorkerThatRefusedGetsNothingUntilItHasFinishedSomething) {
+  ready(1);
+  auto const task = make_task(1);
+  scheduler_.add(make_chunk(task, 3));
+  auto first = scheduler_.next();
+  auto second = scheduler_.next();
+  ASSERT_TRUE(second);
+  scheduler_.refused(std::move(*second));
+  EXPECT_EQ(scheduler_.waiting(), 2u);
+  EXPECT_FALSE(scheduler_.next());
+  scheduler_.finished(0, trampoline, 1, 1, 0, now_);
+  EXPECT_EQ(scheduler_.next()->chunk.first, 1u);
+}
+
+TEST_F(SchedulerTest, AWorkerThatRefusedWithNothingInHandIsTriedAgainOnRetry) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(1), 1));
+  scheduler_.refused(*scheduler_.next());
+  EXPECT_FALSE(scheduler_.next());
+  scheduler_.retry();
+  EXPECT_TRUE(scheduler_.next());
+}
+
+TEST_F(SchedulerTest, RemoveTakesOneTaskOnly) {
+  auto const keep = make_task();
+  auto const drop = make_task();
+  scheduler_.add(make_chunk(keep, 2));
+  scheduler_.add(make_chunk(drop, 3));
+  scheduler_.add(make_chunk(keep, 4));
+  auto const removed = scheduler_.remove(*drop);
+  ASSERT_EQ(removed.size(), 1u);
+  EXPECT_EQ(removed[0].count, 3u);
+  EXPECT_EQ(scheduler_.waiting(), 6u);
+  EXPECT_EQ(scheduler_.remove_all().size(), 2u);
+  EXPECT_EQ(scheduler_.waiting(), 0u);
+}
+
+// ---- balance
+
+TEST_F(SchedulerTest, AnIdleWorkerGetsWhatWaitsBehindSomethingLong) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(4), 4));
+  ASSERT_TRUE(scheduler_.next());
+  bool look_again = false;
+  EXPECT_FALSE(scheduler_.imbalance(now_ + 1s, look_again));  // nobody is idle
+  EXPECT_FALSE(look_again);
+
+  scheduler_.worker_ready(1, now_);
+  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));
+  EXPECT_TRUE(look_again);  // but soon
+  auto const wanted = scheduler_.imbalance(now_ + Scheduler::stuck_after, look_again);
+  ASSERT_TRUE(wanted);
+  EXPECT_EQ(wanted->worker, 0u);
+  EXPECT_EQ(wanted->elements, 3u);  // all but the one it works on
+}
+
+TEST_F(SchedulerTest, NothingIsTakenWhileElementsWait) {
+  ready(2);
+  scheduler_.add(make_chunk(make_task(4), 4));
+  ASSERT_TRUE(scheduler_.next());
+  scheduler_.add(make_chunk(make_task(1), 1));
+  bool look_again = false;
+  EXPECT_FALSE(scheduler_.imbalance(now_ + 1s, look_again));
+}
+
+TEST_F(SchedulerTest, ASingleElementIsNeverTaken) {
+  ready(2);
+  scheduler_.add(make_chunk(make_task(1), 1));
+  ASSERT_TRUE(scheduler_.next());
+  bool look_again = false;
+  EXPECT_FALSE(scheduler_.imbalance(now_ + 1h, look_again));
+  EXPECT_FALSE(look_again);
+}
+
+TEST_F(SchedulerTest, AWorkerThatGivesUpElementsGetsNoneUntilItHasSettled) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(4), 4));
+  ASSERT_TRUE(scheduler_.next());
+  scheduler_.taken_back(0, 3, 0);
+  EXPECT_EQ(scheduler_.held(0), 1u);
+  scheduler_.add(make_chunk(make_task(1), 1));
+  EXPECT_FALSE(scheduler_.next());
+  scheduler_.settled(0);
+  EXPECT_TRUE(scheduler_.next());
+}
+
+TEST_F(SchedulerTest, AWorkerThatLeavesKeepsWhatItHasAndGetsNothing) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(1), 2));
+  ASSERT_TRUE(scheduler_.next());
+  scheduler_.worker_leaves(0);
+  EXPECT_FALSE(scheduler_.next());
+  EXPECT_EQ(scheduler_.held(0), 1u);
+  scheduler_.worker_gone(0);
+  EXPECT_EQ(scheduler_.held(0), 0u);
+}
+
+}  // namespace
+}  // namespace procpool::local
