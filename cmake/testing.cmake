@@ -3,7 +3,8 @@
 #   procpool_executable(target output_name source... [CORE])   a program linked with procpool::procpool
 #                                                              (CORE: with procpool::core)
 #   procpool_gtest(target LABEL label SOURCES source...)       one binary, one ctest per gtest case
-#   procpool_run(test target LABEL label [EXPECTED file])      run it: status 0, and exactly this stdout
+#   procpool_run(test target LABEL label [EXPECTED file] [ARGS arg...])
+#                                                              run it: status 0, and exactly this stdout
 
 set(PROCPOOL_TEST_TIMEOUT 60 CACHE STRING "Seconds that one test may take")
 
@@ -44,13 +45,13 @@ function(procpool_gtest target)
 endfunction()
 
 function(procpool_run test target)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "LABEL;EXPECTED" "")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "LABEL;EXPECTED" "ARGS")
   if(arg_EXPECTED)
     add_test(NAME ${test} COMMAND "${CMAKE_COMMAND}"
       "-Dprogram=$<TARGET_FILE:${target}>" "-Dexpected=${arg_EXPECTED}"
       -P "${PROJECT_SOURCE_DIR}/cmake/compare_output.cmake")
   else()
-    add_test(NAME ${test} COMMAND ${target})
+    add_test(NAME ${test} COMMAND ${target} ${arg_ARGS})
   endif()
   set_tests_properties(${test} PROPERTIES TIMEOUT ${PROCPOOL_TEST_TIMEOUT} LABELS ${arg_LABEL})
 endfunction()

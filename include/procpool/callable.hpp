@@ -5,7 +5,7 @@
 //   pool.map<f>(xs)                     a function as template argument: free or static, a template
 //                                       instance, a const member function or a data member (called on
 //                                       a copy of the object), a captureless lambda
-//   pool.map(f, xs)                     a function pointer that is known at run time only
+//   pool.map(f, xs)                     a pointer to a function or a member, known at run time only
 //   pool.map([](int x) {...}, xs)       a captureless lambda, also a generic one
 //   pool.map(Scale{2.5}, xs)            an object with a const operator(); its members travel, once
 //                                       per worker

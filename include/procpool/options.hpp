@@ -24,7 +24,8 @@ class Count {
   template <std::integral I>
     requires(!std::same_as<I, bool>)
   constexpr Count(I value) noexcept  // NOLINT(google-explicit-constructor): a number is a Count
-      : negative_(std::cmp_less(value, 0)), value_(static_cast<std::uint64_t>(value)) {}
+      : negative_(std::signed_integral<I> && value < I{}),
+        value_(static_cast<std::uint64_t>(value)) {}
 
   // The value if it lies in [1, most]; otherwise throws std::invalid_argument that names `what`.
   PROCPOOL_API std::size_t checked(std::string_view what, std::size_t most) const;

@@ -115,6 +115,8 @@ std::string name_of(std::exception const& exception) {
   if (name.starts_with(nested) && name.ends_with(">")) {
     name = name.substr(nested.size(), name.size() - nested.size() - 1);
     if (name.ends_with(" ")) name.pop_back();
+    std::string_view constexpr constant = " const";  // a const lvalue was thrown
+    if (name.ends_with(constant)) name.resize(name.size() - constant.size());
   }
   return name;
 }
@@ -146,6 +148,7 @@ std::type_info const* nested_type(std::exception const& exception) {
   std::type_info const* found = nullptr;
   auto const look = [&]<class... Es>(Types<Es...>) {
     ((typeid(exception) == typeid(std::_Nested_exception<Es>) ||
+              typeid(exception) == typeid(std::_Nested_exception<Es const>) ||
               typeid(exception) == typeid(std::_Nested_exception<FromWorker<Es>>)
           ? void(found = &typeid(Es))
           : void()),
@@ -160,9 +163,15 @@ std::type_info const* nested_type(std::exception const& exception) {
 
 void write_std(Writer& writer, std::exception const& exception) {
   std::type_info const* const inner = nested_type(exception);
-  std::uint16_t const number = number_of(inner != nullptr ? *inner : typeid(exception));
+  std::uint16_t number = number_of(inner != nullptr ? *inner : typeid(exception));
+  std::string name = name_of(exception);
+  // What streams throw is a type of the standard library's own, derived from the one that people catch.
+  if (number == unknown_type && name == "std::__ios_failure") {
+    number = number_of(typeid(std::ios_base::failure));
+    name = type_name(typeid(std::ios_base::failure));
+  }
   writer.number(number);
-  writer.text(name_of(exception));
+  writer.text(name);
   writer.text(text_of(exception));
   std::vector<std::string> causes;
   collect_causes(exception, causes);
@@ -237,11 +246,11 @@ std::error_code read_code(os::WireReader& reader) {
 }
 
 constexpr std::regex_constants::error_type regex_codes[] = {
-    std::regex_constants::error_collate, std::regex_constants::error_ctype,
-    std::regex_constants::error_escape,  std::regex_constants::error_backref,
-    std::regex_constants::error_brack,   std::regex_constants::error_paren,
-    std::regex_constants::error_brace,   std::regex_constants::error_badbrace,
-    std::regex_constants::error_range,   std::regex_constants::error_space,
+    std::regex_constants::error_collate,   std::regex_constants::error_ctype,
+    std::regex_constants::error_escape,    std::regex_constants::error_backref,
+    std::regex_constants::error_brack,     std::regex_constants::error_paren,
+    std::regex_constants::error_brace,     std::regex_constants::error_badbrace,
+    std::regex_constants::error_range,     std::regex_constants::error_space,
     std::regex_constants::error_badrepeat, std::regex_constants::error_complexity,
     std::regex_constants::error_stack};
 

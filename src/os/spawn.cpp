@@ -75,15 +75,16 @@ std::string_view name_of(std::string_view variable) {
 }
 
 // posix_spawn asks for char* but does not write through it.
-std::vector<char*> environment(std::vector<std::string> const& additions) {
+std::vector<char*> pointers(std::vector<std::string> const& variables,
+                            std::vector<std::string> const& additions) {
   std::vector<char*> all;
   for (std::string const& addition : additions) all.push_back(const_cast<char*>(addition.c_str()));
-  for (char** own = environ; own != nullptr && *own != nullptr; ++own) {
+  for (std::string const& variable : variables) {
     bool replaced = false;
     for (std::string const& addition : additions) {
-      replaced = replaced || name_of(addition) == name_of(*own);
+      replaced = replaced || name_of(addition) == name_of(variable);
     }
-    if (!replaced) all.push_back(*own);
+    if (!replaced) all.push_back(const_cast<char*>(variable.c_str()));
   }
   all.push_back(nullptr);
   return all;
@@ -106,6 +107,12 @@ void inherit_output(FileActions& actions, int fd) {
 
 }  // namespace
 
+std::vector<std::string> copy_environment() {
+  std::vector<std::string> copy;
+  for (char** own = environ; own != nullptr && *own != nullptr; ++own) copy.emplace_back(*own);
+  return copy;
+}
+
 Child spawn(SpawnRequest const& request) {
   if (request.arguments.empty()) {
     throw_error(EINVAL, "procpool cannot start a worker without a program name");
@@ -126,7 +133,9 @@ Child spawn(SpawnRequest const& request) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }
   arguments.push_back(nullptr);
-  std::vector<char*> const variables = environment(request.environment_additions);
+  std::vector<std::string> const own =
+      request.environment.empty() ? copy_environment() : request.environment;
+  std::vector<char*> const variables = pointers(own, request.environment_additions);
 
   std::string const path = "/proc/self/fd/" + std::to_string(child_image_fd);
   Child child;

@@ -21,10 +21,12 @@ inline constexpr int child_control_fd = 3;
 inline constexpr int child_image_fd = 4;
 
 struct SpawnRequest {
-  int image = -1;                                  // an open executable
-  int control = -1;                                // the child's end of the control socket
-  std::vector<std::string> arguments;              // argv, the name of the program first
-  std::vector<std::string> environment_additions;  // "NAME=value", ahead of the parent's own
+  int image = -1;                                    // an open executable
+  int control = -1;                                  // the child's end of the control socket
+  std::vector<std::string> arguments;                // argv, the name of the program first
+  std::vector<std::string> environment_additions{};  // "NAME=value", ahead of the parent's own
+  // All variables, see copy_environment(); none: what this process has at that moment.
+  std::vector<std::string> environment{};
 };
 
 struct Child {
@@ -39,5 +41,9 @@ Child spawn(SpawnRequest const& request);
 
 // The program that runs in this process, open for spawn().
 UniqueFd open_own_image();
+
+// The environment of this process. Nobody may change it meanwhile: like getenv, for a moment at which the
+// program's own rules hold.
+std::vector<std::string> copy_environment();
 
 }  // namespace procpool::inline v0::os

@@ -121,9 +121,8 @@ template <bool Front, class... Ps, class... Args>
 struct BoundParameters<Front, Parameters<Ps...>, Args...> {
   static constexpr std::size_t skip = Front ? 0 : sizeof...(Ps) - sizeof...(Args);
   template <std::size_t... Is>
-  static auto pick(std::index_sequence<Is...>)
-      -> Parameters<typename AsGiven<std::tuple_element_t<skip + Is, std::tuple<Ps...>>,
-                                     Args>::type...>;
+  static auto pick(std::index_sequence<Is...>) -> Parameters<
+      typename AsGiven<std::tuple_element_t<skip + Is, std::tuple<Ps...>>, Args>::type...>;
   using type = decltype(pick(std::index_sequence_for<Args...>{}));
 };
 

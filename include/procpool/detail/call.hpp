@@ -81,8 +81,7 @@ struct CheckedCall<C, Parameters<Ps...>, Args...> {
     if constexpr (!callable_travels || !no_change_lost || !count_right) {
       return false;
     } else {
-      return (GivenAs<Args, Ps> && ...) &&
-             std::is_invocable_v<C const&, presented_t<Ps>...>;
+      return (GivenAs<Args, Ps> && ...) && std::is_invocable_v<C const&, presented_t<Ps>...>;
     }
   }
 

@@ -2,9 +2,13 @@
 
 // How a callable reaches the worker. Its type is the trampoline's template argument and travels as the
 // trampoline's address; what is left is its state: nothing for functions as template arguments and
-// captureless lambdas, an identity for a function pointer, the members for an object.
+// captureless lambdas, an identity for a pointer to a function or member, the members for an object.
 
+#include <bit>
 #include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <type_traits>
@@ -14,6 +18,7 @@
 #include <procpool/detail/codec.hpp>
 #include <procpool/detail/function_identity.hpp>
 #include <procpool/detail/signature.hpp>
+#include <procpool/error.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -37,6 +42,10 @@ concept StatelessCallable =
 template <class C>
 concept FunctionPointer = std::is_pointer_v<C> && std::is_function_v<std::remove_pointer_t<C>>;
 
+[[noreturn]] inline void refuse_callable() {
+  throw SerializationError("procpool: a callable is cut short");
+}
+
 // save appends; load takes its bytes off the front.
 template <class C>
 struct CallableState;
@@ -55,6 +64,50 @@ struct CallableState<C> {
     encode_code(out, reinterpret_cast<void const*>(function));
   }
   static C load(std::span<std::byte const>& in) { return reinterpret_cast<C>(decode_code(in)); }
+};
+
+// A pointer to a member is an offset, or the address of a function with what is added to the object's
+// address (Itanium C++ ABI, 2.3); both ends are the same program, so only the address needs more.
+template <class C>
+  requires std::is_member_pointer_v<C>
+struct CallableState<C> {
+  struct Parts {
+    std::uintptr_t code;  // of a virtual function: its place in the table of virtual functions
+    std::ptrdiff_t adjust;
+
+    bool is_virtual() const {
+#if defined(__aarch64__) || defined(__arm__)
+      return (adjust & 1) != 0;
+#else
+      return (code & 1) != 0;
+#endif
+    }
+  };
+
+  static constexpr bool stateless = false;
+  static constexpr bool has_code = std::is_member_function_pointer_v<C>;
+  static void save(Bytes& out, C const& member) {
+    auto const* const bytes = reinterpret_cast<std::byte const*>(&member);
+    out.insert(out.end(), bytes, bytes + sizeof member);
+    if constexpr (has_code) {
+      auto const parts = std::bit_cast<Parts>(member);
+      if (!parts.is_virtual()) encode_code(out, reinterpret_cast<void const*>(parts.code));
+    }
+  }
+  static C load(std::span<std::byte const>& in) {
+    if (in.size() < sizeof(C)) refuse_callable();
+    C member;
+    std::memcpy(&member, in.data(), sizeof member);
+    in = in.subspan(sizeof member);
+    if constexpr (has_code) {
+      auto parts = std::bit_cast<Parts>(member);
+      if (!parts.is_virtual()) {
+        parts.code = reinterpret_cast<std::uintptr_t>(decode_code(in));
+        member = std::bit_cast<C>(parts);
+      }
+    }
+    return member;
+  }
 };
 
 template <class C>

@@ -4,10 +4,13 @@
 // a worker and is believed only as far as it can be decoded: what cannot costs its elements, nothing
 // else.
 
+#include <cxxabi.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -60,32 +63,56 @@ class BlockReader {
  private:
   void read_values(Block const& block) {
     std::span<std::byte const> rest = block.payload.bytes();
+    // Where one length is wrong, none can be believed: looked at before anything is decoded.
+    if (!well_formed(rest, block.count)) return malformed(block);
     for (std::uint64_t i = 0; i < block.count; ++i) {
       std::uint64_t size = fixed_size<R>;
       if constexpr (fixed_size<R> == 0) {
-        if (rest.size() < sizeof size) return cut_short(block, i);
         std::memcpy(&size, rest.data(), sizeof size);
         rest = rest.subspan(sizeof size);
       }
-      if (rest.size() < size) return cut_short(block, i);
       read_value(rest.first(size));
       rest = rest.subspan(size);
     }
   }
 
-  void read_value(std::span<std::byte const> bytes) {
-    try {
-      sink_.value(decode<R>(bytes));
-    } catch (...) {
-      sink_.error(std::current_exception());
+  static bool well_formed(std::span<std::byte const> rest, std::uint64_t count) {
+    if constexpr (fixed_size<R> != 0) {
+      return rest.size() % fixed_size<R> == 0 && rest.size() / fixed_size<R> == count;
+    } else {
+      for (std::uint64_t i = 0; i < count; ++i) {
+        std::uint64_t size = 0;
+        if (rest.size() < sizeof size) return false;
+        std::memcpy(&size, rest.data(), sizeof size);
+        rest = rest.subspan(sizeof size);
+        if (rest.size() < size) return false;
+        rest = rest.subspan(size);
+      }
+      return rest.empty();
     }
   }
 
-  void cut_short(Block const& block, std::uint64_t from) {
-    std::exception_ptr const reason = std::make_exception_ptr(
-        BadMessage("task " + std::to_string(task_.id()) + ", element " +
-                   std::to_string(block.first + from) + ": its result is cut short"));
-    for (std::uint64_t i = from; i < block.count; ++i) sink_.error(reason);
+  void read_value(std::span<std::byte const> bytes) {
+    // Decoded here and handed on after, so that only what decoding throws counts as the element's.
+    std::optional<R> value;
+    try {
+      value.emplace(decode<R>(bytes));
+    } catch (abi::__forced_unwind&) {
+      throw;  // the caller's own thread is being ended
+    } catch (...) {
+      sink_.error(std::current_exception());
+      return;
+    }
+    sink_.value(*std::move(value));
+  }
+
+  void malformed(Block const& block) {
+    std::exception_ptr const reason = std::make_exception_ptr(BadMessage(
+        "task " + std::to_string(task_.id()) + ", elements " + std::to_string(block.first) +
+        " to " + std::to_string(block.first + block.count - 1) + ": worker " +
+        std::to_string(block.worker) + " (pid " + std::to_string(block.pid) +
+        ") sent results whose lengths cannot be"));
+    for (std::uint64_t i = 0; i < block.count; ++i) sink_.error(reason);
   }
 
   Task const& task_;

@@ -38,9 +38,11 @@ class SegmentWriter<Parameters<Ps...>> {
         by_hand_(task_->chunk() != 0),
         most_elements_(engine_.segment_elements(*task_)) {}
 
-  // Encodes one element from the arguments of its call.
+  // Encodes one element from the arguments of its call. A full segment is handed over only when another
+  // element comes: the last one must be known as such, and an engine gets no empty ones.
   template <class... Args>
   void add(Args&&... args) {
+    if (full_) flush(false);
     std::size_t const begin = segment_.bytes.size();
     if (element_size_ == 0) segment_.bytes.resize(begin + sizeof(std::uint64_t));
     try {
@@ -61,8 +63,7 @@ class SegmentWriter<Parameters<Ps...>> {
     // Cut where add() would cut.
     std::size_t most = most_elements_;
     if (!by_hand_) {
-      most = element_size_ > large_element ? 1
-                                           : std::min(most, large_segment / element_size_ + 1);
+      most = element_size_ > large_element ? 1 : std::min(most, large_segment / element_size_ + 1);
     }
     while (!bytes.empty()) {
       std::size_t const room = most - segment_.count;
@@ -77,11 +78,7 @@ class SegmentWriter<Parameters<Ps...>> {
 
   // Hands the rest over. Without any element the engine never hears of the task.
   void finish() {
-    if (segment_.count != 0) {
-      flush(true);
-    } else if (begun_) {
-      engine_.append(task_, Segment{next_, 0, {}, {}}, true);
-    }
+    if (segment_.count != 0) flush(true);
   }
 
   // Gives the call up: what has begun is waited for, what has not never will.
@@ -109,10 +106,8 @@ class SegmentWriter<Parameters<Ps...>> {
     }
     ++segment_.count;
     if (element_size_ == 0) segment_.ends.push_back(segment_.bytes.size());
-    bool const full =
-        segment_.count == most_elements_ ||
-        (!by_hand_ && (size > large_element || segment_.bytes.size() > large_segment));
-    if (full) flush(false);
+    full_ = segment_.count == most_elements_ ||
+            (!by_hand_ && (size > large_element || segment_.bytes.size() > large_segment));
   }
 
   void flush(bool last) {
@@ -120,6 +115,7 @@ class SegmentWriter<Parameters<Ps...>> {
     segment.first = next_;
     next_ += segment.count;
     segment_.first = next_;
+    full_ = false;
     engine_.append(task_, std::move(segment), last);
     begun_ = true;
   }
@@ -131,6 +127,7 @@ class SegmentWriter<Parameters<Ps...>> {
   std::size_t const most_elements_;
   Segment segment_;
   std::uint64_t next_ = 0;
+  bool full_ = false;
   bool begun_ = false;
 };
 

@@ -34,8 +34,7 @@ void call_element(Operation& operation) {
     } else {
       decltype(auto) result = std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
       operation.enter(Stage::saving);
-      encode<Result>(*operation.output,
-                     as_travel<Result>(std::forward<decltype(result)>(result)));
+      encode<Result>(*operation.output, as_travel<Result>(std::forward<decltype(result)>(result)));
     }
   };
   std::apply([&](auto&... values) { call(present<Ps>(values)...); }, arguments);

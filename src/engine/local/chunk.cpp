@@ -40,4 +40,11 @@ os::Memfd sealed_copy(std::span<std::byte const> bytes) {
   return memory;
 }
 
+std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count) {
+  std::string text = "task " + std::to_string(task) + ", element" + (count > 1 ? "s " : " ") +
+                     std::to_string(first);
+  if (count > 1) text += " to " + std::to_string(first + count - 1);
+  return text;
+}
+
 }  // namespace procpool::inline v0::local

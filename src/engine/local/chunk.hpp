@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <utility>
 
 #include <procpool/detail/task.hpp>
@@ -51,17 +52,19 @@ struct Chunk {
   std::shared_ptr<Batch> batch;
   std::uint64_t first = 0;
   std::uint64_t count = 0;
+  // Workers that died with its first element next in turn and, as their marks say, not begun.
+  unsigned losses = 0;
 
   // Cuts the first `elements` off.
   Chunk take_front(std::uint64_t elements) {
-    Chunk front{task, batch, first, elements};
+    Chunk front{task, batch, first, elements, std::exchange(losses, 0u)};
     first += elements;
     count -= elements;
     return front;
   }
   // Cuts off all but the first `elements`.
   Chunk take_back(std::uint64_t keep) {
-    Chunk back{task, batch, first + keep, count - keep};
+    Chunk back{task, batch, first + keep, count - keep, 0};
     count = keep;
     return back;
   }
@@ -71,5 +74,8 @@ struct Chunk {
 
 // A write-sealed memory file with these bytes.
 os::Memfd sealed_copy(std::span<std::byte const> bytes);
+
+// "task 3, element 7": sentences of the engine begin with what they are about.
+std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);
 
 }  // namespace procpool::inline v0::local

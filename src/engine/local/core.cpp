@@ -11,13 +11,6 @@ namespace procpool::inline v0::local {
 
 using detail::Block;
 
-std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count) {
-  std::string text = "task " + std::to_string(task) + ", element" + (count > 1 ? "s " : " ") +
-                     std::to_string(first);
-  if (count > 1) text += " to " + std::to_string(first + count - 1);
-  return text;
-}
-
 Core::Core(PoolOptions given)
     : options(std::move(given)),
       name(options.name),
@@ -52,7 +45,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
       refused = broken;
     } else if (phase >= Phase::cancelling || task->cancelled()) {
       refused = cancellation(*task);
-    } else {
+    } else if (count != 0) {
       scheduler.add(chunk);
     }
   }
@@ -67,7 +60,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     std::lock_guard const lock(mutex);
     more_workers = scheduler.waiting() != 0 && live < workers;
   }
-  if (more_workers) wake.ring();
+  if (more_workers) wake_dispatcher();
 }
 
 std::exception_ptr Core::cancellation(detail::Task const& task) const {
@@ -94,7 +87,7 @@ void Core::seal(detail::Task& task) {
   if (!task.seal()) return;
   std::lock_guard const lock(mutex);
   --unsealed;
-  if (phase != Phase::open && drained()) wake.ring();
+  if (phase != Phase::open && drained()) wake_dispatcher();
 }
 
 Stats Core::stats() const {
@@ -145,7 +138,7 @@ void Core::place() {
     } else {
       std::lock_guard const lock(mutex);
       scheduler.refused(std::move(*assignment));
-      if (put == Slot::Put::gone) wake.ring();
+      if (put == Slot::Put::gone) wake_dispatcher();
     }
   }
 }
@@ -171,7 +164,7 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
 void Core::count_delivered(std::uint64_t elements) {
   std::lock_guard const lock(mutex);
   delivered += elements;
-  if (phase != Phase::open && drained()) wake.ring();
+  if (phase != Phase::open && drained()) wake_dispatcher();
 }
 
 bool Core::drained() const { return delivered == accepted && unsealed == 0; }

@@ -7,6 +7,7 @@
 // Any thread may call anything here. `mutex` guards the fields that say so and is never held together
 // with a slot's or a task's; no user code runs under it.
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -68,7 +69,14 @@ class Core {
   PoolOptions const options;
   std::string const name;
   std::size_t const workers;
-  os::Event wake;  // wakes the dispatcher
+  // Wakes the dispatcher, if it has been started. (If it is started meanwhile, it looks at everything
+  // under the mutex before it first sleeps.)
+  void wake_dispatcher() const noexcept {
+    if (startable.load(std::memory_order_acquire)) wake.ring();
+  }
+  os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
+                                   // no descriptor
+  std::atomic<bool> startable{false};
   std::vector<std::unique_ptr<Slot>> slots;
 
   mutable std::mutex mutex;
@@ -98,8 +106,5 @@ class Core {
   void deliver(std::vector<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 };
-
-// Sentences of the engine begin with what they are about.
-std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);
 
 }  // namespace procpool::inline v0::local

@@ -3,18 +3,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include <procpool/errors.hpp>
 
+#include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/obituary.hpp"
-#include "os/socket.hpp"
 #include "os/spawn.hpp"
 
 namespace procpool::inline v0::local {
@@ -22,24 +20,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t ring_bytes = 64 * 1024;
-constexpr unsigned most_failed_starts = 3;
 // Nothing is concluded from a bell: while work is out, a look at all workers at least this often.
 constexpr auto look_interval = 100ms;
 constexpr auto balance_interval = 2ms;
 constexpr auto hang_up_grace = 100ms;
-constexpr auto first_backoff = 10ms;
-constexpr unsigned most_backoff_doublings = 7;  // 1.28 s
-
-enum What : std::uint64_t { what_wake, what_exit, what_control, what_event };
-
-constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 2 | what; }
 
 }  // namespace
 
-Dispatcher::Dispatcher(Core& core) : core_(core), lives_(core.workers) {
-  poller_.add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
-}
+Dispatcher::Dispatcher(Core& core) : core_(core), lives_(core.workers) {}
 
 Dispatcher::~Dispatcher() {
   if (thread_.joinable()) thread_.join();
@@ -53,6 +41,16 @@ bool Dispatcher::started() {
 void Dispatcher::start_once() {
   std::lock_guard const lock(start_mutex_);
   if (thread_.joinable()) return;
+  try {
+    core_.wake = os::Event();
+    poller_.emplace();
+    poller_->add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
+  } catch (std::system_error const& error) {
+    throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
+  }
+  // Copied here, on the thread of the program's call: later the program may be changing it.
+  environment_ = os::copy_environment();
+  core_.startable.store(true, std::memory_order_release);
   // The program's signals are for the program's own threads.
   sigset_t all;
   sigset_t before;
@@ -78,7 +76,7 @@ void Dispatcher::run() {
     if (advance_end(now)) break;
     auto timeout = turn(now);
     park_workers();
-    std::size_t const count = poller_.wait(ready, timeout);
+    std::size_t const count = poller_->wait(ready, timeout);
     for (std::size_t i = 0; i < count; ++i) handle(ready[i]);
     if (count == 0) {
       for (std::size_t slot = 0; slot < lives_.size(); ++slot) look_at(slot);
@@ -186,157 +184,6 @@ void Dispatcher::handle(os::Ready const& ready) {
   }
 }
 
-// ---- births
-
-bool Dispatcher::wants_worker() {
-  std::lock_guard const lock(core_.mutex);
-  return !core_.broken && core_.phase != Phase::killing && core_.live < core_.workers &&
-         core_.scheduler.waiting() > core_.starting;
-}
-
-void Dispatcher::change(std::size_t slot, State to) {
-  Life& life = lives_[slot];
-  std::lock_guard const lock(core_.mutex);
-  auto const count = [this](State state, std::size_t by) {
-    if (state == State::starting) core_.starting += by;
-    if (state == State::ready) core_.ready += by;
-    if (state == State::starting || state == State::ready) core_.live += by;
-  };
-  count(life.state, static_cast<std::size_t>(-1));
-  count(to, 1);
-  life.state = to;
-}
-
-void Dispatcher::start_worker(std::size_t slot) {
-  Life& life = lives_[slot];
-  life = Life();
-  change(slot, State::starting);
-  try {
-    if (!image_) image_ = os::open_own_image();
-    if (!self_) self_ = os::open_pidfd(::getpid());
-    if (modules_.empty()) modules_ = identity::loaded_modules();
-
-    auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
-    auto [ours, theirs] = os::socket_pair();
-    life.event.emplace();
-
-    os::SpawnRequest request;
-    request.image = image_.get();
-    request.control = theirs.get();
-    request.arguments = {program_invocation_name,
-                         "[" + core_.name + "/" + std::to_string(slot) + "]"};
-    request.environment_additions = {std::string(worker_mark) + "=" +
-                                     std::to_string(channel::protocol_version)};
-    os::Child child = os::spawn(request);
-    theirs.reset();
-    life.pid = child.pid;
-    life.pidfd = std::move(child.pidfd);
-    life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
-    life.control = ours.get();
-    {
-      std::lock_guard const lock(core_.mutex);
-      ++core_.worker_starts;
-    }
-    // From here on there is a process: whatever fails now ends it, and its end is then reported.
-    try {
-      poller_.add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
-      poller_.add(life.control, key(what_control, slot), EPOLLIN);
-      poller_.add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
-      std::array<int, hello_fds> fds{};
-      fds[fd_inbox] = channel->inbox().fd();
-      fds[fd_outbox] = channel->outbox().fd();
-      fds[fd_event] = life.event->fd();
-      fds[fd_parent] = self_.get();
-      Hello const hello{channel::protocol_version, static_cast<std::uint32_t>(slot), ::getpid(),
-                        ring_bytes, core_.name};
-      // The socket is empty and takes it at once; a worker that is dead already reports itself.
-      os::send_packet(life.control, encode(hello), fds, false);
-      channel->forget_memory();
-    } catch (std::exception const& error) {
-      kill(slot, error.what());
-    }
-    core_.slots[slot]->open(std::move(channel), std::move(ours), life.pid);
-  } catch (std::exception const& error) {
-    start_failed(slot, "worker " + std::to_string(slot) + " could not be made: " + error.what());
-  }
-}
-
-// What a starting worker has to say, or that a worker's control socket is gone.
-void Dispatcher::on_control(std::size_t slot) {
-  Life& life = lives_[slot];
-  if (life.state == State::starting) {
-    os::Packet packet;
-    std::optional<std::variant<Ready, Refusal>> answer;
-    try {
-      if (os::receive_packet(life.control, packet, false, longest_message) !=
-          os::ReceiveResult::received) {
-        poller_.remove(life.control);  // its end is coming through the pidfd
-        return;
-      }
-      answer = decode_answer(packet.bytes);
-    } catch (std::exception const&) {  // not a packet of ours
-    }
-    if (!answer) {
-      kill(slot, "its first word was none that this program says");
-    } else if (auto const* const no = std::get_if<Refusal>(&*answer)) {
-      kill(slot, no->reason);
-    } else {
-      greet(slot, std::get<Ready>(*answer));
-    }
-  } else if (life.state != State::vacant) {
-    // Mostly it is dying, which closes its descriptors before the pidfd tells.
-    poller_.remove(life.control);
-    life.hung_up = std::chrono::steady_clock::now();
-  }
-}
-
-void Dispatcher::greet(std::size_t slot, Ready const& answer) {
-  if (auto const difference = identity::first_difference(modules_, answer.modules)) {
-    kill(slot, *difference);
-    return;
-  }
-  Life& life = lives_[slot];
-  // From now on only its hang-up is of interest; descriptors are fetched when a record names them.
-  poller_.remove(life.control);
-  poller_.add(life.control, key(what_control, slot), 0);
-  change(slot, State::ready);
-  {
-    std::lock_guard const lock(core_.mutex);
-    core_.scheduler.worker_ready(slot, std::chrono::steady_clock::now());
-  }
-  failed_starts_ = 0;
-  core_.place();
-}
-
-void Dispatcher::put_off_births(TimePoint now) {
-  unsigned const doublings = std::min(failed_starts_ + useless_deaths_ - 1, most_backoff_doublings);
-  no_birth_before_ = now + first_backoff * (1u << doublings);
-}
-
-void Dispatcher::start_failed(std::size_t slot, std::string const& reason) {
-  change(slot, State::vacant);
-  ++failed_starts_;
-  put_off_births(std::chrono::steady_clock::now());
-  std::vector<Chunk> waiting;
-  std::exception_ptr broken;
-  {
-    std::lock_guard const lock(core_.mutex);
-    if (core_.phase == Phase::killing) return;
-    if (failed_starts_ >= most_failed_starts && core_.ready == 0 && !core_.broken) {
-      core_.broken = std::make_exception_ptr(
-          SetupError("pool \"" + core_.name + "\" cannot start workers; the last of " +
-                     std::to_string(failed_starts_) + " attempts: " + reason));
-      broken = core_.broken;
-      waiting = core_.scheduler.remove_all();
-    }
-  }
-  if (broken) {
-    core_.fail(waiting, broken, false);
-  } else {
-    core_.log("pool \"" + core_.name + "\": " + reason);
-  }
-}
-
 // ---- deaths
 
 void Dispatcher::kill(std::size_t slot, std::string why) {
@@ -358,34 +205,18 @@ void Dispatcher::let_go(std::size_t slot, TimePoint now) {
   core_.slots[slot]->ask_to_leave();
 }
 
-std::string Dispatcher::refusal(std::size_t slot) {
-  Life const& life = lives_[slot];
-  if (!life.why_killed.empty()) return life.why_killed;
-  try {
-    os::Packet packet;
-    if (os::receive_packet(life.control, packet, false, longest_message) ==
-        os::ReceiveResult::received) {
-      if (auto const answer = decode_answer(packet.bytes)) {
-        if (auto const* const no = std::get_if<Refusal>(&*answer)) return no->reason;
-      }
-    }
-  } catch (std::exception const&) {  // it said nothing that can be read
-  }
-  return {};
-}
-
 void Dispatcher::on_exit(std::size_t slot) {
   Life& life = lives_[slot];
   if (life.state == State::vacant) return;
   std::string const said = life.state == State::starting ? refusal(slot) : std::string();
   os::Exit const exit = os::reap(life.pidfd.get(), life.pid);
-  poller_.remove(life.pidfd.get());
-  poller_.remove(life.control);
-  poller_.remove(life.event->fd());
+  poller_->remove(life.pidfd.get());
+  poller_->remove(life.control);
+  poller_->remove(life.event->fd());
 
   Slot::Death death = core_.slots[slot]->bury();
-  Obituary const obituary{core_.name,  static_cast<int>(slot), life.pid, exit,
-                          death.stage, death.farewell,         death.bad};
+  Obituary const obituary{core_.name,  static_cast<int>(slot), life.pid,  exit,
+                          death.stage, death.farewell,         death.bad, death.weary};
   State const was = life.state;
   bool const forced = life.forced;
   std::string const text = obituary.text();

@@ -86,7 +86,8 @@ class Dispatcher {
   std::mutex start_mutex_;
   std::thread thread_;  // guarded by start_mutex_ until started
 
-  os::Poller poller_;
+  std::optional<os::Poller> poller_;      // from start_once on
+  std::vector<std::string> environment_;  // of the workers: the program's at the time of start_once
   os::UniqueFd image_;
   os::UniqueFd self_;  // pidfd of this process, for the workers' watch
   std::vector<identity::LoadedModule> modules_;

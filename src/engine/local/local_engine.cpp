@@ -83,7 +83,7 @@ bool LocalEngine::join_until(std::optional<TimePoint> deadline) {
     core_->closed = true;
     core_->phase = std::max(core_->phase, Phase::draining);
   }
-  core_->wake.ring();
+  core_->wake_dispatcher();
   return wait_for_end(deadline);
 }
 
@@ -101,7 +101,7 @@ Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
       known = known ? std::min(*known, *deadline) : *deadline;
     }
   }
-  core_->wake.ring();
+  core_->wake_dispatcher();
   if (!wait_for_end(std::chrono::steady_clock::now() + quiet_wait)) {
     core_->log("pool \"" + core_->name + "\" is ending and still waits for task " +
                core_->task_list());

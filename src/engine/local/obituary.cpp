@@ -5,8 +5,6 @@
 
 #include <procpool/errors.hpp>
 
-#include "engine/local/core.hpp"
-
 namespace procpool::inline v0::local {
 namespace {
 
@@ -53,7 +51,9 @@ std::exception_ptr Obituary::reason(Chunk const& charged) const {
   if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
   if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
   death.stage = stage;
-  death.detail = detail_text(farewell);
+  death.detail =
+      weary ? "one of several workers in a row that died when this element was next in turn"
+            : detail_text(farewell);
   return std::make_exception_ptr(WorkerDied(std::move(death)));
 }
 

@@ -21,7 +21,8 @@ struct Obituary {
   os::Exit exit;
   detail::Stage stage = detail::Stage::idle;
   channel::Farewell farewell = channel::Farewell::none;
-  std::string bad;  // not empty: what it wrote cannot be
+  std::string bad;     // not empty: what it wrote cannot be
+  bool weary = false;  // the last of several in a row that died before the same element had begun
 
   // "worker 3 (pid 4711) was killed by SIGSEGV"
   std::string text() const;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <iterator>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
 #include <procpool/errors.hpp>
@@ -17,6 +16,8 @@ namespace procpool::inline v0::local {
 using channel::BadRecord;
 using channel::ParentEnd;
 using detail::Block;
+
+constexpr unsigned most_losses = 8;
 
 // ---- giving
 
@@ -111,6 +112,7 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   front.serial += count;
   front.chunk.first += count;
   front.chunk.count -= count;
+  front.chunk.losses = 0;
   if (front.chunk.count == 0) {
     sent_.pop_front();
     item.ended_chunks = 1;
@@ -158,18 +160,18 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
   }
   Block block;
   block.kind = thrown ? Block::Kind::thrown : Block::Kind::values;
-  if (header.large == 0) {
-    block.payload = detail::Payload(detail::Bytes(arrival.payload.begin(), arrival.payload.end()));
-  } else {
-    try {
-      block.payload = receive_large(header.size);
-    } catch (std::system_error const& error) {  // our own lack: of descriptors, of address space
-      block.kind = Block::Kind::failed;
-      block.failure = std::make_exception_ptr(SetupError(
-          "task " + std::to_string(front.chunk.task->id()) + ", element " +
-          std::to_string(front.chunk.first) + ": its result of " + std::to_string(header.size) +
-          " bytes arrived but could not be taken: " + error.what()));
-    }
+  try {
+    block.payload =
+        header.large == 0
+            ? detail::Payload(detail::Bytes(arrival.payload.begin(), arrival.payload.end()))
+            : receive_large(header.size);
+  } catch (BadRecord const&) {
+    throw;
+  } catch (std::exception const& error) {  // our own lack: of memory, descriptors, address space
+    block.kind = Block::Kind::failed;
+    block.failure = std::make_exception_ptr(SetupError(
+        element_text(front.chunk.task->id(), front.chunk.first, header.count) + ": the outcome, " +
+        std::to_string(header.size) + " bytes, arrived but could not be taken: " + error.what()));
   }
   Item item = resolve_front(header.count, std::move(block));
   // A hint for the scheduler; a lie makes this worker's own portions odd, within their bounds.
@@ -313,7 +315,12 @@ Slot::Death Slot::bury() {
       if (begun.chunk.count == 0) sent_.pop_front();
     };
     if (death.bad.empty()) {
-      if (remains.begun && !sent_.empty()) charge_front(1);
+      if (!sent_.empty()) {
+        // Marks that say "not begun" each time that a worker dies with this element next in turn may be
+        // lies of the element itself; it must not end one worker after the other for ever.
+        death.weary = !remains.begun && ++sent_.front().chunk.losses >= most_losses;
+        if (remains.begun || death.weary) charge_front(1);
+      }
     } else if (!sent_.empty()) {
       // Its outcomes cannot be believed any more, so all that it claims to have begun is charged; and
       // the element that it owed next in any case: given to another worker, it might do the same

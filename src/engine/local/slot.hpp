@@ -79,7 +79,8 @@ class Slot {
     std::vector<Chunk> charged;
     detail::Stage stage = detail::Stage::idle;
     channel::Farewell farewell = channel::Farewell::none;
-    std::string bad;  // not empty: what it left cannot be true
+    std::string bad;     // not empty: what it left cannot be true
+    bool weary = false;  // charged though it had not begun: it was one loss too many
   };
   Death bury();
 

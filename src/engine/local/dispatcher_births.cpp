@@ -1,0 +1,203 @@
+// The dispatcher's part that makes workers: from the decision that one is wanted to its first word.
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "engine/local/dispatcher.hpp"
+#include "engine/local/dispatcher_keys.hpp"
+#include "os/socket.hpp"
+#include "os/spawn.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t ring_bytes = 64 * 1024;
+constexpr unsigned most_failed_starts = 3;
+constexpr auto first_backoff = 10ms;
+constexpr unsigned most_backoff_doublings = 7;  // 1.28 s
+
+}  // namespace
+
+bool Dispatcher::wants_worker() {
+  std::lock_guard const lock(core_.mutex);
+  return !core_.broken && core_.phase != Phase::killing && core_.live < core_.workers &&
+         core_.scheduler.waiting() > core_.starting;
+}
+
+void Dispatcher::change(std::size_t slot, State to) {
+  Life& life = lives_[slot];
+  std::lock_guard const lock(core_.mutex);
+  auto const count = [this](State state, std::size_t by) {
+    if (state == State::starting) core_.starting += by;
+    if (state == State::ready) core_.ready += by;
+    if (state == State::starting || state == State::ready) core_.live += by;
+  };
+  count(life.state, static_cast<std::size_t>(-1));
+  count(to, 1);
+  life.state = to;
+}
+
+void Dispatcher::start_worker(std::size_t slot) {
+  Life& life = lives_[slot];
+  life = Life();
+  change(slot, State::starting);
+  try {
+    if (!image_) image_ = os::open_own_image();
+    if (!self_) self_ = os::open_pidfd(::getpid());
+    if (modules_.empty()) modules_ = identity::loaded_modules();
+
+    auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
+    auto [ours, theirs] = os::socket_pair();
+    life.event.emplace();
+
+    os::SpawnRequest request;
+    request.image = image_.get();
+    request.control = theirs.get();
+    request.arguments = {program_invocation_name,
+                         "[" + core_.name + "/" + std::to_string(slot) + "]"};
+    request.environment = environment_;
+    request.environment_additions = {std::string(worker_mark) + "=" +
+                                     std::to_string(channel::protocol_version)};
+    os::Child child = os::spawn(request);
+    theirs.reset();
+    life.pid = child.pid;
+    life.pidfd = std::move(child.pidfd);
+    life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
+    life.control = ours.get();
+    {
+      std::lock_guard const lock(core_.mutex);
+      ++core_.worker_starts;
+    }
+    // From here on there is a process: whatever fails now ends it, and its end is then reported.
+    try {
+      poller_->add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
+      poller_->add(life.control, key(what_control, slot), EPOLLIN);
+      poller_->add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
+      std::array<int, hello_fds> fds{};
+      fds[fd_inbox] = channel->inbox().fd();
+      fds[fd_outbox] = channel->outbox().fd();
+      fds[fd_event] = life.event->fd();
+      fds[fd_parent] = self_.get();
+      Hello const hello{channel::protocol_version, static_cast<std::uint32_t>(slot), ::getpid(),
+                        ring_bytes, core_.name};
+      // The socket is empty and takes it at once; a worker that is dead already reports itself.
+      os::send_packet(life.control, encode(hello), fds, false);
+      channel->forget_memory();
+    } catch (std::exception const& error) {
+      kill(slot, error.what());
+    }
+    core_.slots[slot]->open(std::move(channel), std::move(ours), life.pid);
+  } catch (std::exception const& error) {
+    start_failed(slot, "worker " + std::to_string(slot) + " could not be made: " + error.what());
+  }
+}
+
+// What a starting worker has to say, or that a worker's control socket is gone.
+void Dispatcher::on_control(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.state == State::starting) {
+    os::Packet packet;
+    std::optional<std::variant<Ready, Refusal>> answer;
+    try {
+      if (os::receive_packet(life.control, packet, false, longest_message) !=
+          os::ReceiveResult::received) {
+        poller_->remove(life.control);  // its end is coming through the pidfd
+        return;
+      }
+      answer = decode_answer(packet.bytes);
+    } catch (std::exception const&) {  // not a packet of ours
+    }
+    if (!answer) {
+      kill(slot, "its first word was none that this program says");
+    } else if (auto const* const no = std::get_if<Refusal>(&*answer)) {
+      kill(slot, no->reason);
+    } else {
+      greet(slot, std::get<Ready>(*answer));
+    }
+  } else if (life.state != State::vacant) {
+    // Mostly it is dying, which closes its descriptors before the pidfd tells.
+    poller_->remove(life.control);
+    life.hung_up = std::chrono::steady_clock::now();
+  }
+}
+
+void Dispatcher::greet(std::size_t slot, Ready const& answer) {
+  if (auto const difference = identity::first_difference(modules_, answer.modules)) {
+    kill(slot, *difference);
+    return;
+  }
+  Life& life = lives_[slot];
+  // From now on only its hang-up is of interest; descriptors are fetched when a record names them.
+  poller_->remove(life.control);
+  try {
+    poller_->add(life.control, key(what_control, slot), 0);
+  } catch (std::exception const& error) {  // no memory: it cannot be served
+    kill(slot, error.what());
+    return;
+  }
+  change(slot, State::ready);
+  {
+    std::lock_guard const lock(core_.mutex);
+    core_.scheduler.worker_ready(slot, std::chrono::steady_clock::now());
+  }
+  failed_starts_ = 0;
+  core_.place();
+}
+
+void Dispatcher::put_off_births(TimePoint now) {
+  unsigned const doublings = std::min(failed_starts_ + useless_deaths_ - 1, most_backoff_doublings);
+  no_birth_before_ = now + first_backoff * (1u << doublings);
+}
+
+void Dispatcher::start_failed(std::size_t slot, std::string const& reason) {
+  change(slot, State::vacant);
+  ++failed_starts_;
+  put_off_births(std::chrono::steady_clock::now());
+  std::vector<Chunk> waiting;
+  std::exception_ptr broken;
+  {
+    std::lock_guard const lock(core_.mutex);
+    if (core_.phase == Phase::killing) return;
+    if (failed_starts_ >= most_failed_starts && core_.ready == 0 && !core_.broken) {
+      core_.broken = std::make_exception_ptr(
+          SetupError("pool \"" + core_.name + "\" cannot start workers; the last of " +
+                     std::to_string(failed_starts_) + " attempts: " + reason));
+      broken = core_.broken;
+      waiting = core_.scheduler.remove_all();
+    }
+  }
+  if (broken) {
+    core_.fail(waiting, broken, false);
+  } else if (std::has_single_bit(
+                 failed_starts_)) {  // the first of a row, the second, the fourth ...
+    core_.log("pool \"" + core_.name + "\": " + reason);
+  }
+}
+
+std::string Dispatcher::refusal(std::size_t slot) {
+  Life const& life = lives_[slot];
+  if (!life.why_killed.empty()) return life.why_killed;
+  try {
+    os::Packet packet;
+    if (os::receive_packet(life.control, packet, false, longest_message) ==
+        os::ReceiveResult::received) {
+      if (auto const answer = decode_answer(packet.bytes)) {
+        if (auto const* const no = std::get_if<Refusal>(&*answer)) return no->reason;
+      }
+    }
+  } catch (std::exception const&) {  // it said nothing that can be read
+  }
+  return {};
+}
+
+}  // namespace procpool::inline v0::local

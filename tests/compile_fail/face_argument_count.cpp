@@ -1,0 +1,4 @@
+// expect: another number of them
+#include <procpool.hpp>
+int add(int a, int b);
+int use(procpool::ProcessPool& pool) { return pool.submit<add>(1).get(); }

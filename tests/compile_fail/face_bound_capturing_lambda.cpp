@@ -1,0 +1,5 @@
+// expect: this callable has captures
+#include <procpool.hpp>
+int use(procpool::ProcessPool& pool, int offset) {
+  return pool.call(procpool::bind_front([offset](int a, int b) { return a + b + offset; }, 1), 2);
+}

@@ -1,0 +1,6 @@
+// expect: this callable has captures
+#include <procpool.hpp>
+#include <vector>
+std::vector<int> use(procpool::ProcessPool& pool, std::vector<int> const& xs, int offset) {
+  return pool.map([offset](int x) { return x + offset; }, xs);
+}

@@ -1,0 +1,6 @@
+// expect: the function cannot be called with these arguments
+#include <procpool.hpp>
+#include <vector>
+void use(procpool::ProcessPool& pool, std::vector<int>& xs) {
+  pool.map([](auto& x) { ++x; }, xs);
+}

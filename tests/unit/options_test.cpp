@@ -1,0 +1,118 @@
+// Options: numbers of any integral type, and options that make no sense are refused by a
+// sentence, before anything is started.
+
+#include <procpool/options.hpp>
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include <procpool/detail/engine.hpp>
+
+#include "support/errors.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using procpool::Count;
+using procpool::PoolOptions;
+
+template <class I>
+class CountOf : public testing::Test {};
+using Integers = testing::Types<char, signed char, unsigned char, short, unsigned short, int,
+                                unsigned, long, unsigned long, long long, unsigned long long,
+                                wchar_t, char8_t, char16_t, char32_t, std::size_t, std::ptrdiff_t>;
+TYPED_TEST_SUITE(CountOf, Integers);
+
+TYPED_TEST(CountOf, TakesTheTypeAsItIs) {
+  using I = TypeParam;
+  using Limits = std::numeric_limits<I>;
+  EXPECT_EQ(Count(I{5}).checked("n", 10), 5u);
+  EXPECT_EQ(Count(Limits::max()).checked("n", std::numeric_limits<std::size_t>::max()),
+            static_cast<std::size_t>(Limits::max()));
+  EXPECT_THROW(Count(I{0}).checked("n", 10), std::invalid_argument);
+  if constexpr (std::is_signed_v<I>) {
+    EXPECT_THROW(Count(I{-1}).checked("n", SIZE_MAX), std::invalid_argument);
+    auto const error = support::thrown_by<std::invalid_argument>(
+        [] { Count(Limits::min()).checked("n", SIZE_MAX); });
+    EXPECT_TRUE(support::says(error, "is " + std::to_string(Limits::min()) + ";"));
+  }
+}
+
+TEST(Count, LimitsAreIncluded) {
+  EXPECT_EQ(Count(1).checked("n", 1), 1u);
+  EXPECT_EQ(Count(10).checked("n", 10), 10u);
+  EXPECT_THROW(Count(11).checked("n", 10), std::invalid_argument);
+}
+
+TEST(Count, SaysWhatWhichAndWhy) {
+  auto const text = [](Count count) {
+    return std::string(
+        support::thrown_by<std::invalid_argument>([&] { count.checked("workers", 4096); }).what());
+  };
+  EXPECT_EQ(text(-3), "procpool: workers is -3; it must be from 1 to 4096");
+  EXPECT_EQ(text(5000u), "procpool: workers is 5000; it must be from 1 to 4096");
+  EXPECT_EQ(text(ULLONG_MAX),
+            "procpool: workers is 18446744073709551615; it must be from 1 to 4096");
+}
+
+TEST(Count, IsNoBoolAndNoFraction) {
+  static_assert(!std::is_convertible_v<bool, Count>);
+  static_assert(!std::is_convertible_v<double, Count>);
+  static_assert(!std::is_constructible_v<procpool::ProcessPool, bool>);
+  static_assert(!std::is_convertible_v<int, procpool::ProcessPool>);
+}
+
+// The sentence with which these options are refused.
+std::string refusal(PoolOptions const& options) {
+  return support::thrown_by<std::invalid_argument>([&] { procpool::detail::make_engine(options); })
+      .what();
+}
+
+TEST(PoolOptions, WorkersOutOfRange) {
+  EXPECT_EQ(refusal({.workers = 0}), "procpool: workers is 0; it must be from 1 to 4096");
+  EXPECT_EQ(refusal({.workers = -3}), "procpool: workers is -3; it must be from 1 to 4096");
+  EXPECT_EQ(refusal({.workers = 5000}), "procpool: workers is 5000; it must be from 1 to 4096");
+  EXPECT_THROW(procpool::ProcessPool{0}, std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool{-1L}, std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool{std::size_t{5000}}, std::invalid_argument);
+}
+
+TEST(PoolOptions, TheyAreRefusedInProcessToo) {
+  EXPECT_NE(refusal({.workers = 0, .start = procpool::Start::in_process}).find("workers is 0"),
+            std::string::npos);
+}
+
+TEST(PoolOptions, TimesMustBePositive) {
+  for (auto const time : {0ms, -1ms, std::chrono::milliseconds::min()}) {
+    std::string const given = std::to_string(time.count()) + " ms";
+    auto const says = [&](PoolOptions const& options, std::string const& name) {
+      std::string const text = refusal(options);
+      EXPECT_NE(text.find(name), std::string::npos) << text;
+      EXPECT_NE(text.find(given), std::string::npos) << text;
+    };
+    says({.at_exit_deadline = time}, "at_exit_deadline");
+    says({.start_timeout = time}, "start_timeout");
+    says({.stop_grace = time}, "stop_grace");
+  }
+}
+
+TEST(PoolOptions, AChunkOutOfRange) {
+  EXPECT_NE(refusal({.defaults = {.chunk = 0}}).find("chunk is 0"), std::string::npos);
+  EXPECT_NE(refusal({.defaults = {.chunk = -8}}).find("chunk is -8"), std::string::npos);
+}
+
+TEST(PoolOptions, ConstructingStartsNothing) {
+  procpool::ProcessPool const pool{{.workers = 4096}};
+  EXPECT_EQ(pool.size(), 4096u);
+  EXPECT_EQ(pool.stats().worker_starts, 0u);
+}
+
+}  // namespace
