@@ -63,7 +63,8 @@ bool WorkerEnd::load_record() {
     payload_ = {at(head_) + sizeof header_, header_.size};
   } else {
     os::Packet packet;
-    if (os::receive_packet(control_.get(), packet, true) != os::ReceiveResult::received ||
+    // Without waiting: it was sent before its record, so if it is not there the task took it.
+    if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
         packet.fds.size() != 1) {
       descriptors_gone_ = true;
       return false;
@@ -181,7 +182,8 @@ void WorkerEnd::put_single(OutboxKind kind, std::uint64_t serial,
   if (header.large != 0) {
     int const descriptor = memory.fd();
     if (os::send_packet(control_.get(), std::as_bytes(std::span(&header.serial, 1)),
-                        std::span(&descriptor, 1), true) != os::SendResult::sent) {
+                        std::span(&descriptor, 1), false) != os::SendResult::sent) {
+      // Closed, or full of what is not ours: the few that may wait there always have room.
       // The outcome cannot be told any more, only that this process ended, and why.
       say_farewell(Farewell::descriptors_gone);
       ::_exit(EXIT_FAILURE);

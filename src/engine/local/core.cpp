@@ -268,9 +268,8 @@ void Core::cancel_waiting() {
   for (Chunk& chunk : waiting) fail({chunk}, cancellation(*chunk.task), true);
 }
 
-bool Core::settle_death(std::size_t index, Slot::Death death,
+void Core::settle_death(std::size_t index, Slot::Death death,
                         std::function<std::exception_ptr(Chunk const&)> const& reason) {
-  bool const useful = !death.harvest.items.empty() || !death.charged.empty();
   deliver(std::move(death.harvest.items), index);
   bool killed = false;
   {
@@ -286,7 +285,6 @@ bool Core::settle_death(std::size_t index, Slot::Death death,
     }
   }
   requeue(std::move(death.harvest.returned));
-  return useful;
 }
 
 void Core::log(std::string_view text) const {

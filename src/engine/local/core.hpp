@@ -52,8 +52,9 @@ class Core {
   bool balance();
   // Takes back all that has not begun, from every worker.
   void take_back_everything();
-  // A worker is dead; returns whether it had done or begun anything.
-  bool settle_death(std::size_t slot, Slot::Death death,
+  // A worker is dead: its outcomes are delivered, what it was charged with ends with `reason`, the rest
+  // goes back to the queue.
+  void settle_death(std::size_t slot, Slot::Death death,
                     std::function<std::exception_ptr(Chunk const&)> const& reason);
   // Ends elements with this reason.
   void fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason, bool cancelled);

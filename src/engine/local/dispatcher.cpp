@@ -235,8 +235,9 @@ void Dispatcher::on_exit(std::size_t slot) {
     if (!asked && core_.phase != Phase::killing) ++core_.worker_deaths;
     if (forced) ++core_.summary.forced;
   }
-  bool const useful = core_.settle_death(
-      slot, std::move(death), [&obituary](Chunk const& chunk) { return obituary.reason(chunk); });
+  bool const useful = death.useful;
+  core_.settle_death(slot, std::move(death),
+                     [&obituary](Chunk const& chunk) { return obituary.reason(chunk); });
   if (useful) {
     useless_deaths_ = 0;
   } else if (!asked) {

@@ -103,6 +103,7 @@ Slot::Put Slot::put(Chunk const& chunk) {
 // ---- taking
 
 Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
+  answered_ = true;
   Sent& front = sent_.front();
   block.first = front.chunk.first;
   block.count = count;
@@ -278,6 +279,7 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   pid_ = pid;
   functions_ = FunctionTable();
   sent_.clear();
+  answered_ = false;
   bad_.clear();
 }
 
@@ -293,20 +295,20 @@ Slot::Death Slot::bury() {
     ParentEnd::Remains const remains = channel_->remains(front.serial, front.chunk.count);
     death.stage = static_cast<detail::Stage>(remains.stage);
     death.farewell = remains.farewell;
-    if (death.bad.empty() && !remains.believable) {
-      death.bad = "its marks of what it had begun and done cannot be true";
-    }
     detail::Function const& function = front.chunk.task->function();
     bool const fixed = function.returns_nothing || function.result_size != 0;
-    if (death.bad.empty() && remains.done != 0 && fixed &&
-        remains.payload.size() != remains.done * function.result_size) {
-      death.bad = "its open record has not the size of the results it counts";
-    }
     if (death.bad.empty() && remains.done != 0) {
-      Block block;
-      block.payload =
-          detail::Payload(detail::Bytes(remains.payload.begin(), remains.payload.end()));
-      death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
+      if (fixed && remains.payload.size() != remains.done * function.result_size) {
+        death.bad = "its open record has not the size of the results it counts";
+      } else {
+        Block block;
+        block.payload =
+            detail::Payload(detail::Bytes(remains.payload.begin(), remains.payload.end()));
+        death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
+      }
+    }
+    if (death.bad.empty() && !remains.believable) {
+      death.bad = "its marks of what it had begun and done cannot be true";
     }
     auto const charge_front = [&](std::uint64_t elements) {
       Sent& begun = sent_.front();
@@ -332,6 +334,7 @@ Slot::Death Slot::bury() {
     }
     std::ranges::move(return_rest(), std::back_inserter(death.harvest.returned));
   }
+  death.useful = answered_ || !death.charged.empty();
   channel_.reset();
   control_.reset();
   return death;

@@ -79,8 +79,9 @@ class Slot {
     std::vector<Chunk> charged;
     detail::Stage stage = detail::Stage::idle;
     channel::Farewell farewell = channel::Farewell::none;
-    std::string bad;     // not empty: what it left cannot be true
-    bool weary = false;  // charged though it had not begun: it was one loss too many
+    std::string bad;      // not empty: what it left cannot be true
+    bool useful = false;  // it had done or begun something in its life
+    bool weary = false;   // charged though it had not begun: it was one loss too many
   };
   Death bury();
 
@@ -106,6 +107,7 @@ class Slot {
   pid_t pid_ = 0;
   FunctionTable functions_;
   std::deque<Sent> sent_;
+  bool answered_ = false;  // for at least one element
   std::string bad_;
 };
 
