@@ -2,7 +2,8 @@
 #
 #   procpool_executable(target output_name source... [CORE])   a program linked with procpool::procpool
 #                                                              (CORE: with procpool::core)
-#   procpool_gtest(target LABEL label SOURCES source...)       one binary, one ctest per gtest case
+#   procpool_gtest(target LABEL label SOURCES source... [PROPERTIES name value...])
+#                                                              one binary, one ctest per gtest case
 #   procpool_run(test target LABEL label [EXPECTED file] [ARGS arg...])
 #                                                              run it: status 0, and exactly this stdout
 
@@ -31,7 +32,7 @@ function(procpool_executable target output_name)
 endfunction()
 
 function(procpool_gtest target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;PROPERTIES")
   if(NOT arg_SOURCES)
     return()
   endif()
@@ -41,7 +42,7 @@ function(procpool_gtest target)
   gtest_discover_tests(${target}
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 120
-    PROPERTIES TIMEOUT ${PROCPOOL_TEST_TIMEOUT} LABELS ${arg_LABEL})
+    PROPERTIES TIMEOUT ${PROCPOOL_TEST_TIMEOUT} LABELS ${arg_LABEL} ${arg_PROPERTIES})
 endfunction()
 
 function(procpool_run test target)

@@ -109,12 +109,15 @@ Stats Core::stats() const {
 void Core::place() {
   for (;;) {
     std::optional<Scheduler::Assignment> assignment;
+    bool dozed = false;
     {
       std::lock_guard const lock(mutex);
       scheduler.expect_more(live < workers || starting != 0);
       assignment = scheduler.next();
+      if (assignment) dozed = std::exchange(dozing, false);
     }
     if (!assignment) return;
+    if (dozed) wake_dispatcher();
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
     try {

@@ -138,9 +138,8 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
   {
     std::lock_guard const lock(core_.mutex);
     if (core_.end_deadline && core_.phase != Phase::killing) at(*core_.end_deadline);
-    if (core_.scheduler.busy_workers() != 0 || core_.scheduler.waiting() != 0) {
-      at(now + look_interval);
-    }
+    core_.dozing = core_.scheduler.busy_workers() == 0 && core_.scheduler.waiting() == 0;
+    if (!core_.dozing) at(now + look_interval);
   }
   if (!next) return std::nullopt;
   auto const wait = std::chrono::ceil<std::chrono::milliseconds>(*next - now);

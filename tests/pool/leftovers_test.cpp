@@ -1,0 +1,128 @@
+// Nothing is left of a pool: no process, thread, descriptor, mapping or name.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <procpool.hpp>
+#include <string>
+#include <vector>
+
+#include "support/build.hpp"
+#include "support/processes.hpp"
+
+namespace {
+
+int square(int x) { return x * x; }
+
+struct Holdings {
+  std::size_t descriptors = 0;
+  std::size_t threads = 0;
+  std::size_t mappings = 0;
+  std::size_t children = 0;
+};
+
+Holdings count() {
+  pid_t const self = ::getpid();
+  return {support::descriptors_of(self).size(), support::threads_of(self),
+          support::mappings_of(self).size(), support::children_of(self).size()};
+}
+
+void use_a_pool(int i) {
+  procpool::ProcessPool pool{2};
+  auto first = pool.submit<square>(i);
+  auto second = pool.submit<square>(i + 1);
+  EXPECT_EQ(first.get(), i * i);
+  EXPECT_EQ(second.get(), (i + 1) * (i + 1));
+}
+
+void use_a_pool_badly(int i) {
+  procpool::ProcessPool pool{2};
+  auto large =
+      pool.submit([](std::size_t size) { return std::string(size, 'l'); }, std::size_t{200'000});
+  auto crash = pool.submit([] { ::raise(SIGKILL); });
+  EXPECT_EQ(large.get().size(), 200'000u);
+  EXPECT_THROW(crash.get(), procpool::WorkerDied);
+  auto const never = pool.submit([] { ::pause(); });
+  if (i % 2 == 0) {
+    pool.terminate();
+  } else {
+    pool.shutdown(procpool::End::drain, std::chrono::milliseconds(5));
+  }
+}
+
+template <class Use>
+void expect_nothing_left(int pools, Use use) {
+  for (int i = 0; i < 10; ++i) use(i);  // what is made once and kept
+  auto const names = support::shared_memory_names();
+  Holdings const before = count();
+  for (int i = 0; i < pools; ++i) use(i);
+  Holdings const after = count();
+  EXPECT_EQ(after.descriptors, before.descriptors);
+  // The background thread of a sanitizer may come late.
+  EXPECT_LE(after.threads, before.threads + (support::sanitized ? 1 : 0));
+  // The allocator's arenas come and go with threads; a mapping per pool would be 200.
+  EXPECT_LE(after.mappings, before.mappings + 12);
+  EXPECT_EQ(after.children, 0u);
+  EXPECT_EQ(support::shared_memory_names(), names);
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+  EXPECT_EQ(errno, ECHILD);
+}
+
+}  // namespace
+
+TEST(Leftovers, NoneOf200Pools) { expect_nothing_left(support::rounds(200, 20), use_a_pool); }
+
+TEST(Leftovers, NoneOf100PoolsThatEndBadly) {
+  expect_nothing_left(support::rounds(100, 10), use_a_pool_badly);
+}
+
+// Nor of workers within one pool.
+TEST(Leftovers, NoneOf100DeadWorkers) {
+  procpool::ProcessPool pool{1};
+  auto const die = [] { ::raise(SIGKILL); };
+  for (int i = 0; i < 5; ++i) EXPECT_THROW(pool.call(die), procpool::WorkerDied);
+  EXPECT_EQ(pool.call<square>(2), 4);
+  Holdings const before = count();
+  for (int i = 0; i < support::rounds(100, 20); ++i) {
+    EXPECT_THROW(pool.call(die), procpool::WorkerDied);
+  }
+  EXPECT_EQ(pool.call<square>(3), 9);
+  Holdings const after = count();
+  EXPECT_EQ(after.descriptors, before.descriptors);
+  EXPECT_EQ(after.threads, before.threads);
+  EXPECT_LE(after.mappings, before.mappings + 6);
+  EXPECT_EQ(after.children, 1u);
+}
+
+// Nor of messages in one worker.
+TEST(Leftovers, NoneOf300LargeMessages) {
+  procpool::ProcessPool pool{1};
+  auto const echo = [](std::string text) { return text; };
+  auto const holdings_of_worker = [&] {
+    pid_t const pid = pool.call([] { return ::getpid(); });
+    return std::pair(support::descriptors_of(pid).size(), support::mappings_of(pid).size());
+  };
+  std::string const text(100'000, 'm');
+  for (int i = 0; i < 20; ++i) pool.call(echo, text);
+  Holdings const before = count();
+  auto const [worker_descriptors, worker_mappings] = holdings_of_worker();
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(pool.call(echo, text), text);
+  Holdings const after = count();
+  EXPECT_EQ(after.descriptors, before.descriptors);
+  EXPECT_LE(after.mappings, before.mappings + 6);
+  auto const [descriptors_then, mappings_then] = holdings_of_worker();
+  EXPECT_LE(descriptors_then, worker_descriptors + 4);  // results that are on their way
+  EXPECT_LE(mappings_then, worker_mappings + 6);
+}
+
+TEST(Leftovers, RefusedSubmitsLeaveNone) {
+  procpool::ProcessPool pool{1};
+  pool.call<square>(1);
+  pool.close();
+  Holdings const before = count();
+  for (int i = 0; i < 100; ++i) EXPECT_THROW(pool.submit<square>(i), procpool::PoolClosed);
+  EXPECT_EQ(count().descriptors, before.descriptors);
+}

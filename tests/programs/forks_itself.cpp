@@ -1,0 +1,71 @@
+// A host that forks while it has a pool. In the child the pool is inert: nothing of it waits, kills or
+// takes; and a new pool can be made there.
+
+#include <sys/wait.h>
+
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "common.hpp"
+
+namespace {
+
+using programs::check;
+using programs::error_text;
+
+int slow_square(int x) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  return x * x;
+}
+
+void in_the_child(std::unique_ptr<procpool::ProcessPool> pool, procpool::Future<int> running,
+                  procpool::Future<int> done) {
+  ::alarm(20);  // whatever hangs here ends
+  using procpool::SetupError;
+  error_text<SetupError>([&] { pool->call<programs::square>(2); });
+  error_text<SetupError>([&] { static_cast<void>(pool->submit<programs::square>(2)); });
+  error_text<SetupError>([&] { pool->map<programs::square>(std::vector{1, 2}); });
+  error_text<SetupError>([&] { running.get(); });
+  // What had arrived before is there.
+  check(done.get() == 9, "a result that was there before the fork");
+  pool.reset();
+  programs::check_pool();
+}
+
+int status_of(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+}  // namespace
+
+int main() {
+  auto pool = std::make_unique<procpool::ProcessPool>(2);
+  auto done = pool->submit<programs::square>(3);
+  done.wait();
+  auto running = pool->submit<slow_square>(4);
+
+  pid_t const child = ::fork();
+  if (child == 0) {
+    in_the_child(std::move(pool), std::move(running), std::move(done));
+    std::_Exit(0);
+  }
+  check(status_of(child) == 0, "the child");
+
+  // Here nothing has changed.
+  check(running.get() == 16, "the task that ran meanwhile");
+  check(done.get() == 9, "the task before");
+  check(pool->call<programs::square>(5) == 25, "the pool after the fork");
+  check(pool->stats().worker_deaths == 0, "no worker was harmed");
+
+  // A child that leaves by exit runs static destructors and unwinds nothing of the pool's threads.
+  pid_t const second = ::fork();
+  if (second == 0) {
+    ::alarm(20);
+    std::exit(0);
+  }
+  check(status_of(second) == 0, "the child that exits");
+  check(pool->call<programs::square>(6) == 36, "the pool after the second fork");
+}

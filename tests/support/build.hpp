@@ -1,0 +1,31 @@
+#pragma once
+
+// What this build is, for tests that cost more under a sanitizer.
+
+namespace support {
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SUPPORT_ADDRESS_SANITIZER
+#endif
+#if __has_feature(thread_sanitizer)
+#define SUPPORT_THREAD_SANITIZER
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SUPPORT_ADDRESS_SANITIZER
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define SUPPORT_THREAD_SANITIZER
+#endif
+
+#if defined(SUPPORT_ADDRESS_SANITIZER) || defined(SUPPORT_THREAD_SANITIZER)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
+// A number of rounds: all of them in a plain build, fewer where everything takes longer.
+constexpr int rounds(int plain, int under_sanitizer) { return sanitized ? under_sanitizer : plain; }
+
+}  // namespace support
