@@ -1,6 +1,6 @@
-// A crash at element j of a chunk: j is charged, those before it keep their results, those after it run
-// elsewhere, nothing that was begun runs twice, and the chunk has travelled as one record. Each element
-// notes that it was begun; the notes are what is counted.
+// A crash at element j of a chunk: j is charged, those before it keep their results, those after it
+// run elsewhere, nothing that was begun runs twice, and the chunk has travelled as one record. Each
+// element notes that it was begun; the notes are what is counted.
 //
 // In a plain build every position of chunks of 1, 7 and 4,096 is tried, in shares that are tests of
 // their own; under a sanitizer only every 173rd of the 4,096, with both ends, their neighbours and

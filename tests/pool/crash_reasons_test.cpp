@@ -1,5 +1,5 @@
-// A thousand elements of which twenty die, each in its own way: 980 right results in order, and twenty
-// exact reasons.
+// A thousand elements of which twenty die, each in its own way: 980 right results in order, and
+// twenty exact reasons.
 
 #include <gtest/gtest.h>
 #include <pthread.h>

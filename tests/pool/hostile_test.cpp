@@ -1,5 +1,6 @@
 // Workers that write what they like into the memory that they share with the program: the program
-// neither crashes nor hangs, the task that did it is told off, all others are right, the pool goes on.
+// neither crashes nor hangs, the task that did it is told off, all others are right, the pool goes
+// on.
 //
 // The tasks here know the layout of that memory, as a fault would find it.
 
@@ -367,8 +368,8 @@ TEST(Hostile, ClaimBehindWhatIsDone) {
   expect_others_right(pool);
 }
 
-// It says that it has not begun, each time that it dies. That cannot be told from a worker killed from
-// outside before it began; but it is not tried for ever.
+// It says that it has not begun, each time that it dies. That cannot be told from a worker killed
+// from outside before it began; but it is not tried for ever.
 TEST(Hostile, ClaimTakenBackByEachDeath) {
   procpool::ProcessPool pool{1};
   expect_others_right(pool);

@@ -69,7 +69,7 @@ TEST(InProcess, EndsLikeAnyPool) {
   procpool::ProcessPool pool{{.workers = 1, .start = procpool::Start::in_process}};
   auto future = pool.submit<count>(4);
   pool.close();
-  EXPECT_THROW(pool.submit<count>(4), procpool::PoolClosed);
+  EXPECT_THROW(static_cast<void>(pool.submit<count>(4)), procpool::PoolClosed);
   EXPECT_TRUE(pool.join_for(std::chrono::seconds(1)));
   auto const summary = pool.shutdown(procpool::End::kill);
   EXPECT_EQ(summary.done, 1u);

@@ -1,5 +1,5 @@
-// Messages of every size, both ways: none, around the sizes at which the way of travelling changes, and
-// far beyond what a ring holds.
+// Messages of every size, both ways: none, around the sizes at which the way of travelling changes,
+// and far beyond what a ring holds.
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -123,6 +123,8 @@ TEST(Leftovers, RefusedSubmitsLeaveNone) {
   pool.call<square>(1);
   pool.close();
   Holdings const before = count();
-  for (int i = 0; i < 100; ++i) EXPECT_THROW(pool.submit<square>(i), procpool::PoolClosed);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_THROW(static_cast<void>(pool.submit<square>(i)), procpool::PoolClosed);
+  }
   EXPECT_EQ(count().descriptors, before.descriptors);
 }

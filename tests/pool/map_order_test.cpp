@@ -1,5 +1,5 @@
-// Results come in the order of the inputs, whatever the chunk, the number of workers, and however long
-// each element takes.
+// Results come in the order of the inputs, whatever the chunk, the number of workers, and however
+// long each element takes.
 
 #include <gtest/gtest.h>
 

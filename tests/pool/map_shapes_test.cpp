@@ -1,5 +1,5 @@
-// The forms of map: empty and single inputs, more workers than elements, several ranges, tuples, void,
-// move-only values, and ranges that are no containers.
+// The forms of map: empty and single inputs, more workers than elements, several ranges, tuples,
+// void, move-only values, and ranges that are no containers.
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// Workers killed from outside at any time: while they are idle, while they run, while a large result
-// leaves them or a large argument arrives, and by other workers.
+// Workers killed from outside at any time: while they are idle, while they run, while a large
+// result leaves them or a large argument arrives, and by other workers.
 
 #include <gtest/gtest.h>
 #include <signal.h>

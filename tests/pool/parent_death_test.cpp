@@ -1,5 +1,5 @@
-// The program dies, in any way, with busy workers: two seconds later none is left, nor anything that a
-// task has started in its worker's process group.
+// The program dies, in any way, with busy workers: two seconds later none is left, nor anything
+// that a task has started in its worker's process group.
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
-// close, join, join_for, terminate, shutdown: each from any thread, each as often as one likes, and no
-// accepted task is ever left without an end.
+// close, join, join_for, terminate, shutdown: each from any thread, each as often as one likes, and
+// no accepted task is ever left without an end.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -75,19 +75,19 @@ TEST(Close, RefusesWhatComesAfter) {
   procpool::ProcessPool pool{2};
   auto accepted = pool.submit<note_and_sleep>(7, 0);
   pool.close();
-  EXPECT_THROW(pool.submit<square>(1), procpool::PoolClosed);
+  EXPECT_THROW(static_cast<void>(pool.submit<square>(1)), procpool::PoolClosed);
   EXPECT_THROW(pool.call<square>(1), procpool::PoolClosed);
   EXPECT_THROW(pool.map<square>(std::vector{1, 2}), procpool::PoolClosed);
   EXPECT_THROW(pool.try_map<square>(std::vector{1, 2}), procpool::PoolClosed);
   pool.close();
   pool.join();
-  EXPECT_THROW(pool.submit<square>(1), procpool::PoolClosed);
+  EXPECT_THROW(static_cast<void>(pool.submit<square>(1)), procpool::PoolClosed);
 }
 
 TEST(Close, BeforeTheFirstTask) {
   procpool::ProcessPool pool{2};
   pool.close();
-  EXPECT_THROW(pool.submit<square>(1), procpool::PoolClosed);
+  EXPECT_THROW(static_cast<void>(pool.submit<square>(1)), procpool::PoolClosed);
   pool.join();
   EXPECT_EQ(pool.stats().worker_starts, 0u);
 }
@@ -111,7 +111,7 @@ TEST(Join, WaitsForEverythingAndEveryone) {
   EXPECT_EQ(trace.size(), 50u);
   EXPECT_EQ(ends_of(futures), (Ends{.values = 50}));
   EXPECT_EQ(support::stat_of(worker).state, '\0');
-  EXPECT_THROW(pool.submit<square>(1), procpool::PoolClosed);
+  EXPECT_THROW(static_cast<void>(pool.submit<square>(1)), procpool::PoolClosed);
   pool.join();
 }
 
@@ -165,7 +165,7 @@ TEST(Terminate, IsHarmlessAtAnyTime) {
   procpool::ProcessPool unused{2};
   unused.terminate();
   unused.terminate();
-  EXPECT_THROW(unused.submit<square>(1), procpool::PoolClosed);
+  EXPECT_THROW(static_cast<void>(unused.submit<square>(1)), procpool::PoolClosed);
 
   procpool::ProcessPool joined{2};
   joined.call<square>(2);

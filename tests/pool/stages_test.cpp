@@ -1,5 +1,6 @@
-// Failures of the user's code around the call: while an argument or a callable is loaded in the worker,
-// while a result is saved there, and while it is loaded here. Each costs its own element only.
+// Failures of the user's code around the call: while an argument or a callable is loaded in the
+// worker, while a result is saved there, and while it is loaded here. Each costs its own element
+// only.
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -186,7 +186,7 @@ TEST(Options, WhatMakesNoSenseIsRefused) {
   EXPECT_THROW(pool.with({.chunk = 0}).map<square>(std::vector{1}), std::invalid_argument);
   EXPECT_THROW(pool.with({.chunk = -3}).map<square>(std::vector{1}), std::invalid_argument);
   // submit has no chunks.
-  EXPECT_THROW(pool.with({.chunk = 2}).submit<square>(1), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(pool.with({.chunk = 2}).submit<square>(1)), std::invalid_argument);
   EXPECT_EQ(pool.stats().worker_starts, 0u);
 }
 

@@ -1,5 +1,5 @@
-// What tasks throw: standard exceptions come back as themselves and tell where they come from, all else
-// as RemoteError.
+// What tasks throw: standard exceptions come back as themselves and tell where they come from, all
+// else as RemoteError.
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -94,7 +94,8 @@ TEST(Worker, HasFewDescriptorsAndAlwaysTheSame) {
                 target.starts_with("anon_inode:[pidfd]") || target.starts_with("pidfd:"))
         << number << " -> " << target;
   }
-  // The same in a later one, in one with many before it, and after messages that needed descriptors.
+  // The same in a later one, in one with many before it, and after messages that needed
+  // descriptors.
   auto const kinds = kinds_of(descriptors);
   for (int i = 0; i < 5; ++i) {
     try {

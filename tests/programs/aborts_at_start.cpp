@@ -1,4 +1,5 @@
-// A program whose workers abort before they have said a word: a static initialiser does not like them.
+// A program whose workers abort before they have said a word: a static initialiser does not like
+// them.
 
 #include "common.hpp"
 

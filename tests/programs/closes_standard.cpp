@@ -1,4 +1,5 @@
-// A host without standard input, output or error; the argument says which are closed, "012" being all.
+// A host without standard input, output or error; the argument says which are closed, "012" being
+// all.
 
 #include <string_view>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the little programs share: tasks, and a way to say what went wrong. They end with status 0 when
-// all was as it should be.
+// What the little programs share: tasks, and a way to say what went wrong. They end with status 0
+// when all was as it should be.
 
 #include <signal.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// A host that may have only a few descriptors: the argument says how many. The pool works, or says in a
-// SetupError that it cannot. Status 0: it worked. 10: it said so.
+// A host that may have only a few descriptors: the argument says how many. The pool works, or says
+// in a SetupError that it cannot. Status 0: it worked. 10: it said so.
 
 #include <sys/resource.h>
 

@@ -1,5 +1,5 @@
-// A program whose workers fail to start now and then, never three times in a row: tasks do not notice.
-// The argument is a file in which the starts are counted.
+// A program whose workers fail to start now and then, never three times in a row: tasks do not
+// notice. The argument is a file in which the starts are counted.
 
 #include <fcntl.h>
 #include <sys/stat.h>

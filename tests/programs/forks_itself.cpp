@@ -1,5 +1,5 @@
-// A host that forks while it has a pool. In the child the pool is inert: nothing of it waits, kills or
-// takes; and a new pool can be made there.
+// A host that forks while it has a pool. In the child the pool is inert: nothing of it waits, kills
+// or takes; and a new pool can be made there.
 
 #include <sys/wait.h>
 

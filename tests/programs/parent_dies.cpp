@@ -1,5 +1,5 @@
-// Its tasks never end, and leave children of their own. When it is told how, it dies. Writes a line for
-// each process that there is, then waits for its orders on standard input.
+// Its tasks never end, and leave children of their own. When it is told how, it dies. Writes a line
+// for each process that there is, then waits for its orders on standard input.
 
 #include <atomic>
 #include <iostream>

@@ -1,4 +1,5 @@
-// A program that uses a pool during static initialisation, which in a worker must not start workers.
+// A program that uses a pool during static initialisation, which in a worker must not start
+// workers.
 
 #include "common.hpp"
 
@@ -21,7 +22,8 @@ Early const early;
 }  // namespace
 
 int main() {
-  // In the program it may work or be refused; what must not happen is a worker in a worker in a worker.
+  // In the program it may work or be refused; what must not happen is a worker in a worker in a
+  // worker.
   programs::check(early.result == 25 || !early.refusal.empty(), "one of the two");
   procpool::ProcessPool pool{1};
   auto const refusal = [] { return early.refusal; };

@@ -1,4 +1,5 @@
-// A host with a thread that reaps whatever it can: statuses of workers are taken from under the pool.
+// A host with a thread that reaps whatever it can: statuses of workers are taken from under the
+// pool.
 
 #include <sys/wait.h>
 

@@ -23,7 +23,9 @@ namespace support {
 
 inline std::string read_text(std::string const& path) {
   std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::ostringstream text;
+  text << file.rdbuf();  // a process that ends meanwhile is a short text, not an exception
+  return text.str();
 }
 
 struct ProcessStat {

@@ -28,8 +28,8 @@ int work(int x) {
   return 7 * x + 3;
 }
 
-// Kills one of this process's workers every 20 to 50 ms; ten times more rarely where it takes ten times
-// as long to start one.
+// Kills one of this process's workers every 20 to 50 ms; ten times more rarely where it takes ten
+// times as long to start one.
 class Killer {
  public:
   explicit Killer(unsigned seed) : thread_([this, seed] { run(seed); }) {}
@@ -71,7 +71,8 @@ void count_end(int x, std::vector<int>& values, std::vector<int>& deaths, Get ge
   }
 }
 
-// A death is blamed on something that was begun or was about to be; a value has been made exactly once.
+// A death is blamed on something that was begun or was about to be; a value has been made exactly
+// once.
 void expect_begun_at_most_once(support::Trace const& trace, std::vector<int> const& values) {
   auto const counts = trace.counts();
   for (auto const& [x, count] : counts) EXPECT_EQ(count, 1) << "element " << x;
@@ -159,7 +160,7 @@ TEST(Torture, RandomKillsDuringLargeMessages) {
     }
   }
   killer.stop();
-  EXPECT_GT(values, 0);
+  EXPECT_GT(values, 0) << "and " << deaths << " deaths";
   EXPECT_EQ(pool.call(echo, text).size(), text.size());
 }
 

@@ -123,7 +123,9 @@ class Worker {
   }
 
   // Finds the code and loads the callable, once. False: it cannot be used, and result_ says why.
-  bool prepare(Declared& function) {
+  __attribute__((no_sanitize("undefined")))  // as for LoadedCallable::call
+  bool
+  prepare(Declared& function) {
     if (function.callable) return true;
     channel_.stage().store(static_cast<std::uint32_t>(detail::Stage::loading),
                            std::memory_order_relaxed);
