@@ -19,10 +19,15 @@ namespace support {
 #define SUPPORT_THREAD_SANITIZER
 #endif
 
-#if defined(SUPPORT_ADDRESS_SANITIZER) || defined(SUPPORT_THREAD_SANITIZER)
+#if defined(SUPPORT_THREAD_SANITIZER)
+inline constexpr bool thread_sanitized = true;
+#else
+inline constexpr bool thread_sanitized = false;
+#endif
+#if defined(SUPPORT_ADDRESS_SANITIZER)
 inline constexpr bool sanitized = true;
 #else
-inline constexpr bool sanitized = false;
+inline constexpr bool sanitized = thread_sanitized;
 #endif
 
 // A number of rounds: all of them in a plain build, fewer where everything takes longer.

@@ -129,7 +129,8 @@ TEST_F(SchedulerTest, AWorkerThatRefusedGetsNothingUntilItHasFinishedSomething) 
   auto first = scheduler_.next();
   auto second = scheduler_.next();
   ASSERT_TRUE(second);
-  scheduler_.refused(std::move(*second));
+  scheduler_.refused(*second);
+  scheduler_.give_back(std::move(second->chunk));
   EXPECT_EQ(scheduler_.waiting(), 2u);
   EXPECT_FALSE(scheduler_.next());
   scheduler_.finished(0, trampoline, 1, 1, 0, now_);
@@ -139,7 +140,9 @@ TEST_F(SchedulerTest, AWorkerThatRefusedGetsNothingUntilItHasFinishedSomething) 
 TEST_F(SchedulerTest, AWorkerThatRefusedWithNothingInHandIsTriedAgainOnRetry) {
   ready(1);
   scheduler_.add(make_chunk(make_task(1), 1));
-  scheduler_.refused(*scheduler_.next());
+  auto refused = scheduler_.next();
+  scheduler_.refused(*refused);
+  scheduler_.give_back(std::move(refused->chunk));
   EXPECT_FALSE(scheduler_.next());
   scheduler_.retry();
   EXPECT_TRUE(scheduler_.next());

@@ -139,8 +139,14 @@ void Core::place() {
       }
       fail({assignment->chunk}, unsendable, false);
     } else {
-      std::lock_guard const lock(mutex);
-      scheduler.refused(std::move(*assignment));
+      {
+        std::lock_guard const lock(mutex);
+        scheduler.refused(*assignment);
+      }
+      // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
+      std::vector<Chunk> back;
+      back.push_back(std::move(assignment->chunk));
+      requeue(std::move(back));
       if (put == Slot::Put::gone) wake_dispatcher();
     }
   }
@@ -167,7 +173,7 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
 void Core::count_delivered(std::uint64_t elements) {
   std::lock_guard const lock(mutex);
   delivered += elements;
-  if (phase != Phase::open && drained()) wake_dispatcher();
+  if (phase != Phase::open && delivered == accepted) wake_dispatcher();
 }
 
 bool Core::drained() const { return delivered == accepted && unsealed == 0; }

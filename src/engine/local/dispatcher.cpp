@@ -252,6 +252,7 @@ void Dispatcher::on_exit(std::size_t slot) {
 bool Dispatcher::advance_end(TimePoint now) {
   Phase phase = Phase::open;
   bool drained = false;
+  bool delivered = false;
   {
     std::lock_guard const lock(core_.mutex);
     if (core_.end_deadline && now >= *core_.end_deadline && core_.phase != Phase::open) {
@@ -259,6 +260,7 @@ bool Dispatcher::advance_end(TimePoint now) {
     }
     phase = core_.phase;
     drained = core_.drained();
+    delivered = core_.delivered == core_.accepted;
   }
   if (phase == Phase::open) return false;
   if (phase == Phase::killing && !std::exchange(killing_begun_, true)) {
@@ -283,7 +285,9 @@ bool Dispatcher::advance_end(TimePoint now) {
       let_go(slot, now);
     }
   }
-  return std::ranges::all_of(lives_, [](Life const& life) { return life.state == State::vacant; });
+  // What another thread had in hand for a worker that is gone ends on that thread, and counts too.
+  return delivered &&
+         std::ranges::all_of(lives_, [](Life const& life) { return life.state == State::vacant; });
 }
 
 }  // namespace procpool::inline v0::local

@@ -113,13 +113,12 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
   return assignment;
 }
 
-void Scheduler::refused(Assignment assignment) {
+void Scheduler::refused(Assignment const& assignment) {
   Worker& worker = workers_[assignment.worker];
   worker.elements -= std::min(worker.elements, assignment.chunk.count);
   worker.chunks -= std::min<std::size_t>(worker.chunks, 1);
   worker.full = true;
   update(worker);
-  give_back(std::move(assignment.chunk));
 }
 
 void Scheduler::retry() noexcept {

@@ -55,9 +55,9 @@ class Scheduler {
   };
   // Takes the portion off the queue and counts it as ahead of the worker.
   std::optional<Assignment> next();
-  // It could not be given; nothing more for this worker until something of it has finished, or until
-  // retry().
-  void refused(Assignment assignment);
+  // It could not be given, and is the caller's again; nothing more for this worker until something of it
+  // has finished, or until retry().
+  void refused(Assignment const& assignment);
   void retry() noexcept;
   // Elements of a worker have ended; `ended_chunks` of its chunks thereby. `nanoseconds` is what they
   // took, 0 if that is not known.
