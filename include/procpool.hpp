@@ -4,6 +4,7 @@
 // the parts are in procpool/.
 
 #include <procpool/callable.hpp>
+#include <procpool/compose.hpp>
 #include <procpool/cpu_count.hpp>
 #include <procpool/entry.hpp>
 #include <procpool/errors.hpp>
@@ -11,4 +12,8 @@
 #include <procpool/options.hpp>
 #include <procpool/outcome.hpp>
 #include <procpool/pool.hpp>
+#include <procpool/progress.hpp>
+#include <procpool/results.hpp>
 #include <procpool/serialize.hpp>
+#include <procpool/slices.hpp>
+#include <procpool/stream.hpp>

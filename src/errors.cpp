@@ -54,6 +54,12 @@ PoolClosed::~PoolClosed() = default;
 SetupError::~SetupError() = default;
 BadMessage::~BadMessage() = default;
 
+ElementErrors::ElementErrors(std::vector<ElementError> failures)
+    : Error(std::to_string(failures.size()) + " elements failed, the first of them element " +
+            std::to_string(failures.front().element) + ": " + describe(failures.front().error)),
+      failures_(std::move(failures)) {}
+ElementErrors::~ElementErrors() = default;
+
 std::string describe(std::exception_ptr const& error) {
   if (!error) return "nothing";
   try {

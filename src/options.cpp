@@ -1,4 +1,4 @@
-#include <procpool/options.hpp>
+#include <procpool/detail/call_options.hpp>
 
 #include <stdexcept>
 
@@ -11,5 +11,50 @@ std::size_t Count::checked(std::string_view what, std::size_t most) const {
   throw std::invalid_argument("procpool: " + std::string(what) + " is " + given +
                               "; it must be from 1 to " + std::to_string(most));
 }
+
+namespace detail {
+
+namespace {
+
+// The members of CallOptions, once: name, bit, and how it is told whether one is given.
+template <class Visit>
+void each_option(CallOptions const& options, Visit visit) {
+  visit("chunk", use_chunk, options.chunk.has_value());
+  visit("window", use_window, options.window.has_value());
+  visit("slices", use_slices, options.slices.has_value());
+  visit("on_error", use_on_error, options.on_error.has_value());
+  visit("progress", use_progress, static_cast<bool>(options.progress));
+  visit("executor", use_executor, static_cast<bool>(options.executor));
+}
+
+}  // namespace
+
+void check_options(CallOptions const& options) {
+  if (options.chunk) options.chunk->checked("chunk", most_chunk);
+  if (options.window) options.window->checked("window", most_window);
+  if (options.slices) options.slices->checked("slices", most_slices);
+}
+
+CallOptions merge_options(CallOptions const& defaults, CallOptions const& given) {
+  CallOptions merged = defaults;
+  if (given.chunk) merged.chunk = given.chunk;
+  if (given.window) merged.window = given.window;
+  if (given.slices) merged.slices = given.slices;
+  if (given.on_error) merged.on_error = given.on_error;
+  if (given.progress) merged.progress = given.progress;
+  if (given.executor) merged.executor = given.executor;
+  return merged;
+}
+
+void refuse_unused(CallOptions const& given, unsigned used, std::string_view verb) {
+  each_option(given, [&](char const* name, unsigned bit, bool is_given) {
+    if (is_given && (used & bit) == 0) {
+      throw std::invalid_argument("procpool: the option `" + std::string(name) +
+                                  "` has no meaning for " + std::string(verb));
+    }
+  });
+}
+
+}  // namespace detail
 
 }  // namespace procpool::inline v0

@@ -10,8 +10,9 @@
 //   pool.map(Scale{2.5}, xs)            an object with a const operator(); its members travel, once
 //                                       per worker
 //   pool.map(bind_back(f, 2), xs)       arguments fixed in front or behind
+//   pool.map(by_value([k](int x) {...}), xs)  a lambda whose captures are plain values
 //
-// A lambda with captures cannot travel: nobody can see what it captured. Overload sets and function
+// A lambda with captures cannot travel by itself: nobody can see what it captured. Overload sets and function
 // templates have no single address: wrap them in a captureless lambda.
 //
 // Everything here is a value; any thread may make and copy it.
@@ -31,6 +32,18 @@ namespace procpool::inline v0 {
 /// code, where pool.map(fn<f>, xs) reads better than pool.template map<f>(xs).
 template <auto F>
 inline constexpr detail::FunctionConstant<F> fn{};
+
+/// A lambda with captures, or another trivially copyable object, as its bytes. Saying so is a promise
+/// that nobody can check: that what it captured are plain values, with no pointer, no reference and no
+/// view among them. Those would point to where over there something else is, or nothing.
+template <class L>
+detail::BytesOf<L> by_value(L callable) {
+  static_assert(std::is_trivially_copyable_v<L>,
+                "procpool: this lambda captured something that is more than its bytes (a "
+                "std::string, a std::vector, ...): use bind_front or bind_back, or write a struct "
+                "with operator() whose members can travel");
+  return {std::move(callable)};
+}
 
 /// True if objects of this type can be called in a worker.
 template <class C>

@@ -13,6 +13,7 @@
 //   +- SetupError            what the pool needs is not there: hook, processes, memory, descriptors
 //   +- BadMessage            what came back cannot be understood
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
+//   +- ElementErrors         several elements of a call with OnError::collect failed
 //   FromWorker<E>            a standard exception E that the task threw: caught as E, and as Origin
 
 #include <sys/types.h>
@@ -130,6 +131,26 @@ class PROCPOOL_API BadMessage : public Error {
  public:
   using Error::Error;
   ~BadMessage() override;
+};
+
+/// The failure of one element of a call over a range.
+struct ElementError {
+  std::uint64_t element = 0;  // its index
+  std::exception_ptr error;   // never null
+};
+
+/// What a call with OnError::collect throws if elements of it failed: all failures.
+class PROCPOOL_API ElementErrors : public Error {
+ public:
+  /// `failures` is not empty.
+  explicit ElementErrors(std::vector<ElementError> failures);
+  ~ElementErrors() override;
+
+  /// In the order of the elements.
+  std::vector<ElementError> const& failures() const noexcept { return failures_; }
+
+ private:
+  std::vector<ElementError> failures_;
 };
 
 /// "type: text" of an exception, with where it was thrown if that is known, for logs. Never throws for

@@ -13,7 +13,9 @@
 #include <string_view>
 #include <utility>
 
+#include <procpool/detail/callbacks.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/progress.hpp>
 
 namespace procpool::inline v0 {
 
@@ -38,6 +40,8 @@ class Count {
 // The most that is taken for a number by an option.
 inline constexpr std::size_t most_workers = 4096;
 inline constexpr std::size_t most_chunk = std::size_t{1} << 20;
+inline constexpr std::size_t most_window = std::size_t{1} << 30;
+inline constexpr std::size_t most_slices = std::size_t{1} << 30;
 
 // Where tasks run.
 enum class Start {
@@ -52,13 +56,33 @@ enum class End {
   kill     // workers are killed, everything that has not ended ends with TaskCancelled
 };
 
+// What a call over a range does when elements of it fail.
+enum class OnError {
+  stop,    // throws the first failure by index, as a loop would; nothing behind it begins any more
+  finish,  // runs all elements, then throws the first failure by index
+  collect  // runs all elements, then throws ElementErrors with every failure
+};
+
 // Options of one call, given ahead of the verb: pool.with({.chunk = 64}).map<f>(xs). What is not given
 // comes from PoolOptions::defaults. An option that a verb has no use for is refused by
 // std::invalid_argument.
 struct CallOptions {
-  // map, starmap, try_map: how many consecutive elements travel together. Not given: chosen by the
-  // measured cost of an element. Never a unit of failure or blame.
+  // map, starmap, try_map, imap and their kin: how many consecutive elements travel together. Not
+  // given: chosen by the measured cost of an element. Never a unit of failure, cancelling or blame.
   std::optional<Count> chunk{};
+  // imap, imap_unordered: after k results at most k + window inputs were read. Not given: begins with
+  // 4 x workers and grows to 512 x workers as long as what is under way takes less than 64 MiB.
+  std::optional<Count> window{};
+  // parallelize: how many slices; not given: one per worker. parallelize_reduce: four per worker. Fewer
+  // if there are not so many elements.
+  std::optional<Count> slices{};
+  // map, starmap, parallelize and their kin. Not given: stop.
+  std::optional<OnError> on_error{};
+  // Calls over ranges: told how far it has come; see progress.hpp. map and the others that block
+  // return after it was told of the end, unless there is an executor.
+  ProgressCallback progress{};
+  // Where continuations, callbacks and progress run; not given: on the pool's callback thread.
+  Executor executor{};
 };
 
 struct PoolOptions {

@@ -10,7 +10,11 @@
 #include <optional>
 #include <utility>
 
+#include <procpool/detail/caller.hpp>
 #include <procpool/detail/engine.hpp>
+#include <procpool/detail/site.hpp>
+#include <procpool/detail/slice_verbs.hpp>
+#include <procpool/detail/stream_verbs.hpp>
 #include <procpool/detail/verbs.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/options.hpp>
@@ -19,25 +23,45 @@ namespace procpool::inline v0 {
 
 /// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). Refers to
 /// the pool, which must outlive it.
-class PoolView : public detail::Verbs<PoolView> {
+class PoolView : public detail::Verbs<PoolView>,
+                 public detail::StreamVerbs<PoolView>,
+                 public detail::SliceVerbs<PoolView> {
  public:
-  PoolView(detail::Engine& engine, CallOptions const& defaults, CallOptions const& given)
-      : engine_(engine), given_(given), effective_(defaults) {
-    if (given.chunk) effective_.chunk = given.chunk;
+  /// For ProcessPool::with.
+  PoolView(std::shared_ptr<detail::Engine> const& engine,
+           std::shared_ptr<detail::CallSite const> site, CallOptions const& defaults,
+           CallOptions const& given)
+      : engine_(engine),
+        site_(std::move(site)),
+        given_(given),
+        effective_(detail::merge_options(defaults, given)) {
+    detail::check_options(given);
+    if (given.executor) {
+      auto own = std::make_shared<detail::CallSite>(*site_);
+      own->executor = given.executor;
+      site_ = std::move(own);
+    }
   }
 
  private:
   friend detail::Verbs<PoolView>;
-  detail::Engine& engine() const noexcept { return engine_; }
-  CallOptions const& call_options() const noexcept { return effective_; }
-  CallOptions const& given_options() const noexcept { return given_; }
+  friend detail::StreamVerbs<PoolView>;
+  friend detail::SliceVerbs<PoolView>;
 
-  detail::Engine& engine_;
+  detail::Caller make_caller(unsigned used, char const* verb) const {
+    detail::refuse_unused(given_, used, verb);
+    return {engine_, site_, effective_};
+  }
+
+  std::shared_ptr<detail::Engine> const& engine_;
+  std::shared_ptr<detail::CallSite const> site_;
   CallOptions given_;
   CallOptions effective_;
 };
 
-class ProcessPool : public detail::Verbs<ProcessPool> {
+class ProcessPool : public detail::Verbs<ProcessPool>,
+                    public detail::StreamVerbs<ProcessPool>,
+                    public detail::SliceVerbs<ProcessPool> {
  public:
   /// One worker per usable CPU. Constructing starts nothing: the first call does.
   ProcessPool() : ProcessPool(PoolOptions{}) {}
@@ -46,16 +70,20 @@ class ProcessPool : public detail::Verbs<ProcessPool> {
     requires(!std::same_as<I, bool>)
   explicit ProcessPool(I workers) : ProcessPool(PoolOptions{.workers = workers}) {}
   /// Throws std::invalid_argument for options that make no sense.
-  explicit ProcessPool(PoolOptions options)
-      : engine_(detail::make_engine(options)), options_(std::move(options)) {}
+  explicit ProcessPool(PoolOptions options) : ProcessPool(detail::make_engine(options), options) {}
   /// For tests of the face: a pool over an engine of one's own.
-  explicit ProcessPool(std::unique_ptr<detail::Engine> engine) : engine_(std::move(engine)) {}
+  explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {})
+      : engine_(std::move(engine)),
+        site_(std::make_shared<detail::CallSite const>(detail::CallSite{
+            engine_, std::make_shared<detail::Callbacks>(options.log), options.defaults.executor})),
+        options_(std::move(options)) {}
 
   ProcessPool(ProcessPool&&) noexcept = default;
   ProcessPool& operator=(ProcessPool&& other) noexcept {
     if (this != &other) {
       end();
       engine_ = std::move(other.engine_);
+      site_ = std::move(other.site_);
       options_ = std::move(other.options_);
       exceptions_ = other.exceptions_;
     }
@@ -63,12 +91,13 @@ class ProcessPool : public detail::Verbs<ProcessPool> {
   }
 
   /// Ends the pool as options.at_exit says, by default with a drain: everything accepted is run. Blocks
-  /// until every worker is gone. While an exception unwinds that was not there at construction it kills
-  /// instead.
+  /// until every worker is gone and continuations and callbacks of what has ended have run; on the
+  /// callback thread itself, those that wait there run after it. While an exception unwinds that was
+  /// not there at construction it kills instead.
   ~ProcessPool() { end(); }
 
   /// The same verbs with these options; what is not given comes from options.defaults.
-  PoolView with(CallOptions const& options) { return {*engine_, options_.defaults, options}; }
+  PoolView with(CallOptions const& options) { return {engine_, site_, options_.defaults, options}; }
 
   /// Ends intake: later calls throw PoolClosed. Does not block.
   void close() { engine_->close(); }
@@ -100,9 +129,12 @@ class ProcessPool : public detail::Verbs<ProcessPool> {
 
  private:
   friend detail::Verbs<ProcessPool>;
-  detail::Engine& engine() const noexcept { return *engine_; }
-  CallOptions const& call_options() const noexcept { return options_.defaults; }
-  CallOptions given_options() const noexcept { return {}; }
+  friend detail::StreamVerbs<ProcessPool>;
+  friend detail::SliceVerbs<ProcessPool>;
+
+  detail::Caller make_caller(unsigned, char const*) const {
+    return {engine_, site_, options_.defaults};
+  }
 
   void end() noexcept {
     if (!engine_) return;
@@ -111,10 +143,13 @@ class ProcessPool : public detail::Verbs<ProcessPool> {
       shutdown(unwinding ? End::kill : options_.at_exit, options_.at_exit_deadline);
     } catch (...) {  // no memory or no thread to wait with: the engine's own end kills
     }
+    // While the engine is still there: a callback that uses the pool meanwhile gets PoolClosed.
+    site_->callbacks->retire();
     engine_.reset();
   }
 
-  std::unique_ptr<detail::Engine> engine_;
+  std::shared_ptr<detail::Engine> engine_;
+  std::shared_ptr<detail::CallSite const> site_;
   PoolOptions options_;
   int exceptions_ = std::uncaught_exceptions();
 };

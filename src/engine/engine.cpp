@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include <procpool/detail/call_options.hpp>
+
 #include "engine/in_process.hpp"
 #include "engine/local/local_engine.hpp"
 
@@ -19,7 +21,7 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   positive(options.start_timeout, "start_timeout");
   positive(options.stop_grace, "stop_grace");
   if (options.at_exit_deadline) positive(*options.at_exit_deadline, "at_exit_deadline");
-  if (options.defaults.chunk) options.defaults.chunk->checked("chunk", most_chunk);
+  detail::check_options(options.defaults);
   if (options.workers) options.workers->checked("workers", most_workers);
   if (options.start == Start::in_process) return std::make_unique<InProcessEngine>(options);
   return std::make_unique<LocalEngine>(options);

@@ -18,9 +18,13 @@ using detail::Bytes;
 
 InProcessEngine::InProcessEngine(PoolOptions const&) {}
 
+void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
+  if (closed_.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
+}
+
 void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
                              bool last) {
-  if (segment.first == 0 && closed_.load()) {
+  if (task->stream() ? ending_.load() : segment.first == 0 && closed_.load()) {
     throw PoolClosed("this pool takes no more tasks: it was closed");
   }
   detail::Function const& function = task->function();
@@ -48,13 +52,14 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     block.count = 1;
     block.pid = ::getpid();
     auto const arguments = elements.next();
-    if (unusable || task->cancelled() || ended_.load()) {
+    if (unusable || block.first >= task->cancelled_from() || ended_.load()) {
       block.kind = Block::Kind::failed;
+      block.cancelled = !unusable;
       block.failure = unusable ? unusable
                                : std::make_exception_ptr(TaskCancelled(
                                      "task " + std::to_string(task->id()) + ", element " +
                                      std::to_string(block.first) + ": cancelled before it began"));
-      if (!unusable) ++cancelled;
+      cancelled += block.cancelled ? 1 : 0;
     } else {
       Bytes result;
       bool const value = callable.call(arguments, result, stage);
@@ -65,6 +70,9 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
         result.insert(result.begin(), prefix, prefix + sizeof length);
       }
       block.payload = detail::Payload(std::move(result));
+    }
+    if (block.kind != Block::Kind::values && !block.cancelled && task->stop_on_error()) {
+      task->cancel_from(block.first + 1);
     }
     task->deliver(std::move(block));
   }
@@ -78,7 +86,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
 }
 
 void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task) {
-  task->cancel();
+  task->cancel_from(0);
   task->seal();
 }
 
@@ -88,11 +96,13 @@ void InProcessEngine::close() { closed_.store(true); }
 // pool alive themselves.
 bool InProcessEngine::join_until(std::optional<TimePoint>) {
   close();
+  ending_.store(true);
   return true;
 }
 
 Summary InProcessEngine::shutdown(End end, std::optional<TimePoint>) {
   close();
+  ending_.store(true);
   if (end != End::drain) ended_.store(true);
   std::lock_guard const lock(mutex_);
   return {.done = stats_.done - cancelled_, .cancelled = cancelled_, .forced = 0};

@@ -17,8 +17,10 @@ class InProcessEngine final : public detail::Engine {
  public:
   explicit InProcessEngine(PoolOptions const& options);
 
+  void open_stream(std::shared_ptr<detail::Task> const& task) override;
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
               bool last) override;
+  void seal(std::shared_ptr<detail::Task> const& task) override { task->seal(); }
   void cancel(std::shared_ptr<detail::Task> const& task) override;
   void close() override;
   bool join_until(std::optional<TimePoint> deadline) override;
@@ -29,7 +31,8 @@ class InProcessEngine final : public detail::Engine {
 
  private:
   std::atomic<bool> closed_{false};
-  std::atomic<bool> ended_{false};  // by cancel or kill: what is appended now does not run
+  std::atomic<bool> ending_{false};  // streams get nothing more
+  std::atomic<bool> ended_{false};   // by cancel or kill: what is appended now does not run
   mutable std::mutex mutex_;
   Stats stats_;                  // guarded by mutex_
   std::uint64_t cancelled_ = 0;  // guarded by mutex_

@@ -1,19 +1,10 @@
 #include <procpool/detail/task.hpp>
 
-#include <limits>
+#include <algorithm>
 #include <utility>
-
-#include <procpool/errors.hpp>
-
-#include "engine/forks.hpp"
-#include "os/futex.hpp"
 
 namespace procpool::inline v0::detail {
 namespace {
-
-constexpr std::uint32_t open = 0;
-constexpr std::uint32_t open_with_sleepers = 1;
-constexpr std::uint32_t complete = 2;
 
 std::uint64_t next_id() noexcept {
   static std::atomic<std::uint64_t> last{0};
@@ -22,66 +13,102 @@ std::uint64_t next_id() noexcept {
 
 }  // namespace
 
-Task::Task(Function function, std::size_t chunk)
-    : function_(std::move(function)), chunk_(chunk), id_(next_id()), forks_(fork_count()) {}
+Task::Task(Function function, TaskOptions options)
+    : Completion(options.site),
+      function_(std::move(function)),
+      options_(std::move(options)),
+      id_(next_id()),
+      block_arrived_(options_.stream ? std::make_unique<std::condition_variable>() : nullptr) {}
 
 Task::~Task() = default;
-
-bool Task::ended() const noexcept {
-  // Acquire: the blocks were delivered before the word said so.
-  return ended_.load(std::memory_order_acquire) == complete;
-}
-
-bool Task::wait_until(std::optional<TimePoint> deadline) const {
-  while (!ended()) {
-    if (forked_since(forks_)) {
-      throw SetupError(
-          "this future belongs to a pool of the process that this one was forked from; its result "
-          "arrives only there");
-    }
-    if (deadline && std::chrono::steady_clock::now() >= *deadline) return false;
-    std::uint32_t expected = open;
-    // Acquire on failure: it may be complete by now.
-    if (!ended_.compare_exchange_strong(expected, open_with_sleepers, std::memory_order_acquire,
-                                        std::memory_order_acquire) &&
-        expected == complete) {
-      return true;
-    }
-    os::futex_wait(ended_, open_with_sleepers, os::FutexScope::process_private, deadline);
-  }
-  return true;
-}
 
 std::vector<Block> Task::take() {
   std::lock_guard const lock(mutex_);
   return std::exchange(blocks_, {});
 }
 
+bool Task::is_awaited(Block const& block) const {
+  return !awaited_ || *awaited_ - block.first < block.count;
+}
+
+void Task::wait_for_block(std::optional<std::uint64_t> element) {
+  check_process();
+  std::unique_lock lock(mutex_);
+  awaited_ = element;
+  waiting_ = true;
+  block_arrived_->wait(lock, [this] {
+    return complete_ ||
+           std::ranges::any_of(blocks_, [this](Block const& block) { return is_awaited(block); });
+  });
+  waiting_ = false;
+}
+
+Task::Counts Task::counts() const {
+  std::lock_guard const lock(mutex_);
+  return counts_;
+}
+
 void Task::announce(std::uint64_t elements) {
   std::lock_guard const lock(mutex_);
-  announced_ += elements;
+  counts_.announced += elements;
 }
 
 bool Task::seal() {
-  std::lock_guard const lock(mutex_);
-  if (std::exchange(sealed_, true)) return false;
-  end_if_complete();
+  bool complete = false;
+  {
+    std::lock_guard const lock(mutex_);
+    if (std::exchange(counts_.sealed, true)) return false;
+    complete = completes();
+  }
+  if (complete) tell(true);
   return true;
 }
 
 void Task::deliver(Block block) {
-  std::lock_guard const lock(mutex_);
-  delivered_ += block.count;
-  blocks_.push_back(std::move(block));
-  end_if_complete();
+  bool complete = false;
+  {
+    std::lock_guard const lock(mutex_);
+    counts_.delivered += block.count;
+    if (block.cancelled) {
+      counts_.cancelled += block.count;
+    } else if (block.kind != Block::Kind::values) {
+      counts_.failed += block.count;
+    }
+    // A wake-up costs more than most elements do: only for what is waited for.
+    if (waiting_ && is_awaited(block)) block_arrived_->notify_all();
+    blocks_.push_back(std::move(block));
+    complete = completes();
+  }
+  tell(complete);
 }
 
-void Task::end_if_complete() {
-  if (!sealed_ || delivered_ != announced_) return;
-  // Release: whoever sees `complete` sees the blocks.
-  if (ended_.exchange(complete, std::memory_order_release) == open_with_sleepers) {
-    os::futex_wake(ended_, std::numeric_limits<int>::max(), os::FutexScope::process_private);
+bool Task::completes() {
+  if (complete_ || !counts_.sealed || counts_.delivered != counts_.announced) return false;
+  complete_ = true;
+  if (waiting_) block_arrived_->notify_all();
+  return true;
+}
+
+void Task::tell(bool complete) {
+  if (ProgressReport* const report = progress()) {
+    Counts const now = counts();
+    std::optional<std::uint64_t> total;
+    if (now.sealed) total = now.announced;
+    report->note({now.delivered, total, now.failed, now.cancelled, complete});
   }
+  if (complete) end();
+}
+
+bool Task::cancel_from(std::uint64_t first) noexcept {
+  std::uint64_t before = cancelled_from();
+  while (first < before) {
+    // Release: who sees the mark sees why it was set. Acquire on failure: another mark was.
+    if (cancelled_from_.compare_exchange_weak(before, first, std::memory_order_acq_rel,
+                                              std::memory_order_acquire)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace procpool::inline v0::detail

@@ -57,6 +57,11 @@ class FakeEngine final : public procpool::detail::Engine {
   unsigned cancels = 0;
   std::weak_ptr<Task> last_task;
 
+  void open_stream(std::shared_ptr<Task> const&) override {
+    if (closed_) throw procpool::PoolClosed("closed");
+  }
+  void seal(std::shared_ptr<Task> const& task) override { task->seal(); }
+
   void append(std::shared_ptr<Task> const& task, Segment segment, bool last) override {
     if (closed_ && segment.first == 0) throw procpool::PoolClosed("closed");
     last_task = task;
@@ -66,15 +71,13 @@ class FakeEngine final : public procpool::detail::Engine {
     task->announce(segment.count);
     stats_.submitted += segment.count;
     run(*task, segment);
-    if (last) {
-      deliver(*task);
-      task->seal();
-    }
+    if (last || task->stream()) deliver(*task);
+    if (last) task->seal();
   }
 
   void cancel(std::shared_ptr<Task> const& task) override {
     ++cancels;
-    task->cancel();
+    task->cancel_from(0);
     deliver(*task);
     task->seal();
   }

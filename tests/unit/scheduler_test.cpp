@@ -20,7 +20,7 @@ std::shared_ptr<detail::Task> make_task(std::size_t chunk = 0) {
   detail::Function function;
   function.code = trampoline;
   function.argument_size = 1;
-  return std::make_shared<detail::Task>(function, chunk);
+  return std::make_shared<detail::Task>(function, detail::TaskOptions{.chunk = chunk});
 }
 
 Chunk make_chunk(std::shared_ptr<detail::Task> const& task, std::uint64_t count,
@@ -154,7 +154,7 @@ TEST_F(SchedulerTest, RemoveTakesOneTaskOnly) {
   scheduler_.add(make_chunk(keep, 2));
   scheduler_.add(make_chunk(drop, 3));
   scheduler_.add(make_chunk(keep, 4));
-  auto const removed = scheduler_.remove(*drop);
+  auto const removed = scheduler_.remove(*drop, 0);
   ASSERT_EQ(removed.size(), 1u);
   EXPECT_EQ(removed[0].count, 3u);
   EXPECT_EQ(scheduler_.waiting(), 6u);

@@ -4,6 +4,7 @@
 // trampoline's address; what is left is its state: nothing for functions as template arguments and
 // captureless lambdas, an identity for a pointer to a function or member, the members for an object.
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstddef>
@@ -113,6 +114,40 @@ struct CallableState<C> {
 template <class C>
 inline constexpr bool is_bound = false;  // those of bound.hpp have a way of their own
 
+// See by_value().
+template <class L>
+struct BytesOf {
+  L callable;
+
+  template <class... Args>
+    requires std::is_invocable_v<L const&, Args...>
+  constexpr decltype(auto) operator()(Args&&... args) const {
+    return std::invoke(callable, std::forward<Args>(args)...);
+  }
+};
+
+template <class L>
+struct Signature<BytesOf<L>> : Signature<L> {};
+template <class L>
+inline constexpr bool is_bound<BytesOf<L>> = true;
+template <class L>
+  requires std::is_trivially_copyable_v<L>
+struct CallableState<BytesOf<L>> {
+  static constexpr bool stateless = false;
+  static void save(Bytes& out, BytesOf<L> const& value) {
+    auto const* const bytes = reinterpret_cast<std::byte const*>(&value.callable);
+    out.insert(out.end(), bytes, bytes + sizeof(L));
+  }
+  static BytesOf<L> load(std::span<std::byte const>& in) {
+    if (in.size() < sizeof(L)) refuse_callable();
+    // A closure cannot be made but by copying one, and bytes are what this one was promised to be.
+    std::array<std::byte, sizeof(L)> bytes;
+    std::memcpy(bytes.data(), in.data(), sizeof(L));
+    in = in.subspan(sizeof(L));
+    return {std::bit_cast<L>(bytes)};
+  }
+};
+
 template <class C>
   requires(std::is_class_v<C> && !StatelessCallable<C> && !is_bound<C> && Transmissible<C>)
 struct CallableState<C> {
@@ -141,10 +176,11 @@ consteval bool check_callable() {
                 "procpool: a std::function hides what it holds, so it cannot travel to another "
                 "process: pass the function itself, a captureless lambda, or a struct with "
                 "operator()");
-  static_assert(has_callable_state<C> || is_std_function<C>,
-                "procpool: this callable has captures, which cannot travel to another process: "
-                "pass the values as arguments, use procpool::bind_front or bind_back, or write a "
-                "struct with operator() whose members can travel");
+  static_assert(
+      has_callable_state<C> || is_std_function<C>,
+      "procpool: this callable has captures, which cannot travel to another process: "
+      "pass the values as arguments, use procpool::bind_front, bind_back or by_value, or write a "
+      "struct with operator() whose members can travel");
   return has_callable_state<C>;
 }
 

@@ -21,6 +21,7 @@
 #include <procpool/detail/exception_codec.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
+#include <procpool/options.hpp>
 #include <procpool/outcome.hpp>
 
 namespace procpool::inline v0::detail {
@@ -119,35 +120,52 @@ class BlockReader {
   Sink& sink_;
 };
 
-// ---- for map: values until the first error by index, which is thrown
+// ---- for map: values until the first error by index, and errors
+
+class ErrorSink {
+ public:
+  explicit ErrorSink(OnError how) : all_(how == OnError::collect) {}
+
+  bool failed() const noexcept { return !errors_.empty(); }
+  void passed(std::uint64_t elements) noexcept { next_ += elements; }
+  void error(std::exception_ptr const& reason) {
+    if (all_ || errors_.empty()) errors_.push_back({next_, reason});
+    ++next_;
+  }
+  void throw_if_failed() {
+    if (errors_.empty()) return;
+    if (all_) throw ElementErrors(std::move(errors_));
+    std::rethrow_exception(errors_.front().error);
+  }
+
+ private:
+  bool const all_;
+  std::uint64_t next_ = 0;  // the element to come
+  std::vector<ElementError> errors_;
+};
 
 template <class R>
-struct ValueSink {
+struct ValueSink : ErrorSink {
+  using ErrorSink::ErrorSink;
   std::vector<R> values;
-  std::exception_ptr first_error;
 
   void value(R&& result) {
-    if (!first_error) values.push_back(std::move(result));
-  }
-  void error(std::exception_ptr const& reason) {
-    if (!first_error) first_error = reason;
+    if (!failed()) values.push_back(std::move(result));
+    passed(1);
   }
 };
 
 template <>
-struct ValueSink<void> {
-  std::exception_ptr first_error;
-
-  void value() {}
-  void error(std::exception_ptr const& reason) {
-    if (!first_error) first_error = reason;
-  }
+struct ValueSink<void> : ErrorSink {
+  using ErrorSink::ErrorSink;
+  void value() { passed(1); }
 };
 
 template <class R>
-auto collect_values(Task& task) -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
+auto collect_values(Task& task, OnError how = OnError::finish)
+    -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
   std::vector<Block> const blocks = take_in_order(task);
-  ValueSink<R> sink;
+  ValueSink<R> sink(how);
   std::uint64_t elements = 0;
   for (Block const& block : blocks) elements += block.count;
   if constexpr (!std::is_void_v<R>) sink.values.reserve(elements);
@@ -156,19 +174,20 @@ auto collect_values(Task& task) -> std::conditional_t<std::is_void_v<R>, void, s
     if constexpr (!std::is_void_v<R>) {
       if constexpr (bitwise<R> && fixed_size<R> != 0 &&
                     std::is_trivially_default_constructible_v<R>) {
-        if (block.kind == Block::Kind::values && !sink.first_error &&
+        if (block.kind == Block::Kind::values && !sink.failed() &&
             block.payload.size() == block.count * sizeof(R)) {
           std::size_t const before = sink.values.size();
           sink.values.resize(before + block.count);
           std::memcpy(sink.values.data() + before, block.payload.bytes().data(),
                       block.payload.size());
+          sink.passed(block.count);
           continue;
         }
       }
     }
     reader.read(block);
   }
-  if (sink.first_error) std::rethrow_exception(sink.first_error);
+  sink.throw_if_failed();
   if constexpr (!std::is_void_v<R>) return std::move(sink.values);
 }
 

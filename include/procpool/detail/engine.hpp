@@ -25,10 +25,18 @@ class PROCPOOL_API Engine {
   Engine& operator=(Engine const&) = delete;
   virtual ~Engine();
 
-  // Accepts the next elements of a task; `last` seals it. The first append of a task throws PoolClosed
-  // when intake has ended and SetupError when no worker can be had; a task once accepted is taken to
-  // its end: later appends do not throw, their elements end with the reason instead.
+  // Accepts a stream before its first element: throws PoolClosed when intake has ended and SetupError
+  // when no worker can be had.
+  virtual void open_stream(std::shared_ptr<Task> const& task) = 0;
+
+  // Accepts the next elements of a task; `last` seals it. The first append of a task throws as
+  // open_stream does; a task once accepted is taken to its end: later appends do not throw, their
+  // elements end with the reason instead. But those to a stream throw PoolClosed once the engine is
+  // ending: nobody says when a stream would have no more.
   virtual void append(std::shared_ptr<Task> const& task, Segment segment, bool last) = 0;
+
+  // No more elements will come.
+  virtual void seal(std::shared_ptr<Task> const& task) = 0;
 
   // Seals the task; what has not begun never will and ends with TaskCancelled. What runs goes on.
   virtual void cancel(std::shared_ptr<Task> const& task) = 0;

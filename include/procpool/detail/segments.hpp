@@ -32,11 +32,11 @@ template <class... Ps>
 class SegmentWriter<Parameters<Ps...>> {
  public:
   SegmentWriter(Engine& engine, std::shared_ptr<Task> task)
-      : engine_(engine),
+      : engine_(&engine),
         task_(std::move(task)),
         element_size_(task_->function().argument_size),
         by_hand_(task_->chunk() != 0),
-        most_elements_(engine_.segment_elements(*task_)) {}
+        most_elements_(engine_->segment_elements(*task_)) {}
 
   // Encodes one element from the arguments of its call. A full segment is handed over only when another
   // element comes: the last one must be known as such, and an engine gets no empty ones.
@@ -78,14 +78,31 @@ class SegmentWriter<Parameters<Ps...>> {
 
   // Hands the rest over. Without any element the engine never hears of the task.
   void finish() {
-    if (segment_.count != 0) flush(true);
+    if (segment_.count != 0) {
+      flush(true);
+    } else if (begun_) {
+      engine_->seal(task_);
+    } else {
+      task_->seal();
+    }
   }
+
+  // For streams: hands over what there is; more may come.
+  void hand_over() {
+    if (segment_.count != 0) flush(false);
+  }
+
+  std::uint64_t added() const noexcept { return next_ + segment_.count; }
+  std::uint64_t handed_over() const noexcept { return next_; }
+  std::uint64_t bytes() const noexcept { return bytes_ + segment_.bytes.size(); }
+  // False: the call was cancelled, or stopped by a failure, and the next element would not run.
+  bool wanted() const noexcept { return added() < task_->cancelled_from(); }
 
   // Gives the call up: what has begun is waited for, what has not never will.
   void abandon() noexcept {
     if (!begun_) return;
     try {
-      engine_.cancel(task_);
+      engine_->cancel(task_);
       task_->wait_until(std::nullopt);
     } catch (...) {  // the caller's own error is the one to tell
     }
@@ -113,20 +130,22 @@ class SegmentWriter<Parameters<Ps...>> {
   void flush(bool last) {
     Segment segment = std::exchange(segment_, {});
     segment.first = next_;
-    next_ += segment.count;
-    segment_.first = next_;
+    std::uint64_t const count = segment.count;
+    bytes_ += segment.bytes.size();
     full_ = false;
-    engine_.append(task_, std::move(segment), last);
+    engine_->append(task_, std::move(segment), last);
+    next_ += count;
     begun_ = true;
   }
 
-  Engine& engine_;
+  Engine* engine_;
   std::shared_ptr<Task> task_;
-  std::size_t const element_size_;
-  bool const by_hand_;
-  std::size_t const most_elements_;
+  std::size_t element_size_;
+  bool by_hand_;
+  std::size_t most_elements_;
   Segment segment_;
-  std::uint64_t next_ = 0;
+  std::uint64_t next_ = 0;   // elements handed over
+  std::uint64_t bytes_ = 0;  // of them
   bool full_ = false;
   bool begun_ = false;
 };

@@ -5,14 +5,15 @@
 // elements through the engine and takes blocks of outcomes; the engine delivers them, each element
 // exactly once.
 //
-// wait and take belong to the one owner of the handle (as with std::future); everything else may be
-// called from any thread. A task outlives its pool: the engine ends every element before it goes.
+// take and wait_for_block belong to the one owner of the handle (as with std::future); everything else
+// may be called from any thread. A task outlives its pool: the engine ends every element before it goes.
 
 #include <atomic>
-#include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,8 +22,10 @@
 #include <sys/types.h>
 
 #include <procpool/detail/bytes.hpp>
+#include <procpool/detail/completion.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/function.hpp>
+#include <procpool/detail/progress_report.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -47,58 +50,81 @@ struct Block {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   Kind kind = Kind::values;
+  bool cancelled = false;  // failed, because it was not wanted any more
   Payload payload;
   std::exception_ptr failure;
   int worker = -1;  // index of the worker that made it, -1: none
   pid_t pid = 0;
 };
 
-class PROCPOOL_API Task {
- public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+struct TaskOptions {
+  std::size_t chunk = 0;       // 0: the engine chooses
+  bool stop_on_error = false;  // a failure cancels what lies behind it
+  // Elements come as long as somebody takes results: the end of a pool does not wait for them.
+  bool stream = false;
+  std::shared_ptr<CallSite const> site{};
+  std::shared_ptr<ProgressReport> progress{};
+};
 
-  // chunk 0: the engine chooses.
-  explicit Task(Function function, std::size_t chunk = 0);
-  Task(Task const&) = delete;
-  Task& operator=(Task const&) = delete;
+class PROCPOOL_API Task final : public Completion {
+ public:
+  explicit Task(Function function, TaskOptions options = {});
   ~Task();
 
   std::uint64_t id() const noexcept { return id_; }
   Function const& function() const noexcept { return function_; }
-  std::size_t chunk() const noexcept { return chunk_; }
-
-  // Blocks until every element of a sealed task has ended, or until the deadline; says whether it has.
-  bool wait_until(std::optional<TimePoint> deadline) const;
-  bool ended() const noexcept;
+  std::size_t chunk() const noexcept { return options_.chunk; }
+  bool stop_on_error() const noexcept { return options_.stop_on_error; }
+  bool stream() const noexcept { return options_.stream; }
+  ProgressReport* progress() const noexcept { return options_.progress.get(); }
 
   // The blocks that arrived since the last call, in the order of their arrival.
   std::vector<Block> take();
+
+  // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or the
+  // task has ended.
+  void wait_for_block(std::optional<std::uint64_t> element);
+
+  struct Counts {
+    std::uint64_t announced = 0;
+    std::uint64_t delivered = 0;
+    std::uint64_t failed = 0;     // of these
+    std::uint64_t cancelled = 0;  // of these
+    bool sealed = false;          // no more will be announced
+  };
+  Counts counts() const;
 
   // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
   // element. Deliver wakes whoever waits.
   void announce(std::uint64_t elements);
   bool seal();  // false: it was sealed already
   void deliver(Block block);
-  // Marks that what has not begun shall not; the engine acts on it.
-  void cancel() noexcept { cancelled_.store(true, std::memory_order_release); }
-  bool cancelled() const noexcept { return cancelled_.load(std::memory_order_acquire); }
+  // Marks that what has not begun of the elements from `first` on shall not; the engine acts on it.
+  // False: that much was marked before.
+  bool cancel_from(std::uint64_t first) noexcept;
+  std::uint64_t cancelled_from() const noexcept {
+    return cancelled_from_.load(std::memory_order_acquire);
+  }
 
  private:
-  void end_if_complete();  // mutex_ is held
+  bool completes();                           // mutex_ is held; true once
+  bool is_awaited(Block const& block) const;  // mutex_ is held
+  void tell(bool complete);                   // mutex_ is not held
 
   Function const function_;
-  std::size_t const chunk_;
+  TaskOptions const options_;
   std::uint64_t const id_;
-  unsigned const forks_;  // made after so many forks of the program: later children must not wait
-  std::atomic<bool> cancelled_{false};
+  std::atomic<std::uint64_t> cancelled_from_{std::numeric_limits<std::uint64_t>::max()};
 
   mutable std::mutex mutex_;
-  std::vector<Block> blocks_;  // guarded by mutex_, as are the three below
-  std::uint64_t announced_ = 0;
-  std::uint64_t delivered_ = 0;
-  bool sealed_ = false;
-  mutable std::atomic<std::uint32_t> ended_{
-      0};  // futex word: 0 open, 1 open with sleepers, 2 ended
+  // Guarded by mutex_:
+  std::vector<Block> blocks_;
+  Counts counts_;
+  bool complete_ = false;
+  bool waiting_ = false;                  // somebody sleeps on block_arrived_
+  std::optional<std::uint64_t> awaited_;  // for this element, or for any
+
+  std::unique_ptr<std::condition_variable> const block_arrived_;  // of streams
 };
 
 }  // namespace procpool::inline v0::detail

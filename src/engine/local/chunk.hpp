@@ -4,6 +4,7 @@
 // Batch: the encoded elements a chunk points into, shared by all chunks cut from it and freed when the
 // last of their elements has ended.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -67,6 +68,10 @@ struct Chunk {
     Chunk back{task, batch, first + keep, count - keep, 0};
     count = keep;
     return back;
+  }
+  // Cuts off what lies at or above this index of the task.
+  Chunk take_from(std::uint64_t index) {
+    return take_back(index <= first ? 0 : std::min(count, index - first));
   }
   std::span<std::byte const> bytes() const noexcept { return batch->bytes(first, count); }
   bool whole_batch() const noexcept { return count == batch->count(); }

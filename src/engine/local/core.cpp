@@ -24,36 +24,53 @@ Core::Core(PoolOptions given)
 
 // ---- the engine's calls
 
+void Core::check_open() const {
+  if (broken) std::rethrow_exception(broken);
+  if (closed) throw PoolClosed("pool \"" + name + "\" takes no more tasks: it was closed");
+}
+
+void Core::check_intake() const {
+  std::lock_guard const lock(mutex);
+  check_open();
+}
+
 void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last) {
   std::uint64_t const count = segment.count;
   Chunk chunk{task, nullptr, segment.first, count};
   bool const first = segment.first == 0;
   chunk.batch = std::make_shared<Batch>(std::move(segment), task->function().argument_size);
   std::exception_ptr refused;
+  std::vector<Chunk> cancelled;
   {
     std::lock_guard const lock(mutex);
-    if (first) {
-      if (broken) std::rethrow_exception(broken);
-      if (closed) {
-        throw PoolClosed("pool \"" + name + "\" takes no more tasks: it was closed");
+    if (task->stream()) {
+      if (phase >= Phase::draining) {
+        throw PoolClosed("pool \"" + name + "\" is ending: this stream gets no more elements");
       }
+    } else if (first) {
+      check_open();
       ++unsealed;
     }
     accepted += count;
     task->announce(count);
     if (broken) {
       refused = broken;
-    } else if (phase >= Phase::cancelling || task->cancelled()) {
-      refused = cancellation(*task);
-    } else if (count != 0) {
-      scheduler.add(chunk);
+    } else if (phase >= Phase::cancelling) {
+      cancelled.push_back(std::move(chunk));
+    } else {
+      // A call may be cancelled, or stopped by a failure, while later elements of it still come.
+      if (Chunk unwanted = chunk.take_from(task->cancelled_from()); unwanted.count != 0) {
+        cancelled.push_back(std::move(unwanted));
+      }
+      if (chunk.count != 0) scheduler.add(std::move(chunk));
     }
   }
   if (last) seal(*task);
   if (refused) {
-    fail({chunk}, refused, true);
+    fail({chunk}, refused);
     return;
   }
+  fail_cancelled(cancelled);
   place();
   bool more_workers = false;
   {
@@ -63,30 +80,35 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   if (more_workers) wake_dispatcher();
 }
 
-std::exception_ptr Core::cancellation(detail::Task const& task) const {
-  return std::make_exception_ptr(TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" +
-                                               name +
-                                               "\" was cancelled before this element had ended"));
+void Core::cancel(std::shared_ptr<detail::Task> const& task) {
+  cancel_from(*task, 0);
+  seal(*task);
+  place();
 }
 
-void Core::cancel(std::shared_ptr<detail::Task> const& task) {
-  task->cancel();
+void Core::cancel_from(detail::Task& task, std::uint64_t first) {
+  if (!task.cancel_from(first)) return;
   std::vector<Chunk> waiting;
   {
     std::lock_guard const lock(mutex);
-    waiting = scheduler.remove(*task);
+    waiting = scheduler.remove(task, first);
   }
-  fail(waiting, cancellation(*task), true);
+  fail_cancelled(waiting);
   // What workers hold of it ahead; the rest comes back to the queue's front in its old order.
   take_back_everything();
-  seal(*task);
-  place();
+}
+
+void Core::stop_after_failure(detail::Task& task, detail::Block const& block) {
+  // What lies before it still runs: the failure that is told is the first by index, as in a loop.
+  if (task.stop_on_error() && block.kind != Block::Kind::values && !block.cancelled) {
+    cancel_from(task, block.first + 1);
+  }
 }
 
 void Core::seal(detail::Task& task) {
   if (!task.seal()) return;
   std::lock_guard const lock(mutex);
-  --unsealed;
+  if (!task.stream()) --unsealed;
   if (phase != Phase::open && drained()) wake_dispatcher();
 }
 
@@ -129,15 +151,20 @@ void Core::place() {
                      " could not be sent to a worker: " + error.what()));
     }
     if (put == Slot::Put::sent) {
-      std::lock_guard const lock(mutex);
-      ++records;
+      {
+        std::lock_guard const lock(mutex);
+        ++records;
+      }
+      // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
+      Chunk const& chunk = assignment->chunk;
+      if (chunk.first + chunk.count > chunk.task->cancelled_from()) take_back(assignment->worker);
     } else if (unsendable) {
       {
         std::lock_guard const lock(mutex);
         scheduler.finished(assignment->worker, nullptr, assignment->chunk.count, 1, 0,
                            std::chrono::steady_clock::now());
       }
-      fail({assignment->chunk}, unsendable, false);
+      fail({assignment->chunk}, unsendable);
     } else {
       {
         std::lock_guard const lock(mutex);
@@ -166,7 +193,10 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
     resolved += elements;
     summary.done += elements;
   }
-  for (Slot::Item& item : items) item.task->deliver(std::move(item.block));
+  for (Slot::Item& item : items) {
+    stop_after_failure(*item.task, item.block);
+    item.task->deliver(std::move(item.block));
+  }
   count_delivered(elements);
 }
 
@@ -214,16 +244,18 @@ bool Core::balance() {
   }
 }
 
-void Core::take_back_everything() {
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    Slot::TakenBack taken = slots[i]->take_back(~std::uint64_t{0});
-    if (!taken.asked) continue;
-    {
-      std::lock_guard const lock(mutex);
-      scheduler.taken_back(i, taken.elements, taken.ended_chunks);
-    }
-    requeue(std::move(taken.chunks));
+void Core::take_back(std::size_t index) {
+  Slot::TakenBack taken = slots[index]->take_back(~std::uint64_t{0});
+  if (!taken.asked) return;
+  {
+    std::lock_guard const lock(mutex);
+    scheduler.taken_back(index, taken.elements, taken.ended_chunks);
   }
+  requeue(std::move(taken.chunks));
+}
+
+void Core::take_back_everything() {
+  for (std::size_t i = 0; i < slots.size(); ++i) take_back(i);
 }
 
 void Core::requeue(std::vector<Chunk> chunks) {
@@ -234,21 +266,38 @@ void Core::requeue(std::vector<Chunk> chunks) {
     std::lock_guard const lock(mutex);
     reason = broken;
     for (Chunk& chunk : std::views::reverse(chunks)) {
-      if (phase >= Phase::cancelling || chunk.task->cancelled()) {
-        cancelled.push_back(std::move(chunk));
-      } else if (reason) {
+      std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+      if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
+        cancelled.push_back(std::move(unwanted));
+      }
+      if (chunk.count == 0) continue;
+      if (reason) {
         hopeless.push_back(std::move(chunk));
       } else {
         scheduler.give_back(std::move(chunk));
       }
     }
   }
-  for (Chunk& chunk : cancelled) fail({chunk}, cancellation(*chunk.task), true);
-  if (!hopeless.empty()) fail(hopeless, reason, false);
+  fail_cancelled(cancelled);
+  fail(hopeless, reason);
 }
 
-void Core::fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
-                bool cancelled) {
+void Core::fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason) {
+  end_elements(chunks, reason, false);
+}
+
+void Core::fail_cancelled(std::vector<Chunk> const& chunks) {
+  for (Chunk const& chunk : chunks) {
+    end_elements({chunk},
+                 std::make_exception_ptr(
+                     TaskCancelled("task " + std::to_string(chunk.task->id()) + " of pool \"" +
+                                   name + "\" was cancelled before this element had ended")),
+                 true);
+  }
+}
+
+void Core::end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
+                        bool cancelled) {
   std::uint64_t elements = 0;
   for (Chunk const& chunk : chunks) elements += chunk.count;
   if (elements == 0) return;
@@ -262,7 +311,9 @@ void Core::fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reas
     block.first = chunk.first;
     block.count = chunk.count;
     block.kind = Block::Kind::failed;
+    block.cancelled = cancelled;
     block.failure = reason;
+    stop_after_failure(*chunk.task, block);
     chunk.task->deliver(std::move(block));
   }
   count_delivered(elements);
@@ -274,7 +325,7 @@ void Core::cancel_waiting() {
     std::lock_guard const lock(mutex);
     waiting = scheduler.remove_all();
   }
-  for (Chunk& chunk : waiting) fail({chunk}, cancellation(*chunk.task), true);
+  fail_cancelled(waiting);
 }
 
 void Core::settle_death(std::size_t index, Slot::Death death,
@@ -288,9 +339,9 @@ void Core::settle_death(std::size_t index, Slot::Death death,
   }
   for (Chunk& chunk : death.charged) {
     if (killed) {
-      fail({chunk}, cancellation(*chunk.task), true);
+      fail_cancelled({chunk});
     } else {
-      fail({chunk}, reason(chunk), false);
+      fail({chunk}, reason(chunk));
     }
   }
   requeue(std::move(death.harvest.returned));

@@ -39,7 +39,10 @@ class Core {
   explicit Core(PoolOptions options);
 
   // ---- the engine's calls
+  // Throws when nothing new is taken.
+  void check_intake() const;
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last);
+  void seal(detail::Task& task);
   void cancel(std::shared_ptr<detail::Task> const& task);
   Stats stats() const;
 
@@ -50,14 +53,16 @@ class Core {
   bool collect(std::size_t slot);
   // Moves elements from a busy worker towards an idle one; true: look again soon.
   bool balance();
-  // Takes back all that has not begun, from every worker.
+  // Takes back all that has not begun, from one worker or from every one.
+  void take_back(std::size_t slot);
   void take_back_everything();
   // A worker is dead: its outcomes are delivered, what it was charged with ends with `reason`, the rest
   // goes back to the queue.
   void settle_death(std::size_t slot, Slot::Death death,
                     std::function<std::exception_ptr(Chunk const&)> const& reason);
-  // Ends elements with this reason.
-  void fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason, bool cancelled);
+  // Ends elements with this reason, or with TaskCancelled.
+  void fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason);
+  void fail_cancelled(std::vector<Chunk> const& chunks);
   void cancel_waiting();
   // What had not begun goes back to the queue, or ends with TaskCancelled where nothing shall begin
   // any more.
@@ -98,14 +103,18 @@ class Core {
   std::uint64_t accepted = 0;   // elements
   std::uint64_t resolved = 0;   // their outcome is known
   std::uint64_t delivered = 0;  // and was delivered
-  std::uint64_t unsealed = 0;   // tasks that more elements may come for
+  std::uint64_t unsealed = 0;   // tasks that more elements may come for, streams not counted
   std::uint64_t records = 0;
   std::uint64_t worker_starts = 0;
   std::uint64_t worker_deaths = 0;
 
  private:
-  void seal(detail::Task& task);
-  std::exception_ptr cancellation(detail::Task const& task) const;
+  void check_open() const;  // mutex is held
+  // What has not begun of the task's elements from `first` on never will.
+  void cancel_from(detail::Task& task, std::uint64_t first);
+  void stop_after_failure(detail::Task& task, detail::Block const& block);
+  void end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
+                    bool cancelled);
   void deliver(std::vector<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 };

@@ -177,7 +177,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason) {
     }
   }
   if (broken) {
-    core_.fail(waiting, broken, false);
+    core_.fail(waiting, broken);
   } else if (std::has_single_bit(
                  failed_starts_)) {  // the first of a row, the second, the fourth ...
     core_.log("pool \"" + core_.name + "\": " + reason);

@@ -44,12 +44,26 @@ void LocalEngine::check_process() const {
   }
 }
 
-void LocalEngine::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
-                         bool last) {
+void LocalEngine::prepare() {
   check_process();
   entry::check_hook();
   dispatcher_->start_once();
+}
+
+void LocalEngine::open_stream(std::shared_ptr<detail::Task> const&) {
+  prepare();
+  core_->check_intake();
+}
+
+void LocalEngine::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+                         bool last) {
+  prepare();
   core_->append(task, std::move(segment), last);
+}
+
+void LocalEngine::seal(std::shared_ptr<detail::Task> const& task) {
+  check_process();
+  core_->seal(*task);
 }
 
 void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task) {

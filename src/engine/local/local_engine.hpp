@@ -23,8 +23,10 @@ class LocalEngine final : public detail::Engine {
   // Kills what has not ended.
   ~LocalEngine() override;
 
+  void open_stream(std::shared_ptr<detail::Task> const& task) override;
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
               bool last) override;
+  void seal(std::shared_ptr<detail::Task> const& task) override;
   void cancel(std::shared_ptr<detail::Task> const& task) override;
   void close() override;
   bool join_until(std::optional<TimePoint> deadline) override;
@@ -35,6 +37,7 @@ class LocalEngine final : public detail::Engine {
 
  private:
   void check_process() const;
+  void prepare();  // to take elements
   bool wait_for_end(std::optional<TimePoint> deadline);
 
   unsigned const forks_;

@@ -17,16 +17,18 @@ void Scheduler::give_back(Chunk chunk) {
   queue_.push_front(std::move(chunk));
 }
 
-std::vector<Chunk> Scheduler::remove(detail::Task const& task) {
+std::vector<Chunk> Scheduler::remove(detail::Task const& task, std::uint64_t first) {
   std::vector<Chunk> removed;
   std::deque<Chunk> kept;
   for (Chunk& chunk : queue_) {
     if (chunk.task.get() == &task) {
-      waiting_ -= chunk.count;
-      removed.push_back(std::move(chunk));
-    } else {
-      kept.push_back(std::move(chunk));
+      if (Chunk unwanted = chunk.take_from(first); unwanted.count != 0) {
+        waiting_ -= unwanted.count;
+        removed.push_back(std::move(unwanted));
+      }
+      if (chunk.count == 0) continue;
     }
+    kept.push_back(std::move(chunk));
   }
   queue_ = std::move(kept);
   return removed;

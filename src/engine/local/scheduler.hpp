@@ -36,8 +36,8 @@ class Scheduler {
 
   // ---- the queue
   void add(Chunk chunk);
-  void give_back(Chunk chunk);  // ahead of all others
-  std::vector<Chunk> remove(detail::Task const& task);
+  void give_back(Chunk chunk);                                               // ahead of all others
+  std::vector<Chunk> remove(detail::Task const& task, std::uint64_t first);  // from this element on
   std::vector<Chunk> remove_all();
   std::uint64_t waiting() const noexcept { return waiting_; }
 

@@ -1,0 +1,28 @@
+#pragma once
+
+// What the verbs do with CallOptions: which of them a verb uses, what holds when some were given ahead
+// of it and some with the pool, and the refusal of those that it has no use for. Any thread.
+
+#include <string_view>
+
+#include <procpool/detail/export.hpp>
+#include <procpool/options.hpp>
+
+namespace procpool::inline v0::detail {
+
+inline constexpr unsigned use_chunk = 1;
+inline constexpr unsigned use_window = 2;
+inline constexpr unsigned use_slices = 4;
+inline constexpr unsigned use_on_error = 8;
+inline constexpr unsigned use_progress = 16;
+inline constexpr unsigned use_executor = 32;
+
+// Throws std::invalid_argument for values that make no sense.
+PROCPOOL_API void check_options(CallOptions const& options);
+
+PROCPOOL_API CallOptions merge_options(CallOptions const& defaults, CallOptions const& given);
+
+// Throws std::invalid_argument that names the first option given and not used.
+PROCPOOL_API void refuse_unused(CallOptions const& given, unsigned used, std::string_view verb);
+
+}  // namespace procpool::inline v0::detail

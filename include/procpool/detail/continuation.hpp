@@ -1,0 +1,181 @@
+#pragma once
+
+// then() and on_ready(): what a handle does once it has ended. Included by future.hpp.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <procpool/detail/handle.hpp>
+#include <procpool/detail/local_state.hpp>
+#include <procpool/detail/site.hpp>
+#include <procpool/errors.hpp>
+#include <procpool/outcome.hpp>
+
+namespace procpool::inline v0 {
+
+template <class R>
+class Results;
+
+namespace detail {
+
+template <class H, class T>
+T value_type_of(Handle<H, T> const&);
+
+template <class V>
+concept AnyHandle = requires(V const& handle) { value_type_of(handle); };
+
+template <class V>
+struct Unwrapped {
+  using type = std::remove_cvref_t<V>;
+};
+template <AnyHandle V>
+struct Unwrapped<V> {
+  using type = decltype(value_type_of(std::declval<V const&>()));
+};
+
+// Does the continuation take the value itself?
+template <class F, class T>
+inline constexpr bool takes_value = std::is_invocable_v<F&, T>;
+template <class F>
+inline constexpr bool takes_value<F, void> = std::is_invocable_v<F&>;
+
+template <class F, class T>
+struct Continued {
+  static_assert(std::is_invocable_v<F&, Outcome<T>>,
+                "procpool: this continuation can be called neither with the value of the future "
+                "(nothing, if it has none) nor with an Outcome of it");
+  using Returned = std::invoke_result_t<F&, Outcome<T>>;
+  using type = typename Unwrapped<Returned>::type;
+};
+template <class F, class T>
+  requires(takes_value<F, T> && !std::is_void_v<T>)
+struct Continued<F, T> {
+  using Returned = std::invoke_result_t<F&, T>;
+  using type = typename Unwrapped<Returned>::type;
+};
+template <class F>
+  requires takes_value<F, void>
+struct Continued<F, void> {
+  using Returned = std::invoke_result_t<F&>;
+  using type = typename Unwrapped<Returned>::type;
+};
+
+// What get() gives, as a value.
+template <class T, class H>
+Outcome<T> outcome_of(H& handle) {
+  try {
+    if constexpr (std::is_void_v<T>) {
+      handle.get();
+      return Outcome<T>(std::in_place);
+    } else {
+      return Outcome<T>(std::in_place, handle.get());
+    }
+  } catch (...) {
+    return Outcome<T>(std::current_exception());
+  }
+}
+
+template <class H, class T, class F>
+class Continuation final : public SiteWork {
+  using Returned = typename Continued<F, T>::Returned;
+  using Result = typename Continued<F, T>::type;
+
+ public:
+  // The handle stays the caller's if there is no thread to run on.
+  Continuation(std::shared_ptr<CallSite const> const& site, H&& handle, F function)
+      : SiteWork(site),
+        handle_(std::move(handle)),
+        function_(std::move(function)),
+        result_(std::make_shared<LocalState<Result>>(site)) {}
+
+  Future<Result> future() const { return LocalState<Result>::future(result_); }
+
+ private:
+  void perform() noexcept override {
+    auto const result = std::exchange(result_, nullptr);
+    bool followed = false;
+    try {
+      if constexpr (std::is_void_v<Returned>) {
+        call();
+        function_.reset();  // what it holds is gone when its result is there
+        result->set_value();
+      } else {
+        decltype(auto) returned = call();
+        function_.reset();
+        if constexpr (AnyHandle<std::remove_cvref_t<Returned>>) {
+          LocalState<Result>::follow(result, std::move(returned));
+          followed = true;
+        } else {
+          result->set_value(std::forward<Returned>(returned));
+        }
+      }
+    } catch (...) {
+      function_.reset();
+      result->set_error(std::current_exception());
+    }
+    if (!followed) result->finish();
+  }
+
+  decltype(auto) call() {
+    if constexpr (!takes_value<F, T>) {
+      return std::invoke(*function_, outcome_of<T>(handle_));
+    } else if constexpr (std::is_void_v<T>) {
+      handle_.get();
+      return std::invoke(*function_);
+    } else {
+      return std::invoke(*function_, handle_.get());
+    }
+  }
+
+  H handle_;
+  std::optional<F> function_;
+  std::shared_ptr<LocalState<Result>> result_;
+};
+
+template <class F>
+class ReadyCall final : public SiteWork {
+ public:
+  ReadyCall(std::shared_ptr<CallSite const> const& site, F function)
+      : SiteWork(site), function_(std::move(function)) {}
+
+ private:
+  void perform() noexcept override {
+    try {
+      std::invoke(*function_);
+    } catch (...) {
+      callbacks().log("a callback threw: " + describe(std::current_exception()));
+    }
+    function_.reset();
+  }
+
+  std::optional<F> function_;
+};
+
+template <class Derived, class T>
+template <class F>
+auto Handle<Derived, T>::then(F function) -> Future<typename Continued<F, T>::type> {
+  auto const keep = completion_;
+  Completion& known = completion();
+  auto work = std::make_shared<Continuation<Derived, T, F>>(
+      site_of(known), std::move(static_cast<Derived&>(*this)), std::move(function));
+  auto future = work->future();
+  schedule_at_end(known, std::move(work));
+  return future;
+}
+
+template <class Derived, class T>
+template <class F>
+void Handle<Derived, T>::on_ready(F function) {
+  static_assert(
+      std::is_invocable_v<F&>,
+      "procpool: on_ready calls its function without arguments; for the value use then()");
+  Completion& known = completion();
+  schedule_at_end(known, std::make_shared<ReadyCall<F>>(site_of(known), std::move(function)));
+}
+
+}  // namespace detail
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,142 @@
+#pragma once
+
+// Handle: what Future and Results have in common: something that will be a T, once, for one owner. Like
+// std::future it may be moved to another thread, and is used by one at a time. It outlives its pool: by
+// then it has an outcome.
+
+#include <chrono>
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include <procpool/detail/engine.hpp>
+#include <procpool/detail/site.hpp>
+#include <procpool/detail/task.hpp>
+#include <procpool/outcome.hpp>
+
+namespace procpool::inline v0 {
+
+template <class T>
+class Future;
+
+namespace detail {
+
+// A point in time `wait` from now; none if it is too far to be told from for ever.
+template <class Rep, class Period>
+std::optional<Task::TimePoint> deadline_after(std::chrono::duration<Rep, Period> wait) {
+  auto const now = std::chrono::steady_clock::now();
+  // In seconds as they come, for what a TimePoint cannot hold; an hour is left for the rounding.
+  std::chrono::duration<double> const seconds = wait;
+  if (!(seconds.count() > 0)) return now;
+  if (seconds >= Task::TimePoint::max() - now - std::chrono::hours(1)) return std::nullopt;
+  return now + std::chrono::ceil<Task::TimePoint::duration>(wait);
+}
+
+// What a continuation over a T gives: Future<what it returns>, without a Future in a Future.
+template <class F, class T>
+struct Continued;
+
+template <class Derived, class T>
+class [[nodiscard]] Handle {
+ public:
+  Handle(Handle&&) noexcept = default;
+  Handle& operator=(Handle&&) noexcept = default;
+
+  /// Does it refer to a call? False after get() and then(), and after having been moved from.
+  bool valid() const noexcept { return completion_ != nullptr; }
+
+  /// Has the call ended? Does not block.
+  bool ready() const { return completion().ended(); }
+
+  /// Blocks until the call has ended.
+  void wait() const { completion().wait_until(std::nullopt); }
+
+  /// Blocks until the call has ended or the time is over; says whether it has ended. The call goes on
+  /// in any case.
+  template <class Rep, class Period>
+  bool wait_for(std::chrono::duration<Rep, Period> time) const {
+    return completion().wait_until(deadline_after(time));
+  }
+
+  /// Blocks until the call has ended and gives its value, or throws the reason why there is none (see
+  /// errors.hpp). Once: the handle is not valid() after it.
+  T get() {
+    wait();
+    task_ = nullptr;
+    std::shared_ptr<Completion> const completion = std::move(completion_);
+    std::shared_ptr<void> const extra = std::move(extra_);
+    return take_(*completion, extra.get());
+  }
+
+  /// What has not begun of the call never will; it ends with TaskCancelled. What runs goes on. For
+  /// what was composed of other calls (then, when_all, ...) it does nothing. Does not block.
+  void cancel() {
+    Completion& known = completion();
+    if (task_ == nullptr || known.ended() || !known.site()) return;
+    // A pool that is no more has ended everything.
+    if (auto const engine = known.site()->engine.lock()) {
+      engine->cancel(std::shared_ptr<Task>(completion_, task_));
+    }
+  }
+
+  /// Calls `function` with what get() would give once it is there, and gives a future of what that
+  /// returns; where it returns a Future or Results, a future of their value. One that takes an
+  /// Outcome<T> gets errors too; otherwise an error passes to the new future and `function` is not
+  /// called. Runs on the executor of the call, else on the pool's callback thread, where it may block,
+  /// use the pool and even destroy it. What it throws is the new future's. The handle is not valid()
+  /// after it. Throws SetupError when the callback thread cannot be made.
+  template <class F>
+  auto then(F function) -> Future<typename Continued<F, T>::type>;
+
+  /// Calls `function()` once the call has ended, where then() would. What it throws is logged.
+  template <class F>
+  void on_ready(F function);
+
+  /// co_await: the coroutine goes on, where then() would call, with what get() gives.
+  auto operator co_await();
+
+ protected:
+  // Gets the value out of an ended completion; `extra` is what the handle keeps beside it.
+  using Take = T (*)(Completion&, void* extra);
+
+  Handle() = default;
+  Handle(std::shared_ptr<Task> task, Take take)
+      : completion_(task), task_(task.get()), take_(take) {}
+  Handle(std::shared_ptr<Completion> completion, std::shared_ptr<void> extra, Take take)
+      : completion_(std::move(completion)), extra_(std::move(extra)), take_(take) {}
+  ~Handle() = default;
+
+  Completion& completion() const {
+    if (!completion_) {
+      throw std::logic_error("procpool: this handle refers to no call");
+    }
+    return *completion_;
+  }
+  Task& task() const {
+    completion();
+    return *task_;
+  }
+
+ private:
+  friend struct HandleAccess;
+
+  std::shared_ptr<Completion> completion_;
+  std::shared_ptr<void> extra_;
+  Task* task_ = nullptr;  // the completion, where it is a task
+  Take take_ = nullptr;
+};
+
+// For what composes handles.
+struct HandleAccess {
+  template <class H>
+  static Completion& completion(H const& handle) {
+    return handle.completion();
+  }
+};
+
+}  // namespace detail
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,60 @@
+#pragma once
+
+// ProgressReport: carries the news of a task to the user's progress callback. Noted by whoever
+// delivers outcomes, which costs next to nothing while the callback has not been told of the last news.
+//
+// Any thread may note; one thread at a time runs the callback.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include <procpool/detail/export.hpp>
+#include <procpool/detail/site.hpp>
+#include <procpool/progress.hpp>
+
+namespace procpool::inline v0::detail {
+
+class PROCPOOL_API ProgressReport final : public SiteWork {
+ public:
+  // `total`: how many elements, if it is known beforehand. Throws SetupError.
+  ProgressReport(std::shared_ptr<CallSite const> site, ProgressCallback callback,
+                 std::optional<std::uint64_t> total);
+
+  struct News {
+    std::uint64_t done = 0;
+    std::optional<std::uint64_t> total;
+    std::uint64_t failed = 0;
+    std::uint64_t cancelled = 0;
+    bool finished = false;
+  };
+  void note(News const& news) noexcept;
+
+  // Blocks until the callback was told of the end and has returned, so that what it refers to may go.
+  // Does not wait where that could not be: on the callback thread, and for another's executor.
+  void wait_until_told();
+
+  // Nothing is told from now on. Blocks as above while the callback runs.
+  void mute();
+
+ private:
+  void perform() noexcept override;
+  bool may_wait() const noexcept;
+
+  std::shared_ptr<CallSite const> const site_;
+  std::chrono::steady_clock::time_point const begin_ = std::chrono::steady_clock::now();
+  std::mutex mutex_;
+  std::condition_variable told_;
+  // Guarded by mutex_:
+  ProgressCallback callback_;  // used outside it, by perform() alone
+  News news_;
+  bool scheduled_ = false;
+  bool running_ = false;
+  bool over_ = false;
+  bool failed_ = false;  // the callback threw, which was logged
+};
+
+}  // namespace procpool::inline v0::detail

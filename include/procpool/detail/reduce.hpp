@@ -1,0 +1,69 @@
+#pragma once
+
+// parallelize_reduce: each slice of an integer range is folded in a worker, and then the slices' values
+// in a worker too: no code of the user's runs in the program.
+
+#include <concepts>
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <procpool/detail/callable_state.hpp>
+#include <procpool/detail/signature.hpp>
+
+namespace procpool::inline v0::detail {
+
+// op(... op(op(f(from), f(from + 1)), f(from + 2)) ...); from < to.
+template <class F, class Op, class I, class T>
+struct FoldSlice {
+  F function;
+  Op op;
+
+  T operator()(I from, I to) const {
+    T folded = std::invoke(function, from);
+    for (I i = from; ++i != to;)
+      folded = std::invoke(op, std::move(folded), std::invoke(function, i));
+    return folded;
+  }
+};
+
+template <class Op, class T>
+struct FoldValues {
+  Op op;
+
+  T operator()(T init, std::vector<T> values) const {
+    for (T& value : values) init = std::invoke(op, std::move(init), std::move(value));
+    return init;
+  }
+};
+
+template <class F, class Op, class I, class T>
+inline constexpr bool is_bound<FoldSlice<F, Op, I, T>> = true;
+template <class F, class Op, class I, class T>
+struct CallableState<FoldSlice<F, Op, I, T>> {
+  static constexpr bool stateless = CallableState<F>::stateless && CallableState<Op>::stateless;
+  static void save(Bytes& out, FoldSlice<F, Op, I, T> const& fold) {
+    CallableState<F>::save(out, fold.function);
+    CallableState<Op>::save(out, fold.op);
+  }
+  static FoldSlice<F, Op, I, T> load(std::span<std::byte const>& in) {
+    F function = CallableState<F>::load(in);
+    return {std::move(function), CallableState<Op>::load(in)};
+  }
+};
+
+template <class Op, class T>
+inline constexpr bool is_bound<FoldValues<Op, T>> = true;
+template <class Op, class T>
+struct CallableState<FoldValues<Op, T>> {
+  static constexpr bool stateless = CallableState<Op>::stateless;
+  static void save(Bytes& out, FoldValues<Op, T> const& fold) {
+    CallableState<Op>::save(out, fold.op);
+  }
+  static FoldValues<Op, T> load(std::span<std::byte const>& in) {
+    return {CallableState<Op>::load(in)};
+  }
+};
+
+}  // namespace procpool::inline v0::detail

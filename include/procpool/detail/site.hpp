@@ -1,0 +1,51 @@
+#pragma once
+
+// CallSite: what a call remembers of the pool it was made through, for as long as its result lives,
+// which may be longer than the pool: how to cancel it, and where its continuations run.
+// SiteWork: something of the user's that runs there.
+
+#include <atomic>
+#include <memory>
+
+#include <procpool/detail/callbacks.hpp>
+#include <procpool/detail/completion.hpp>
+#include <procpool/detail/export.hpp>
+
+namespace procpool::inline v0::detail {
+
+class Engine;
+
+// Immutable, and shared by all calls of a pool, or of one pool.with(...).
+struct CallSite {
+  std::weak_ptr<Engine> engine;
+  std::shared_ptr<Callbacks> callbacks;
+  Executor executor;  // empty: on the callback thread itself
+};
+
+// The site of a completion, or one without a pool.
+PROCPOOL_API std::shared_ptr<CallSite const> site_of(Completion const& completion);
+
+class PROCPOOL_API SiteWork : public Work, public std::enable_shared_from_this<SiteWork> {
+ public:
+  explicit SiteWork(std::shared_ptr<CallSite const> site);
+  ~SiteWork() override;
+
+  // Runs perform(), by the executor if there is one. Allocates nothing; any thread.
+  void schedule() noexcept { callbacks().post(shared_from_this()); }
+  void run() noexcept final;
+
+ protected:
+  // Runs the user's code; records whatever it throws.
+  virtual void perform() noexcept = 0;
+
+ private:
+  class Ticket;
+
+  std::shared_ptr<CallSite const> const site_;
+  bool refused_ = false;  // by the executor; touched by one thread after the other
+};
+
+// Schedules the work when the completion has ended.
+PROCPOOL_API void schedule_at_end(Completion& completion, std::shared_ptr<SiteWork> work);
+
+}  // namespace procpool::inline v0::detail

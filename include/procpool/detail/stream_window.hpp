@@ -1,0 +1,61 @@
+#pragma once
+
+// StreamWindow: how many inputs of a stream may be under way. Arithmetic only.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace procpool::inline v0::detail {
+
+class StreamWindow {
+ public:
+  static constexpr std::uint64_t begin_per_worker = 4;
+  static constexpr std::uint64_t most_per_worker = 512;
+  static constexpr std::uint64_t least_per_worker = 2;
+  static constexpr std::uint64_t most_bytes = std::uint64_t{64} << 20;
+
+  // `given` is kept to; without it the window begins small and grows. `chunk` 0: not given.
+  StreamWindow(std::optional<std::size_t> given, std::size_t chunk, std::size_t workers)
+      : fixed_(given.has_value()),
+        chunk_(chunk),
+        least_(std::max<std::uint64_t>(1, least_per_worker * workers)),
+        most_(std::max(most_per_worker * workers, 4 * workers * std::uint64_t{chunk})),
+        size_(given ? *given
+                    : std::max(begin_per_worker * workers, 2 * workers * std::uint64_t{chunk})) {}
+
+  std::uint64_t size() const noexcept { return size_; }
+
+  // How many elements to read now, `outstanding` being read and not taken. Not one by one: each refill
+  // hands over what it has read, and that wakes somebody.
+  std::uint64_t refill(std::uint64_t outstanding) const noexcept {
+    if (outstanding >= size_) return 0;
+    std::uint64_t const free = size_ - outstanding;
+    std::uint64_t const whole = std::min<std::uint64_t>(std::max<std::size_t>(chunk_, 1), size_);
+    if (free < std::max(size_ / 4, whole)) return 0;
+    return free - free % whole;
+  }
+
+  // Results were taken, and an element takes so many bytes, arguments and result together.
+  void taken(std::uint64_t elements, std::uint64_t bytes_per_element) noexcept {
+    if (fixed_) return;
+    taken_ += elements;
+    if (taken_ >= size_) {
+      taken_ = 0;
+      size_ *= 2;
+    }
+    std::uint64_t const affordable = most_bytes / std::max<std::uint64_t>(1, bytes_per_element);
+    size_ = std::clamp(std::min(size_, affordable), least_, most_);
+  }
+
+ private:
+  bool fixed_;
+  std::size_t chunk_;
+  std::uint64_t least_;
+  std::uint64_t most_;
+  std::uint64_t size_;
+  std::uint64_t taken_ = 0;  // since it last grew
+};
+
+}  // namespace procpool::inline v0::detail

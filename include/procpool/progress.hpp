@@ -1,0 +1,48 @@
+#pragma once
+
+// Progress: how far a call has come, as the callback of CallOptions::progress is told; and a ready
+// callback for terminals.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <procpool/detail/export.hpp>
+
+namespace procpool::inline v0 {
+
+/// How far a call has come, in elements (for parallelize: in slices).
+struct Progress {
+  std::uint64_t done = 0;              // ended, in whatever way
+  std::optional<std::uint64_t> total;  // as soon as it is known how many there are
+  std::uint64_t failed = 0;            // of those done: ended with an error of their own
+  std::uint64_t cancelled = 0;         // of those done: not run any more
+  std::chrono::nanoseconds elapsed{};  // since the call began
+  bool finished = false;               // the last time: nothing follows
+};
+
+/// Told of progress, on the pool's callback thread or by the executor of the call, never twice at the
+/// same time. News that come while it runs are told together afterwards, so a slow one misses steps but
+/// never the end. What it throws is logged and disturbs nothing.
+using ProgressCallback = std::function<void(Progress const&)>;
+
+/// A ready one: a line on standard error that shows done, total, rate, remaining time and failures;
+/// nothing if that is no terminal. At most ten updates a second; the last is exact and ends the line.
+/// Give each call one of its own.
+PROCPOOL_API ProgressCallback progress_bar(std::string label = {});
+
+namespace detail {
+
+// The same on any stream. `even_if_no_terminal` is for tests.
+PROCPOOL_API ProgressCallback progress_bar_on(std::FILE* stream, std::string label,
+                                              bool even_if_no_terminal);
+
+// The text of one update, without control characters.
+PROCPOOL_API std::string progress_line(std::string const& label, Progress const& progress);
+
+}  // namespace detail
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,62 @@
+#pragma once
+
+// Results: the results of a map_async or starmap_async, in the order of the inputs, as one handle.
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <procpool/detail/collect.hpp>
+#include <procpool/detail/handle.hpp>
+#include <procpool/future.hpp>
+#include <procpool/options.hpp>
+
+namespace procpool::inline v0 {
+
+namespace detail {
+
+template <class R>
+using results_t = std::conditional_t<std::is_void_v<R>, void, std::vector<R>>;
+
+}  // namespace detail
+
+/// What R-valued elements give, once all have ended: get() gives the std::vector<R> (nothing, if they
+/// are void functions) or throws as map would.
+template <class R>
+class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_t<R>> {
+  using Value = detail::results_t<R>;
+  using Base = detail::Handle<Results<R>, Value>;
+
+ public:
+  /// Refers to nothing: valid() is false.
+  Results() = default;
+  /// For the verbs.
+  Results(std::shared_ptr<detail::Task> task, OnError on_error)
+      : Base(std::move(task), take_for(on_error)) {}
+
+  /// How many elements there are.
+  std::uint64_t total() const { return this->task().counts().announced; }
+
+  /// How many of them have ended, in whatever way.
+  std::uint64_t done() const { return this->task().counts().delivered; }
+
+  /// How many of these ended with an error of their own.
+  std::uint64_t failed() const { return this->task().counts().failed; }
+
+ private:
+  static typename Base::Take take_for(OnError on_error) {
+    if (on_error == OnError::collect) return &take<OnError::collect>;
+    return &take<OnError::finish>;
+  }
+
+  template <OnError How>
+  static Value take(detail::Completion& completion, void*) {
+    auto& task = static_cast<detail::Task&>(completion);
+    if (detail::ProgressReport* const report = task.progress()) report->wait_until_told();
+    return detail::collect_values<R>(task, How);
+  }
+};
+
+}  // namespace procpool::inline v0

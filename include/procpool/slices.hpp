@@ -1,0 +1,32 @@
+#pragma once
+
+// The plain values of parallelize: how long each slice took.
+
+#include <chrono>
+#include <cstddef>
+#include <vector>
+
+namespace procpool::inline v0 {
+
+/// One slice of a parallelize_timed.
+struct SliceTiming {
+  std::size_t first = 0;  // index of its first element
+  std::size_t count = 0;
+  int worker = -1;                  // index of the worker that it ran in
+  std::chrono::nanoseconds took{};  // of the function alone
+};
+
+/// What parallelize_timed gives: the results, and where the time went.
+template <class Values>
+struct Timed {
+  Values values;
+  std::vector<SliceTiming> slices;     // in order
+  std::chrono::nanoseconds elapsed{};  // the whole call, as its caller saw it
+};
+template <>
+struct Timed<void> {
+  std::vector<SliceTiming> slices;
+  std::chrono::nanoseconds elapsed{};
+};
+
+}  // namespace procpool::inline v0
