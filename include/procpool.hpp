@@ -3,6 +3,7 @@
 // procpool: ordinary functions in a pool of isolated worker processes. This header brings everything;
 // the parts are in procpool/.
 
+#include <procpool/as_completed.hpp>
 #include <procpool/callable.hpp>
 #include <procpool/compose.hpp>
 #include <procpool/cpu_count.hpp>

@@ -1,4 +1,5 @@
-// Two lists, one function of two arguments: the ranges are zipped, as a loop over zip(as, bs) would.
+// Two lists, one function of two arguments: the ranges are zipped, as a loop over zip(as, bs) would,
+// and results are there one by one, as with pool.imap.
 
 #include <iostream>
 #include <procpool.hpp>
@@ -16,7 +17,7 @@ int main() {
 
   procpool::ProcessPool pool;
   char const* separator = "[";
-  for (auto const& [a, b, sum] : pool.map<explain_sum>(as, bs)) {
+  for (auto const& [a, b, sum] : pool.imap<explain_sum>(as, bs)) {
     std::cout << separator << "{'a': " << a << ", 'b': " << b << ", 'a+b': " << sum << "}";
     separator = ", ";
   }

@@ -71,7 +71,7 @@ struct CallOptions {
   // given: chosen by the measured cost of an element. Never a unit of failure, cancelling or blame.
   std::optional<Count> chunk{};
   // imap, imap_unordered: after k results at most k + window inputs were read. Not given: begins with
-  // 4 x workers and grows to 512 x workers as long as what is under way takes less than 64 MiB.
+  // 4 x workers and grows while a window is taken in less than 50 ms, up to 4096 x workers and 64 MiB.
   std::optional<Count> window{};
   // parallelize: how many slices; not given: one per worker. parallelize_reduce: four per worker. Fewer
   // if there are not so many elements.

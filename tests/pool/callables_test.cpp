@@ -131,3 +131,20 @@ TEST(Callable, ArgumentsAreConverted) {
   EXPECT_EQ(pool.call<twice>(short{3}), 6);
   EXPECT_EQ(pool.call([](double x) { return x / 2; }, 1), 0.5);
 }
+
+TEST(Callable, ByValueLambdaTravelsWithItsCaptures) {
+  procpool::ProcessPool pool{2};
+  struct Point {
+    double x;
+    double y;
+  };
+  int const factor = 3;
+  Point const origin{1.0, 2.0};
+  auto const call =
+      procpool::by_value([factor, origin](int x) { return factor * x + origin.x + origin.y; });
+  EXPECT_EQ(pool.map(call, inputs), (std::vector{6.0, 9.0, 12.0}));
+  EXPECT_EQ(pool.submit(call, 10).get(), 33.0);
+  auto generic = procpool::by_value([factor](auto x) { return x * factor; });
+  EXPECT_EQ(pool.call(generic, 2.5), 7.5);
+  EXPECT_EQ(pool.call(procpool::bind_front(generic, 5)), 15);
+}

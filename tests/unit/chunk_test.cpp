@@ -57,5 +57,20 @@ TEST(Chunk, CutsAtBothEnds) {
   EXPECT_FALSE(chunk.whole_batch());
 }
 
+TEST(Chunk, CutsAtAnIndexOfTheTask) {
+  auto const batch = std::make_shared<Batch>(detail::Segment{10, 4, bytes_of("abcd"), {}}, 1);
+  auto const cut = [&batch](std::uint64_t index) {
+    Chunk chunk{nullptr, batch, 10, 4};
+    return chunk.take_from(index);
+  };
+  EXPECT_EQ(cut(14).count, 0u);
+  EXPECT_EQ(cut(~std::uint64_t{0}).count, 0u);
+  EXPECT_EQ(cut(13).first, 13u);
+  EXPECT_EQ(cut(13).count, 1u);
+  EXPECT_EQ(cut(10).count, 4u);
+  EXPECT_EQ(cut(0).first, 10u);
+  EXPECT_EQ(cut(0).count, 4u);
+}
+
 }  // namespace
 }  // namespace procpool::local

@@ -162,6 +162,19 @@ TEST_F(SchedulerTest, RemoveTakesOneTaskOnly) {
   EXPECT_EQ(scheduler_.waiting(), 0u);
 }
 
+TEST_F(SchedulerTest, RemoveFromAnElementOnCutsWhatLiesAcross) {
+  auto const task = make_task();
+  scheduler_.add(make_chunk(task, 4));
+  scheduler_.add(make_chunk(task, 4, 4));
+  auto const removed = scheduler_.remove(*task, 3);
+  ASSERT_EQ(removed.size(), 2u);
+  EXPECT_EQ(removed[0].first, 3u);
+  EXPECT_EQ(removed[0].count, 1u);
+  EXPECT_EQ(removed[1].first, 4u);
+  EXPECT_EQ(removed[1].count, 4u);
+  EXPECT_EQ(scheduler_.waiting(), 3u);
+}
+
 // ---- balance
 
 TEST_F(SchedulerTest, AnIdleWorkerGetsWhatWaitsBehindSomethingLong) {

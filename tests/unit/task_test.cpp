@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -73,6 +74,55 @@ TEST(Task, EveryWaiterIsWoken) {
     task.deliver(block(0, 1));
     for (std::thread& waiter : waiters) waiter.join();
   }
+}
+
+TEST(Task, CountsWhatFailedAndWhatWasCancelled) {
+  Task task{Function{}};
+  task.announce(6);
+  task.deliver(block(0, 2));
+  Block failed = block(2, 1);
+  failed.kind = Block::Kind::thrown;
+  task.deliver(std::move(failed));
+  Block cancelled = block(3, 3);
+  cancelled.kind = Block::Kind::failed;
+  cancelled.cancelled = true;
+  task.deliver(std::move(cancelled));
+  Task::Counts const counts = task.counts();
+  EXPECT_EQ(counts.announced, 6u);
+  EXPECT_EQ(counts.delivered, 6u);
+  EXPECT_EQ(counts.failed, 1u);
+  EXPECT_EQ(counts.cancelled, 3u);
+  EXPECT_FALSE(counts.sealed);
+}
+
+TEST(Task, TheCancelMarkOnlySinks) {
+  Task task{Function{}};
+  EXPECT_TRUE(task.cancel_from(10));
+  EXPECT_FALSE(task.cancel_from(10));
+  EXPECT_FALSE(task.cancel_from(11));
+  EXPECT_TRUE(task.cancel_from(3));
+  EXPECT_EQ(task.cancelled_from(), 3u);
+}
+
+TEST(Task, AStreamsConsumerIsWokenByTheBlockItAwaits) {
+  Task task{Function{}, {.stream = true}};
+  task.announce(4);
+  std::atomic<bool> woken = false;
+  std::thread consumer([&] {
+    task.wait_for_block(2);
+    woken = true;
+  });
+  task.deliver(block(3, 1));
+  task.deliver(block(0, 2));
+  EXPECT_EQ(task.take().size(), 2u);
+  EXPECT_FALSE(woken);
+  task.deliver(block(2, 1));
+  consumer.join();
+  EXPECT_EQ(task.take().size(), 1u);
+  // And by the end, whatever it awaits.
+  std::thread other([&] { task.wait_for_block(77); });
+  task.seal();
+  other.join();
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <procpool/detail/call_options.hpp>
 #include <procpool/detail/caller.hpp>
 #include <procpool/detail/stream_source.hpp>
+#include <procpool/detail/stream_state.hpp>
 #include <procpool/stream.hpp>
 
 namespace procpool::inline v0::detail {

@@ -3,6 +3,7 @@
 // StreamWindow: how many inputs of a stream may be under way. Arithmetic only.
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -11,10 +12,14 @@ namespace procpool::inline v0::detail {
 
 class StreamWindow {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   static constexpr std::uint64_t begin_per_worker = 4;
-  static constexpr std::uint64_t most_per_worker = 512;
+  static constexpr std::uint64_t most_per_worker = 4096;
   static constexpr std::uint64_t least_per_worker = 2;
   static constexpr std::uint64_t most_bytes = std::uint64_t{64} << 20;
+  // A window that lasts as long as this keeps everybody busy; a larger one would only read ahead.
+  static constexpr std::chrono::milliseconds long_enough{50};
 
   // `given` is kept to; without it the window begins small and grows. `chunk` 0: not given.
   StreamWindow(std::optional<std::size_t> given, std::size_t chunk, std::size_t workers)
@@ -37,13 +42,14 @@ class StreamWindow {
     return free - free % whole;
   }
 
-  // Results were taken, and an element takes so many bytes, arguments and result together.
-  void taken(std::uint64_t elements, std::uint64_t bytes_per_element) noexcept {
+  // Results were taken; an element takes so many bytes, arguments and result together.
+  void taken(std::uint64_t elements, std::uint64_t bytes_per_element, TimePoint now) noexcept {
     if (fixed_) return;
     taken_ += elements;
     if (taken_ >= size_) {
+      if (now - since_ < long_enough) size_ *= 2;
       taken_ = 0;
-      size_ *= 2;
+      since_ = now;
     }
     std::uint64_t const affordable = most_bytes / std::max<std::uint64_t>(1, bytes_per_element);
     size_ = std::clamp(std::min(size_, affordable), least_, most_);
@@ -55,7 +61,8 @@ class StreamWindow {
   std::uint64_t least_;
   std::uint64_t most_;
   std::uint64_t size_;
-  std::uint64_t taken_ = 0;  // since it last grew
+  std::uint64_t taken_ = 0;  // since this time
+  TimePoint since_{};
 };
 
 }  // namespace procpool::inline v0::detail
