@@ -12,3 +12,4 @@
 #include <procpool/outcome.hpp>
 #include <procpool/pool.hpp>
 #include <procpool/serialize.hpp>
+#include <procpool/shared.hpp>

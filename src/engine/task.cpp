@@ -52,6 +52,11 @@ bool Task::wait_until(std::optional<TimePoint> deadline) const {
   return true;
 }
 
+void Task::keep(Share::List const& shares) {
+  std::lock_guard const lock(mutex_);
+  kept_.insert(shares.begin(), shares.end());
+}
+
 std::vector<Block> Task::take() {
   std::lock_guard const lock(mutex_);
   return std::exchange(blocks_, {});

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include <sys/types.h>
@@ -23,6 +24,7 @@
 #include <procpool/detail/bytes.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/function.hpp>
+#include <procpool/detail/share.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -34,6 +36,7 @@ struct Segment {
   std::uint64_t count = 0;
   Bytes bytes;
   std::vector<std::uint64_t> ends;  // empty with a fixed argument size
+  Share::List shares{};             // that its elements name
 };
 
 // Outcomes of consecutive elements.
@@ -74,6 +77,9 @@ class PROCPOOL_API Task {
   // The blocks that arrived since the last call, in the order of their arrival.
   std::vector<Block> take();
 
+  // Keeps these until the task is gone: not only its elements name them, its results may too.
+  void keep(Share::List const& shares);
+
   // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
   // element. Deliver wakes whoever waits.
   void announce(std::uint64_t elements);
@@ -93,10 +99,11 @@ class PROCPOOL_API Task {
   std::atomic<bool> cancelled_{false};
 
   mutable std::mutex mutex_;
-  std::vector<Block> blocks_;  // guarded by mutex_, as are the three below
+  std::vector<Block> blocks_;  // guarded by mutex_, as are the four below
   std::uint64_t announced_ = 0;
   std::uint64_t delivered_ = 0;
   bool sealed_ = false;
+  std::unordered_set<std::shared_ptr<Share>> kept_;
   mutable std::atomic<std::uint32_t> ended_{
       0};  // futex word: 0 open, 1 open with sleepers, 2 ended
 };
