@@ -2,7 +2,8 @@
 
 // Slot: one worker as the parent sees it, and the place in the pool that its replacements take over.
 // It holds the parent's end of the channel and the ledger of this worker: which elements it was given
-// and has not answered for, in the order of their serials. What a worker says is held against that
+// and has not answered for, in the order of their serials; and it knows which functions and shared
+// values the worker has got. What a worker says is held against that
 // ledger before it is believed.
 //
 // Any thread may put, collect and take back; each takes the slot's private mutex, and no other lock is
