@@ -16,5 +16,6 @@
 #include <procpool/progress.hpp>
 #include <procpool/results.hpp>
 #include <procpool/serialize.hpp>
+#include <procpool/shared.hpp>
 #include <procpool/slices.hpp>
 #include <procpool/stream.hpp>

@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include <procpool/detail/caller.hpp>
@@ -18,6 +19,7 @@
 #include <procpool/detail/verbs.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/options.hpp>
+#include <procpool/shared.hpp>
 
 namespace procpool::inline v0 {
 
@@ -98,6 +100,14 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
 
   /// The same verbs with these options; what is not given comes from options.defaults.
   PoolView with(CallOptions const& options) { return {engine_, site_, options_.defaults, options}; }
+
+  /// Encodes the value, once for all tasks that will be given the handle or a copy of it, in whatever
+  /// pool of this process; see shared.hpp. Blocks for the encoding only; nothing is sent yet. Any thread.
+  /// Throws what the encoding throws, and std::system_error when there is no memory for a large value.
+  template <class T>
+  Shared<std::decay_t<T>> share(T&& value) const {
+    return detail::share<std::decay_t<T>>(value);
+  }
 
   /// Ends intake: later calls throw PoolClosed. Does not block.
   void close() { engine_->close(); }

@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t protocol_version = 2;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -57,7 +57,12 @@ enum class Farewell : std::uint32_t {
   descriptors_gone = 2,  // the task closed descriptors that the worker needs
 };
 
-enum class InboxKind : std::uint32_t { declare = 1, chunk = 2 };
+enum class InboxKind : std::uint32_t {
+  declare = 1,
+  chunk = 2,
+  share = 3,   // a shared value, ahead of what names it
+  forget = 4,  // the payload: ids of shared values that nothing will name any more
+};
 
 // A record's payload lies behind its header, or, if `large`, in the next descriptor on the control
 // socket.
@@ -67,8 +72,9 @@ struct alignas(record_alignment) InboxHeader {
   std::uint64_t size;      // bytes of the payload
   std::uint64_t function;  // slot in the worker's function table
   std::uint64_t serial;    // chunk: of its first element
-  std::uint64_t count;     // chunk: elements
-  std::uint64_t task;      // chunk: the task's id, and the index in it of the first element
+  std::uint64_t count;     // chunk: elements; share: parts
+  std::uint64_t task;      // chunk: the task's id, and the index in it of the first element;
+                           // share: the value's id
   std::uint64_t element;
 };
 

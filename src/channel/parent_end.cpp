@@ -86,6 +86,24 @@ std::uint64_t ParentEnd::put_chunk(std::uint64_t function, std::uint64_t task,
   return header.serial;
 }
 
+void ParentEnd::put_share(std::uint64_t id, std::size_t parts, std::span<std::byte const> payload,
+                          std::optional<std::uint64_t> large_size) {
+  InboxHeader header{};
+  header.kind = InboxKind::share;
+  header.large = large_size ? 1 : 0;
+  header.size = large_size.value_or(payload.size());
+  header.count = parts;
+  header.task = id;
+  put(header, payload);
+}
+
+void ParentEnd::put_forget(std::span<std::uint64_t const> ids) {
+  InboxHeader header{};
+  header.kind = InboxKind::forget;
+  header.size = ids.size_bytes();
+  put(header, std::as_bytes(ids));
+}
+
 void ParentEnd::publish() {
   // Relaxed: the tail's store below carries it; a worker that sees the record sees this limit.
   in().limit.store(next_serial_, std::memory_order_relaxed);
@@ -172,8 +190,9 @@ void ParentEnd::unpark() noexcept {
   in().parked.store(0, std::memory_order_relaxed);
 }
 
-bool ParentEnd::news() const noexcept {
+bool ParentEnd::news(bool emptied) const noexcept {
   if (out().tail.load(std::memory_order_seq_cst) != head_) return true;
+  if (emptied && out().inbox_head.load(std::memory_order_seq_cst) == tail_) return true;
   return cut_ && out().inbox_head.load(std::memory_order_seq_cst) >= *cut_;
 }
 

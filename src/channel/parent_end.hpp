@@ -54,7 +54,12 @@ class ParentEnd {
   std::uint64_t put_chunk(std::uint64_t function, std::uint64_t task, std::uint64_t element,
                           std::uint64_t count, std::span<std::byte const> payload,
                           std::optional<std::uint64_t> large_size);
+  void put_share(std::uint64_t id, std::size_t parts, std::span<std::byte const> payload,
+                 std::optional<std::uint64_t> large_size);
+  void put_forget(std::span<std::uint64_t const> ids);
   void publish();
+  // The worker has taken all that was put.
+  bool emptied() { return inbox_head() == tail_; }
 
   // ---- taking back. `from` is the first serial wanted back. Returns the first serial at or above
   // `from` that has not begun and never will; the one before it, if not below `from`, is undecided
@@ -76,7 +81,8 @@ class ParentEnd {
   // ---- sleeping. `number` is not 0 and differs from the last one.
   void park(std::uint32_t number) noexcept;
   void unpark() noexcept;
-  bool news() const noexcept;  // something may be there to collect
+  // Something may be there to collect; with `emptied`, also that is news.
+  bool news(bool emptied = false) const noexcept;
 
   void ask_to_leave();  // when the inbox is empty
 

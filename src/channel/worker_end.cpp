@@ -69,8 +69,11 @@ bool WorkerEnd::load_record() {
       descriptors_gone_ = true;
       return false;
     }
+    // A task may fork, and its child has the handle too.
+    auto const visibility = header_.kind == InboxKind::share ? os::Visibility::children_and_dumps
+                                                             : os::Visibility::this_process_only;
     large_ = os::Mapping(os::Memfd(std::move(packet.fds.front())), os::Access::private_read, 0,
-                         header_.size);
+                         header_.size, visibility);
     payload_ = large_.bytes();
   }
   open_count_ = 0;
@@ -85,7 +88,8 @@ void WorkerEnd::finish_record(bool taken_back) {
   head_ += aligned(sizeof header_ + in_ring);
   payload_ = {};
   large_ = os::Mapping();
-  bool const news = open_count_ != 0 || taken_back;
+  // After shared values the parent may be waiting for room: no outcome tells it.
+  bool const news = open_count_ != 0 || taken_back || header_.kind == InboxKind::share;
   if (open_count_ != 0) close_record();
   // After the outcomes: a parent that took elements back takes what is unanswered when it sees this
   // cursor for never begun. seq_cst: a release, and before the look at `parked`, as in publish().

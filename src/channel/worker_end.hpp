@@ -12,6 +12,7 @@
 #include <deque>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "channel/layout.hpp"
 #include "os/event.hpp"
@@ -31,6 +32,8 @@ class WorkerEnd {
   bool wait();
   InboxHeader const& header() const noexcept { return header_; }
   std::span<std::byte const> payload() const noexcept { return payload_; }
+  // What keeps the payload of a large record, to have it beyond finish_record().
+  os::Mapping take_large() noexcept { return std::exchange(large_, os::Mapping()); }
   // Publishes what is open, then gives the record's space back, then calls the parent.
   void finish_record(bool taken_back);
 

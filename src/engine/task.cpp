@@ -22,6 +22,13 @@ Task::Task(Function function, TaskOptions options)
 
 Task::~Task() = default;
 
+void Task::keep(Share::List const& shares) {
+  // A stream would gather them without end: its shares live as long as their elements.
+  if (stream()) return;
+  std::lock_guard const lock(mutex_);
+  kept_.insert(shares.begin(), shares.end());
+}
+
 std::vector<Block> Task::take() {
   std::lock_guard const lock(mutex_);
   return std::exchange(blocks_, {});

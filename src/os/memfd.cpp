@@ -135,4 +135,11 @@ void Memfd::read_at(std::span<std::byte> bytes, std::uint64_t offset) const {
   }
 }
 
+Memfd sealed_copy(char const* name, std::span<std::byte const> bytes) {
+  Memfd memory = Memfd::create_growing(name);
+  memory.write_at(bytes, 0);
+  memory.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return memory;
+}
+
 }  // namespace procpool::inline v0::os

@@ -59,4 +59,7 @@ class Memfd {
   UniqueFd fd_;
 };
 
+// A write-sealed memory file with these bytes: nobody can change them, or cut them off, any more.
+Memfd sealed_copy(char const* name, std::span<std::byte const> bytes);
+
 }  // namespace procpool::inline v0::os

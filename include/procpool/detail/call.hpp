@@ -42,10 +42,6 @@ template <class T>
 struct procpool_result : verdict_on<T> {
   using Said = void;
 };
-template <class P>
-inline constexpr bool loses_change =
-    std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
-
 // What the callable is called with over there.
 template <class P>
 using presented_t = decltype(present<P>(std::declval<travel_t<P>&>()));

@@ -11,6 +11,7 @@
 #include <span>
 
 #include <procpool/detail/bytes.hpp>
+#include <procpool/detail/share.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -39,6 +40,7 @@ using Trampoline = void (*)(Operation&);
 struct Function {
   Trampoline code = nullptr;
   std::shared_ptr<Bytes const> state;  // null: the callable has none
+  Share::List shares;                  // that the state names
   std::size_t argument_size = 0;       // bytes of every element's arguments; 0: they vary
   std::size_t result_size = 0;         // bytes of every result; 0: they vary
   bool returns_nothing = false;        // a void function: its values carry no bytes at all

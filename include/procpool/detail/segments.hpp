@@ -46,7 +46,12 @@ class SegmentWriter<Parameters<Ps...>> {
     std::size_t const begin = segment_.bytes.size();
     if (element_size_ == 0) segment_.bytes.resize(begin + sizeof(std::uint64_t));
     try {
-      (encode<travel_t<Ps>>(segment_.bytes, as_travel<Ps>(std::forward<Args>(args))), ...);
+      if constexpr (((fixed_size<travel_t<Ps>> != 0) && ...)) {
+        encode_all(std::forward<Args>(args)...);
+      } else {  // only what is of varying size can name shared values
+        ShareCollector const collector(segment_.shares);
+        encode_all(std::forward<Args>(args)...);
+      }
     } catch (...) {
       segment_.bytes.resize(begin);
       throw;
@@ -111,6 +116,11 @@ class SegmentWriter<Parameters<Ps...>> {
   bool begun() const noexcept { return begun_; }
 
  private:
+  template <class... Args>
+  void encode_all(Args&&... args) {
+    (encode<travel_t<Ps>>(segment_.bytes, as_travel<Ps>(std::forward<Args>(args))), ...);
+  }
+
   void finish_element(std::size_t begin) {
     std::size_t const size = segment_.bytes.size() - begin;
     if (!by_hand_ && size > large_element && segment_.count != 0) {
@@ -118,8 +128,10 @@ class SegmentWriter<Parameters<Ps...>> {
       Bytes large(segment_.bytes.begin() + static_cast<std::ptrdiff_t>(begin),
                   segment_.bytes.end());
       segment_.bytes.resize(begin);
+      Share::List shares = segment_.shares;  // whichever of the two names them
       flush(false);
       segment_.bytes = std::move(large);
+      segment_.shares = std::move(shares);
     }
     ++segment_.count;
     if (element_size_ == 0) segment_.ends.push_back(segment_.bytes.size());
@@ -133,6 +145,7 @@ class SegmentWriter<Parameters<Ps...>> {
     std::uint64_t const count = segment.count;
     bytes_ += segment.bytes.size();
     full_ = false;
+    if (!segment.shares.empty()) task_->keep(segment.shares);
     engine_->append(task_, std::move(segment), last);
     next_ += count;
     begun_ = true;

@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include <sys/types.h>
@@ -26,6 +27,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/function.hpp>
 #include <procpool/detail/progress_report.hpp>
+#include <procpool/detail/share.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -37,6 +39,7 @@ struct Segment {
   std::uint64_t count = 0;
   Bytes bytes;
   std::vector<std::uint64_t> ends;  // empty with a fixed argument size
+  Share::List shares{};             // that its elements name
 };
 
 // Outcomes of consecutive elements.
@@ -94,6 +97,10 @@ class PROCPOOL_API Task final : public Completion {
   };
   Counts counts() const;
 
+  // Keeps these until the task is gone: not only its elements name them, its results may too. Not those
+  // of streams.
+  void keep(Share::List const& shares);
+
   // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
   // element. Deliver wakes whoever waits.
   void announce(std::uint64_t elements);
@@ -123,6 +130,7 @@ class PROCPOOL_API Task final : public Completion {
   bool complete_ = false;
   bool waiting_ = false;                  // somebody sleeps on block_arrived_
   std::optional<std::uint64_t> awaited_;  // for this element, or for any
+  std::unordered_set<std::shared_ptr<Share>> kept_;
 
   std::unique_ptr<std::condition_variable> const block_arrived_;  // of streams
 };

@@ -69,6 +69,7 @@ Function make_function(C const& callable, Parameters<Ps...>) {
   function.code = &trampoline<C, Ps...>;
   if constexpr (!CallableState<C>::stateless) {
     Bytes state;
+    ShareCollector const collector(function.shares);
     CallableState<C>::save(state, callable);
     function.state = std::make_shared<Bytes const>(std::move(state));
   }

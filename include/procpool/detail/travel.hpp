@@ -12,6 +12,11 @@
 #include <utility>
 #include <vector>
 
+namespace procpool::inline v0 {
+template <class T>
+class Shared;
+}
+
 namespace procpool::inline v0::detail {
 
 template <class T>
@@ -38,6 +43,11 @@ struct TravelForm<std::span<T, N>> {
 template <class T>
 using travel_t = typename TravelForm<std::decay_t<T>>::type;
 
+// A parameter through which the function would change what it was given.
+template <class P>
+inline constexpr bool loses_change =
+    std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
+
 // Where a reference to a base is wanted and something derived is given, it travels as what it is:
 // cut down to its base it would behave differently over there.
 template <class P, class Arg>
@@ -56,6 +66,25 @@ template <class B, class Arg>
   requires DerivedFor<B&&, std::remove_cvref_t<Arg>>
 struct AsGiven<B&&, Arg> {
   using type = std::remove_cvref_t<Arg>&&;
+};
+
+// A handle given for its value travels as the handle, and becomes the value in the call.
+template <class Arg>
+struct SharedValue {
+  using type = void;
+};
+template <class T>
+struct SharedValue<Shared<T>> {
+  using type = T;
+};
+template <class P, class Arg>
+concept SharedFor = !loses_change<P> &&
+                    (std::is_same_v<std::remove_cvref_t<P>, typename SharedValue<Arg>::type> ||
+                     std::is_base_of_v<std::remove_cvref_t<P>, typename SharedValue<Arg>::type>);
+template <class P, class Arg>
+  requires SharedFor<P, std::remove_cvref_t<Arg>>
+struct AsGiven<P, Arg> {
+  using type = std::remove_cvref_t<Arg> const&;
 };
 
 // Can a T be given for the parameter P?

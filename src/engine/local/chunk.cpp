@@ -1,7 +1,5 @@
 #include "engine/local/chunk.hpp"
 
-#include <fcntl.h>
-
 namespace procpool::inline v0::local {
 
 Batch::Batch(detail::Segment segment, std::size_t element_size)
@@ -9,7 +7,8 @@ Batch::Batch(detail::Segment segment, std::size_t element_size)
       count_(segment.count),
       element_size_(element_size),
       ends_(std::move(segment.ends)),
-      owned_(std::move(segment.bytes)) {}
+      owned_(std::move(segment.bytes)),
+      shares_(std::move(segment.shares)) {}
 
 std::uint64_t Batch::offset(std::uint64_t index) const noexcept {
   if (element_size_ != 0) return index * element_size_;
@@ -25,19 +24,12 @@ std::span<std::byte const> Batch::bytes(std::uint64_t first, std::uint64_t count
 
 os::Memfd const& Batch::sealed_whole() {
   if (!sealed_) {
-    os::Memfd memory = sealed_copy(owned_);
+    os::Memfd memory = os::sealed_copy("procpool message", owned_);
     mapped_ = os::Mapping(memory, os::Access::private_read);
     sealed_ = std::move(memory);
     owned_ = detail::Bytes();
   }
   return sealed_;
-}
-
-os::Memfd sealed_copy(std::span<std::byte const> bytes) {
-  os::Memfd memory = os::Memfd::create_growing("procpool message");
-  memory.write_at(bytes, 0);
-  memory.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  return memory;
 }
 
 std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count) {

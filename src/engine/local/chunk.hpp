@@ -31,6 +31,9 @@ class Batch {
   // The bytes of elements [first, first + count) of the task. Any thread.
   std::span<std::byte const> bytes(std::uint64_t first, std::uint64_t count) const noexcept;
 
+  // Shared values that its elements name.
+  detail::Share::List const& shares() const noexcept { return shares_; }
+
   // For a chunk that is the whole batch: its bytes as a write-sealed memory file, made at the first
   // call, which moves them there; later calls and bytes() then serve from it. Only while no other
   // chunk of the batch exists. Throws std::system_error when there is no memory.
@@ -44,6 +47,7 @@ class Batch {
   std::size_t element_size_;
   std::vector<std::uint64_t> ends_;
   detail::Bytes owned_;
+  detail::Share::List shares_;
   os::Memfd sealed_;
   os::Mapping mapped_;
 };
@@ -76,9 +80,6 @@ struct Chunk {
   std::span<std::byte const> bytes() const noexcept { return batch->bytes(first, count); }
   bool whole_batch() const noexcept { return count == batch->count(); }
 };
-
-// A write-sealed memory file with these bytes.
-os::Memfd sealed_copy(std::span<std::byte const> bytes);
 
 // "task 3, element 7": sentences of the engine begin with what they are about.
 std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);

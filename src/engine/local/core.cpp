@@ -170,6 +170,10 @@ void Core::place() {
         std::lock_guard const lock(mutex);
         scheduler.refused(*assignment);
       }
+      if (put == Slot::Put::full && slots[assignment->worker]->await_room()) {
+        std::lock_guard const lock(mutex);
+        scheduler.roomy(assignment->worker);
+      }
       // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
       std::vector<Chunk> back;
       back.push_back(std::move(assignment->chunk));
@@ -210,7 +214,7 @@ bool Core::drained() const { return delivered == accepted && unsealed == 0; }
 
 bool Core::collect(std::size_t index) {
   Slot::Harvest harvest = slots[index]->collect();
-  bool const anything = !harvest.items.empty() || harvest.settled;
+  bool const anything = !harvest.items.empty() || harvest.settled || harvest.roomy;
   deliver(std::move(harvest.items), index);
   if (harvest.settled) {
     std::uint64_t elements = 0;
@@ -218,6 +222,10 @@ bool Core::collect(std::size_t index) {
     std::lock_guard const lock(mutex);
     scheduler.taken_back(index, elements, harvest.returned.size());
     scheduler.settled(index);
+  }
+  if (harvest.roomy) {
+    std::lock_guard const lock(mutex);
+    scheduler.roomy(index);
   }
   requeue(std::move(harvest.returned));
   if (anything) place();

@@ -80,8 +80,11 @@ void Dispatcher::run() {
     for (std::size_t i = 0; i < count; ++i) handle(ready[i]);
     if (count == 0) {
       for (std::size_t slot = 0; slot < lives_.size(); ++slot) look_at(slot);
-      std::lock_guard const lock(core_.mutex);
-      core_.scheduler.retry();
+      {
+        std::lock_guard const lock(core_.mutex);
+        core_.scheduler.retry();
+      }
+      core_.place();
     }
   }
   std::lock_guard const lock(core_.mutex);

@@ -56,8 +56,9 @@ class Scheduler {
   // Takes the portion off the queue and counts it as ahead of the worker.
   std::optional<Assignment> next();
   // It could not be given, and is the caller's again; nothing more for this worker until something of it
-  // has finished, or until retry().
+  // has finished, or until roomy() or retry().
   void refused(Assignment const& assignment);
+  void roomy(std::size_t worker) noexcept { workers_[worker].full = false; }
   void retry() noexcept;
   // Elements of a worker have ended; `ended_chunks` of its chunks thereby. `nanoseconds` is what they
   // took, 0 if that is not known.

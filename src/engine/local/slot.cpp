@@ -18,14 +18,89 @@ using channel::ParentEnd;
 using detail::Block;
 
 constexpr unsigned most_losses = 8;
+constexpr char const* message_name = "procpool message";
 
 // ---- giving
 
+bool Slot::ship(Cargo const& cargo) {
+  if (channel_->room() < ParentEnd::footprint(cargo.inside().size())) return false;
+  if (cargo.file < 0) return true;
+  return os::send_packet(control_.get(), std::as_bytes(std::span("large")),
+                         std::span(&cargo.file, 1), false) == os::SendResult::sent;
+}
+
+bool Slot::put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit) {
+  if (shares_.contains(share->id())) return true;
+  Cargo cargo{share->bytes()};
+  if (cargo.bytes.size() > inline_limit) cargo.file = share->sealed().fd();
+  // Should there be no memory to note it by, it went out all the same, and may go out again.
+  if (!ship(cargo)) return false;
+  channel_->put_share(share->id(), share->parts().size(), cargo.inside(), cargo.outside());
+  shares_.emplace(share->id(), share);
+  return true;
+}
+
+void Slot::put_forgotten(std::uint64_t inline_limit) {
+  std::uint64_t const ended = detail::Share::ended();
+  if (shares_.empty() || ended == ended_shares_) return;
+  std::size_t const most = inline_limit / sizeof(std::uint64_t);
+  std::vector<std::uint64_t> ids;
+  for (auto const& [id, share] : shares_) {
+    if (share.expired() && ids.size() < most) ids.push_back(id);
+  }
+  if (!ids.empty()) {
+    // No room, or more than one record takes: with a later chunk.
+    if (channel_->room() < ParentEnd::footprint(std::span(ids).size_bytes())) return;
+    channel_->put_forget(ids);
+    for (std::uint64_t const id : ids) shares_.erase(id);
+  }
+  if (ids.size() < most) ended_shares_ = ended;
+}
+
+bool Slot::put_function(detail::Task const& task, std::uint64_t inline_limit, std::size_t& slot) {
+  FunctionTable::Place const place = functions_.place(task);
+  slot = place.slot;
+  if (place.declared) return true;
+  bool sent = false;
+  // What cannot be sent must not count as declared.
+  struct Undo {
+    FunctionTable& table;
+    std::size_t slot;
+    bool const& sent;
+    ~Undo() {
+      if (!sent) table.forget(slot);
+    }
+  } const undo{functions_, place.slot, sent};
+  detail::Bytes const declaration = encode_declaration(task.function());
+  os::Memfd file;
+  Cargo cargo{declaration};
+  if (declaration.size() > inline_limit) {
+    file = os::sealed_copy(message_name, declaration);
+    cargo.file = file.fd();
+  }
+  if (!ship(cargo)) return false;
+  channel_->put_declaration(slot, cargo.inside(), cargo.outside());
+  sent = true;
+  return true;
+}
+
+bool Slot::put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_limit) {
+  put_forgotten(inline_limit);
+  for (auto const* const shares : {&chunk.task->function().shares, &chunk.batch->shares()}) {
+    for (auto const& share : *shares) {
+      if (!put_share(share, inline_limit)) return false;
+    }
+  }
+  std::size_t function = 0;
+  if (!put_function(*chunk.task, inline_limit, function)) return false;
+  if (!ship(cargo)) return false;
+  std::uint64_t const serial = channel_->put_chunk(function, chunk.task->id(), chunk.first,
+                                                   chunk.count, cargo.inside(), cargo.outside());
+  sent_.push_back({serial, chunk});
+  return true;
+}
+
 Slot::Put Slot::put(Chunk const& chunk) {
-  std::span<std::byte const> const bytes = chunk.bytes();
-  // Memory for large messages is made before the lock: it takes as long as the message is large.
-  os::Memfd copy;
-  int large = -1;
   // Every channel of a pool has rings of the same size, but it may go at any time, so ask under the lock.
   std::uint64_t inline_limit = 0;
   {
@@ -33,70 +108,49 @@ Slot::Put Slot::put(Chunk const& chunk) {
     if (!channel_ || !bad_.empty()) return Put::gone;
     inline_limit = channel::inline_limit(channel_->ring_bytes());
   }
-  if (bytes.size() > inline_limit) {
+  // Memory for large messages is made before the lock: it takes as long as the message is large.
+  Cargo cargo{chunk.bytes()};
+  os::Memfd copy;
+  if (cargo.bytes.size() > inline_limit) {
     if (chunk.whole_batch()) {
-      large = chunk.batch->sealed_whole().fd();
+      cargo.file = chunk.batch->sealed_whole().fd();
+      cargo.bytes = chunk.bytes();  // they have moved
     } else {
-      copy = sealed_copy(bytes);
-      large = copy.fd();
+      copy = os::sealed_copy(message_name, cargo.bytes);
+      cargo.file = copy.fd();
+    }
+  }
+  for (auto const* const shares : {&chunk.task->function().shares, &chunk.batch->shares()}) {
+    for (auto const& share : *shares) {
+      if (share->bytes().size() > inline_limit) share->sealed();
     }
   }
 
   std::lock_guard const lock(mutex_);
   if (!channel_ || !bad_.empty()) return Put::gone;
   if (channel_->acknowledging()) return Put::full;
-
-  FunctionTable::Place const place = functions_.place(*chunk.task);
-  detail::Bytes declaration;
-  bool sent = false;
-  // What cannot be sent must not count as declared.
-  struct Undo {
-    FunctionTable& table;
-    FunctionTable::Place place;
-    bool const& sent;
-    ~Undo() {
-      if (!place.declared && !sent) table.forget(place.slot);
-    }
-  } const undo{functions_, place, sent};
-
-  os::Memfd large_declaration;
-  if (!place.declared) {
-    declaration = encode_declaration(chunk.task->function());
-    if (declaration.size() > inline_limit) large_declaration = sealed_copy(declaration);
-  }
-
   try {
-    std::uint64_t need = ParentEnd::footprint(large >= 0 ? 0 : bytes.size());
-    if (!place.declared) need += ParentEnd::footprint(large_declaration ? 0 : declaration.size());
-    if (channel_->room() < need) return Put::full;
-
-    auto const send = [this](int descriptor) {
-      return os::send_packet(control_.get(), std::as_bytes(std::span("large")),
-                             std::span(&descriptor, 1), false) == os::SendResult::sent;
-    };
-    if (!place.declared) {
-      if (large_declaration) {
-        if (!send(large_declaration.fd())) return Put::full;
-        channel_->put_declaration(place.slot, {}, declaration.size());
-      } else {
-        channel_->put_declaration(place.slot, declaration, std::nullopt);
-      }
-      sent = true;
-    }
-    if (large >= 0 && !send(large)) {
-      channel_->publish();  // the declaration stands
-      return Put::full;
-    }
-    std::uint64_t const serial =
-        channel_->put_chunk(place.slot, chunk.task->id(), chunk.first, chunk.count,
-                            large >= 0 ? std::span<std::byte const>() : bytes,
-                            large >= 0 ? std::optional<std::uint64_t>(bytes.size()) : std::nullopt);
-    sent_.push_back({serial, chunk});
+    bool const sent = put_all(chunk, cargo, inline_limit);
+    // Where nothing lies ahead that could be taken, waiting for that would be for ever.
+    room_ = sent || channel_->emptied() ? Room::enough : Room::missing;
     channel_->publish();
-    return Put::sent;
+    return sent ? Put::sent : Put::full;
   } catch (BadRecord const& bad) {
     bad_ = bad.what();  // collect() tells it to the engine
     return Put::gone;
+  }
+}
+
+bool Slot::await_room() {
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || room_ != Room::missing) return false;
+  try {
+    bool const there = channel_->emptied();
+    room_ = there ? Room::enough : Room::awaited;
+    return there;
+  } catch (BadRecord const& bad) {
+    bad_ = bad.what();
+    return false;
   }
 }
 
@@ -188,6 +242,8 @@ void Slot::drain(Harvest& harvest) {
   try {
     // Before the records: see ParentEnd::acknowledged.
     harvest.settled = channel_->acknowledged();
+    harvest.roomy = room_ == Room::awaited && channel_->emptied();
+    if (harvest.roomy) room_ = Room::enough;
     bool any = false;
     while (auto const arrival = channel_->next()) {
       harvest.items.push_back(accept(*arrival));
@@ -262,7 +318,7 @@ void Slot::unpark() {
 
 bool Slot::news() {
   std::lock_guard const lock(mutex_);
-  return channel_ && (channel_->news() || !bad_.empty());
+  return channel_ && (channel_->news(room_ == Room::awaited) || !bad_.empty());
 }
 
 void Slot::ask_to_leave() {
@@ -278,6 +334,8 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   control_ = std::move(control);
   pid_ = pid;
   functions_ = FunctionTable();
+  shares_.clear();
+  room_ = Room::enough;
   sent_.clear();
   answered_ = false;
   bad_.clear();

@@ -2,7 +2,8 @@
 
 // Slot: one worker as the parent sees it, and the place in the pool that its replacements take over.
 // It holds the parent's end of the channel and the ledger of this worker: which elements it was given
-// and has not answered for, in the order of their serials. What a worker says is held against that
+// and has not answered for, in the order of their serials; and it knows which functions and shared
+// values the worker has got. What a worker says is held against that
 // ledger before it is believed.
 //
 // Any thread may put, collect and take back; each takes the slot's private mutex, and no other lock is
@@ -15,7 +16,9 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "channel/parent_end.hpp"
@@ -31,12 +34,18 @@ class Slot {
 
   enum class Put {
     sent,
-    full,  // no room now; there will be when something of this worker has ended
+    full,  // no room now; there will be when something of this worker has ended: see await_room
     gone   // no worker here
   };
-  // Gives a chunk to the worker as one record. Throws std::system_error when a large message finds no
+  // Gives a chunk to the worker as one record, behind the shared values that it names and that the
+  // worker has not got yet, and the declaration of its function. Those that went out stay out when the
+  // chunk does not. Throws std::system_error when a large message finds no
   // memory, std::runtime_error when the function lies in no module; nothing was given then.
   Put put(Chunk const& chunk);
+
+  // After Put::full, when the engine has noted that. True: there is room again already. False: should an
+  // idle worker, of which nothing can end, make room by taking shared values, a harvest will say so.
+  bool await_room();
 
   // What a look at the worker brought.
   struct Item {
@@ -49,6 +58,7 @@ class Slot {
     std::vector<Item> items;
     std::vector<Chunk> returned;  // never begun, and never will be here
     bool settled = false;         // a take-back is over
+    bool roomy = false;           // the room that was awaited is there
     std::string bad;              // not empty: the worker wrote what cannot be; end it
   };
   Harvest collect();
@@ -93,6 +103,26 @@ class Slot {
     Chunk chunk;
   };
 
+  // What a record carries: bytes for the ring or, where they are too many for it, a file with them.
+  struct Cargo {
+    std::span<std::byte const> bytes;
+    int file = -1;
+
+    std::span<std::byte const> inside() const noexcept {
+      return file < 0 ? bytes : std::span<std::byte const>();
+    }
+    std::optional<std::uint64_t> outside() const noexcept {
+      return file < 0 ? std::nullopt : std::optional<std::uint64_t>(bytes.size());
+    }
+  };
+
+  // All of these with mutex_ held. False: no room for it now; nothing of it went out.
+  bool ship(Cargo const& cargo);
+  bool put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit);
+  bool put_function(detail::Task const& task, std::uint64_t inline_limit, std::size_t& slot);
+  void put_forgotten(std::uint64_t inline_limit);
+  bool put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_limit);
+
   void drain(Harvest& harvest);
   Item accept(channel::ParentEnd::Arrival const& arrival);
   detail::Payload receive_large(std::uint64_t size);
@@ -106,6 +136,10 @@ class Slot {
   os::UniqueFd control_;
   pid_t pid_ = 0;
   FunctionTable functions_;
+  std::unordered_map<std::uint64_t, std::weak_ptr<detail::Share>> shares_;  // that the worker has
+  std::uint64_t ended_shares_ = 0;  // Share::ended() when shares_ was last looked through
+  // Of what lies ahead of a chunk that found no room: `missing` until the engine waits for it.
+  enum class Room : std::uint8_t { enough, missing, awaited } room_ = Room::enough;
   std::deque<Sent> sent_;
   bool answered_ = false;  // for at least one element
   std::string bad_;

@@ -10,12 +10,17 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/share.hpp>
 #include <procpool/errors.hpp>
 
 #include "channel/worker_end.hpp"
@@ -70,6 +75,7 @@ struct Declared {
   Bytes declaration;                   // as it came
   std::optional<Declaration> decoded;  // into it
   std::optional<LoadedCallable> callable;
+  detail::Share::List shares;  // that the callable has handles of
   std::exception_ptr unusable;
 };
 
@@ -81,10 +87,11 @@ class Worker {
     LoopGuard guard(channel_);
     while (!channel_.descriptors_gone() && channel_.wait()) {
       bool taken_back = false;
-      if (channel_.header().kind == channel::InboxKind::declare) {
-        declare();
-      } else {
-        taken_back = !run_chunk();
+      switch (channel_.header().kind) {
+        case channel::InboxKind::declare: declare(); break;
+        case channel::InboxKind::share: adopt(); break;
+        case channel::InboxKind::forget: forget(); break;
+        case channel::InboxKind::chunk: taken_back = !run_chunk(); break;
       }
       channel_.finish_record(taken_back);
     }
@@ -103,6 +110,36 @@ class Worker {
     declared.declaration.assign(channel_.payload().begin(), channel_.payload().end());
   }
 
+  // Bytes only, as in declare(): a task that looks at the value decodes it.
+  void adopt() {
+    channel::InboxHeader const& header = channel_.header();
+    detail::Payload payload;
+    if (header.large != 0) {
+      auto const mapping = std::make_shared<os::Mapping>(channel_.take_large());
+      payload = detail::Payload(mapping, mapping->bytes());
+    } else {
+      payload = detail::Payload(Bytes(channel_.payload().begin(), channel_.payload().end()));
+    }
+    shares_[header.task] = detail::Share::adopt(header.task, std::move(payload), header.count);
+  }
+
+  // And with them the callables that have handles of them: their task is gone. Only puts all that
+  // aside, because the destructors are the users' code too.
+  void forget() {
+    auto ids = channel_.payload();
+    for (; !ids.empty(); ids = ids.subspan(sizeof(std::uint64_t))) {
+      std::uint64_t id = 0;
+      std::memcpy(&id, ids.data(), sizeof id);
+      for (Declared& function : functions_) {
+        if (std::ranges::find(function.shares, id, &detail::Share::id) == function.shares.end()) {
+          continue;
+        }
+        unneeded_.push_back(std::exchange(function, Declared()));
+      }
+      forgotten_.push_back(shares_.extract(id));
+    }
+  }
+
   // False: the rest of it was taken back.
   bool run_chunk() {
     channel::InboxHeader const chunk = channel_.header();
@@ -111,6 +148,8 @@ class Worker {
     for (std::uint64_t i = 0; i < chunk.count; ++i) {
       std::uint64_t const serial = chunk.serial + i;
       if (!channel_.begin(serial)) return false;
+      unneeded_.clear();
+      forgotten_.clear();
       bool value = false;
       if (prepare(function)) {
         if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
@@ -132,6 +171,7 @@ class Worker {
     if (!function.unusable) {
       try {
         function.decoded = find_code(function.declaration);
+        detail::ShareCollector const collector(function.shares);
         function.callable.emplace(function.decoded->code, function.decoded->state);
         return true;
       } catch (abi::__forced_unwind&) {
@@ -181,6 +221,10 @@ class Worker {
   }
 
   channel::WorkerEnd& channel_;
+  using Shares = std::unordered_map<std::uint64_t, std::shared_ptr<detail::Share>>;
+  Shares shares_;                             // what the parent has shared with this worker
+  std::vector<Shares::node_type> forgotten_;  // until an element has begun, as the next
+  std::vector<Declared> unneeded_;
   std::array<Declared, function_slots> functions_;
   Bytes result_;
 };

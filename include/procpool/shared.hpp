@@ -1,0 +1,93 @@
+#pragma once
+
+// Shared<T>: a value for all tasks that want it. pool.share(value) encodes it once; it travels at most
+// once to each worker, with the first task there that has a handle, and each process decodes it at most
+// once, when a task first looks at it. A handle may be an argument, be bound, lie in a functor, a
+// container or a struct, and come back as a result. A function that takes `T const&` or `T` can be
+// given one: it is called with the value.
+//
+// Any thread may copy, read and drop handles. The value is gone, here and with their next task in the
+// workers, when no handle and no task that uses it is left in the process that shared it.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+#include <procpool/detail/codec.hpp>
+#include <procpool/detail/share.hpp>
+
+namespace procpool::inline v0 {
+
+namespace detail {
+
+template <class T>
+std::shared_ptr<void const> load_shared(std::span<std::byte const> bytes) {
+  return std::shared_ptr<T const>(new T(decode<T>(bytes)));
+}
+
+}  // namespace detail
+
+/// A read-only handle of a value that pool.share made. Copies refer to the same value.
+template <class T>
+class Shared {
+ public:
+  /// Refers to nothing: valid() is false.
+  Shared() = default;
+  /// For pool.share and the codec.
+  explicit Shared(std::shared_ptr<detail::Share> share) noexcept : share_(std::move(share)) {}
+
+  bool valid() const noexcept { return share_ != nullptr; }
+
+  /// The value, which lives as long as this handle or a copy of it. Decodes it if nobody in this
+  /// process has yet: blocks for that long, and throws what the decoding throws; the next call tries
+  /// again. Throws std::logic_error if empty.
+  T const& get() const {
+    if (!share_) detail::refuse_empty_share();
+    return *static_cast<T const*>(share_->value(typeid(T), detail::load_shared<T>));
+  }
+  T const& operator*() const { return get(); }
+  T const* operator->() const { return std::addressof(get()); }
+  /// Where a T is wanted, the handle will do.
+  operator T const&() const { return get(); }
+
+ private:
+  friend struct detail::StdCodec<Shared>;
+
+  std::shared_ptr<detail::Share> share_;
+};
+
+namespace detail {
+
+template <class T>
+struct StdCodec<Shared<T>> {
+  using Parts = Types<T>;
+  static constexpr std::size_t least = sizeof(std::uint64_t);
+
+  static void save(Sink& out, Shared<T> const& value) {
+    if (value.share_) ShareCollector::note(value.share_);
+    out.scalar(value.share_ ? value.share_->id() : std::uint64_t{0});
+  }
+  static void load(Source& in, Shared<T>& value) {
+    auto const id = in.scalar<std::uint64_t>();
+    value.share_ = id == 0 ? nullptr : Share::find(id);
+    if (value.share_) ShareCollector::note(value.share_);
+  }
+};
+
+template <class T>
+Shared<T> share(T const& value) {
+  Bytes bytes;
+  Share::List parts;
+  {
+    ShareCollector const collector(parts);
+    encode(bytes, value);
+  }
+  return Shared<T>(Share::create(std::move(bytes), std::move(parts), typeid(T)));
+}
+
+}  // namespace detail
+
+}  // namespace procpool::inline v0

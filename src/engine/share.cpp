@@ -1,0 +1,185 @@
+// Shares and their registry. What others may do with them stands in the header.
+
+#include <procpool/detail/share.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include <procpool/detail/type_name.hpp>
+#include <procpool/error.hpp>
+
+#include "os/mapping.hpp"
+#include "os/memfd.hpp"
+
+namespace procpool::inline v0::detail {
+namespace {
+
+// What is larger lies in a memory file from birth, so that the workers share its pages.
+constexpr std::size_t largest_in_memory = 16 * 1024;
+
+constexpr char const* file_name = "procpool shared value";
+
+struct Registry {
+  std::mutex mutex;
+  std::unordered_map<std::uint64_t, std::weak_ptr<Share>> shares;  // guarded by mutex
+};
+
+// Never destroyed: handles in static objects may end after everything else.
+Registry& registry() {
+  static Registry& only = *new Registry;
+  return only;
+}
+
+std::atomic<std::uint64_t> ended_shares{0};
+
+thread_local ShareCollector* collector = nullptr;
+
+// With the process in front: a worker's own pool hands out ids beside those that it was given. The
+// kernel's process numbers have 22 bits. Asked each time, because the program may have been forked.
+std::uint64_t next_id() noexcept {
+  static std::atomic<std::uint64_t> last{0};
+  return (static_cast<std::uint64_t>(::getpid()) << 40) +
+         last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace
+
+// ---- birth and death
+
+Share::Share(std::uint64_t id, Payload payload, List parts, std::type_info const* type)
+    : id_(id), payload_(std::move(payload)), parts_(std::move(parts)), type_(type) {}
+
+Share::~Share() {
+  Registry& all = registry();
+  {
+    std::lock_guard const lock(all.mutex);
+    auto const found = all.shares.find(id_);
+    if (found != all.shares.end() && found->second.expired()) all.shares.erase(found);
+  }
+  // Relaxed: a hint that looking through a list of weak pointers is worth it.
+  ended_shares.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::uint64_t Share::ended() noexcept { return ended_shares.load(std::memory_order_relaxed); }
+
+std::shared_ptr<Share> Share::enter(std::shared_ptr<Share> made) {
+  Registry& all = registry();
+  std::lock_guard const lock(all.mutex);
+  all.shares[made->id_] = made;
+  return made;
+}
+
+std::shared_ptr<Share> Share::create(Bytes bytes, List parts, std::type_info const& type) {
+  for (auto const& part : parts) {
+    std::uint64_t const id = part->id();
+    auto const* const raw = reinterpret_cast<std::byte const*>(&id);
+    bytes.insert(bytes.end(), raw, raw + sizeof id);
+  }
+  std::unique_ptr<os::Memfd> file;
+  Payload payload;
+  if (bytes.size() > largest_in_memory) {
+    file = std::make_unique<os::Memfd>(os::sealed_copy(file_name, bytes));
+    bytes = Bytes();
+    // Also for forked children: what they have a handle of they may look at.
+    auto const mapping = std::make_shared<os::Mapping>(*file, os::Access::private_read,
+                                                       os::Visibility::children_and_dumps);
+    payload = Payload(mapping, mapping->bytes());
+  } else {
+    payload = Payload(std::move(bytes));
+  }
+  std::shared_ptr<Share> const made(
+      new Share(next_id(), std::move(payload), std::move(parts), &type));
+  if (file) std::call_once(made->sealing_, [&] { made->file_ = std::move(file); });
+  return enter(made);
+}
+
+std::shared_ptr<Share> Share::adopt(std::uint64_t id, Payload payload, std::size_t parts) {
+  Registry& all = registry();
+  {
+    std::lock_guard const lock(all.mutex);
+    auto const found = all.shares.find(id);
+    if (found != all.shares.end()) {
+      if (auto known = found->second.lock()) return known;
+    }
+  }
+  List found;
+  auto const ids = payload.bytes().last(parts * sizeof(std::uint64_t));
+  for (std::size_t i = 0; i < parts; ++i) {
+    std::uint64_t part = 0;
+    std::memcpy(&part, ids.data() + i * sizeof part, sizeof part);
+    found.push_back(find(part));
+  }
+  return enter(
+      std::shared_ptr<Share>(new Share(id, std::move(payload), std::move(found), nullptr)));
+}
+
+std::shared_ptr<Share> Share::find(std::uint64_t id) {
+  Registry& all = registry();
+  {
+    std::lock_guard const lock(all.mutex);
+    auto const found = all.shares.find(id);
+    if (found != all.shares.end()) {
+      if (auto share = found->second.lock()) return share;
+    }
+  }
+  throw SerializationError("procpool: a message names a shared value that is no longer shared: "
+                           "every handle and task of the process that shared it has let it go");
+}
+
+// ---- its bytes and its value
+
+os::Memfd const& Share::sealed() {
+  std::call_once(sealing_, [this] {
+    file_ = std::make_unique<os::Memfd>(os::sealed_copy(file_name, payload_.bytes()));
+  });
+  return *file_;
+}
+
+void const* Share::load_value(std::type_info const& type, Load load) {
+  std::lock_guard const lock(loading_);
+  if (type_ != nullptr && *type_ != type) {
+    throw SerializationError("procpool: a shared value is a " + type_name(*type_) +
+                             " and was asked for as a " + type_name(type));
+  }
+  if (!value_) {
+    auto const bytes = payload_.bytes();
+    value_ = load(bytes.first(bytes.size() - parts_.size() * sizeof(std::uint64_t)));
+    type_ = &type;
+    // Release: see value().
+    ready_.store(value_.get(), std::memory_order_release);
+  }
+  return value_.get();
+}
+
+void refuse_empty_share() {
+  throw std::logic_error("procpool: this Shared is empty: it refers to no value");
+}
+
+// ---- the collector
+
+ShareCollector::ShareCollector(Share::List& into) noexcept : into_(into), outer_(collector) {
+  collector = this;
+}
+
+ShareCollector::~ShareCollector() { collector = outer_; }
+
+void ShareCollector::note(std::shared_ptr<Share> const& share) {
+  if (collector != nullptr) collector->add(share);
+}
+
+void ShareCollector::add(std::shared_ptr<Share> const& share) {
+  // Mostly it is the one that came last.
+  if (!into_.empty() && into_.back() == share) return;
+  if (std::ranges::find(into_, share) != into_.end()) return;
+  for (auto const& part : share->parts()) add(part);
+  into_.push_back(share);
+}
+
+}  // namespace procpool::inline v0::detail

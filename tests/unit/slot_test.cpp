@@ -1,0 +1,196 @@
+// A slot puts shared values ahead of the chunks that name them, each once; what finds no room comes
+// later, and what nobody has any more is forgotten. The worker is a real WorkerEnd in this process.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "channel/worker_end.hpp"
+#include "engine/local/slot.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::local {
+namespace {
+
+using channel::InboxKind;
+using detail::Share;
+
+constexpr std::size_t ring_bytes = 64 * 1024;
+
+void trampoline(detail::Operation&) {}
+
+std::shared_ptr<Share> share_of(std::size_t size, char fill = 's') {
+  return Share::create(detail::Bytes(size, static_cast<std::byte>(fill)), {}, typeid(std::string));
+}
+
+class SlotTest : public testing::Test {
+ protected:
+  SlotTest() { open(); }
+
+  // A worker, or the one that takes its place.
+  void open() {
+    auto [ours, theirs] = os::socket_pair();
+    auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
+    worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes, os::Event(),
+                    std::move(theirs));
+    slot_.open(std::move(channel), std::move(ours), 1);
+  }
+
+  static Chunk chunk_with(Share::List shares, Share::List of_function = {}) {
+    detail::Function function;
+    function.code = trampoline;
+    function.argument_size = 1;
+    function.returns_nothing = true;
+    function.shares = std::move(of_function);
+    auto task = std::make_shared<detail::Task>(std::move(function));
+    auto batch =
+        std::make_shared<Batch>(detail::Segment{0, 1, detail::Bytes(1), {}, std::move(shares)}, 1);
+    return Chunk{std::move(task), std::move(batch), 0, 1};
+  }
+
+  // Takes all records as a worker would. The last one is a chunk.
+  void take() {
+    taken_.clear();
+    do {
+      ASSERT_TRUE(worker_->wait());
+      take_one();
+    } while (taken_.back() != InboxKind::chunk);
+  }
+  void take_one() {
+    channel::InboxHeader const header = worker_->header();
+    taken_.push_back(header.kind);
+    if (header.kind == InboxKind::share) {
+      auto const payload = worker_->payload();
+      shares_[header.task] = {reinterpret_cast<char const*>(payload.data()), payload.size()};
+      ++arrivals_;
+    } else if (header.kind == InboxKind::forget) {
+      for (auto ids = worker_->payload(); !ids.empty(); ids = ids.subspan(8)) {
+        std::uint64_t id = 0;
+        std::memcpy(&id, ids.data(), sizeof id);
+        EXPECT_EQ(shares_.erase(id), 1u);
+      }
+    } else if (header.kind == InboxKind::chunk) {
+      ASSERT_TRUE(worker_->begin(header.serial));
+      worker_->append_value(header.serial, {}, false);
+    }
+    worker_->finish_record(false);
+  }
+
+  Slot slot_{0};
+  std::optional<channel::WorkerEnd> worker_;
+  std::vector<InboxKind> taken_;
+  std::map<std::uint64_t, std::string> shares_;
+  std::size_t arrivals_ = 0;
+};
+
+TEST_F(SlotTest, ASharedValueIsPutOnce) {
+  auto const small = share_of(100, 'a');
+  auto const large = share_of(100'000, 'b');
+  ASSERT_EQ(slot_.put(chunk_with({small}, {large})), Slot::Put::sent);
+  take();
+  EXPECT_EQ(taken_, (std::vector{InboxKind::share, InboxKind::share, InboxKind::declare,
+                                 InboxKind::chunk}));
+  EXPECT_EQ(shares_[small->id()], std::string(100, 'a'));
+  EXPECT_EQ(shares_[large->id()], std::string(100'000, 'b'));
+  ASSERT_EQ(slot_.put(chunk_with({large, small})), Slot::Put::sent);
+  take();
+  EXPECT_EQ(taken_, std::vector{InboxKind::chunk});
+}
+
+TEST_F(SlotTest, ItsReplacementGetsItAgain) {
+  auto const share = share_of(100);
+  ASSERT_EQ(slot_.put(chunk_with({share})), Slot::Put::sent);
+  take();
+  slot_.bury();
+  open();
+  ASSERT_EQ(slot_.put(chunk_with({share})), Slot::Put::sent);
+  take();
+  EXPECT_EQ(arrivals_, 2u);
+}
+
+TEST_F(SlotTest, WhatNobodyHasIsForgottenWithTheNextChunk) {
+  auto kept = share_of(100);
+  {
+    ASSERT_EQ(slot_.put(chunk_with({kept, share_of(100), share_of(50'000)})), Slot::Put::sent);
+  }
+  take();
+  slot_.collect();
+  EXPECT_EQ(shares_.size(), 3u);
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  take();
+  EXPECT_EQ(taken_, (std::vector{InboxKind::forget, InboxKind::chunk}));
+  ASSERT_EQ(shares_.size(), 1u);
+  EXPECT_EQ(shares_.begin()->first, kept->id());
+  slot_.collect();
+  ASSERT_EQ(slot_.put(chunk_with({kept})), Slot::Put::sent);
+  take();
+  EXPECT_EQ(taken_, std::vector{InboxKind::chunk});
+}
+
+// More than the ring, and more descriptors than the socket holds: in several goes, each once.
+TEST_F(SlotTest, WhatFindsNoRoomComesLater) {
+  for (std::size_t const size : {10'000u, 20'000u}) {
+    Share::List shares;
+    for (int i = 0; i < 1500; ++i) shares.push_back(share_of(size));
+    if (size > 16'384) shares.resize(700);  // each has a descriptor
+    arrivals_ = 0;
+    Chunk const chunk = chunk_with(shares);
+    Slot::Put put = slot_.put(chunk);
+    ASSERT_EQ(put, Slot::Put::full);
+    EXPECT_FALSE(slot_.await_room());
+    EXPECT_FALSE(slot_.news());
+    EXPECT_FALSE(slot_.collect().roomy);
+    int goes = 1;
+    while (put == Slot::Put::full) {
+      std::size_t const before = arrivals_;
+      while (!slot_.news()) {
+        ASSERT_TRUE(worker_->wait());
+        take_one();
+      }
+      EXPECT_GT(arrivals_, before);
+      EXPECT_TRUE(slot_.collect().roomy);
+      EXPECT_FALSE(slot_.collect().roomy);
+      put = slot_.put(chunk);
+      if (put == Slot::Put::full) {
+        EXPECT_FALSE(slot_.await_room());
+      }
+      ++goes;
+    }
+    EXPECT_EQ(put, Slot::Put::sent);
+    take();
+    slot_.collect();
+    EXPECT_EQ(arrivals_, shares.size());
+    EXPECT_GT(goes, 2);
+  }
+}
+
+TEST_F(SlotTest, RoomThatCameBeforeItWasAwaited) {
+  Share::List shares;
+  for (int i = 0; i < 10; ++i) shares.push_back(share_of(10'000));
+  Chunk const chunk = chunk_with(shares);
+  ASSERT_EQ(slot_.put(chunk), Slot::Put::full);
+  for (std::size_t i = 0; i < 6; ++i) {
+    ASSERT_TRUE(worker_->wait());
+    take_one();
+  }
+  EXPECT_FALSE(slot_.collect().roomy);  // the engine has not asked for it
+  EXPECT_TRUE(slot_.await_room());
+  EXPECT_FALSE(slot_.await_room());
+  EXPECT_EQ(slot_.put(chunk), Slot::Put::sent);
+}
+
+// With a socket that nobody reads any more there is nothing to wait for.
+TEST_F(SlotTest, WithoutAnythingAheadNoRoomIsAwaited) {
+  worker_.reset();
+  EXPECT_EQ(slot_.put(chunk_with({share_of(100'000)})), Slot::Put::full);
+  EXPECT_FALSE(slot_.await_room());
+  EXPECT_FALSE(slot_.news());
+}
+
+}  // namespace
+}  // namespace procpool::local
