@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <csignal>
 #include <mutex>
 #include <procpool.hpp>
@@ -127,14 +128,17 @@ TEST(Progress, OfEveryVerbOverRanges) {
 }
 
 TEST(Progress, AStreamThatIsLeftTellsNothingMore) {
-  procpool::ProcessPool pool{2};
+  std::atomic<int> logged = 0;
+  procpool::ProcessPool pool{{.workers = 2, .log = [&logged](std::string_view) { ++logged; }}};
   Told told;
   for (int const result : pool.with(told.options()).imap<square>(std::views::iota(0))) {
     if (result > 10'000) break;
   }
   std::size_t const before = told.all.size();
   static_cast<void>(pool.map<square>(std::views::iota(0, 1'000)));
+  pool.join();
   EXPECT_EQ(told.all.size(), before);
+  EXPECT_EQ(logged, 0);
 }
 
 TEST(Progress, OneThatThrowsIsLoggedOnceAndDisturbsNothing) {
