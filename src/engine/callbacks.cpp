@@ -59,6 +59,9 @@ std::shared_ptr<Callbacks> Callbacks::without_pool() {
 }
 
 void Callbacks::hold() {
+  if (forked_since(state_->forks)) {
+    throw SetupError("this pool's callback thread is in the process that this one was forked from");
+  }
   std::lock_guard const lock(state_->mutex);
   if (!state_->running) {
     try {

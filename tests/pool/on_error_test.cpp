@@ -46,6 +46,12 @@ int fail_at_multiples_of_10(int x) {
   if (x % 20 == 0 && x != 0) throw std::range_error(std::to_string(x));
   return x;
 }
+int crash_at_5(int x) {
+  support::Trace::note(x);
+  if (x == 5) ::raise(SIGSEGV);
+  if (x > 5) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  return x;
+}
 int crash_at_5_and_throw_at_9(int x) {
   support::Trace::note(x);
   if (x == 5) ::raise(SIGSEGV);
@@ -127,7 +133,7 @@ TEST_P(OnErrorStop, OfACrash) {
   support::Trace trace;
   procpool::ProcessPool pool{workers()};
   auto const died = support::thrown_by<procpool::WorkerDied>(
-      [&] { pool.with(options()).map<crash_at_5_and_throw_at_9>(numbers(many)); });
+      [&] { pool.with(options()).map<crash_at_5>(numbers(many)); });
   EXPECT_EQ(died.element(), 5u);
   EXPECT_EQ(died.signal(), SIGSEGV);
   expect_stopped(trace, 6, many);
@@ -146,6 +152,8 @@ TEST_P(OnErrorStop, OfAnEndlessInputStopsReading) {
       support::thrown_by<Third>([&] { pool.with(options()).map<fail_late_and_early>(endless); }));
   EXPECT_GE(pulled, 4u);
   EXPECT_GE(pulled, pool.stats().submitted);
+  auto results = pool.with(options()).map_async<fail_late_and_early>(endless);
+  expect_third(support::thrown_by<Third>([&] { results.get(); }));
   EXPECT_EQ(pool.stats().done, pool.stats().submitted);
 }
 

@@ -69,6 +69,11 @@ std::vector<std::unique_ptr<int>> boxes(Ints const& slice) {
   for (int const x : slice) result.push_back(std::make_unique<int>(x));
   return result;
 }
+Ints unboxed(std::vector<std::unique_ptr<int>> const& slice) {
+  Ints result;
+  for (auto const& box : slice) result.push_back(*box);
+  return result;
+}
 std::size_t letters(std::vector<std::string> const& slice) {
   std::size_t count = 0;
   for (auto const& text : slice) count += text.size();
@@ -230,6 +235,20 @@ TEST(Parallelize, TakesRangesOfEveryKind) {
   auto odds = std::views::iota(0, 10) | std::views::filter([](int x) { return x % 2 == 1; });
   EXPECT_EQ(pool.parallelize<copy>(odds), (Ints{1, 3, 5, 7, 9}));
   EXPECT_EQ(pool.with({.slices = 2}).parallelize<size_of>(odds), (Sizes{3, 2}));
+  auto boxed = pool.parallelize<boxes>(input);
+  EXPECT_EQ(pool.parallelize<unboxed>(std::ranges::subrange(std::move_iterator(boxed.begin()),
+                                                            std::move_iterator(boxed.end()))),
+            input);
+}
+
+TEST(Parallelize, ReadsNoFurtherThanItMust) {
+  procpool::ProcessPool pool{3};
+  std::istringstream text("0 1 2 3 4");
+  auto const four = std::views::counted(std::istream_iterator<int>(text), 4);
+  EXPECT_EQ(pool.parallelize<copy>(four), (Ints{0, 1, 2, 3}));
+  int left = 0;
+  EXPECT_TRUE(text >> left);
+  EXPECT_EQ(left, 4);
 }
 
 TEST(Parallelize, PutsResultsTogetherInOrder) {

@@ -145,6 +145,17 @@ struct Picky {
 };
 int value_of(Picky const& picky) { return picky.value; }
 
+// Can be made over there and not be read here.
+struct Unreadable {
+  int value = 0;
+  template <class A>
+  void serialize(A& archive, unsigned) {
+    archive & value;
+    if (A::is_loading::value && value == 5) throw std::domain_error("not this one");
+  }
+};
+Unreadable unreadable(int x) { return {x}; }
+
 template <class Stream>
 auto all_of(Stream&& stream) {
   std::vector<std::ranges::range_value_t<Stream>> results;
@@ -291,15 +302,21 @@ TEST_P(StreamWithWindow, ReadsNoFurtherThanTheWindow) {
   procpool::ProcessPool pool{{.workers = 2, .defaults = {.window = window}}};
   for (auto const& options : {CallOptions{}, CallOptions{.chunk = 1}, CallOptions{.chunk = 5}}) {
     int pulled = 0;
-    auto stream = pool.with(options).imap<same>(Counted(pulled, 60));
-    EXPECT_EQ(pulled, 0);
     int results = 0;
+    int most_ahead = 0;
+    auto watched = Counted(pulled, 60) | std::views::transform([&](int x) {
+                     most_ahead = std::max(most_ahead, pulled - results);
+                     return x;
+                   });
+    auto stream = pool.with(options).imap<same>(std::move(watched));
+    EXPECT_EQ(pulled, 0);
     for (int const result : stream) {
       EXPECT_EQ(result, results++);
       EXPECT_LE(pulled, results + window);
     }
     EXPECT_EQ(results, 60);
     EXPECT_EQ(pulled, 60);
+    EXPECT_LE(most_ahead, window);
   }
 }
 
@@ -500,6 +517,22 @@ TEST(StreamErrors, OfEncodingAnInputEndTheInputs) {
     EXPECT_TRUE(support::is<std::domain_error>(course.end)) << support::text_of(course.end);
   }
   EXPECT_EQ(pool.call<value_of>(Picky{3}), 3);
+}
+
+TEST(StreamErrors, OfDecodingAResultAreThrownAtItsPlace) {
+  procpool::ProcessPool pool{2};
+  for (auto const& options : {CallOptions{}, CallOptions{.chunk = 10}}) {
+    auto stream = pool.with(options).imap<unreadable>(numbers(10));
+    int place = 0;
+    for (auto it = stream.begin(); it != stream.end(); ++it, ++place) {
+      if (place == 5) {
+        EXPECT_THROW(*it, std::domain_error);
+      } else {
+        EXPECT_EQ((*it).value, place);
+      }
+    }
+    EXPECT_EQ(place, 10);
+  }
 }
 
 TEST(StreamErrors, OfOptionsAreRefusedByTheCall) {

@@ -41,6 +41,16 @@ int some_fail(int x) {
   if (x % 10 == 3) throw std::out_of_range(std::to_string(x));
   return x;
 }
+// Can be made over there and not be read here.
+struct Unreadable {
+  int value = 0;
+  template <class A>
+  void serialize(A& archive, unsigned) {
+    archive & value;
+    if (A::is_loading::value && value % 4 == 1) throw std::domain_error("not this one");
+  }
+};
+Unreadable unreadable(int x) { return {x}; }
 std::string text_after(int x) {
   std::this_thread::sleep_for(std::chrono::microseconds(x * 7919 % 900));
   return std::string(static_cast<std::size_t>(x), 'x');
@@ -154,6 +164,26 @@ TEST(Unordered, ErrorsAreThrownInTheirTurnAndTheStreamGoesOn) {
     EXPECT_EQ(values.size(), 35u);
     EXPECT_EQ(threw, (std::set<std::uint64_t>{3, 13, 23, 33}));
     EXPECT_EQ(died, std::set<std::uint64_t>{11});
+  }
+}
+
+TEST(Unordered, AResultThatCannotBeReadLeavesTheOthersTheirIndices) {
+  procpool::ProcessPool pool{2};
+  for (int const chunk : {1, 10}) {
+    auto stream = pool.with({.chunk = chunk}).imap_unordered<unreadable>(std::views::iota(0, 30));
+    int values = 0;
+    int errors = 0;
+    for (auto it = stream.begin(); it != stream.end(); ++it) {
+      try {
+        auto const [index, result] = *it;
+        EXPECT_EQ(result.value, static_cast<int>(index));
+        ++values;
+      } catch (std::domain_error const&) {
+        ++errors;
+      }
+    }
+    EXPECT_EQ(values, 22);
+    EXPECT_EQ(errors, 8);
   }
 }
 

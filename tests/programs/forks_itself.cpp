@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <thread>
 
 #include "../support/build.hpp"
@@ -28,6 +29,7 @@ void in_the_child(std::unique_ptr<procpool::ProcessPool> pool, procpool::Future<
   error_text<SetupError>([&] { static_cast<void>(pool->submit<programs::square>(2)); });
   error_text<SetupError>([&] { pool->map<programs::square>(std::vector{1, 2}); });
   error_text<SetupError>([&] { running.get(); });
+  error_text<SetupError>([&] { done.on_ready([] {}); });
   // What had arrived before is there.
   check(done.get() == 9, "a result that was there before the fork");
   pool.reset();
@@ -47,10 +49,17 @@ int main() {
   auto pool = std::make_unique<procpool::ProcessPool>(2);
   auto done = pool->submit<programs::square>(3);
   done.wait();
+  std::optional stream = pool->imap<slow_square>(std::views::iota(0, 3));
+  check(*stream->begin() == 0, "a stream");
   auto running = pool->submit<slow_square>(4);
+  // The callback thread is there too, with something to come.
+  std::optional next = pool->submit<slow_square>(5).then([](int x) { return x + 1; });
 
   pid_t const child = ::fork();
   if (child == 0) {
+    error_text<procpool::SetupError>([&] { next->get(); });
+    next.reset();
+    stream.reset();
     in_the_child(std::move(pool), std::move(running), std::move(done));
     std::_Exit(0);
   }
@@ -58,6 +67,11 @@ int main() {
 
   // Here nothing has changed.
   check(running.get() == 16, "the task that ran meanwhile");
+  check(next->get() == 26, "what came behind it");
+  int results = 1;
+  for (auto it = stream->begin(); ++it != stream->end();) ++results;
+  check(results == 3, "the stream");
+  stream.reset();
   check(done.get() == 9, "the task before");
   check(pool->call<programs::square>(5) == 25, "the pool after the fork");
   check(pool->stats().worker_deaths == 0, "no worker was harmed");
