@@ -203,6 +203,13 @@ TEST(Parallelize, RefusesOptionsThatMakeNoSense) {
   EXPECT_EQ(pool.stats().submitted, 0u);
 }
 
+TEST(Parallelize, TakesTheNumberOfSlicesFromTheDefaultsOfThePool) {
+  procpool::ProcessPool pool{{.workers = 2, .defaults = {.slices = 5}}};
+  EXPECT_EQ(pool.parallelize<size_of>(numbers(11)), (Sizes{3, 2, 2, 2, 2}));
+  EXPECT_EQ(pool.with({.slices = 3}).parallelize<size_of>(numbers(11)), (Sizes{4, 4, 3}));
+  EXPECT_EQ(pool.map<doubled>(std::vector<Ints>{{1}}), (std::vector<Ints>{{2}}));
+}
+
 // ---- what it takes and gives
 
 TEST(Parallelize, TakesSlicesInEveryForm) {
@@ -315,6 +322,20 @@ TEST(Parallelize, ThrowsWhatASliceThrows) {
   EXPECT_THROW(pool.with({.slices = 5}).parallelize_timed<fail_at_30>(numbers(100)),
                std::out_of_range);
   EXPECT_EQ(pool.parallelize<size_of>(numbers(4)), (Sizes{2, 2}));
+}
+
+TEST(Parallelize, InputsThatThrowAreThrownByTheCall) {
+  procpool::ProcessPool pool{2};
+  auto const inputs = std::views::iota(0, 100) | std::views::transform([](int x) {
+                        if (x == 70) throw std::underflow_error("no more of these");
+                        return x;
+                      });
+  EXPECT_THROW(pool.with({.slices = 10}).parallelize<copy>(inputs), std::underflow_error);
+  EXPECT_THROW(pool.parallelize_timed<copy>(inputs), std::underflow_error);
+  EXPECT_EQ(pool.stats().done, pool.stats().submitted);
+  EXPECT_EQ(pool.parallelize<size_of>(numbers(4)), (Sizes{2, 2}));
+  pool.close();
+  EXPECT_THROW(pool.parallelize<size_of>(numbers(4)), procpool::PoolClosed);
 }
 
 TEST(Parallelize, CollectsTheErrorsOfSlices) {
