@@ -35,10 +35,17 @@ std::string sentence(WorkerDeath const& death) {
   text += " while ";
   text += stage_text(death.stage);
   if (!death.detail.empty()) text += ": " + death.detail;
+  text += attempts_text(death.earlier);
   return text;
 }
 
 }  // namespace
+
+std::string attempts_text(std::vector<std::string> const& earlier) {
+  if (earlier.empty()) return {};
+  return "; attempt " + std::to_string(earlier.size() + 1) +
+         ", the one before it ended with: " + earlier.back();
+}
 
 RemoteError::RemoteError(std::string const& text, Origin origin)
     : Error(text), Origin(std::move(origin)) {}

@@ -25,6 +25,9 @@ void each_option(CallOptions const& options, Visit visit) {
   visit("on_error", use_on_error, options.on_error.has_value());
   visit("progress", use_progress, static_cast<bool>(options.progress));
   visit("executor", use_executor, static_cast<bool>(options.executor));
+  visit("timeout", use_timeout, options.timeout.has_value());
+  visit("queue_timeout", use_queue_timeout, options.queue_timeout.has_value());
+  visit("retries", use_retries, options.retries.has_value());
 }
 
 }  // namespace
@@ -33,6 +36,19 @@ void check_options(CallOptions const& options) {
   if (options.chunk) options.chunk->checked("chunk", most_chunk);
   if (options.window) options.window->checked("window", most_window);
   if (options.slices) options.slices->checked("slices", most_slices);
+  auto const positive = [](std::optional<std::chrono::milliseconds> time, char const* name) {
+    if (!time || *time > std::chrono::milliseconds::zero()) return;
+    throw std::invalid_argument("procpool: " + std::string(name) + " is " +
+                                std::to_string(time->count()) + " ms; it must be positive");
+  };
+  positive(options.timeout, "timeout");
+  positive(options.queue_timeout, "queue_timeout");
+  if (options.retries) {
+    options.retries->times.checked("retries", most_retries);
+    if (options.retries->backoff < std::chrono::milliseconds::zero()) {
+      throw std::invalid_argument("procpool: the backoff of retries is negative");
+    }
+  }
 }
 
 CallOptions merge_options(CallOptions const& defaults, CallOptions const& given) {
@@ -43,6 +59,9 @@ CallOptions merge_options(CallOptions const& defaults, CallOptions const& given)
   if (given.on_error) merged.on_error = given.on_error;
   if (given.progress) merged.progress = given.progress;
   if (given.executor) merged.executor = given.executor;
+  if (given.timeout) merged.timeout = given.timeout;
+  if (given.queue_timeout) merged.queue_timeout = given.queue_timeout;
+  if (given.retries) merged.retries = given.retries;
   return merged;
 }
 

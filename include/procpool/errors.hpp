@@ -73,8 +73,12 @@ struct WorkerDeath {
   std::optional<int> signal;       // killed by it
   std::optional<int> exit_status;  // left with it; neither: somebody else took the status
   detail::Stage stage = detail::Stage::running;
-  std::string detail;  // a further clause, or empty
+  std::string detail;                  // a further clause, or empty
+  std::vector<std::string> earlier{};  // attempts at the same element, and how they failed
 };
+
+// "; attempt 3, after: ..." for the text of an error.
+PROCPOOL_API std::string attempts_text(std::vector<std::string> const& earlier);
 
 /// The process that ran the task ended: by a crash, by a signal, by exit. Only the element that it had
 /// begun gets this; whatever it had finished keeps its result, the rest runs elsewhere.
@@ -91,6 +95,8 @@ class PROCPOOL_API WorkerDied : public Error {
   int worker() const noexcept { return death_.worker; }
   std::uint64_t task() const noexcept { return death_.task; }
   std::uint64_t element() const noexcept { return death_.element; }
+  /// How earlier attempts at the element failed, if it was run more than once.
+  std::vector<std::string> const& earlier_attempts() const noexcept { return death_.earlier; }
   /// What it was doing: "loading" its arguments, "running" the function, "saving" its result.
   std::string_view stage() const noexcept;
 

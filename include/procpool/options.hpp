@@ -7,11 +7,13 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/callbacks.hpp>
 #include <procpool/detail/export.hpp>
@@ -42,6 +44,7 @@ inline constexpr std::size_t most_workers = 4096;
 inline constexpr std::size_t most_chunk = std::size_t{1} << 20;
 inline constexpr std::size_t most_window = std::size_t{1} << 30;
 inline constexpr std::size_t most_slices = std::size_t{1} << 30;
+inline constexpr std::size_t most_retries = 1'000'000;
 
 // Where tasks run.
 enum class Start {
@@ -61,6 +64,47 @@ enum class OnError {
   stop,    // throws the first failure by index, as a loop would; nothing behind it begins any more
   finish,  // runs all elements, then throws the first failure by index
   collect  // runs all elements, then throws ElementErrors with every failure
+};
+
+// When an element that failed is run again, and how often. A number stands for: so many times, after a
+// crash of its worker or a timeout. An element that was cancelled is never run again.
+struct Retries {
+  template <std::integral I>
+    requires(!std::same_as<I, bool>)
+  Retries(I most) noexcept : times(most) {}  // NOLINT(google-explicit-constructor): as Count
+
+  // Also after an exception of this type, or derived from it, that the function threw.
+  template <class E>
+  Retries& on() & {
+    exceptions.push_back([](std::exception_ptr const& error) {
+      try {
+        std::rethrow_exception(error);
+      } catch (E const&) {
+        return true;
+      } catch (...) {
+        return false;
+      }
+    });
+    return *this;
+  }
+  template <class E>
+  Retries&& on() && {
+    return std::move(on<E>());
+  }
+
+  // Before so-and-so many-th attempt after the first.
+  std::chrono::milliseconds backoff_before(std::size_t attempt) const {
+    constexpr std::size_t most_doublings = 20;
+    return backoff *
+           (std::int64_t{1} << (attempt - 1 < most_doublings ? attempt - 1 : most_doublings));
+  }
+
+  Count times;             // after the first
+  bool on_crash = true;    // WorkerDied, BadMessage
+  bool on_timeout = true;  // TaskTimeout of an element that ran
+  // How long to wait before the first of them; twice as long before each further one.
+  std::chrono::milliseconds backoff{0};
+  std::vector<bool (*)(std::exception_ptr const&)> exceptions;
 };
 
 // Options of one call, given ahead of the verb: pool.with({.chunk = 64}).map<f>(xs). What is not given
@@ -83,6 +127,22 @@ struct CallOptions {
   ProgressCallback progress{};
   // Where continuations, callbacks and progress run; not given: on the pool's callback thread.
   Executor executor{};
+  // How long an element may run, from its begin. One that takes longer is ended with its worker: SIGTERM,
+  // then SIGKILL after PoolOptions::term_grace; it ends with TaskTimeout, nothing else is touched.
+  std::optional<std::chrono::milliseconds> timeout{};
+  // How long an element may wait, from its submit to its begin. After that it never runs, and ends with
+  // TaskTimeout.
+  std::optional<std::chrono::milliseconds> queue_timeout{};
+  // How often an element that failed is run again. Not given: never, since it may have done half of what
+  // it does. What it ends with in the end also tells what became of the earlier attempts.
+  std::optional<Retries> retries{};
+};
+
+// What cancel() found, and did.
+enum class Cancel {
+  too_late,     // all had ended already
+  never_began,  // what had not ended had not begun, and never will
+  ended         // something was running: its worker was ended
 };
 
 struct PoolOptions {
@@ -105,6 +165,8 @@ struct PoolOptions {
   std::chrono::milliseconds stop_grace{5'000};
   // Where the pool's rare messages go; not given: standard error. Called from threads of the pool.
   std::function<void(std::string_view)> log{};
+  // How long a task that is ended, by a deadline or by cancel(), has from SIGTERM to SIGKILL.
+  std::chrono::milliseconds term_grace{25};
 };
 
 // What shutdown did, in elements and workers.

@@ -106,7 +106,7 @@ void ParentEnd::put_forget(std::span<std::uint64_t const> ids) {
 
 void ParentEnd::publish() {
   // Relaxed: the tail's store below carries it; a worker that sees the record sees this limit.
-  in().limit.store(next_serial_, std::memory_order_relaxed);
+  in().limit.store(limit_ = next_serial_, std::memory_order_relaxed);
   // seq_cst: publishes the record (release), and stands before the look at `parked` below, against
   // the worker's "parked, then look at the tail": one of the two sees the other.
   in().tail.store(tail_, std::memory_order_seq_cst);
@@ -124,7 +124,7 @@ void ParentEnd::ring_bell() noexcept {
 std::uint64_t ParentEnd::take_back(std::uint64_t from) {
   // Limit first, then the claim; the worker claims first and then looks at the limit. In the single
   // order of these four, either the worker sees our limit and withdraws, or we see its claim.
-  in().limit.store(from, std::memory_order_seq_cst);
+  in().limit.store(limit_ = from, std::memory_order_seq_cst);
   std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
   if (claim > next_serial_) {
     throw BadRecord("the worker claims element " + std::to_string(claim) + " of " +
@@ -139,6 +139,20 @@ bool ParentEnd::acknowledged() {
   if (!cut_ || inbox_head() < *cut_) return false;
   cut_.reset();
   return true;
+}
+
+std::optional<ParentEnd::Running> ParentEnd::running() const noexcept {
+  // seq_cst: stands behind a limit stored before, as in take_back().
+  std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
+  if (claim == 0 || claim > next_serial_)
+    return std::nullopt;  // a lie is found out when it matters
+  // Acquire: not older than the claim.
+  std::uint64_t const mark = out().done.load(std::memory_order_acquire);
+  if (static_cast<std::uint32_t>(mark >> 32) == static_cast<std::uint32_t>(claim)) {
+    return std::nullopt;
+  }
+  // Below a limit that was never lower since it was claimed, it has begun.
+  return Running{claim - 1, claim - 1 < limit_};
 }
 
 // ---- collecting

@@ -70,6 +70,13 @@ class ParentEnd {
   // had begun is in the outbox by then, and what is not there never began.
   bool acknowledged();
 
+  // ---- watching. The serial of the element that has begun and not ended, if there is one.
+  struct Running {
+    std::uint64_t serial;
+    bool sure;  // false: it may be about to be withdrawn
+  };
+  std::optional<Running> running() const noexcept;
+
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {
     OutboxHeader header;
@@ -123,6 +130,7 @@ class ParentEnd {
   std::uint64_t seen_head_ = 0;       // inbox: the worker's head when last looked at
   std::uint64_t head_ = 0;            // outbox: end of what was taken
   std::uint64_t next_serial_ = 0;     // of the next element put
+  std::uint64_t limit_ = 0;           // as it was stored last
   std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
 };
 

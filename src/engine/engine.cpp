@@ -20,6 +20,7 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   };
   positive(options.start_timeout, "start_timeout");
   positive(options.stop_grace, "stop_grace");
+  positive(options.term_grace, "term_grace");
   if (options.at_exit_deadline) positive(*options.at_exit_deadline, "at_exit_deadline");
   detail::check_options(options.defaults);
   if (options.workers) options.workers->checked("workers", most_workers);

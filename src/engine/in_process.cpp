@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
-#include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/elements.hpp"
@@ -15,6 +17,26 @@ namespace procpool::inline v0 {
 
 using detail::Block;
 using detail::Bytes;
+
+namespace {
+
+// An attempt threw. True: there is another one, now.
+bool try_again(detail::Task& task, Block& block, Bytes const& thrown) {
+  auto const& retries = task.retries();
+  if (!retries || retries->exceptions.empty()) return false;
+  block.kind = Block::Kind::thrown;
+  block.payload = detail::Payload(Bytes(thrown));
+  std::exception_ptr const error = detail::reason_of(block, task.id());
+  if (std::ranges::none_of(retries->exceptions, [&](auto* const test) { return test(error); })) {
+    return false;
+  }
+  if (!task.attempt_failed(block.first, describe(error))) return false;
+  block.earlier = task.earlier_attempts(block.first);
+  std::this_thread::sleep_for(retries->backoff_before(block.earlier.size()));
+  return true;
+}
+
+}  // namespace
 
 InProcessEngine::InProcessEngine(PoolOptions const&) {}
 
@@ -62,7 +84,10 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
       cancelled += block.cancelled ? 1 : 0;
     } else {
       Bytes result;
-      bool const value = callable.call(arguments, result, stage);
+      bool value = callable.call(arguments, result, stage);
+      while (!value && try_again(*task, block, result)) {
+        value = callable.call(arguments, result, stage);
+      }
       block.kind = value ? Block::Kind::values : Block::Kind::thrown;
       if (value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = result.size();
@@ -85,7 +110,8 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   if (last) task->seal();
 }
 
-void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task) {
+// What runs cannot be ended: it runs in a thread of the program.
+void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running) {
   task->cancel_from(0);
   task->seal();
 }

@@ -55,6 +55,21 @@ Task::Counts Task::counts() const {
   return counts_;
 }
 
+bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
+  std::size_t const most = retries()->times.checked("retries", most_retries);
+  std::lock_guard const lock(mutex_);
+  std::vector<std::string>& failures = attempts_[element];
+  if (failures.size() >= most) return false;
+  failures.push_back(how);
+  return true;
+}
+
+std::vector<std::string> Task::earlier_attempts(std::uint64_t element) const {
+  std::lock_guard const lock(mutex_);
+  auto const found = attempts_.find(element);
+  return found == attempts_.end() ? std::vector<std::string>() : found->second;
+}
+
 void Task::announce(std::uint64_t elements) {
   std::lock_guard const lock(mutex_);
   counts_.announced += elements;
@@ -78,6 +93,7 @@ void Task::deliver(Block block) {
     counts_.delivered += block.count;
     if (block.cancelled) {
       counts_.cancelled += block.count;
+      if (block.begun) counts_.stopped += block.count;
     } else if (block.kind != Block::Kind::values) {
       counts_.failed += block.count;
     }

@@ -194,3 +194,20 @@ TEST(Torture, RandomKillsWhilePoolsEnd) {
     }
   }
 }
+
+// With retries nothing is lost at all: every task has its value, each exactly once.
+TEST(Torture, RandomKillsWithRetriesLoseNothing) {
+  support::Trace trace;
+  int const tasks = support::rounds(4'000, 400);
+  std::vector<int> inputs(static_cast<std::size_t>(tasks));
+  for (int x = 0; x < tasks; ++x) inputs[static_cast<std::size_t>(x)] = x;
+  procpool::ProcessPool pool{2};
+  Killer killer(support::new_seed());
+  auto const results = pool.with({.retries = 20}).map<work>(inputs);
+  EXPECT_GT(killer.stop(), 0u);
+  ASSERT_EQ(results.size(), inputs.size());
+  for (int x = 0; x < tasks; ++x) EXPECT_EQ(results[static_cast<std::size_t>(x)], 7 * x + 3);
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.done, stats.submitted);
+  EXPECT_EQ(stats.submitted, static_cast<std::uint64_t>(tasks));
+}

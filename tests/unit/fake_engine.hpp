@@ -75,7 +75,7 @@ class FakeEngine final : public procpool::detail::Engine {
     if (last) task->seal();
   }
 
-  void cancel(std::shared_ptr<Task> const& task) override {
+  void cancel(std::shared_ptr<Task> const& task, Running) override {
     ++cancels;
     task->cancel_from(0);
     deliver(*task);

@@ -16,6 +16,11 @@ inline constexpr unsigned use_slices = 4;
 inline constexpr unsigned use_on_error = 8;
 inline constexpr unsigned use_progress = 16;
 inline constexpr unsigned use_executor = 32;
+inline constexpr unsigned use_timeout = 64;
+inline constexpr unsigned use_queue_timeout = 128;
+inline constexpr unsigned use_retries = 256;
+// What every verb uses.
+inline constexpr unsigned use_always = use_timeout | use_queue_timeout | use_retries;
 
 // Throws std::invalid_argument for values that make no sense.
 PROCPOOL_API void check_options(CallOptions const& options);

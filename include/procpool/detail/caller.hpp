@@ -55,7 +55,7 @@ class Caller {
   template <class C, class... Args>
   std::shared_ptr<Task> start_one(C const& callable, Args&&... args) const {
     using Ps = typename Call<C, Args&&...>::Params;
-    auto task = std::make_shared<Task>(make_function(callable, Ps{}), TaskOptions{.site = site_});
+    auto task = std::make_shared<Task>(make_function(callable, Ps{}), with_control({}));
     SegmentWriter<Ps> writer(*engine_, task);
     writer.add(std::forward<Args>(args)...);
     writer.finish();
@@ -66,7 +66,7 @@ class Caller {
   template <class Ps, class C>
   std::shared_ptr<Task> many(C const& callable, TaskOptions task,
                              std::optional<std::uint64_t> total) const {
-    task.site = site_;
+    task = with_control(std::move(task));
     if (options_.progress) {
       task.progress = std::make_shared<ProgressReport>(site_, options_.progress, total);
     }
@@ -128,6 +128,14 @@ class Caller {
   }
 
  private:
+  TaskOptions with_control(TaskOptions task) const {
+    task.site = site_;
+    task.timeout = options_.timeout;
+    task.queue_timeout = options_.queue_timeout;
+    task.retries = options_.retries;
+    return task;
+  }
+
   template <class Writer, class... Pairs>
   static void zip(Writer& writer, Pairs... places) {
     for (; writer.wanted() && ((places.first != places.second) && ...); (++places.first, ...)) {

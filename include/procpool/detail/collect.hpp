@@ -18,7 +18,7 @@
 #include <vector>
 
 #include <procpool/detail/codec.hpp>
-#include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/reason.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/options.hpp>
@@ -31,16 +31,6 @@ inline std::vector<Block> take_in_order(Task& task) {
   std::vector<Block> blocks = task.take();
   std::ranges::sort(blocks, {}, &Block::first);
   return blocks;
-}
-
-inline std::exception_ptr reason_of(Block const& block, std::uint64_t task) {
-  if (block.kind == Block::Kind::failed) return block.failure;
-  Origin origin;
-  origin.worker = block.worker;
-  origin.pid = block.pid;
-  origin.task = task;
-  origin.element = block.first;
-  return decode_exception(block.payload.bytes(), std::move(origin));
 }
 
 // Hands every element's outcome to `sink`, as value(R&&) (value() for void) or error(exception_ptr), in

@@ -38,8 +38,12 @@ class PROCPOOL_API Engine {
   // No more elements will come.
   virtual void seal(std::shared_ptr<Task> const& task) = 0;
 
-  // Seals the task; what has not begun never will and ends with TaskCancelled. What runs goes on.
-  virtual void cancel(std::shared_ptr<Task> const& task) = 0;
+  // What becomes of an element that is running when its task is cancelled.
+  enum class Running { goes_on, is_ended };
+
+  // Seals the task; what has not begun never will and ends with TaskCancelled. Where what runs is to be
+  // ended, blocks until that has happened.
+  virtual void cancel(std::shared_ptr<Task> const& task, Running running) = 0;
 
   // Ends intake. Does not block.
   virtual void close() = 0;

@@ -71,15 +71,20 @@ class [[nodiscard]] Handle {
     return take_(*completion, extra.get());
   }
 
-  /// What has not begun of the call never will; it ends with TaskCancelled. What runs goes on. For
-  /// what was composed of other calls (then, when_all, ...) it does nothing. Does not block.
-  void cancel() {
+  /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
+  /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
+  /// outcome. Says which of these happened, the last of them that did. Blocks until what ran is gone. For
+  /// what was composed of other calls (then, when_all, ...) it does nothing: too_late.
+  Cancel cancel() {
     Completion& known = completion();
-    if (task_ == nullptr || known.ended() || !known.site()) return;
+    if (task_ == nullptr || known.ended() || !known.site()) return Cancel::too_late;
     // A pool that is no more has ended everything.
     if (auto const engine = known.site()->engine.lock()) {
-      engine->cancel(std::shared_ptr<Task>(completion_, task_));
+      engine->cancel(std::shared_ptr<Task>(completion_, task_), Engine::Running::is_ended);
     }
+    Task::Counts const counts = task_->counts();
+    if (counts.stopped != 0) return Cancel::ended;
+    return counts.cancelled != 0 ? Cancel::never_began : Cancel::too_late;
   }
 
   /// Calls `function` with what get() would give once it is there, and gives a future of what that

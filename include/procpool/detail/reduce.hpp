@@ -11,6 +11,7 @@
 
 #include <procpool/detail/callable_state.hpp>
 #include <procpool/detail/signature.hpp>
+#include <procpool/detail/travel.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -21,9 +22,10 @@ struct FoldSlice {
   Op op;
 
   T operator()(I from, I to) const {
-    T folded = std::invoke(function, from);
-    for (I i = from; ++i != to;)
-      folded = std::invoke(op, std::move(folded), std::invoke(function, i));
+    T folded = to_travel<T>(std::invoke(function, from));
+    for (I i = from; ++i != to;) {
+      folded = to_travel<T>(std::invoke(op, std::move(folded), std::invoke(function, i)));
+    }
     return folded;
   }
 };
@@ -33,7 +35,9 @@ struct FoldValues {
   Op op;
 
   T operator()(T init, std::vector<T> values) const {
-    for (T& value : values) init = std::invoke(op, std::move(init), std::move(value));
+    for (T& value : values) {
+      init = to_travel<T>(std::invoke(op, std::move(init), std::move(value)));
+    }
     return init;
   }
 };

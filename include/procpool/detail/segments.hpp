@@ -107,7 +107,7 @@ class SegmentWriter<Parameters<Ps...>> {
   void abandon() noexcept {
     if (!begun_) return;
     try {
-      engine_->cancel(task_);
+      engine_->cancel(task_, Engine::Running::goes_on);
       task_->wait_until(std::nullopt);
     } catch (...) {  // the caller's own error is the one to tell
     }

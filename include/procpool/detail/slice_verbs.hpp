@@ -24,7 +24,8 @@
 
 namespace procpool::inline v0::detail {
 
-inline constexpr unsigned slice_options = use_slices | use_on_error | use_progress | use_executor;
+inline constexpr unsigned slice_options =
+    use_slices | use_on_error | use_progress | use_executor | use_always;
 
 template <class Derived>
 class SliceVerbs {
@@ -95,6 +96,7 @@ class SliceVerbs {
   /// the type; an empty range gives `init`. Throws std::invalid_argument if first > last; errors as in
   /// map, a slice being an element.
   template <class C, class Op, std::integral I, class T, class... Args>
+    requires(!std::same_as<I, bool>)
   T parallelize_reduce(C function, Op op, I first, std::type_identity_t<I> last, T init,
                        Args&&... args) {
     if (last < first) {
@@ -116,6 +118,7 @@ class SliceVerbs {
     return init;
   }
   template <auto F, auto Op, std::integral I, class T, class... Args>
+    requires(!std::same_as<I, bool>)
   T parallelize_reduce(I first, std::type_identity_t<I> last, T init, Args&&... args) {
     return parallelize_reduce(fn<F>, fn<Op>, first, last, std::move(init),
                               std::forward<Args>(args)...);

@@ -3,6 +3,8 @@
 // StreamState: a stream at work: reads inputs into the window, hands them to the engine, and puts the
 // results in order. Used by the consumer's thread alone.
 
+#include <cxxabi.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -47,7 +49,7 @@ class StreamState {
 
   ~StreamState() {
     try {
-      if (!over_) engine_->cancel(task_);
+      if (!over_) engine_->cancel(task_, Engine::Running::goes_on);
       if (ProgressReport* const report = task_->progress()) report->mute();
     } catch (...) {  // in a forked child there is nothing to cancel
     }
@@ -109,6 +111,8 @@ class StreamState {
         if (!decoded_.empty()) break;
       }
       if (!exhausted_) writer_.hand_over();
+    } catch (abi::__forced_unwind&) {
+      throw;         // this thread is being ended
     } catch (...) {  // the source's, an argument's encoding, or the pool is ending
       source_error_ = std::current_exception();
       exhausted_ = true;
@@ -121,6 +125,8 @@ class StreamState {
   void end_inputs() {
     try {
       writer_.finish();
+    } catch (abi::__forced_unwind&) {
+      throw;
     } catch (...) {
       if (!source_error_) source_error_ = std::current_exception();
       engine_->seal(task_);

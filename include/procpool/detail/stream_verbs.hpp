@@ -60,7 +60,7 @@ class StreamVerbs {
       using Inputs = StreamSource<std::views::all_t<Rs>...>;
       using State = StreamState<Result, Order, Ps, Inputs>;
       Caller const made = static_cast<Derived&>(*this).make_caller(
-          use_chunk | use_window | use_progress | use_executor, verb);
+          use_chunk | use_window | use_progress | use_executor | use_always, verb);
       auto const& wanted = made.options().window;
       StreamWindow const window(
           wanted ? std::optional(wanted->checked("window", most_window)) : std::nullopt,

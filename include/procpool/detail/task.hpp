@@ -9,6 +9,7 @@
 // may be called from any thread. A task outlives its pool: the engine ends every element before it goes.
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +18,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -28,6 +31,7 @@
 #include <procpool/detail/function.hpp>
 #include <procpool/detail/progress_report.hpp>
 #include <procpool/detail/share.hpp>
+#include <procpool/options.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -53,7 +57,9 @@ struct Block {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   Kind kind = Kind::values;
-  bool cancelled = false;  // failed, because it was not wanted any more
+  bool cancelled = false;              // failed, because it was not wanted any more
+  bool begun = false;                  // though cancelled
+  std::vector<std::string> earlier{};  // attempts, and how they failed
   Payload payload;
   std::exception_ptr failure;
   int worker = -1;  // index of the worker that made it, -1: none
@@ -67,6 +73,9 @@ struct TaskOptions {
   bool stream = false;
   std::shared_ptr<CallSite const> site{};
   std::shared_ptr<ProgressReport> progress{};
+  std::optional<std::chrono::milliseconds> timeout{};        // for running
+  std::optional<std::chrono::milliseconds> queue_timeout{};  // until it begins
+  std::optional<Retries> retries{};
 };
 
 class PROCPOOL_API Task final : public Completion {
@@ -79,7 +88,12 @@ class PROCPOOL_API Task final : public Completion {
   std::size_t chunk() const noexcept { return options_.chunk; }
   bool stop_on_error() const noexcept { return options_.stop_on_error; }
   bool stream() const noexcept { return options_.stream; }
+  std::optional<Retries> const& retries() const noexcept { return options_.retries; }
   ProgressReport* progress() const noexcept { return options_.progress.get(); }
+  std::optional<std::chrono::milliseconds> timeout() const noexcept { return options_.timeout; }
+  std::optional<std::chrono::milliseconds> queue_timeout() const noexcept {
+    return options_.queue_timeout;
+  }
 
   // The blocks that arrived since the last call, in the order of their arrival.
   std::vector<Block> take();
@@ -93,6 +107,7 @@ class PROCPOOL_API Task final : public Completion {
     std::uint64_t delivered = 0;
     std::uint64_t failed = 0;     // of these
     std::uint64_t cancelled = 0;  // of these
+    std::uint64_t stopped = 0;    // of the cancelled: they had begun
     bool sealed = false;          // no more will be announced
   };
   Counts counts() const;
@@ -100,6 +115,11 @@ class PROCPOOL_API Task final : public Completion {
   // Keeps these until the task is gone: not only its elements name them, its results may too. Not those
   // of streams.
   void keep(Share::List const& shares);
+
+  // For engines. An attempt at an element has failed: false, if it was the last one that there is. How
+  // the earlier ones failed.
+  bool attempt_failed(std::uint64_t element, std::string const& how);
+  std::vector<std::string> earlier_attempts(std::uint64_t element) const;
 
   // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
   // element. Deliver wakes whoever waits.
@@ -112,6 +132,9 @@ class PROCPOOL_API Task final : public Completion {
   std::uint64_t cancelled_from() const noexcept {
     return cancelled_from_.load(std::memory_order_acquire);
   }
+  // Beside that: what runs shall be ended.
+  void mark_for_end() noexcept { for_end_.store(true, std::memory_order_release); }
+  bool marked_for_end() const noexcept { return for_end_.load(std::memory_order_acquire); }
 
  private:
   bool completes();                           // mutex_ is held; true once
@@ -123,11 +146,14 @@ class PROCPOOL_API Task final : public Completion {
   std::uint64_t const id_;
   std::atomic<std::uint64_t> cancelled_from_{std::numeric_limits<std::uint64_t>::max()};
 
+  std::atomic<bool> for_end_{false};
+
   mutable std::mutex mutex_;
   // Guarded by mutex_:
   std::vector<Block> blocks_;
   Counts counts_;
   bool complete_ = false;
+  std::unordered_map<std::uint64_t, std::vector<std::string>> attempts_;  // of what was run again
   bool waiting_ = false;                  // somebody sleeps on block_arrived_
   std::optional<std::uint64_t> awaited_;  // for this element, or for any
   std::unordered_set<std::shared_ptr<Share>> kept_;

@@ -39,7 +39,8 @@ using star_t =
     StarCall<C, reference_t<R>,
              std::make_index_sequence<std::tuple_size_v<std::remove_cvref_t<reference_t<R>>>>>;
 
-inline constexpr unsigned map_options = use_chunk | use_on_error | use_progress | use_executor;
+inline constexpr unsigned map_options =
+    use_chunk | use_on_error | use_progress | use_executor | use_always;
 
 template <class Derived>
 class Verbs {
@@ -52,8 +53,8 @@ class Verbs {
   auto submit(C callable, Args&&... args) -> Future<result_t<C, Args&&...>> {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
-      return Future<result_t<C, Args&&...>>(
-          caller(use_executor, "submit").start_one(callable, std::forward<Args>(args)...));
+      return Future<result_t<C, Args&&...>>(caller(use_executor | use_always, "submit")
+                                                .start_one(callable, std::forward<Args>(args)...));
     } else {
       return {};
     }
@@ -69,7 +70,7 @@ class Verbs {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
       return Future<result_t<C, Args&&...>>(
-                 caller(0, "call").start_one(callable, std::forward<Args>(args)...))
+                 caller(use_always, "call").start_one(callable, std::forward<Args>(args)...))
           .get();
     }
   }

@@ -5,6 +5,7 @@
 // last of their elements has ended.
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,10 @@ namespace procpool::inline v0::local {
 class Batch {
  public:
   Batch(detail::Segment segment, std::size_t element_size);
+
+  // Its elements have waited long enough: those that have not begun never will.
+  void expire() noexcept { expired_.store(true, std::memory_order_release); }
+  bool expired() const noexcept { return expired_.load(std::memory_order_acquire); }
 
   std::uint64_t first() const noexcept { return first_; }
   std::uint64_t count() const noexcept { return count_; }
@@ -48,6 +53,7 @@ class Batch {
   std::vector<std::uint64_t> ends_;
   detail::Bytes owned_;
   detail::Share::List shares_;
+  std::atomic<bool> expired_{false};
   os::Memfd sealed_;
   os::Mapping mapped_;
 };

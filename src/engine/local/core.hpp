@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -44,6 +45,11 @@ class Core {
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last);
   void seal(detail::Task& task);
   void cancel(std::shared_ptr<detail::Task> const& task);
+  // Of a cancelled task: what runs is to be ended. Blocks for some milliseconds at most, until nothing of
+  // it is undecided.
+  void end_running(detail::Task const& task);
+  // Acts on deadlines that have passed; says when to look again.
+  std::optional<TimePoint> watch_deadlines(TimePoint now);
   Stats stats() const;
 
   // ---- moving
@@ -103,18 +109,34 @@ class Core {
   std::uint64_t accepted = 0;   // elements
   std::uint64_t resolved = 0;   // their outcome is known
   std::uint64_t delivered = 0;  // and was delivered
-  std::uint64_t unsealed = 0;   // tasks that more elements may come for, streams not counted
+  std::uint64_t timed = 0;      // elements accepted and not resolved whose running time is limited
+  std::multimap<TimePoint, std::weak_ptr<Batch>> queue_deadlines;
+  std::multimap<TimePoint, Chunk> put_off;  // to be run again, but not yet
+  std::uint64_t unsealed = 0;  // tasks that more elements may come for, streams not counted
   std::uint64_t records = 0;
   std::uint64_t worker_starts = 0;
   std::uint64_t worker_deaths = 0;
 
  private:
   void check_open() const;  // mutex is held
+  std::exception_ptr cancellation(detail::Task const& task, char const* what) const;
+  void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
+  void condemn(std::size_t slot, Slot::Sentence sentence);
+  // An attempt at an element has failed. True: it will be run again, as soon as its time has come.
+  bool try_again(Chunk const& element, bool allowed, std::string const& how);
+  // The reason of an element that was ended, with what became of its earlier attempts.
+  static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
+  bool thrown_is_tried_again(Slot::Item const& item);
+  std::vector<Chunk> remove_put_off(
+      std::function<bool(Chunk const&)> const& which);  // mutex is held
+  void fail_expired(std::vector<Chunk> const& chunks);
+  // No element of it may run any more: cancelled, or it has waited too long.
+  static bool unwanted(Chunk const& chunk);
   // What has not begun of the task's elements from `first` on never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
   void stop_after_failure(detail::Task& task, detail::Block const& block);
   void end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
-                    bool cancelled);
+                    bool cancelled, bool begun = false);
   void deliver(std::vector<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 };

@@ -96,8 +96,18 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
   std::optional<TimePoint> next;
   auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
 
+  if (auto const look = core_.watch_deadlines(now)) at(*look);
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
+    bool const alive = life.state == State::ready || life.state == State::leaving;
+    if (alive && !life.condemned && !life.killed && core_.slots[slot]->condemned()) {
+      // It leaves by force. Whatever has it wait, TERM and KILL end it at their times.
+      change(slot, State::leaving);
+      life.condemned = true;
+      life.termed = true;
+      life.deadline = now + core_.options.term_grace;
+      os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
+    }
     if (life.state == State::ready && life.hung_up && !life.killed) {
       // Should it live on, no large message can come or go: it finishes what it has and is replaced.
       if (now >= *life.hung_up + hang_up_grace) {
@@ -116,7 +126,7 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
           life.termed = true;
           life.deadline = now + core_.options.stop_grace;
         } else {
-          life.forced = true;
+          life.forced = !life.condemned;
           kill(slot, "it did not leave");
         }
       }

@@ -51,6 +51,7 @@ class Dispatcher {
     TimePoint deadline{};              // starting: to say its first word; leaving: to be gone
     std::optional<TimePoint> hung_up;  // ready: when its control socket was found closed
     bool termed = false;               // leaving: has had its SIGTERM
+    bool condemned = false;            // ended for the element that it ran
     bool killed = false;               // by us
     bool forced = false;               // killed because it would not end otherwise
     bool parked = false;               // rings when it has news

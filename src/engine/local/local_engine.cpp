@@ -18,6 +18,7 @@ using local::Phase;
 namespace {
 
 constexpr std::chrono::seconds quiet_wait{10};
+constexpr std::chrono::seconds kill_wait{1};
 constexpr std::size_t usual_segment = 1024;
 
 }  // namespace
@@ -66,9 +67,14 @@ void LocalEngine::seal(std::shared_ptr<detail::Task> const& task) {
   core_->seal(*task);
 }
 
-void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task) {
+void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running running) {
   check_process();
+  if (running == Running::is_ended) task->mark_for_end();
   core_->cancel(task);
+  if (running == Running::goes_on) return;
+  core_->end_running(*task);
+  // A process that cannot be killed (it waits in the kernel) is not waited for.
+  task->wait_until(std::chrono::steady_clock::now() + core_->options.term_grace + kill_wait);
 }
 
 void LocalEngine::close() {

@@ -27,7 +27,7 @@ class LocalEngine final : public detail::Engine {
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
               bool last) override;
   void seal(std::shared_ptr<detail::Task> const& task) override;
-  void cancel(std::shared_ptr<detail::Task> const& task) override;
+  void cancel(std::shared_ptr<detail::Task> const& task, Running running) override;
   void close() override;
   bool join_until(std::optional<TimePoint> deadline) override;
   Summary shutdown(End end, std::optional<TimePoint> deadline) override;

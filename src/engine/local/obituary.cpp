@@ -51,6 +51,7 @@ std::exception_ptr Obituary::reason(Chunk const& charged) const {
   if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
   if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
   death.stage = stage;
+  death.earlier = charged.task->earlier_attempts(charged.first);
   death.detail =
       weary ? "one of several workers in a row that died when this element was next in turn"
             : detail_text(farewell);

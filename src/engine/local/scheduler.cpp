@@ -34,6 +34,21 @@ std::vector<Chunk> Scheduler::remove(detail::Task const& task, std::uint64_t fir
   return removed;
 }
 
+std::vector<Chunk> Scheduler::remove_expired() {
+  std::vector<Chunk> removed;
+  std::deque<Chunk> kept;
+  for (Chunk& chunk : queue_) {
+    if (chunk.batch->expired()) {
+      waiting_ -= chunk.count;
+      removed.push_back(std::move(chunk));
+    } else {
+      kept.push_back(std::move(chunk));
+    }
+  }
+  queue_ = std::move(kept);
+  return removed;
+}
+
 std::vector<Chunk> Scheduler::remove_all() {
   std::vector<Chunk> removed(std::make_move_iterator(queue_.begin()),
                              std::make_move_iterator(queue_.end()));

@@ -38,6 +38,7 @@ class Scheduler {
   void add(Chunk chunk);
   void give_back(Chunk chunk);                                               // ahead of all others
   std::vector<Chunk> remove(detail::Task const& task, std::uint64_t first);  // from this element on
+  std::vector<Chunk> remove_expired();
   std::vector<Chunk> remove_all();
   std::uint64_t waiting() const noexcept { return waiting_; }
 

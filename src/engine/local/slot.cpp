@@ -128,7 +128,7 @@ Slot::Put Slot::put(Chunk const& chunk) {
 
   std::lock_guard const lock(mutex_);
   if (!channel_ || !bad_.empty()) return Put::gone;
-  if (channel_->acknowledging()) return Put::full;
+  if (channel_->acknowledging() || sentence_) return Put::full;
   try {
     bool const sent = put_all(chunk, cargo, inline_limit);
     // Where nothing lies ahead that could be taken, waiting for that would be for ever.
@@ -228,7 +228,13 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
         element_text(front.chunk.task->id(), front.chunk.first, header.count) + ": the outcome, " +
         std::to_string(header.size) + " bytes, arrived but could not be taken: " + error.what()));
   }
+  std::optional<Chunk> element;
+  if (thrown) {
+    element = front.chunk;
+    element->count = 1;
+  }
   Item item = resolve_front(header.count, std::move(block));
+  item.element = std::move(element);
   // A hint for the scheduler; a lie makes this worker's own portions odd, within their bounds.
   item.nanoseconds = std::min<std::uint64_t>(header.nanoseconds, std::uint64_t{1} << 50);
   return item;
@@ -283,6 +289,15 @@ Slot::TakenBack Slot::take_back(std::uint64_t elements) {
     left -= some;
   }
   if (left == elements) return taken;
+  return take_back_from(from);
+}
+
+Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
+  TakenBack taken;
+  // What surely runs is not asked for: so that it stays sure, see ParentEnd::running.
+  auto const running = channel_->running();
+  if (running && running->sure) from = std::max(from, running->serial + 1);
+  if (sent_.empty() || from >= sent_.back().serial + sent_.back().chunk.count) return taken;
   try {
     std::uint64_t const cut = channel_->take_back(from);
     taken.asked = true;
@@ -302,6 +317,55 @@ Slot::TakenBack Slot::take_back(std::uint64_t elements) {
     bad_ = bad.what();
   }
   return taken;
+}
+
+// ---- ending what runs
+
+std::optional<Slot::Running> Slot::running(TimePoint now) {
+  // Between its claim and its look a worker is for some nanoseconds; one that stays there is stopped,
+  // or has begun.
+  constexpr std::chrono::milliseconds undecided{20};
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
+  auto const running = channel_->running();
+  // With news there may be its outcome among them: collected first.
+  if (!running || channel_->news(false)) return std::nullopt;
+  for (Sent const& sent : sent_) {
+    std::uint64_t const ahead = running->serial - sent.serial;
+    if (running->serial < sent.serial || ahead >= sent.chunk.count) continue;
+    if (watched_since_ == TimePoint() || watched_ != running->serial) {
+      watched_ = running->serial;
+      watched_since_ = now;
+    }
+    if (!running->sure && now - watched_since_ < undecided) return std::nullopt;
+    return Running{sent.chunk.task, sent.chunk.first + ahead, running->serial, watched_since_};
+  }
+  return std::nullopt;
+}
+
+bool Slot::holds(detail::Task const& task) const {
+  std::lock_guard const lock(mutex_);
+  return !sentence_ && std::ranges::any_of(sent_, [&task](Sent const& sent) {
+    return sent.chunk.task.get() == &task;
+  });
+}
+
+Slot::Verdict Slot::condemn(Sentence sentence) {
+  Verdict verdict;
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sentence_) return verdict;
+  auto const still = [&] {
+    auto const running = channel_->running();
+    return running && running->serial == sentence.serial && !channel_->news(false);
+  };
+  if (!still()) return verdict;
+  // First it can begin nothing more, then it is looked at again: who is ended is nobody else.
+  if (!channel_->acknowledging()) verdict.taken = take_back_from(sentence.serial + 1);
+  if (!still()) return verdict;
+  sentence_ = std::move(sentence);
+  condemned_.store(true, std::memory_order_release);
+  verdict.condemned = true;
+  return verdict;
 }
 
 // ---- the dispatcher's sleep
@@ -338,6 +402,9 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   room_ = Room::enough;
   sent_.clear();
   answered_ = false;
+  watched_since_ = TimePoint();
+  sentence_.reset();
+  condemned_.store(false, std::memory_order_release);
   bad_.clear();
 }
 
@@ -374,12 +441,15 @@ Slot::Death Slot::bury() {
       death.charged.push_back(begun.chunk.take_front(elements));
       if (begun.chunk.count == 0) sent_.pop_front();
     };
+    if (sentence_ && !sent_.empty() && sentence_->serial == sent_.front().serial) {
+      death.sentence = std::move(sentence_);
+    }
     if (death.bad.empty()) {
       if (!sent_.empty()) {
         // Marks that say "not begun" each time that a worker dies with this element next in turn may be
         // lies of the element itself; it must not end one worker after the other for ever.
         death.weary = !remains.begun && ++sent_.front().chunk.losses >= most_losses;
-        if (remains.begun || death.weary) charge_front(1);
+        if (remains.begun || death.weary || death.sentence) charge_front(1);
       }
     } else if (!sent_.empty()) {
       // Its outcomes cannot be believed any more, so all that it claims to have begun is charged; and

@@ -11,9 +11,12 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -30,6 +33,8 @@ namespace procpool::inline v0::local {
 
 class Slot {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   explicit Slot(int index) : index_(index) {}
 
   enum class Put {
@@ -53,6 +58,7 @@ class Slot {
     detail::Block block;
     std::uint64_t nanoseconds = 0;  // that these elements took together, as the worker says
     std::size_t ended_chunks = 0;
+    std::optional<Chunk> element{};  // of one that threw: as it was given
   };
   struct Harvest {
     std::vector<Item> items;
@@ -73,6 +79,33 @@ class Slot {
   };
   TakenBack take_back(std::uint64_t elements);
 
+  // ---- ending what runs
+  struct Running {
+    std::shared_ptr<detail::Task> task;
+    std::uint64_t element;  // of the task
+    std::uint64_t serial;
+    TimePoint since;  // when it was first seen to run
+  };
+  // The element that the worker is running, if it surely is, and nothing was decided about it yet.
+  std::optional<Running> running(TimePoint now);
+  // Holds it anything of the task that has not ended and is not to be ended?
+  bool holds(detail::Task const& task) const;
+
+  // What an element ends with when its worker is ended for it.
+  struct Sentence {
+    std::uint64_t serial;
+    std::exception_ptr reason;
+    bool cancelled;
+  };
+  // Decides that the worker is to be ended, if it still runs that very element; from then on it begins
+  // nothing and is given nothing. What it had not begun is returned as by take_back.
+  struct Verdict {
+    bool condemned = false;
+    TakenBack taken;
+  };
+  Verdict condemn(Sentence sentence);
+  bool condemned() const noexcept { return condemned_.load(std::memory_order_acquire); }
+
   // ---- the dispatcher's sleep
   void park(std::uint32_t number);
   void unpark();
@@ -92,6 +125,8 @@ class Slot {
     std::string bad;      // not empty: what it left cannot be true
     bool useful = false;  // it had done or begun something in its life
     bool weary = false;   // charged though it had not begun: it was one loss too many
+    std::optional<Sentence>
+        sentence;  // what the first charged element ends with, if that was decided
   };
   Death bury();
 
@@ -123,6 +158,7 @@ class Slot {
   void put_forgotten(std::uint64_t inline_limit);
   bool put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_limit);
 
+  TakenBack take_back_from(std::uint64_t serial);
   void drain(Harvest& harvest);
   Item accept(channel::ParentEnd::Arrival const& arrival);
   detail::Payload receive_large(std::uint64_t size);
@@ -141,7 +177,11 @@ class Slot {
   // Of what lies ahead of a chunk that found no room: `missing` until the engine waits for it.
   enum class Room : std::uint8_t { enough, missing, awaited } room_ = Room::enough;
   std::deque<Sent> sent_;
-  bool answered_ = false;  // for at least one element
+  bool answered_ = false;      // for at least one element
+  std::uint64_t watched_ = 0;  // the serial seen to run
+  TimePoint watched_since_{};  // none: nothing was
+  std::optional<Sentence> sentence_;
+  std::atomic<bool> condemned_{false};  // sentence_ is set; may be read without the mutex
   std::string bad_;
 };
 

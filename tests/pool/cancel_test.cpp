@@ -1,0 +1,150 @@
+// cancel(): it says which happened, and that is what happened.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <procpool.hpp>
+#include <ranges>
+#include <thread>
+#include <vector>
+
+#include "support/build.hpp"
+#include "support/errors.hpp"
+#include "support/trace.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using procpool::Cancel;
+using procpool::TaskCancelled;
+
+int square(int x) { return x * x; }
+int noted_after(int milliseconds) {
+  support::Trace::note(milliseconds);
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return milliseconds;
+}
+int hang(int x) {
+  support::Trace::note(x);
+  std::this_thread::sleep_for(10min);
+  return x;
+}
+int hang_without_term(int x) {
+  std::signal(SIGTERM, SIG_IGN);
+  return hang(x);
+}
+int stop_itself(int x) {
+  support::Trace::note(x);
+  ::raise(SIGSTOP);
+  return x;
+}
+
+TEST(CancelFuture, WhatHasNotBegunNeverWillAndItsWorkerLives) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  auto busy = pool.submit<noted_after>(300);
+  ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
+  // The first of these is ahead in the worker's inbox, the others wait.
+  std::vector<procpool::Future<int>> waiting;
+  for (int i = 1; i <= 5; ++i) waiting.push_back(pool.submit<noted_after>(i));
+  for (auto& future : waiting) {
+    EXPECT_EQ(future.cancel(), Cancel::never_began);
+    EXPECT_TRUE(future.ready());
+    EXPECT_THROW(future.get(), TaskCancelled);
+  }
+  EXPECT_EQ(busy.get(), 300);
+  EXPECT_EQ(pool.call<square>(2), 4);
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{300}));
+  EXPECT_EQ(pool.stats().worker_starts, 1u);
+}
+
+TEST(CancelFuture, WhatRunsIsEnded) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{2};
+  int runs = 0;
+  for (auto* const task : {&hang, &hang_without_term, &stop_itself}) {
+    auto other = pool.submit<noted_after>(200);
+    auto future = pool.submit(task, 1);
+    runs += 2;
+    ASSERT_TRUE(support::until([&] { return trace.size() == static_cast<std::size_t>(runs); }));
+    EXPECT_EQ(future.cancel(), Cancel::ended);
+    EXPECT_TRUE(future.ready());
+    EXPECT_THROW(future.get(), TaskCancelled);
+    EXPECT_EQ(other.get(), 200);
+    EXPECT_EQ(pool.call<square>(3), 9);
+  }
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
+}
+
+TEST(CancelFuture, WhatHasEndedKeepsItsValue) {
+  procpool::ProcessPool pool{1};
+  auto future = pool.submit<square>(4);
+  future.wait();
+  EXPECT_EQ(future.cancel(), Cancel::too_late);
+  EXPECT_EQ(future.get(), 16);
+  procpool::Future<int> outlived;
+  {
+    procpool::ProcessPool other{1};
+    outlived = other.submit<square>(5);
+  }
+  EXPECT_EQ(outlived.cancel(), Cancel::too_late);
+  EXPECT_EQ(outlived.get(), 25);
+}
+
+TEST(CancelFuture, AThousandInARowLoseNoWorker) {
+  procpool::ProcessPool pool{2};
+  int const rounds = support::rounds(1'000, 200);
+  for (int i = 0; i < rounds; ++i) {
+    auto future = pool.submit<square>(i);
+    auto const said = future.cancel();
+    if (said == Cancel::too_late) {
+      EXPECT_EQ(future.get(), i * i);
+    } else {
+      EXPECT_THROW(future.get(), TaskCancelled);
+    }
+  }
+  EXPECT_EQ(pool.map<square>(std::views::iota(0, 100)).size(), 100u);
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.done, stats.submitted);
+  EXPECT_EQ(stats.worker_deaths, 0u);
+}
+
+TEST(CancelFuture, FromManyThreadsAtOnce) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{4};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&pool, t] {
+      for (int i = 0; i < support::rounds(40, 10); ++i) {
+        auto future = pool.submit<noted_after>(1 + (i * 7 + t) % 5);
+        std::this_thread::sleep_for(std::chrono::milliseconds(i % 4));
+        bool const late = future.cancel() == Cancel::too_late;
+        try {
+          static_cast<void>(future.get());
+          EXPECT_TRUE(late);
+        } catch (TaskCancelled const&) {
+          EXPECT_FALSE(late);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.done, stats.submitted);
+  EXPECT_EQ(stats.worker_deaths, 0u);
+}
+
+TEST(CancelResults, EndsWhatRunsAndKeepsNothingBack) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{2};
+  auto results = pool.map_async<hang>(std::views::iota(0, 100));
+  ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
+  EXPECT_EQ(results.cancel(), Cancel::ended);
+  EXPECT_THROW(results.get(), TaskCancelled);
+  EXPECT_EQ(trace.size(), 2u);
+  EXPECT_EQ(pool.call<square>(3), 9);
+}
+
+}  // namespace

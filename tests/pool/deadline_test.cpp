@@ -1,0 +1,178 @@
+// Deadlines: for running and for waiting. Who overruns is ended, and nobody else.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <procpool.hpp>
+#include <random>
+#include <ranges>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/build.hpp"
+#include "support/errors.hpp"
+#include "support/seed.hpp"
+#include "support/trace.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using procpool::TaskTimeout;
+
+int square(int x) { return x * x; }
+int after(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return milliseconds;
+}
+int noted_after(int milliseconds) {
+  support::Trace::note(milliseconds);
+  return after(milliseconds);
+}
+int hang_at_seven(int x) {
+  if (x == 7) std::this_thread::sleep_for(10min);
+  return x;
+}
+int hang_without_term(int) {
+  std::signal(SIGTERM, SIG_IGN);
+  for (;;) std::this_thread::sleep_for(1min);
+}
+int stop_itself(int) {
+  ::raise(SIGSTOP);
+  return 1;
+}
+int spin(int x) {
+  volatile int const forever = 1;
+  while (forever == 1) ++x;
+  return x;
+}
+
+TEST(Timeout, EndsTheElementThatOverrunsAndNobodyElse) {
+  procpool::ProcessPool pool{2};
+  for (int const chunk : {1, 4, 40}) {
+    auto const outcomes = pool.with({.chunk = chunk, .timeout = 100ms})
+                              .try_map<hang_at_seven>(std::views::iota(0, 40));
+    ASSERT_EQ(outcomes.size(), 40u);
+    for (int i = 0; i < 40; ++i) {
+      auto const& outcome = outcomes[static_cast<std::size_t>(i)];
+      if (i == 7) {
+        std::string const text = support::error_of<TaskTimeout>(outcome).what();
+        EXPECT_NE(text.find("element 7"), std::string::npos) << text;
+        EXPECT_NE(text.find("100 ms"), std::string::npos) << text;
+      } else {
+        ASSERT_TRUE(outcome.ok()) << i << ": " << support::text_of(outcome);
+        EXPECT_EQ(outcome.value(), i);
+      }
+    }
+  }
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);  // all were asked for
+}
+
+TEST(Timeout, EndsWhoIgnoresTermWhoSpinsAndWhoIsStopped) {
+  procpool::ProcessPool pool{2};
+  for (auto* const task : {&hang_without_term, &spin, &stop_itself}) {
+    auto future = pool.with({.timeout = 50ms}).submit(task, 1);
+    EXPECT_THROW(future.get(), TaskTimeout);
+    EXPECT_EQ(pool.call<square>(3), 9);
+  }
+}
+
+TEST(Timeout, IsPerElementAndNotPerChunk) {
+  procpool::ProcessPool pool{1};
+  auto const results =
+      pool.with({.chunk = 12, .timeout = 400ms}).map<after>(std::vector<int>(12, 60));
+  EXPECT_EQ(results.size(), 12u);
+}
+
+TEST(Timeout, OfManyAtOnce) {
+  procpool::ProcessPool pool{10};
+  auto const outcomes = pool.with({.timeout = 80ms}).try_map<after>(std::vector<int>(10, 600'000));
+  for (auto const& outcome : outcomes) support::error_of<TaskTimeout>(outcome);
+  EXPECT_EQ(pool.map<square>(std::views::iota(0, 100)).size(), 100u);
+}
+
+TEST(Timeout, WhatWasQueuedBehindIsNotCounted) {
+  procpool::ProcessPool pool{1};
+  std::vector<procpool::Future<int>> futures;
+  for (int i = 0; i < 10; ++i) futures.push_back(pool.with({.timeout = 500ms}).submit<after>(70));
+  for (auto& future : futures) EXPECT_EQ(future.get(), 70);
+}
+
+// Some end just before the deadline, some just after, some while it is acted upon.
+TEST(Timeout, AResultThatCameFirstStands) {
+  std::mt19937 random(support::new_seed());
+  std::uniform_int_distribution<int> around(15, 35);
+  std::vector<int> times(support::rounds(120, 40));
+  for (int& time : times) time = around(random);
+  procpool::ProcessPool pool{4};
+  auto const outcomes = pool.with({.timeout = 20ms}).try_map<after>(times);
+  int values = 0;
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    if (outcomes[i].ok()) {
+      EXPECT_EQ(outcomes[i].value(), times[i]);
+      ++values;
+    } else {
+      support::error_of<TaskTimeout>(outcomes[i]);
+      EXPECT_GE(times[i], 20);
+    }
+  }
+  EXPECT_GT(values, 0);
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.done, stats.submitted);
+}
+
+TEST(Timeout, OfAMapStopsItLikeAnyFailure) {
+  procpool::ProcessPool pool{2};
+  EXPECT_THROW(pool.with({.timeout = 50ms}).map<hang_at_seven>(std::views::iota(0)), TaskTimeout);
+}
+
+TEST(Timeout, ComesFromTheDefaults) {
+  procpool::ProcessPool pool{{.workers = 1, .defaults = {.timeout = 50ms}}};
+  EXPECT_THROW(pool.call<after>(600'000), TaskTimeout);
+  EXPECT_EQ(pool.with({.timeout = 10s}).call<after>(100), 100);
+}
+
+TEST(QueueTimeout, WhatWaitsTooLongNeverRuns) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  auto busy = pool.submit<noted_after>(400);
+  // One of them is in the worker's inbox already, the other waits here.
+  auto first = pool.with({.queue_timeout = 50ms}).submit<noted_after>(1);
+  auto second = pool.with({.queue_timeout = 50ms}).submit<noted_after>(2);
+  auto patient = pool.with({.queue_timeout = 60s}).submit<noted_after>(3);
+  std::string const text = support::thrown_by<TaskTimeout>([&] { first.get(); }).what();
+  EXPECT_NE(text.find("50 ms"), std::string::npos) << text;
+  EXPECT_THROW(second.get(), TaskTimeout);
+  EXPECT_FALSE(busy.ready());
+  EXPECT_EQ(busy.get(), 400);
+  EXPECT_EQ(patient.get(), 3);
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{400, 3}));
+  EXPECT_EQ(pool.stats().worker_starts, 1u);
+}
+
+TEST(QueueTimeout, DoesNotCountOnceItRuns) {
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  EXPECT_EQ(pool.with({.queue_timeout = 100ms}).call<after>(300), 300);
+}
+
+TEST(QueueTimeout, OfAMapIsPerElement) {
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  auto const outcomes =
+      pool.with({.chunk = 1, .queue_timeout = 150ms}).try_map<after>(std::vector<int>(20, 50));
+  EXPECT_TRUE(outcomes.front().ok());
+  support::error_of<TaskTimeout>(outcomes.back());
+}
+
+TEST(Deadlines, ThatMakeNoSenseAreRefused) {
+  procpool::ProcessPool pool{1};
+  EXPECT_THROW(pool.with({.timeout = 0ms}).call<square>(1), std::invalid_argument);
+  EXPECT_THROW(pool.with({.queue_timeout = -1ms}).call<square>(1), std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool({.term_grace = 0ms}), std::invalid_argument);
+}
+
+}  // namespace
