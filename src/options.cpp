@@ -28,6 +28,7 @@ void each_option(CallOptions const& options, Visit visit) {
   visit("timeout", use_timeout, options.timeout.has_value());
   visit("queue_timeout", use_queue_timeout, options.queue_timeout.has_value());
   visit("retries", use_retries, options.retries.has_value());
+  visit("priority", use_priority, options.priority.has_value());
 }
 
 }  // namespace
@@ -62,6 +63,7 @@ CallOptions merge_options(CallOptions const& defaults, CallOptions const& given)
   if (given.timeout) merged.timeout = given.timeout;
   if (given.queue_timeout) merged.queue_timeout = given.queue_timeout;
   if (given.retries) merged.retries = given.retries;
+  if (given.priority) merged.priority = given.priority;
   return merged;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,6 +46,7 @@ inline constexpr std::size_t most_chunk = std::size_t{1} << 20;
 inline constexpr std::size_t most_window = std::size_t{1} << 30;
 inline constexpr std::size_t most_slices = std::size_t{1} << 30;
 inline constexpr std::size_t most_retries = 1'000'000;
+inline constexpr std::size_t most_tasks_per_worker = std::size_t{1} << 40;
 
 // Where tasks run.
 enum class Start {
@@ -136,6 +138,9 @@ struct CallOptions {
   // How often an element that failed is run again. Not given: never, since it may have done half of what
   // it does. What it ends with in the end also tells what became of the earlier attempts.
   std::optional<Retries> retries{};
+  // Among what waits, higher ones go first; equal ones in the order of their submits. Not given: 0.
+  // What a worker has already been given is not called back for it.
+  std::optional<int> priority{};
 };
 
 // What cancel() found, and did.
@@ -167,6 +172,13 @@ struct PoolOptions {
   std::function<void(std::string_view)> log{};
   // How long a task that is ended, by a deadline or by cancel(), has from SIGTERM to SIGKILL.
   std::chrono::milliseconds term_grace{25};
+  // A worker that has been given so many elements is replaced by a fresh one once they have ended. 1:
+  // every element has a process of its own. Not given: workers stay.
+  std::optional<Count> max_tasks_per_worker{};
+  // Added to the environment of the workers, or replacing what is there. Where neither this nor the
+  // program's environment sets them, OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS,
+  // BLIS_NUM_THREADS and NUMEXPR_NUM_THREADS are set to the usable CPUs divided by the workers.
+  std::map<std::string, std::string> environment{};
 };
 
 // What shutdown did, in elements and workers.

@@ -172,11 +172,32 @@ TEST(Worker, LeadsAGroupOfItsOwn) {
   EXPECT_NE(pool.call([] { return ::getpgrp(); }), ::getpgrp());
 }
 
-TEST(Worker, HasTheProgramsEnvironmentAndNothingMore) {
+TEST(Worker, HasTheProgramsEnvironmentAndThreadLimitsAndNothingMore) {
   ::setenv("ONE_OF_THE_PROGRAM", "its value", 1);
   procpool::ProcessPool pool{1};
-  EXPECT_EQ(pool.call(own_environment), own_environment());
+  auto expected = own_environment();
+  for (char const* const name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                                 "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS"}) {
+    if (std::getenv(name) == nullptr) {
+      expected.push_back(std::string(name) + "=" + std::to_string(procpool::cpu_count()));
+    }
+  }
+  std::ranges::sort(expected);
+  EXPECT_EQ(pool.call(own_environment), expected);
   ::unsetenv("ONE_OF_THE_PROGRAM");
+}
+
+TEST(Worker, GetsWhatTheOptionsAddToTheEnvironment) {
+  ::setenv("ONE_OF_THE_PROGRAM", "its value", 1);
+  procpool::PoolOptions options;
+  options.workers = 1;
+  options.environment = {{"ONE_OF_THE_PROGRAM", "another"}, {"OMP_NUM_THREADS", "7"}};
+  procpool::ProcessPool pool{options};
+  EXPECT_EQ(pool.call([] { return std::string(std::getenv("ONE_OF_THE_PROGRAM")); }), "another");
+  EXPECT_EQ(pool.call([] { return std::string(std::getenv("OMP_NUM_THREADS")); }), "7");
+  ::unsetenv("ONE_OF_THE_PROGRAM");
+  options.environment = {{"A=B", "x"}};
+  EXPECT_THROW(procpool::ProcessPool{options}, std::invalid_argument);
 }
 
 // What a task starts is not taken for a worker either.

@@ -175,6 +175,46 @@ TEST_F(SchedulerTest, RemoveFromAnElementOnCutsWhatLiesAcross) {
   EXPECT_EQ(scheduler_.waiting(), 3u);
 }
 
+TEST_F(SchedulerTest, HigherPrioritiesGoFirstAndEqualOnesInTheirOrder) {
+  ready(1);
+  auto const with_priority = [](int priority) {
+    return std::make_shared<detail::Task>(detail::Function{},
+                                          detail::TaskOptions{.chunk = 1, .priority = priority});
+  };
+  std::vector const tasks{with_priority(0), with_priority(5), with_priority(-1), with_priority(5),
+                          with_priority(0)};
+  for (auto const& task : tasks) scheduler_.add(make_chunk(task, 1));
+  std::vector<std::uint64_t> order;
+  while (auto const next = scheduler_.next()) {
+    order.push_back(next->chunk.task->id());
+    scheduler_.finished(next->worker, nullptr, 1, 1, 0, now_);
+  }
+  EXPECT_EQ(order, (std::vector{tasks[1]->id(), tasks[3]->id(), tasks[0]->id(), tasks[4]->id(),
+                                tasks[2]->id()}));
+  EXPECT_EQ(scheduler_.waiting(), 0u);
+}
+
+TEST(SchedulerQuota, AWorkerIsGivenNoMoreThanItMayBe) {
+  Scheduler scheduler(1, 5);
+  scheduler.worker_ready(0, {});
+  scheduler.add(make_chunk(make_task(3), 12));
+  std::uint64_t given = 0;
+  for (int i = 0; i < 2; ++i) given += scheduler.next()->chunk.count;
+  EXPECT_EQ(given, 5u);  // three and two
+  EXPECT_FALSE(scheduler.next());
+  EXPECT_FALSE(scheduler.spent(0));  // it still has them
+  // What comes back does not count.
+  scheduler.taken_back(0, 2, 1);
+  scheduler.settled(0);
+  EXPECT_EQ(scheduler.next()->chunk.count, 2u);
+  scheduler.finished(0, nullptr, 5, 2, 0, {});
+  EXPECT_TRUE(scheduler.spent(0));
+  scheduler.worker_gone(0);
+  scheduler.worker_ready(0, {});
+  EXPECT_FALSE(scheduler.spent(0));
+  EXPECT_TRUE(scheduler.next());
+}
+
 // ---- balance
 
 TEST_F(SchedulerTest, AnIdleWorkerGetsWhatWaitsBehindSomethingLong) {

@@ -19,8 +19,9 @@ inline constexpr unsigned use_executor = 32;
 inline constexpr unsigned use_timeout = 64;
 inline constexpr unsigned use_queue_timeout = 128;
 inline constexpr unsigned use_retries = 256;
+inline constexpr unsigned use_priority = 512;
 // What every verb uses.
-inline constexpr unsigned use_always = use_timeout | use_queue_timeout | use_retries;
+inline constexpr unsigned use_always = use_timeout | use_queue_timeout | use_retries | use_priority;
 
 // Throws std::invalid_argument for values that make no sense.
 PROCPOOL_API void check_options(CallOptions const& options);

@@ -133,6 +133,7 @@ class Caller {
     task.timeout = options_.timeout;
     task.queue_timeout = options_.queue_timeout;
     task.retries = options_.retries;
+    task.priority = options_.priority.value_or(0);
     return task;
   }
 

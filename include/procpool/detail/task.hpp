@@ -76,6 +76,7 @@ struct TaskOptions {
   std::optional<std::chrono::milliseconds> timeout{};        // for running
   std::optional<std::chrono::milliseconds> queue_timeout{};  // until it begins
   std::optional<Retries> retries{};
+  int priority = 0;
 };
 
 class PROCPOOL_API Task final : public Completion {
@@ -88,6 +89,7 @@ class PROCPOOL_API Task final : public Completion {
   std::size_t chunk() const noexcept { return options_.chunk; }
   bool stop_on_error() const noexcept { return options_.stop_on_error; }
   bool stream() const noexcept { return options_.stream; }
+  int priority() const noexcept { return options_.priority; }
   std::optional<Retries> const& retries() const noexcept { return options_.retries; }
   ProgressReport* progress() const noexcept { return options_.progress.get(); }
   std::optional<std::chrono::milliseconds> timeout() const noexcept { return options_.timeout; }

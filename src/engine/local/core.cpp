@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <limits>
 #include <ranges>
 #include <thread>
 #include <utility>
@@ -19,7 +20,10 @@ Core::Core(PoolOptions given)
     : options(std::move(given)),
       name(options.name),
       workers(options.workers ? options.workers->checked("workers", most_workers) : cpu_count()),
-      scheduler(workers) {
+      scheduler(workers, options.max_tasks_per_worker
+                             ? options.max_tasks_per_worker->checked("max_tasks_per_worker",
+                                                                     most_tasks_per_worker)
+                             : std::numeric_limits<std::uint64_t>::max()) {
   slots.reserve(workers);
   for (std::size_t i = 0; i < workers; ++i) {
     slots.push_back(std::make_unique<Slot>(static_cast<int>(i)));

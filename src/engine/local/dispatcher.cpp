@@ -13,6 +13,7 @@
 
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/obituary.hpp"
+#include "engine/local/worker_environment.hpp"
 #include "os/spawn.hpp"
 
 namespace procpool::inline v0::local {
@@ -49,7 +50,7 @@ void Dispatcher::start_once() {
     throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
   }
   // Copied here, on the thread of the program's call: later the program may be changing it.
-  environment_ = os::copy_environment();
+  environment_ = worker_environment(core_.options, os::copy_environment(), core_.workers);
   core_.startable.store(true, std::memory_order_release);
   // The program's signals are for the program's own threads.
   sigset_t all;
@@ -108,6 +109,7 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
       life.deadline = now + core_.options.term_grace;
       os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
     }
+    if (life.state == State::ready && !life.killed && spent(slot)) let_go(slot, now);
     if (life.state == State::ready && life.hung_up && !life.killed) {
       // Should it live on, no large message can come or go: it finishes what it has and is replaced.
       if (now >= *life.hung_up + hang_up_grace) {
@@ -204,6 +206,11 @@ void Dispatcher::kill(std::size_t slot, std::string why) {
   life.killed = true;
   life.why_killed = std::move(why);
   os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+}
+
+bool Dispatcher::spent(std::size_t slot) {
+  std::lock_guard const lock(core_.mutex);
+  return core_.scheduler.spent(slot);
 }
 
 void Dispatcher::let_go(std::size_t slot, TimePoint now) {

@@ -75,6 +75,7 @@ class Dispatcher {
 
   // Deaths.
   void kill(std::size_t slot, std::string why);
+  bool spent(std::size_t slot);                  // it has been given all that one worker may be
   void let_go(std::size_t slot, TimePoint now);  // asks it to leave
   void on_exit(std::size_t slot);
   void change(std::size_t slot, State to);

@@ -1,6 +1,7 @@
 #include "engine/local/scheduler.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace procpool::inline v0::local {
@@ -9,52 +10,41 @@ namespace procpool::inline v0::local {
 
 void Scheduler::add(Chunk chunk) {
   waiting_ += chunk.count;
-  queue_.push_back(std::move(chunk));
+  queues_[chunk.task->priority()].push_back(std::move(chunk));
 }
 
 void Scheduler::give_back(Chunk chunk) {
   waiting_ += chunk.count;
-  queue_.push_front(std::move(chunk));
+  queues_[chunk.task->priority()].push_front(std::move(chunk));
+}
+
+std::vector<Chunk> Scheduler::remove_where(std::function<Chunk(Chunk&)> const& which) {
+  std::vector<Chunk> removed;
+  for (auto queue = queues_.begin(); queue != queues_.end();) {
+    for (Chunk& chunk : queue->second) {
+      Chunk cut = which(chunk);
+      if (cut.count == 0) continue;
+      waiting_ -= cut.count;
+      removed.push_back(std::move(cut));
+    }
+    std::erase_if(queue->second, [](Chunk const& chunk) { return chunk.count == 0; });
+    queue = queue->second.empty() ? queues_.erase(queue) : std::next(queue);
+  }
+  return removed;
 }
 
 std::vector<Chunk> Scheduler::remove(detail::Task const& task, std::uint64_t first) {
-  std::vector<Chunk> removed;
-  std::deque<Chunk> kept;
-  for (Chunk& chunk : queue_) {
-    if (chunk.task.get() == &task) {
-      if (Chunk unwanted = chunk.take_from(first); unwanted.count != 0) {
-        waiting_ -= unwanted.count;
-        removed.push_back(std::move(unwanted));
-      }
-      if (chunk.count == 0) continue;
-    }
-    kept.push_back(std::move(chunk));
-  }
-  queue_ = std::move(kept);
-  return removed;
+  return remove_where(
+      [&](Chunk& chunk) { return chunk.task.get() == &task ? chunk.take_from(first) : Chunk(); });
 }
 
 std::vector<Chunk> Scheduler::remove_expired() {
-  std::vector<Chunk> removed;
-  std::deque<Chunk> kept;
-  for (Chunk& chunk : queue_) {
-    if (chunk.batch->expired()) {
-      waiting_ -= chunk.count;
-      removed.push_back(std::move(chunk));
-    } else {
-      kept.push_back(std::move(chunk));
-    }
-  }
-  queue_ = std::move(kept);
-  return removed;
+  return remove_where(
+      [](Chunk& chunk) { return chunk.batch->expired() ? chunk.take_back(0) : Chunk(); });
 }
 
 std::vector<Chunk> Scheduler::remove_all() {
-  std::vector<Chunk> removed(std::make_move_iterator(queue_.begin()),
-                             std::make_move_iterator(queue_.end()));
-  queue_.clear();
-  waiting_ = 0;
-  return removed;
+  return remove_where([](Chunk& chunk) { return chunk.take_back(0); });
 }
 
 // ---- the workers
@@ -101,6 +91,7 @@ std::optional<std::size_t> Scheduler::choose() const {
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker const& worker = workers_[i];
     if (!worker.ready || worker.full || worker.settling) continue;
+    if (worker.given >= most_per_worker_) continue;
     if (worker.chunks == 0) return i;
     bool const room = worker.chunks < 2 || worker.ahead_ns < ahead_ns;
     if (expect_more_ || !room) continue;
@@ -113,15 +104,19 @@ std::optional<std::size_t> Scheduler::choose() const {
 }
 
 std::optional<Scheduler::Assignment> Scheduler::next() {
-  if (queue_.empty()) return std::nullopt;
+  if (queues_.empty()) return std::nullopt;
   auto const chosen = choose();
   if (!chosen) return std::nullopt;
-  Chunk& front = queue_.front();
-  Assignment assignment{*chosen, front.take_front(portion(front))};
-  if (front.count == 0) queue_.pop_front();
+  auto const queue = queues_.begin();
+  Chunk& front = queue->second.front();
+  Worker& worker = workers_[*chosen];
+  std::uint64_t const left = most_per_worker_ - worker.given;
+  Assignment assignment{*chosen, front.take_front(std::min(portion(front), left))};
+  if (front.count == 0) queue->second.pop_front();
+  if (queue->second.empty()) queues_.erase(queue);
   waiting_ -= assignment.chunk.count;
 
-  Worker& worker = workers_[*chosen];
+  worker.given += assignment.chunk.count;
   worker.elements += assignment.chunk.count;
   worker.chunks += 1;
   double const each = cost(assignment.chunk.task->function().code);
@@ -133,6 +128,7 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
 void Scheduler::refused(Assignment const& assignment) {
   Worker& worker = workers_[assignment.worker];
   worker.elements -= std::min(worker.elements, assignment.chunk.count);
+  worker.given -= std::min(worker.given, assignment.chunk.count);
   worker.chunks -= std::min<std::size_t>(worker.chunks, 1);
   worker.full = true;
   update(worker);
@@ -168,9 +164,10 @@ void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64
 
 std::optional<Scheduler::TakeBack> Scheduler::imbalance(TimePoint now, bool& look_again) const {
   look_again = false;
-  if (!queue_.empty()) return std::nullopt;
-  bool const idle = std::ranges::any_of(
-      workers_, [](Worker const& w) { return w.ready && w.chunks == 0 && !w.settling; });
+  if (!queues_.empty()) return std::nullopt;
+  bool const idle = std::ranges::any_of(workers_, [this](Worker const& w) {
+    return w.ready && w.chunks == 0 && !w.settling && w.given < most_per_worker_;
+  });
   if (!idle) return std::nullopt;
   std::optional<TakeBack> found;
   double most = 0;
@@ -195,6 +192,7 @@ void Scheduler::taken_back(std::size_t index, std::uint64_t elements, std::size_
                            : static_cast<double>(elements) / static_cast<double>(worker.elements);
   worker.ahead_ns -= worker.ahead_ns * share;
   worker.elements -= std::min(worker.elements, elements);
+  worker.given -= std::min(worker.given, elements);
   worker.chunks -= std::min(worker.chunks, chunks);
   worker.settling = true;
   update(worker);

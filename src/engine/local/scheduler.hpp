@@ -4,7 +4,8 @@
 // elements should be taken back for another. Pure: no I/O, no clock, no lock; the engine calls it under
 // its mutex and carries out what it says.
 //
-// Rules. First come, first served; what was given back goes ahead of everything. Idle workers first,
+// Rules. Higher priorities first, and first come, first served among equal ones; what was given back
+// goes ahead of its equals. Idle workers first,
 // then the one with the least work ahead. A worker that may run dry gets a second portion while it
 // works, but not as long as more workers are expected. Portions last about `portion_time` by the
 // measured cost of the function's elements, and shrink towards the end of the queue; while the cost is
@@ -14,6 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <limits>
+#include <map>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -32,11 +36,14 @@ class Scheduler {
   // An element that runs longer than this holds up those behind it long enough to move them.
   static constexpr std::chrono::milliseconds stuck_after{2};
 
-  explicit Scheduler(std::size_t workers) : workers_(workers) {}
+  // `most_per_worker`: elements that one worker may be given in its life.
+  explicit Scheduler(std::size_t workers,
+                     std::uint64_t most_per_worker = std::numeric_limits<std::uint64_t>::max())
+      : most_per_worker_(most_per_worker), workers_(workers) {}
 
   // ---- the queue
   void add(Chunk chunk);
-  void give_back(Chunk chunk);                                               // ahead of all others
+  void give_back(Chunk chunk);  // ahead of all others of its priority
   std::vector<Chunk> remove(detail::Task const& task, std::uint64_t first);  // from this element on
   std::vector<Chunk> remove_expired();
   std::vector<Chunk> remove_all();
@@ -78,6 +85,10 @@ class Scheduler {
   void taken_back(std::size_t worker, std::uint64_t elements, std::size_t chunks);
   void settled(std::size_t worker);
 
+  // It has been given all that it may be, and that has ended.
+  bool spent(std::size_t worker) const noexcept {
+    return workers_[worker].given >= most_per_worker_ && workers_[worker].elements == 0;
+  }
   std::uint64_t held(std::size_t worker) const { return workers_[worker].elements; }
   std::uint64_t busy_workers() const noexcept;
 
@@ -88,8 +99,9 @@ class Scheduler {
     bool settling = false;       // was asked to give elements up and has not passed the cut
     std::uint64_t elements = 0;  // given and not ended
     std::size_t chunks = 0;
-    double ahead_ns = 0;   // estimated time of its elements
-    TimePoint progress{};  // when it last finished something or became busy
+    std::uint64_t given = 0;  // in its life, what was taken back not counted
+    double ahead_ns = 0;      // estimated time of its elements
+    TimePoint progress{};     // when it last finished something or became busy
   };
 
   double cost(detail::Trampoline code) const;  // ns per element; 0: not known
@@ -97,7 +109,11 @@ class Scheduler {
   std::optional<std::size_t> choose() const;
   void update(Worker& worker);
 
-  std::deque<Chunk> queue_;
+  // Moves what `which` cuts off each chunk out of the queue.
+  std::vector<Chunk> remove_where(std::function<Chunk(Chunk&)> const& which);
+
+  std::uint64_t const most_per_worker_;
+  std::map<int, std::deque<Chunk>, std::greater<>> queues_;  // by priority; none is empty
   std::uint64_t waiting_ = 0;
   std::vector<Worker> workers_;
   std::unordered_map<detail::Trampoline, double> costs_;

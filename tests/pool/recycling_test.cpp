@@ -1,0 +1,88 @@
+// max_tasks_per_worker: workers that are replaced after so many elements.
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <map>
+#include <procpool.hpp>
+#include <ranges>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+pid_t who(int) { return ::getpid(); }
+int sometimes_dies(int x) {
+  if (x % 10 == 3) ::raise(SIGKILL);
+  return x;
+}
+std::string large(int x) { return std::string(300'000, static_cast<char>('a' + x % 26)); }
+int counts_up(int) {
+  static int count = 0;
+  return ++count;
+}
+int after(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return milliseconds;
+}
+
+TEST(Recycling, OneMeansAProcessForEachElement) {
+  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+  auto const pids = pool.map<who>(std::views::iota(0, 30));
+  EXPECT_EQ(std::set(pids.begin(), pids.end()).size(), 30u);
+  for (int const count : pool.map<counts_up>(std::views::iota(0, 10))) EXPECT_EQ(count, 1);
+  EXPECT_EQ(pool.call<who>(1) == pool.call<who>(1), false);
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
+}
+
+TEST(Recycling, NoWorkerGetsMoreThanSoMany) {
+  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 7}};
+  for (int const chunk : {1, 3, 50}) {
+    auto const pids = pool.with({.chunk = chunk}).map<who>(std::views::iota(0, 100));
+    std::map<pid_t, int> served;
+    for (pid_t const pid : pids) ++served[pid];
+    for (auto const& [pid, times] : served) EXPECT_LE(times, 7) << pid;
+  }
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
+}
+
+TEST(Recycling, TheLastResultArrivesHoweverLargeItIs) {
+  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+  auto const texts = pool.map<large>(std::views::iota(0, 20));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(texts[static_cast<std::size_t>(i)], large(i));
+}
+
+TEST(Recycling, AlongWithCrashes) {
+  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 4}};
+  auto const outcomes = pool.try_map<sometimes_dies>(std::views::iota(0, 100));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(outcomes[static_cast<std::size_t>(i)].ok(), i % 10 != 3) << i;
+  }
+  EXPECT_EQ(pool.stats().worker_deaths, 10u);
+}
+
+TEST(Recycling, WhatRunsLongerThanAnyGraceIsNotDisturbed) {
+  procpool::ProcessPool pool{
+      {.workers = 1, .stop_grace = std::chrono::milliseconds(50), .max_tasks_per_worker = 2}};
+  auto const results = pool.map<after>(std::vector<int>{300, 300, 1});
+  EXPECT_EQ(results, (std::vector<int>{300, 300, 1}));
+}
+
+TEST(Recycling, EndsInOrder) {
+  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+  auto results = pool.map_async<who>(std::views::iota(0, 20));
+  pool.join();
+  EXPECT_EQ(results.get().size(), 20u);
+}
+
+TEST(Recycling, NumbersThatMakeNoSenseAreRefused) {
+  EXPECT_THROW(procpool::ProcessPool({.max_tasks_per_worker = 0}), std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool({.max_tasks_per_worker = -3}), std::invalid_argument);
+}
+
+}  // namespace
