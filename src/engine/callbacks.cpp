@@ -1,5 +1,7 @@
 #include <procpool/detail/callbacks.hpp>
 
+#include <pthread.h>
+
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
@@ -70,6 +72,7 @@ void Callbacks::hold() {
     } catch (std::system_error const& error) {
       throw SetupError(std::string("there is no thread for callbacks: ") + error.what());
     }
+    pthread_setname_np(state_->thread.native_handle(), "pool callbacks");
     state_->thread_id = state_->thread.get_id();
     state_->running = true;
   }

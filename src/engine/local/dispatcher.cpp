@@ -109,7 +109,10 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
       life.deadline = now + core_.options.term_grace;
       os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
     }
-    if (life.state == State::ready && !life.killed && spent(slot)) let_go(slot, now);
+    if (core_.options.max_tasks_per_worker && life.state == State::ready && !life.killed &&
+        spent(slot)) {
+      let_go(slot, now);
+    }
     if (life.state == State::ready && life.hung_up && !life.killed) {
       // Should it live on, no large message can come or go: it finishes what it has and is replaced.
       if (now >= *life.hung_up + hang_up_grace) {
