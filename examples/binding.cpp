@@ -36,6 +36,11 @@ int main() {
   right &=
       pool.map(procpool::bind_front<&Line::at>(Line{3, 1}), xs) == std::vector<double>{4, 7, 10};
 
+  // A lambda whose captures are plain values, by your word.
+  double const offset = 5;
+  right &= pool.map(procpool::by_value([offset](double x) { return x + offset; }), xs) ==
+           std::vector<double>{6, 7, 8};
+
   // A lambda without captures.
   right &= pool.map([](double x) { return x - 1; }, xs) == std::vector<double>{0, 1, 2};
 
