@@ -17,7 +17,6 @@ using channel::BadRecord;
 using channel::ParentEnd;
 using detail::Block;
 
-constexpr unsigned most_losses = 8;
 constexpr char const* message_name = "procpool message";
 
 // ---- giving
@@ -388,84 +387,6 @@ bool Slot::news() {
 void Slot::ask_to_leave() {
   std::lock_guard const lock(mutex_);
   if (channel_) channel_->ask_to_leave();
-}
-
-// ---- birth and death
-
-void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t pid) {
-  std::lock_guard const lock(mutex_);
-  channel_ = std::move(channel);
-  control_ = std::move(control);
-  pid_ = pid;
-  functions_ = FunctionTable();
-  shares_.clear();
-  room_ = Room::enough;
-  sent_.clear();
-  answered_ = false;
-  watched_since_ = TimePoint();
-  sentence_.reset();
-  condemned_.store(false, std::memory_order_release);
-  bad_.clear();
-}
-
-Slot::Death Slot::bury() {
-  Death death;
-  std::lock_guard const lock(mutex_);
-  if (!channel_) return death;
-  drain(death.harvest);
-  death.harvest.settled = false;
-  death.bad = std::move(death.harvest.bad);
-  if (!sent_.empty()) {
-    Sent const& front = sent_.front();
-    ParentEnd::Remains const remains = channel_->remains(front.serial, front.chunk.count);
-    death.stage = static_cast<detail::Stage>(remains.stage);
-    death.farewell = remains.farewell;
-    detail::Function const& function = front.chunk.task->function();
-    bool const fixed = function.returns_nothing || function.result_size != 0;
-    if (death.bad.empty() && remains.done != 0) {
-      if (fixed && remains.payload.size() != remains.done * function.result_size) {
-        death.bad = "its open record has not the size of the results it counts";
-      } else {
-        Block block;
-        block.payload =
-            detail::Payload(detail::Bytes(remains.payload.begin(), remains.payload.end()));
-        death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
-      }
-    }
-    if (death.bad.empty() && !remains.believable) {
-      death.bad = "its marks of what it had begun and done cannot be true";
-    }
-    auto const charge_front = [&](std::uint64_t elements) {
-      Sent& begun = sent_.front();
-      begun.serial += elements;
-      death.charged.push_back(begun.chunk.take_front(elements));
-      if (begun.chunk.count == 0) sent_.pop_front();
-    };
-    if (sentence_ && !sent_.empty() && sentence_->serial == sent_.front().serial) {
-      death.sentence = std::move(sentence_);
-    }
-    if (death.bad.empty()) {
-      if (!sent_.empty()) {
-        // Marks that say "not begun" each time that a worker dies with this element next in turn may be
-        // lies of the element itself; it must not end one worker after the other for ever.
-        death.weary = !remains.begun && ++sent_.front().chunk.losses >= most_losses;
-        if (remains.begun || death.weary || death.sentence) charge_front(1);
-      }
-    } else if (!sent_.empty()) {
-      // Its outcomes cannot be believed any more, so all that it claims to have begun is charged; and
-      // the element that it owed next in any case: given to another worker, it might do the same
-      // again, for ever.
-      charge_front(1);
-      while (!sent_.empty() && sent_.front().serial < remains.claim) {
-        charge_front(std::min(sent_.front().chunk.count, remains.claim - sent_.front().serial));
-      }
-    }
-    std::ranges::move(return_rest(), std::back_inserter(death.harvest.returned));
-  }
-  death.useful = answered_ || !death.charged.empty();
-  channel_.reset();
-  control_.reset();
-  return death;
 }
 
 std::vector<std::uint64_t> Slot::task_ids() const {

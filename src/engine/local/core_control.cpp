@@ -1,0 +1,173 @@
+// The core's part that is in control of what runs: deadlines, cancelling, further attempts.
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include <procpool/detail/reason.hpp>
+#include <procpool/errors.hpp>
+
+#include "engine/local/core.hpp"
+
+namespace procpool::inline v0::local {
+
+// ---- ending what runs
+
+void Core::end_running(detail::Task const& task) {
+  // Longer than a worker that is not stopped takes to withdraw a claim.
+  constexpr std::chrono::milliseconds patience{50};
+  auto const end = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    bool undecided = false;
+    auto const now = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (!slots[i]->holds(task)) continue;
+      undecided = true;
+      auto const running = slots[i]->running(now);
+      if (running && running->task.get() == &task) {
+        condemn(
+            i, {running->serial, cancellation(task, "was cancelled while this element ran"), true});
+      } else {
+        collect(i);
+      }
+    }
+    if (!undecided || now >= end) return;
+    if (task.ended()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void Core::condemn(std::size_t index, Slot::Sentence sentence) {
+  Slot::Verdict verdict = slots[index]->condemn(std::move(sentence));
+  {
+    std::lock_guard const lock(mutex);
+    if (verdict.taken.asked) {
+      scheduler.taken_back(index, verdict.taken.elements, verdict.taken.ended_chunks);
+    }
+    if (verdict.condemned) scheduler.worker_leaves(index);
+  }
+  requeue(std::move(verdict.taken.chunks));
+  if (verdict.condemned) wake_dispatcher();
+  place();
+}
+
+// ---- attempts
+
+bool Core::try_again(Chunk const& element, bool allowed, std::string const& how) {
+  auto const& retries = element.task->retries();
+  if (!retries || !allowed || unwanted(element)) return false;
+  {
+    std::lock_guard const lock(mutex);
+    if (phase >= Phase::cancelling || broken) return false;
+  }
+  if (!element.task->attempt_failed(element.first, how)) return false;
+  std::size_t const attempts = element.task->earlier_attempts(element.first).size();
+  auto const backoff = retries->backoff_before(attempts);
+  {
+    std::lock_guard const lock(mutex);
+    if (phase >= Phase::cancelling || broken) return false;
+    put_off.emplace(std::chrono::steady_clock::now() + backoff, element);
+  }
+  wake_dispatcher();
+  return true;
+}
+
+std::exception_ptr Core::after_attempts(Chunk const& element, std::exception_ptr const& timeout) {
+  auto const earlier = element.task->earlier_attempts(element.first);
+  if (earlier.empty()) return timeout;
+  try {
+    std::rethrow_exception(timeout);
+  } catch (TaskTimeout const& error) {
+    return std::make_exception_ptr(TaskTimeout(error.what() + attempts_text(earlier)));
+  } catch (...) {
+    return timeout;
+  }
+}
+
+bool Core::thrown_is_tried_again(Slot::Item const& item) {
+  if (!item.element || !item.task->retries() || item.task->retries()->exceptions.empty()) {
+    return false;
+  }
+  std::exception_ptr const error = detail::reason_of(item.block, item.task->id());
+  auto const& tests = item.task->retries()->exceptions;
+  bool const allowed =
+      std::ranges::any_of(tests, [&error](auto* const test) { return test(error); });
+  return try_again(*item.element, allowed, describe(error));
+}
+
+std::vector<Chunk> Core::remove_put_off(std::function<bool(Chunk const&)> const& which) {
+  std::vector<Chunk> removed;
+  std::erase_if(put_off, [&](auto& entry) {
+    if (!which(entry.second)) return false;
+    removed.push_back(std::move(entry.second));
+    return true;
+  });
+  return removed;
+}
+
+// ---- the clock
+
+std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
+  // How late a deadline may be noticed, and half of how exactly a begin is known.
+  constexpr std::chrono::milliseconds interval{5};
+  std::optional<TimePoint> next;
+  std::vector<Chunk> expired;
+  bool any_expired = false;
+  bool running = false;
+  std::vector<Chunk> due;
+  {
+    std::lock_guard const lock(mutex);
+    while (!put_off.empty() && put_off.begin()->first <= now) {
+      due.push_back(std::move(put_off.begin()->second));
+      put_off.erase(put_off.begin());
+    }
+    if (!put_off.empty()) next = put_off.begin()->first;
+    while (!queue_deadlines.empty() && queue_deadlines.begin()->first <= now) {
+      if (auto const batch = queue_deadlines.begin()->second.lock()) {
+        batch->expire();
+        any_expired = true;
+      }
+      queue_deadlines.erase(queue_deadlines.begin());
+    }
+    if (any_expired) expired = scheduler.remove_expired();
+    if (!queue_deadlines.empty()) {
+      auto const first = queue_deadlines.begin()->first;
+      next = next ? std::min(*next, first) : first;
+    }
+    running = timed != 0;
+  }
+  if (!due.empty()) {
+    requeue(std::move(due));
+    place();
+  }
+  if (any_expired) {
+    fail_expired(expired);
+    take_back_everything();
+    place();
+  }
+  if (!running) return next;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    auto const seen = slots[i]->running(now);
+    if (!seen || !seen->task->timeout()) continue;
+    auto const limit = *seen->task->timeout();
+    if (now - seen->since < limit) continue;
+    condemn(i, {seen->serial,
+                std::make_exception_ptr(TaskTimeout(
+                    element_text(seen->task->id(), seen->element, 1) + " of pool \"" + name +
+                    "\" ran longer than its timeout of " + std::to_string(limit.count()) + " ms")),
+                false});
+  }
+  auto const again = now + interval;
+  return next ? std::min(*next, again) : again;
+}
+
+void Core::fail_expired(std::vector<Chunk> const& chunks) {
+  for (Chunk const& chunk : chunks) {
+    fail({chunk}, std::make_exception_ptr(TaskTimeout(
+                      element_text(chunk.task->id(), chunk.first, chunk.count) + " of pool \"" +
+                      name + "\" had not begun after its queue_timeout of " +
+                      std::to_string(chunk.task->queue_timeout()->count()) + " ms")));
+  }
+}
+
+}  // namespace procpool::inline v0::local

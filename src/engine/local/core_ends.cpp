@@ -1,0 +1,104 @@
+// The core's part that ends elements: with the reason why they have no value, and with what a dead worker
+// left.
+
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "engine/local/core.hpp"
+
+namespace procpool::inline v0::local {
+
+using detail::Block;
+
+void Core::stop_after_failure(detail::Task& task, detail::Block const& block) {
+  // What lies before it still runs: the failure that is told is the first by index, as in a loop.
+  if (task.stop_on_error() && block.kind != Block::Kind::values && !block.cancelled) {
+    cancel_from(task, block.first + 1);
+  }
+}
+
+std::exception_ptr Core::cancellation(detail::Task const& task, char const* what) const {
+  return std::make_exception_ptr(
+      TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" + name + "\" " + what));
+}
+
+void Core::fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason) {
+  end_elements(chunks, reason, false);
+}
+
+void Core::fail_cancelled(std::vector<Chunk> const& chunks) {
+  for (Chunk const& chunk : chunks) {
+    end_elements({chunk}, cancellation(*chunk.task, "was cancelled before this element had ended"),
+                 true);
+  }
+}
+
+void Core::end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
+                        bool cancelled, bool begun) {
+  std::uint64_t elements = 0;
+  for (Chunk const& chunk : chunks) elements += chunk.count;
+  if (elements == 0) return;
+  {
+    std::lock_guard const lock(mutex);
+    for (Chunk const& chunk : chunks) count_resolved(*chunk.task, chunk.count);
+    (cancelled ? summary.cancelled : summary.done) += elements;
+  }
+  for (Chunk const& chunk : chunks) {
+    Block block;
+    block.first = chunk.first;
+    block.count = chunk.count;
+    block.kind = Block::Kind::failed;
+    block.cancelled = cancelled;
+    block.begun = begun;
+    block.failure = reason;
+    stop_after_failure(*chunk.task, block);
+    chunk.task->deliver(std::move(block));
+  }
+  count_delivered(elements);
+}
+
+void Core::cancel_waiting() {
+  std::vector<Chunk> waiting;
+  {
+    std::lock_guard const lock(mutex);
+    waiting = scheduler.remove_all();
+    std::ranges::move(remove_put_off([](Chunk const&) { return true; }),
+                      std::back_inserter(waiting));
+  }
+  fail_cancelled(waiting);
+}
+
+void Core::settle_death(std::size_t index, Slot::Death death,
+                        std::function<std::exception_ptr(Chunk const&)> const& reason) {
+  deliver(std::move(death.harvest.items), index);
+  bool killed = false;
+  {
+    std::lock_guard const lock(mutex);
+    scheduler.worker_gone(index);
+    killed = phase == Phase::killing;
+  }
+  for (Chunk& chunk : death.charged) {
+    if (death.sentence) {
+      Slot::Sentence const sentence = *std::exchange(death.sentence, std::nullopt);
+      auto const& retries = chunk.task->retries();
+      if (retries && !sentence.cancelled && !killed &&
+          try_again(chunk, retries->on_timeout, describe(sentence.reason))) {
+        continue;
+      }
+      end_elements({chunk},
+                   sentence.cancelled ? sentence.reason : after_attempts(chunk, sentence.reason),
+                   sentence.cancelled, sentence.cancelled);
+    } else if (killed) {
+      fail_cancelled({chunk});
+    } else {
+      std::exception_ptr const why = reason(chunk);
+      auto const& retries = chunk.task->retries();
+      if (retries && try_again(chunk, retries->on_crash, describe(why))) continue;
+      fail({chunk}, why);
+    }
+  }
+  requeue(std::move(death.harvest.returned));
+}
+
+}  // namespace procpool::inline v0::local
