@@ -150,6 +150,22 @@ enum class Cancel {
   ended         // something was running: its worker was ended
 };
 
+// What each worker may use at most. Not given: as much as the program itself.
+struct Limits {
+  // Bytes of memory of its own: heap and private writable mappings (RLIMIT_DATA). A task that wants more
+  // gets std::bad_alloc.
+  std::optional<std::uint64_t> memory{};
+  // Bytes of address space (RLIMIT_AS). Counts libraries and the pool's own mappings too.
+  std::optional<std::uint64_t> address_space{};
+  // CPU time over the worker's whole life (RLIMIT_CPU): SIGXCPU, and SIGKILL a second later. Goes well
+  // with max_tasks_per_worker.
+  std::optional<std::chrono::seconds> cpu_time{};
+  // Descriptors below which a task may open files (RLIMIT_NOFILE). The pool's own lie above.
+  std::optional<std::uint64_t> open_files{};
+  // Bytes of a core file (RLIMIT_CORE). Not given: none is written.
+  std::optional<std::uint64_t> core_size{};
+};
+
 struct PoolOptions {
   // Worker processes; not given: cpu_count(). 1 to 4096.
   std::optional<Count> workers{};
@@ -179,6 +195,7 @@ struct PoolOptions {
   // program's environment sets them, OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS,
   // BLIS_NUM_THREADS and NUMEXPR_NUM_THREADS are set to the usable CPUs divided by the workers.
   std::map<std::string, std::string> environment{};
+  Limits limits{};
 };
 
 // What shutdown did, in elements and workers.

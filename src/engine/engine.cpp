@@ -27,6 +27,24 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   if (options.max_tasks_per_worker) {
     options.max_tasks_per_worker->checked("max_tasks_per_worker", most_tasks_per_worker);
   }
+  auto const sensible = [](auto const& limit, std::uint64_t least, char const* what) {
+    if (!limit) return;
+    auto const value = [&] {
+      if constexpr (requires { limit->count(); }) {
+        return limit->count();
+      } else {
+        return *limit;
+      }
+    }();
+    if (value >= static_cast<decltype(value)>(least)) return;
+    throw std::invalid_argument(std::string("PoolOptions::limits.") + what + " is " +
+                                std::to_string(value) + "; it must be at least " +
+                                std::to_string(least));
+  };
+  sensible(options.limits.memory, std::uint64_t{1} << 20, "memory");
+  sensible(options.limits.address_space, std::uint64_t{1} << 20, "address_space");
+  sensible(options.limits.cpu_time, 1, "cpu_time");
+  sensible(options.limits.open_files, 8, "open_files");
   for (auto const& [name, value] : options.environment) {
     if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos ||
         value.find('\0') != std::string::npos) {

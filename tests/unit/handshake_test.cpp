@@ -8,7 +8,7 @@ namespace procpool::local {
 namespace {
 
 TEST(Handshake, AHelloArrives) {
-  Hello const hello{7, 3, 4711, 65536, "solver"};
+  Hello const hello{7, 3, 4711, 65536, "solver", {{2, 100, 200}, {9, 1, 1}}};
   auto const back = decode_hello(encode(hello));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->protocol, 7u);
@@ -16,6 +16,11 @@ TEST(Handshake, AHelloArrives) {
   EXPECT_EQ(back->parent, 4711);
   EXPECT_EQ(back->ring_bytes, 65536u);
   EXPECT_EQ(back->pool, "solver");
+  ASSERT_EQ(back->limits.size(), 2u);
+  EXPECT_EQ(back->limits[0].resource, 2);
+  EXPECT_EQ(back->limits[0].soft, 100u);
+  EXPECT_EQ(back->limits[0].hard, 200u);
+  EXPECT_EQ(back->limits[1].resource, 9);
 }
 
 TEST(Handshake, ModulesArrive) {

@@ -13,6 +13,7 @@
 
 #include "engine/local/dispatcher.hpp"
 #include "engine/local/dispatcher_keys.hpp"
+#include "engine/local/worker_limits.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
 
@@ -88,8 +89,12 @@ void Dispatcher::start_worker(std::size_t slot) {
       fds[fd_outbox] = channel->outbox().fd();
       fds[fd_event] = life.event->fd();
       fds[fd_parent] = self_.get();
-      Hello const hello{channel::protocol_version, static_cast<std::uint32_t>(slot), ::getpid(),
-                        ring_bytes, core_.name};
+      Hello const hello{channel::protocol_version,
+                        static_cast<std::uint32_t>(slot),
+                        ::getpid(),
+                        ring_bytes,
+                        core_.name,
+                        limits_of(core_.options.limits)};
       // The socket is empty and takes it at once; a worker that is dead already reports itself.
       os::send_packet(life.control, encode(hello), fds, false);
       channel->forget_memory();

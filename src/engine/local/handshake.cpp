@@ -22,6 +22,12 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.number(hello.parent);
   writer.number(hello.ring_bytes);
   writer.text(hello.pool);
+  writer.number(static_cast<std::uint32_t>(hello.limits.size()));
+  for (Hello::Limit const& limit : hello.limits) {
+    writer.number(limit.resource);
+    writer.number(limit.soft);
+    writer.number(limit.hard);
+  }
   return out;
 }
 
@@ -34,6 +40,13 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.parent = reader.number<std::int64_t>();
   hello.ring_bytes = reader.number<std::uint64_t>();
   hello.pool = reader.text();
+  auto const limits = reader.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < limits && !reader.bad(); ++i) {
+    Hello::Limit& limit = hello.limits.emplace_back();
+    limit.resource = reader.number<std::int32_t>();
+    limit.soft = reader.number<std::uint64_t>();
+    limit.hard = reader.number<std::uint64_t>();
+  }
   if (reader.bad()) return std::nullopt;
   return hello;
 }

@@ -37,6 +37,12 @@ struct Hello {
   std::int64_t parent = 0;  // pid
   std::uint64_t ring_bytes = 0;
   std::string pool;
+  struct Limit {
+    std::int32_t resource = 0;  // RLIMIT_*
+    std::uint64_t soft = 0;
+    std::uint64_t hard = 0;
+  };
+  std::vector<Limit> limits{};
 };
 
 struct Ready {

@@ -29,6 +29,7 @@
 #include "engine/local/declaration.hpp"
 #include "engine/local/handshake.hpp"
 #include "engine/local/watch.hpp"
+#include "engine/local/worker_limits.hpp"
 #include "entry/hook.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
@@ -290,6 +291,8 @@ int worker_main() {
   control_page = channel.control_page();
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
 
+  // Only now: what the pool itself needs is there.
+  if (auto const failed = apply(hello->limits)) refuse(greeting, *failed);
   if (os::send_packet(greeting, encode(Ready{identity::loaded_modules()}), {}, true) !=
       os::SendResult::sent) {
     return EXIT_FAILURE;

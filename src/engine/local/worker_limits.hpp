@@ -1,0 +1,20 @@
+#pragma once
+
+// Limits on what a worker may use: from the options to the handshake, and there to the process.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <procpool/options.hpp>
+
+#include "engine/local/handshake.hpp"
+
+namespace procpool::inline v0::local {
+
+std::vector<Hello::Limit> limits_of(Limits const& limits);
+
+// In the worker. A sentence, if one cannot be set.
+std::optional<std::string> apply(std::vector<Hello::Limit> const& limits);
+
+}  // namespace procpool::inline v0::local
