@@ -4,6 +4,7 @@
 // the parts are in procpool/.
 
 #include <procpool/as_completed.hpp>
+#include <procpool/bound_call.hpp>
 #include <procpool/callable.hpp>
 #include <procpool/compose.hpp>
 #include <procpool/cpu_count.hpp>

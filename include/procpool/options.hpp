@@ -10,6 +10,7 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -150,6 +151,22 @@ enum class Cancel {
   ended         // something was running: its worker was ended
 };
 
+namespace detail {
+struct Function;
+}
+
+// A call with its arguments, made by bound().
+class BoundCall {
+ public:
+  // For bound().
+  explicit BoundCall(std::shared_ptr<detail::Function const> function) noexcept
+      : function_(std::move(function)) {}
+  detail::Function const& function() const noexcept { return *function_; }
+
+ private:
+  std::shared_ptr<detail::Function const> function_;
+};
+
 // What each worker may use at most. Not given: as much as the program itself.
 struct Limits {
   // Bytes of memory of its own: heap and private writable mappings (RLIMIT_DATA). A task that wants more
@@ -196,6 +213,10 @@ struct PoolOptions {
   // BLIS_NUM_THREADS and NUMEXPR_NUM_THREADS are set to the usable CPUs divided by the workers.
   std::map<std::string, std::string> environment{};
   Limits limits{};
+  // Called in each worker before its first element: .initializer = bound<connect>("host"). It has
+  // start_timeout for it. If it fails while no worker is ready, the pool has failed: what waits, and every
+  // later call, ends with its error.
+  std::optional<BoundCall> initializer{};
 };
 
 // What shutdown did, in elements and workers.

@@ -77,6 +77,7 @@ struct TaskOptions {
   std::optional<std::chrono::milliseconds> queue_timeout{};  // until it begins
   std::optional<Retries> retries{};
   int priority = 0;
+  bool internal = false;  // the pool's own, counted nowhere
 };
 
 class PROCPOOL_API Task final : public Completion {
@@ -89,6 +90,7 @@ class PROCPOOL_API Task final : public Completion {
   std::size_t chunk() const noexcept { return options_.chunk; }
   bool stop_on_error() const noexcept { return options_.stop_on_error; }
   bool stream() const noexcept { return options_.stream; }
+  bool internal() const noexcept { return options_.internal; }
   int priority() const noexcept { return options_.priority; }
   std::optional<Retries> const& retries() const noexcept { return options_.retries; }
   ProgressReport* progress() const noexcept { return options_.progress.get(); }

@@ -212,6 +212,7 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
     TimePoint const now = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < items.size(); ++i) {
       Slot::Item const& item = items[i];
+      if (item.task->internal()) continue;
       scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
                          item.nanoseconds, now);
       if (again[i]) continue;

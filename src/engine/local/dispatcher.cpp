@@ -121,11 +121,16 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
         at(*life.hung_up + hang_up_grace);
       }
     }
-    if (life.state == State::starting || life.state == State::leaving) {
+    if (life.state == State::starting || life.state == State::initializing ||
+        life.state == State::leaving) {
       if (now >= life.deadline && !life.killed) {
+        std::string const limit = std::to_string(core_.options.start_timeout.count()) + " ms";
         if (life.state == State::starting) {
-          kill(slot, "it did not say its first word within " +
-                         std::to_string(core_.options.start_timeout.count()) + " ms");
+          kill(slot, "it did not say its first word within " + limit);
+        } else if (life.state == State::initializing) {
+          life.failure = std::make_exception_ptr(TaskTimeout(
+              "the initializer of pool \"" + core_.name + "\" took longer than " + limit));
+          kill(slot, "its initializer took longer than " + limit);
         } else if (!life.termed) {
           os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
           life.termed = true;
@@ -183,12 +188,13 @@ void Dispatcher::park_workers() {
 
 void Dispatcher::look_at(std::size_t slot) {
   Life& life = lives_[slot];
-  if (life.state != State::ready && life.state != State::leaving) return;
+  if (life.state == State::vacant || life.state == State::starting) return;
   if (life.parked) {
     core_.slots[slot]->unpark();
     life.parked = false;
   }
   if (!core_.collect(slot) && !life.killed) kill(slot, "it wrote what cannot be");
+  look_at_initializer(slot);
 }
 
 void Dispatcher::handle(os::Ready const& ready) {
@@ -241,12 +247,22 @@ void Dispatcher::on_exit(std::size_t slot) {
                           death.stage, death.farewell,         death.bad, death.weary};
   State const was = life.state;
   bool const forced = life.forced;
+  std::exception_ptr const failure = life.failure;
   std::string const text = obituary.text();
   life.pidfd.reset();
   life.event.reset();
 
   if (was == State::starting) {
     start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said));
+    return;
+  }
+  if (was == State::initializing) {
+    // What it threw, if it did; else how its worker ended.
+    std::exception_ptr error = failure;
+    for (Chunk const& chunk : death.charged) {
+      if (!error) error = obituary.reason(chunk);
+    }
+    start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error);
     return;
   }
   bool const asked = was == State::leaving;
@@ -291,7 +307,7 @@ bool Dispatcher::advance_end(TimePoint now) {
     for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
       Life& life = lives_[slot];
       if (life.state == State::vacant) continue;
-      life.forced = life.state != State::starting;
+      life.forced = life.state == State::ready || life.state == State::leaving;
       kill(slot, "the pool was terminated");
     }
   }
@@ -301,7 +317,7 @@ bool Dispatcher::advance_end(TimePoint now) {
   }
   if (!drained && phase != Phase::killing) return false;
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
-    if (lives_[slot].state == State::starting) {
+    if (lives_[slot].state == State::starting || lives_[slot].state == State::initializing) {
       change(slot, State::leaving);  // a planned end, not a failed start
       kill(slot, "it is not needed any more");
     } else if (lives_[slot].state == State::ready) {

@@ -11,6 +11,8 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -39,7 +41,7 @@ class Dispatcher {
  private:
   using TimePoint = Core::TimePoint;
 
-  enum class State { vacant, starting, ready, leaving };
+  enum class State { vacant, starting, initializing, ready, leaving };
 
   // What the dispatcher knows of a slot's worker.
   struct Life {
@@ -55,7 +57,9 @@ class Dispatcher {
     bool killed = false;               // by us
     bool forced = false;               // killed because it would not end otherwise
     bool parked = false;               // rings when it has news
-    std::string why_killed;            // for the sentence that reports its end
+    std::exception_ptr failure;        // of its initializer
+    std::shared_ptr<detail::Task> initializer;  // initializing: the call
+    std::string why_killed;                     // for the sentence that reports its end
   };
 
   void run();
@@ -70,7 +74,13 @@ class Dispatcher {
   void start_worker(std::size_t slot);
   void on_control(std::size_t slot);
   void greet(std::size_t slot, Ready const& answer);
-  void start_failed(std::size_t slot, std::string const& reason);
+  void make_ready(std::size_t slot);
+  void initialize(std::size_t slot);
+  // Looks whether the initializer has ended, and how.
+  void look_at_initializer(std::size_t slot);
+  // `error`: what the pool has failed with, should this have been the last attempt.
+  void start_failed(std::size_t slot, std::string const& reason,
+                    std::exception_ptr error = nullptr);
   std::string refusal(std::size_t slot);
 
   // Deaths.

@@ -7,8 +7,10 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
+#include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/local/dispatcher.hpp"
@@ -39,9 +41,10 @@ void Dispatcher::change(std::size_t slot, State to) {
   Life& life = lives_[slot];
   std::lock_guard const lock(core_.mutex);
   auto const count = [this](State state, std::size_t by) {
-    if (state == State::starting) core_.starting += by;
+    bool const starting = state == State::starting || state == State::initializing;
+    if (starting) core_.starting += by;
     if (state == State::ready) core_.ready += by;
-    if (state == State::starting || state == State::ready) core_.live += by;
+    if (starting || state == State::ready) core_.live += by;
   };
   count(life.state, static_cast<std::size_t>(-1));
   count(to, 1);
@@ -150,6 +153,14 @@ void Dispatcher::greet(std::size_t slot, Ready const& answer) {
     kill(slot, error.what());
     return;
   }
+  if (core_.options.initializer) {
+    initialize(slot);
+  } else {
+    make_ready(slot);
+  }
+}
+
+void Dispatcher::make_ready(std::size_t slot) {
   change(slot, State::ready);
   {
     std::lock_guard const lock(core_.mutex);
@@ -159,12 +170,52 @@ void Dispatcher::greet(std::size_t slot, Ready const& answer) {
   core_.place();
 }
 
+// ---- the initializer: an element of a task of the pool's own, given to this worker past the scheduler
+
+void Dispatcher::initialize(std::size_t slot) {
+  Life& life = lives_[slot];
+  detail::Segment nothing;  // one element without arguments
+  nothing.count = 1;
+  std::uint64_t const length = 0;
+  nothing.bytes.resize(sizeof length);
+  std::memcpy(nothing.bytes.data(), &length, sizeof length);
+  nothing.ends = {sizeof length};
+  detail::TaskOptions options;
+  options.internal = true;
+  life.initializer =
+      std::make_shared<detail::Task>(core_.options.initializer->function(), std::move(options));
+  life.initializer->announce(1);
+  life.initializer->seal();
+  change(slot, State::initializing);
+  try {
+    auto batch = std::make_shared<Batch>(std::move(nothing), 0);
+    if (core_.slots[slot]->put({life.initializer, std::move(batch), 0, 1}) == Slot::Put::sent)
+      return;
+    kill(slot, "the initializer could not be sent to it");
+  } catch (std::exception const& error) {
+    kill(slot, std::string("the initializer could not be sent to it: ") + error.what());
+  }
+}
+
+void Dispatcher::look_at_initializer(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.state != State::initializing || life.killed || !life.initializer->ended()) return;
+  for (detail::Block const& block : life.initializer->take()) {
+    if (block.kind == detail::Block::Kind::values) continue;
+    life.failure = detail::reason_of(block, life.initializer->id());
+    kill(slot, "its initializer failed");  // its end reports it
+    return;
+  }
+  make_ready(slot);
+}
+
 void Dispatcher::put_off_births(TimePoint now) {
   unsigned const doublings = std::min(failed_starts_ + useless_deaths_ - 1, most_backoff_doublings);
   no_birth_before_ = now + first_backoff * (1u << doublings);
 }
 
-void Dispatcher::start_failed(std::size_t slot, std::string const& reason) {
+void Dispatcher::start_failed(std::size_t slot, std::string const& reason,
+                              std::exception_ptr error) {
   change(slot, State::vacant);
   ++failed_starts_;
   put_off_births(std::chrono::steady_clock::now());
@@ -173,10 +224,13 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason) {
   {
     std::lock_guard const lock(core_.mutex);
     if (core_.phase == Phase::killing) return;
-    if (failed_starts_ >= most_failed_starts && core_.ready == 0 && !core_.broken) {
-      core_.broken = std::make_exception_ptr(
-          SetupError("pool \"" + core_.name + "\" cannot start workers; the last of " +
-                     std::to_string(failed_starts_) + " attempts: " + reason));
+    // An initializer fails again where it has failed once.
+    unsigned const most = error ? 1 : most_failed_starts;
+    if (failed_starts_ >= most && core_.ready == 0 && !core_.broken) {
+      core_.broken = error ? error
+                           : std::make_exception_ptr(SetupError(
+                                 "pool \"" + core_.name + "\" cannot start workers; the last of " +
+                                 std::to_string(failed_starts_) + " attempts: " + reason));
       broken = core_.broken;
       waiting = core_.scheduler.remove_all();
     }

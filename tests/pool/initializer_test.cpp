@@ -1,0 +1,111 @@
+// PoolOptions::initializer: runs in each worker before its first element; its failure is told to all.
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <procpool.hpp>
+#include <ranges>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/errors.hpp"
+#include "support/trace.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string prepared;
+int calls = 0;
+
+void prepare(std::string const& text, int number) {
+  support::Trace::note(::getpid());
+  prepared = text + std::to_string(number);
+  ++calls;
+}
+std::string what_was_prepared(int) { return prepared + "/" + std::to_string(calls); }
+pid_t who(int) { return ::getpid(); }
+void fail(std::string const& text) {
+  support::Trace::note(::getpid());
+  throw std::out_of_range(text);
+}
+void crash() { ::raise(SIGSEGV); }
+void hang() { std::this_thread::sleep_for(10min); }
+void print_and_succeed() {}
+int square(int x) { return x * x; }
+int die(int) { return ::raise(SIGKILL); }
+
+procpool::PoolOptions with(procpool::BoundCall initializer, int workers = 2) {
+  procpool::PoolOptions options;
+  options.workers = workers;
+  options.initializer = std::move(initializer);
+  options.log = [](std::string_view) {};
+  return options;
+}
+
+TEST(Initializer, RunsOnceInEachWorkerBeforeItsFirstElement) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{with(procpool::bound<prepare>("x", 7))};
+  for (std::string const& found : pool.map<what_was_prepared>(std::views::iota(0, 100))) {
+    EXPECT_EQ(found, "x7/1");
+  }
+  for (pid_t const pid : pool.map<who>(std::views::iota(0, 100))) {
+    EXPECT_EQ(trace.counts()[pid], 1);
+  }
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.submitted, 200u);  // it is no task
+  EXPECT_EQ(stats.done, 200u);
+}
+
+TEST(Initializer, RunsInReplacementsToo) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{with(procpool::bound(prepare, "y", 1), 1)};
+  EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+  EXPECT_EQ(pool.call<what_was_prepared>(1), "y1/1");
+  EXPECT_EQ(trace.counts().size(), 2u);
+}
+
+TEST(Initializer, ItsErrorReachesEveryWaiterAsItself) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{with(procpool::bound<fail>("no database"), 3)};
+  std::vector<procpool::Future<int>> futures;
+  try {
+    for (int i = 0; i < 20; ++i) futures.push_back(pool.submit<square>(i));
+  } catch (std::out_of_range const&) {  // it may have failed by then
+  }
+  ASSERT_FALSE(futures.empty());
+  for (auto& future : futures) {
+    auto const error = support::thrown_by<std::out_of_range>([&] { future.get(); });
+    EXPECT_NE(std::string(error.what()).find("no database"), std::string::npos);
+  }
+  EXPECT_THROW(pool.call<square>(1), std::out_of_range);
+  EXPECT_LE(trace.size(), 6u);
+  EXPECT_LE(pool.stats().worker_starts, 6u);
+}
+
+TEST(Initializer, OneThatCrashesOrHangsFailsThePool) {
+  procpool::ProcessPool crashing{with(procpool::bound<crash>())};
+  EXPECT_THROW(crashing.call<square>(1), procpool::WorkerDied);
+  auto options = with(procpool::bound<hang>());
+  options.start_timeout = 200ms;
+  procpool::ProcessPool hanging{options};
+  EXPECT_THROW(hanging.call<square>(1), procpool::TaskTimeout);
+}
+
+TEST(Initializer, ThePoolMayEndWhileItRuns) {
+  procpool::ProcessPool pool{with(procpool::bound<hang>())};
+  auto future = pool.submit<square>(1);
+  pool.terminate();
+  EXPECT_THROW(future.get(), procpool::TaskCancelled);
+}
+
+TEST(Initializer, WithoutArguments) {
+  procpool::ProcessPool pool{with(procpool::bound<print_and_succeed>())};
+  EXPECT_EQ(pool.map<square>(std::views::iota(0, 10)).back(), 81);
+}
+
+}  // namespace
