@@ -106,14 +106,14 @@ TEST(WhenAny, TellsTheFirstAndGivesAllBack) {
 TEST(WhenAny, OfARange) {
   procpool::ProcessPool pool{2};
   std::vector<Future<int>> futures;
-  futures.push_back(pool.submit<after>(300));
+  futures.push_back(pool.submit<after>(1'000));
   futures.push_back(pool.submit<fail>(3));
-  futures.push_back(pool.submit<after>(300));
+  futures.push_back(pool.submit<after>(1'000));
   auto any = when_any(std::move(futures)).get();
   EXPECT_EQ(any.index, 1u);
   EXPECT_THROW(any.futures[1].get(), std::out_of_range);
-  EXPECT_EQ(any.futures[0].get(), 300);
-  EXPECT_EQ(any.futures[2].get(), 300);
+  EXPECT_EQ(any.futures[0].get(), 1'000);
+  EXPECT_EQ(any.futures[2].get(), 1'000);
   EXPECT_THROW(static_cast<void>(when_any(std::vector<Future<int>>())), std::invalid_argument);
 }
 

@@ -100,10 +100,10 @@ TEST(Retry, NeverUnlessAsked) {
 TEST(Retry, ATimeoutIsTriedAgain) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
-  EXPECT_EQ(pool.with({.timeout = 100ms, .retries = 1}).call<hangs_once>(3), 3);
+  EXPECT_EQ(pool.with({.timeout = 300ms, .retries = 1}).call<hangs_once>(3), 3);
   Retries no_timeout(5);
   no_timeout.on_timeout = false;
-  EXPECT_THROW(pool.with({.timeout = 100ms, .retries = no_timeout}).call<hangs_once>(4),
+  EXPECT_THROW(pool.with({.timeout = 300ms, .retries = no_timeout}).call<hangs_once>(4),
                procpool::TaskTimeout);
 }
 
