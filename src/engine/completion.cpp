@@ -65,7 +65,8 @@ bool Completion::wait_until(std::optional<TimePoint> deadline) const {
 void Completion::on_end(std::unique_ptr<Hook> hook) noexcept {
   Hook* before = hooks_.load(std::memory_order_acquire);
   do {
-    if (before == &closed) {
+    // Also in the moment between the word and the stack: what is ready() is ready for hooks too.
+    if (before == &closed || ended()) {
       hook->ended();
       return;
     }
