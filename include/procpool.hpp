@@ -5,8 +5,10 @@
 
 #include <procpool/as_completed.hpp>
 #include <procpool/bound_call.hpp>
+#include <procpool/call_options.hpp>
 #include <procpool/callable.hpp>
 #include <procpool/compose.hpp>
+#include <procpool/count.hpp>
 #include <procpool/cpu_count.hpp>
 #include <procpool/entry.hpp>
 #include <procpool/errors.hpp>
@@ -19,4 +21,7 @@
 #include <procpool/serialize.hpp>
 #include <procpool/shared.hpp>
 #include <procpool/slices.hpp>
+#include <procpool/stats.hpp>
 #include <procpool/stream.hpp>
+#include <procpool/this_task.hpp>
+#include <procpool/worker_local.hpp>

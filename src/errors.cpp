@@ -58,6 +58,7 @@ std::string_view WorkerDied::stage() const noexcept { return stage_text(death_.s
 TaskTimeout::~TaskTimeout() = default;
 TaskCancelled::~TaskCancelled() = default;
 PoolClosed::~PoolClosed() = default;
+QueueFull::~QueueFull() = default;
 SetupError::~SetupError() = default;
 BadMessage::~BadMessage() = default;
 

@@ -29,6 +29,8 @@ void each_option(CallOptions const& options, Visit visit) {
   visit("queue_timeout", use_queue_timeout, options.queue_timeout.has_value());
   visit("retries", use_retries, options.retries.has_value());
   visit("priority", use_priority, options.priority.has_value());
+  visit("key", use_key, options.key.has_value());
+  visit("when_full", use_when_full, options.when_full.has_value());
 }
 
 }  // namespace
@@ -64,6 +66,8 @@ CallOptions merge_options(CallOptions const& defaults, CallOptions const& given)
   if (given.queue_timeout) merged.queue_timeout = given.queue_timeout;
   if (given.retries) merged.retries = given.retries;
   if (given.priority) merged.priority = given.priority;
+  if (given.key) merged.key = given.key;
+  if (given.when_full) merged.when_full = given.when_full;
   return merged;
 }
 

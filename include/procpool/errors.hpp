@@ -10,6 +10,7 @@
 //   +- TaskTimeout           it took longer than it was allowed to
 //   +- TaskCancelled         it was cancelled, or its pool ended, before it had
 //   +- PoolClosed            the pool takes no more tasks
+//   +- QueueFull             the pool takes no more tasks now (CallOptions::when_full)
 //   +- SetupError            what the pool needs is not there: hook, processes, memory, descriptors
 //   +- BadMessage            what came back cannot be understood
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
@@ -123,6 +124,13 @@ class PROCPOOL_API PoolClosed : public Error {
  public:
   using Error::Error;
   ~PoolClosed() override;
+};
+
+/// As many elements wait as PoolOptions::queue_limit lets; nothing was submitted.
+class PROCPOOL_API QueueFull : public Error {
+ public:
+  using Error::Error;
+  ~QueueFull() override;
 };
 
 /// What the pool needs is not there; the text says what, and what to do.

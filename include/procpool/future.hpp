@@ -4,6 +4,7 @@
 // when_all() and when_any(), and by a coroutine that returns one.
 
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -26,6 +27,11 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
   Future(std::shared_ptr<detail::Completion> completion, std::shared_ptr<void> extra,
          typename Base::Take take)
       : Base(std::move(completion), std::move(extra), take) {}
+
+  /// What the task wrote to its standard output and error, with Output::capture: the end of it, see
+  /// PoolOptions::output_limit. Blocks until the call has ended; to be called before get(). Empty for what was
+  /// composed of other calls.
+  std::string output() const { return this->output_of(0); }
 
  private:
   static T take_only(detail::Completion& completion, void*) {

@@ -1,13 +1,9 @@
 #pragma once
 
-// The plain values of the face: options of a pool and of a call, what shutdown did, what stats count.
-// The order of option members is API: new ones go to the end.
+// PoolOptions: what a pool is made with. The order of the members is API: new ones go to the end.
 
 #include <chrono>
-#include <concepts>
-#include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,37 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include <procpool/detail/callbacks.hpp>
-#include <procpool/detail/export.hpp>
-#include <procpool/progress.hpp>
+#include <procpool/call_options.hpp>
+#include <procpool/count.hpp>
+#include <procpool/stats.hpp>
 
 namespace procpool::inline v0 {
-
-// A number of things. Takes any integral type, so that a negative one is seen as such and refused where
-// it is used, with a sentence, instead of becoming enormous.
-class Count {
- public:
-  template <std::integral I>
-    requires(!std::same_as<I, bool>)
-  constexpr Count(I value) noexcept  // NOLINT(google-explicit-constructor): a number is a Count
-      : negative_(std::signed_integral<I> && value < I{}),
-        value_(static_cast<std::uint64_t>(value)) {}
-
-  // The value if it lies in [1, most]; otherwise throws std::invalid_argument that names `what`.
-  PROCPOOL_API std::size_t checked(std::string_view what, std::size_t most) const;
-
- private:
-  bool negative_;
-  std::uint64_t value_;
-};
-
-// The most that is taken for a number by an option.
-inline constexpr std::size_t most_workers = 4096;
-inline constexpr std::size_t most_chunk = std::size_t{1} << 20;
-inline constexpr std::size_t most_window = std::size_t{1} << 30;
-inline constexpr std::size_t most_slices = std::size_t{1} << 30;
-inline constexpr std::size_t most_retries = 1'000'000;
-inline constexpr std::size_t most_tasks_per_worker = std::size_t{1} << 40;
 
 // Where tasks run.
 enum class Start {
@@ -60,95 +30,6 @@ enum class End {
   drain,   // everything accepted is run
   cancel,  // what runs is finished, what has not begun ends with TaskCancelled
   kill     // workers are killed, everything that has not ended ends with TaskCancelled
-};
-
-// What a call over a range does when elements of it fail.
-enum class OnError {
-  stop,    // throws the first failure by index, as a loop would; nothing behind it begins any more
-  finish,  // runs all elements, then throws the first failure by index
-  collect  // runs all elements, then throws ElementErrors with every failure
-};
-
-// When an element that failed is run again, and how often. A number stands for: so many times, after a
-// crash of its worker or a timeout. An element that was cancelled is never run again.
-struct Retries {
-  template <std::integral I>
-    requires(!std::same_as<I, bool>)
-  Retries(I most) noexcept : times(most) {}  // NOLINT(google-explicit-constructor): as Count
-
-  // Also after an exception of this type, or derived from it, that the function threw.
-  template <class E>
-  Retries& on() & {
-    exceptions.push_back([](std::exception_ptr const& error) {
-      try {
-        std::rethrow_exception(error);
-      } catch (E const&) {
-        return true;
-      } catch (...) {
-        return false;
-      }
-    });
-    return *this;
-  }
-  template <class E>
-  Retries&& on() && {
-    return std::move(on<E>());
-  }
-
-  // Before so-and-so many-th attempt after the first.
-  std::chrono::milliseconds backoff_before(std::size_t attempt) const {
-    constexpr std::size_t most_doublings = 20;
-    return backoff *
-           (std::int64_t{1} << (attempt - 1 < most_doublings ? attempt - 1 : most_doublings));
-  }
-
-  Count times;             // after the first
-  bool on_crash = true;    // WorkerDied, BadMessage
-  bool on_timeout = true;  // TaskTimeout of an element that ran
-  // How long to wait before the first of them; twice as long before each further one.
-  std::chrono::milliseconds backoff{0};
-  std::vector<bool (*)(std::exception_ptr const&)> exceptions;
-};
-
-// Options of one call, given ahead of the verb: pool.with({.chunk = 64}).map<f>(xs). What is not given
-// comes from PoolOptions::defaults. An option that a verb has no use for is refused by
-// std::invalid_argument.
-struct CallOptions {
-  // map, starmap, try_map, imap and their kin: how many consecutive elements travel together. Not
-  // given: chosen by the measured cost of an element. Never a unit of failure, cancelling or blame.
-  std::optional<Count> chunk{};
-  // imap, imap_unordered: after k results at most k + window inputs were read. Not given: begins with
-  // 4 x workers and grows while a window is taken in less than 50 ms, up to 4096 x workers and 64 MiB.
-  std::optional<Count> window{};
-  // parallelize: how many slices; not given: one per worker. parallelize_reduce: four per worker. Fewer
-  // if there are not so many elements.
-  std::optional<Count> slices{};
-  // map, starmap, parallelize and their kin. Not given: stop.
-  std::optional<OnError> on_error{};
-  // Calls over ranges: told how far it has come; see progress.hpp. map and the others that block
-  // return after it was told of the end, unless there is an executor.
-  ProgressCallback progress{};
-  // Where continuations, callbacks and progress run; not given: on the pool's callback thread.
-  Executor executor{};
-  // How long an element may run, from its begin. One that takes longer is ended with its worker: SIGTERM,
-  // then SIGKILL after PoolOptions::term_grace; it ends with TaskTimeout, nothing else is touched.
-  std::optional<std::chrono::milliseconds> timeout{};
-  // How long an element may wait, from its submit to its begin. After that it never runs, and ends with
-  // TaskTimeout.
-  std::optional<std::chrono::milliseconds> queue_timeout{};
-  // How often an element that failed is run again. Not given: never, since it may have done half of what
-  // it does. What it ends with in the end also tells what became of the earlier attempts.
-  std::optional<Retries> retries{};
-  // Among what waits, higher ones go first; equal ones in the order of their submits. Not given: 0.
-  // What a worker has already been given is not called back for it.
-  std::optional<int> priority{};
-};
-
-// What cancel() found, and did.
-enum class Cancel {
-  too_late,     // all had ended already
-  never_began,  // what had not ended had not begun, and never will
-  ended         // something was running: its worker was ended
 };
 
 namespace detail {
@@ -183,8 +64,16 @@ struct Limits {
   std::optional<std::uint64_t> core_size{};
 };
 
+// Where what workers write to standard output and standard error goes.
+enum class Output {
+  inherit,  // where the program's own goes
+  drop,     // nowhere
+  capture   // to the element that ran: Future::output(), Results::output(), Outcome::output()
+};
+
 struct PoolOptions {
-  // Worker processes; not given: cpu_count(). 1 to 4096.
+  // Worker processes, 1 to 4096; not given: what the environment variable PROCPOOL_WORKERS says, else
+  // cpu_count().
   std::optional<Count> workers{};
   // Seen in `ps` and in error texts.
   std::string name = "pool";
@@ -217,25 +106,40 @@ struct PoolOptions {
   // start_timeout for it. If it fails while no worker is ready, the pool has failed: what waits, and every
   // later call, ends with its error.
   std::optional<BoundCall> initializer{};
-};
-
-// What shutdown did, in elements and workers.
-struct Summary {
-  std::uint64_t done = 0;       // ended with a value or an error of their own, over the pool's life
-  std::uint64_t cancelled = 0;  // ended with TaskCancelled
-  unsigned forced = 0;          // workers that had to be killed at the end
-};
-
-// Counters of a pool, in elements. queued + running + done = submitted at every moment.
-struct Stats {
-  std::uint64_t submitted = 0;
-  std::uint64_t queued = 0;   // accepted, not begun
-  std::uint64_t running = 0;  // begun, not ended
-  std::uint64_t done = 0;     // ended, in whatever way
-  std::uint64_t records = 0;  // chunks that travelled to a worker
-  std::uint64_t worker_starts = 0;
-  std::uint64_t worker_deaths = 0;  // ends that nobody asked for
-  unsigned workers = 0;             // ready at this moment
+  // Called in each worker that leaves in good order (at the pool's end, recycled, idle, by resize), after
+  // its last element. It has stop_grace for it. What it throws is logged.
+  std::optional<BoundCall> exit_hook{};
+  // How many elements may be accepted and not begun; a call that would make them more does what
+  // CallOptions::when_full says. Those of streams are not held up: they have a window. Not given: no limit.
+  std::optional<Count> queue_limit{};
+  // A worker whose resident memory, in bytes, is above this after an element is replaced before it begins
+  // another.
+  std::optional<std::uint64_t> recycle_above{};
+  // A worker is replaced after this time, or up to a fifth earlier, so that not all are at once. It ends
+  // what it runs.
+  std::optional<std::chrono::milliseconds> recycle_after{};
+  // A worker that had nothing to do for so long leaves; when there is more to do than the others manage, a
+  // new one comes. Not given: workers stay.
+  std::optional<std::chrono::milliseconds> idle_timeout{};
+  // The CPUs that workers are pinned to: worker i to the (i modulo their number)-th. Not given: wherever
+  // the program may run.
+  std::vector<int> cpus{};
+  // Added to the program's nice value, 0 to 39.
+  int nice = 0;
+  // How deep pools may be used in tasks of pools, this pool counted; one that is deeper throws SetupError.
+  Count nesting_limit = 4;
+  // What this_task::random() streams derive from. Not given: drawn at random.
+  std::optional<std::uint64_t> seed{};
+  // How long a task that listens to this_task::stop_requested() or stop_token() has, once it was asked to
+  // stop, until it is ended by force.
+  std::chrono::milliseconds ask_grace{500};
+  Output output = Output::inherit;
+  // The most that is kept of an element's captured output, in bytes: its end.
+  Count output_limit = 64 * 1024;
+  // Workers get less of what the program has: no new privileges (set-user-id programs do not work), no
+  // other process may look into them, and of the environment only PATH, LD_LIBRARY_PATH, HOME, USER,
+  // LANG, LC_*, TZ, TMPDIR and what `environment` adds.
+  bool confine = false;
 };
 
 }  // namespace procpool::inline v0

@@ -3,6 +3,7 @@
 // Outcome: what became of one element, its value or its error. A value; as safe as T.
 
 #include <exception>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -45,12 +46,18 @@ class Outcome {
     return ok() ? std::exception_ptr() : std::get<1>(state_);
   }
 
+  /// What the element wrote to its standard output and error, with Output::capture, see Future::output.
+  std::string const& output() const noexcept { return output_; }
+  /// For the verbs.
+  void set_output(std::string output) { output_ = std::move(output); }
+
  private:
   void check() const {
     if (!ok()) std::rethrow_exception(std::get<1>(state_));
   }
 
   std::variant<Value, std::exception_ptr> state_;
+  std::string output_;
 };
 
 }  // namespace procpool::inline v0

@@ -10,6 +10,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/caller.hpp>
 #include <procpool/detail/engine.hpp>
@@ -131,11 +132,19 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
     return engine_->shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
   }
 
+  /// Sets how many workers it has, 1 to 4096, whatever it was made with; throws std::invalid_argument.
+  /// Does not block: more of them start when there is something for them to do, those that are too many
+  /// end what they run and leave; what they had not begun goes to others.
+  void resize(Count workers) { engine_->resize(workers.checked("workers", most_workers)); }
+
   /// How many workers it has when all are wanted.
   unsigned size() const noexcept { return engine_->size(); }
 
   /// Counters, consistent among themselves.
   Stats stats() const { return engine_->stats(); }
+
+  /// What happened at each of its places for workers.
+  std::vector<WorkerStats> worker_stats() const { return engine_->worker_stats(); }
 
  private:
   friend detail::Verbs<ProcessPool>;

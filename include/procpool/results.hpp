@@ -4,14 +4,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <procpool/call_options.hpp>
 #include <procpool/detail/collect.hpp>
 #include <procpool/detail/handle.hpp>
 #include <procpool/future.hpp>
-#include <procpool/options.hpp>
 
 namespace procpool::inline v0 {
 
@@ -41,6 +42,9 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
 
   /// How many of them have ended, in whatever way.
   std::uint64_t done() const { return this->task().counts().delivered; }
+
+  /// What element `index` wrote, see Future::output. Blocks until all have ended.
+  std::string output(std::uint64_t index) const { return this->output_of(index); }
 
   /// How many of these ended with an error of their own.
   std::uint64_t failed() const { return this->task().counts().failed; }

@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 3;
+inline constexpr std::uint32_t protocol_version = 4;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -33,6 +33,8 @@ struct InboxWords {
                                                     // each sleep has its own number
   alignas(line) std::atomic<std::uint32_t> bell;    // the worker sleeps on this word
   std::atomic<std::uint32_t> stop;                  // leave when the inbox is empty
+  std::atomic<std::uint32_t> asked_bell;            // who waits for `asked` sleeps on this one
+  std::atomic<std::uint64_t> asked;  // serial + 1 of an element that is asked to stop
 };
 
 // In the outbox: written by the worker, read by the parent, who believes nothing of it unchecked.
@@ -44,17 +46,20 @@ struct OutboxWords {
   alignas(line) std::atomic<std::uint32_t> parked;      // 1: the worker sleeps on the bell
   alignas(line) std::atomic<std::uint32_t> stage;       // detail::Stage of the claimed element
   std::atomic<std::uint32_t> farewell;                  // Farewell
+  std::atomic<std::uint64_t>
+      listens;  // serial + 1 of an element that looks whether it is asked to stop
 };
 
 static_assert(sizeof(InboxWords) <= control_bytes && sizeof(OutboxWords) <= control_bytes);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
               std::atomic<std::uint32_t>::is_always_lock_free);
 
-// Why a worker left of its own accord; read after its death and used in a sentence only.
+// Why a worker left, or wants to leave, of its own accord. After its death used in a sentence only.
 enum class Farewell : std::uint32_t {
   none = 0,
   thread_ended = 1,      // the task left the worker's loop by ending its thread
   descriptors_gone = 2,  // the task closed descriptors that the worker needs
+  retiring = 3,          // said while it lives: it begins nothing more, and is to be let go
 };
 
 enum class InboxKind : std::uint32_t {
@@ -62,6 +67,7 @@ enum class InboxKind : std::uint32_t {
   chunk = 2,
   share = 3,   // a shared value, ahead of what names it
   forget = 4,  // the payload: ids of shared values that nothing will name any more
+  hook = 5,    // a chunk of the pool's own; also one that retires runs it
 };
 
 // A record's payload lies behind its header, or, if `large`, in the next descriptor on the control
@@ -76,6 +82,7 @@ struct alignas(record_alignment) InboxHeader {
   std::uint64_t task;      // chunk: the task's id, and the index in it of the first element;
                            // share: the value's id
   std::uint64_t element;
+  std::uint64_t random;  // chunk: what the random streams of its task derive from
 };
 
 enum class OutboxKind : std::uint32_t { values = 1, thrown = 2 };

@@ -68,21 +68,20 @@ void ParentEnd::put_declaration(std::uint64_t function, std::span<std::byte cons
   put(header, payload);
 }
 
-std::uint64_t ParentEnd::put_chunk(std::uint64_t function, std::uint64_t task,
-                                   std::uint64_t element, std::uint64_t count,
-                                   std::span<std::byte const> payload,
+std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, std::span<std::byte const> payload,
                                    std::optional<std::uint64_t> large_size) {
   InboxHeader header{};
-  header.kind = InboxKind::chunk;
+  header.kind = chunk.hook ? InboxKind::hook : InboxKind::chunk;
   header.large = large_size ? 1 : 0;
   header.size = large_size.value_or(payload.size());
-  header.function = function;
+  header.function = chunk.function;
   header.serial = next_serial_;
-  header.count = count;
-  header.task = task;
-  header.element = element;
+  header.count = chunk.count;
+  header.task = chunk.task;
+  header.element = chunk.element;
+  header.random = chunk.random;
   put(header, payload);
-  next_serial_ += count;
+  next_serial_ += chunk.count;
   return header.serial;
 }
 
@@ -131,6 +130,9 @@ std::uint64_t ParentEnd::take_back(std::uint64_t from) {
                     std::to_string(next_serial_) + " that it was given");
   }
   cut_ = tail_;
+  // One that retires sleeps until something is taken back. seq_cst against its "parked, then look at the
+  // limit".
+  if (out().parked.load(std::memory_order_seq_cst) != 0) ring_bell();
   return claim > from ? claim : from;
 }
 
@@ -153,6 +155,25 @@ std::optional<ParentEnd::Running> ParentEnd::running() const noexcept {
   }
   // Below a limit that was never lower since it was claimed, it has begun.
   return Running{claim - 1, claim - 1 < limit_};
+}
+
+bool ParentEnd::listens(std::uint64_t serial) const noexcept {
+  // Relaxed: a hint.
+  return out().listens.load(std::memory_order_relaxed) == serial + 1;
+}
+
+void ParentEnd::ask_to_stop(std::uint64_t serial) noexcept {
+  if (in().asked.load(std::memory_order_relaxed) == serial + 1) return;
+  // The word before the bell: who finds the bell unchanged has seen the word, and may sleep.
+  in().asked.store(serial + 1, std::memory_order_seq_cst);
+  in().asked_bell.fetch_add(1, std::memory_order_seq_cst);
+  os::futex_wake(in().asked_bell, std::numeric_limits<int>::max(), os::FutexScope::shared);
+}
+
+bool ParentEnd::retiring() const noexcept {
+  // Relaxed: it was said before the last outcomes were published, which an acquire has seen.
+  return out().farewell.load(std::memory_order_relaxed) ==
+         static_cast<std::uint32_t>(Farewell::retiring);
 }
 
 // ---- collecting

@@ -50,9 +50,16 @@ class ParentEnd {
   // A record whose payload lies in `payload`, or, with large_size, in the descriptor just sent.
   void put_declaration(std::uint64_t function, std::span<std::byte const> payload,
                        std::optional<std::uint64_t> large_size);
+  struct Chunk {
+    std::uint64_t function;
+    std::uint64_t task;
+    std::uint64_t element;  // index in the task of the first one
+    std::uint64_t count;
+    std::uint64_t random = 0;
+    bool hook = false;
+  };
   // Returns the serial of its first element.
-  std::uint64_t put_chunk(std::uint64_t function, std::uint64_t task, std::uint64_t element,
-                          std::uint64_t count, std::span<std::byte const> payload,
+  std::uint64_t put_chunk(Chunk const& chunk, std::span<std::byte const> payload,
                           std::optional<std::uint64_t> large_size);
   void put_share(std::uint64_t id, std::size_t parts, std::span<std::byte const> payload,
                  std::optional<std::uint64_t> large_size);
@@ -76,6 +83,11 @@ class ParentEnd {
     bool sure;  // false: it may be about to be withdrawn
   };
   std::optional<Running> running() const noexcept;
+  // Does the element look whether it is asked to stop? A lie gains it some time.
+  bool listens(std::uint64_t serial) const noexcept;
+  void ask_to_stop(std::uint64_t serial) noexcept;
+  // The worker begins nothing more, and waits to be let go. News, once its last results are.
+  bool retiring() const noexcept;
 
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {

@@ -97,7 +97,27 @@ void WorkerEnd::finish_record(bool taken_back) {
   if (news) ring_parent();
 }
 
-bool WorkerEnd::begin(std::uint64_t serial) noexcept {
+void WorkerEnd::retire() noexcept {
+  retiring_ = true;
+  // Relaxed: the outcome that follows publishes it.
+  out().farewell.store(static_cast<std::uint32_t>(Farewell::retiring), std::memory_order_relaxed);
+}
+
+void WorkerEnd::wait_until_wanted_back(std::uint64_t serial) {
+  show_results();
+  while (serial < in().limit.load(std::memory_order_seq_cst)) {
+    std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
+    // "Parked, then look": against the parent's "limit, then look at parked", both seq_cst.
+    out().parked.store(1, std::memory_order_seq_cst);
+    if (serial < in().limit.load(std::memory_order_seq_cst)) {
+      os::futex_wait(in().bell, bell, os::FutexScope::shared);
+    }
+    out().parked.store(0, std::memory_order_relaxed);
+  }
+}
+
+bool WorkerEnd::begin(std::uint64_t serial) {
+  if (retiring_ && header_.kind != InboxKind::hook) wait_until_wanted_back(serial);
   // Claim first, then look at the limit; the parent lowers the limit and then looks at the claim.
   // The other order would let both sides have the element.
   out().claim.store(serial + 1, std::memory_order_seq_cst);
@@ -105,6 +125,28 @@ bool WorkerEnd::begin(std::uint64_t serial) noexcept {
   // Release: nothing of the element was touched, which the cursor in finish_record() then tells.
   out().claim.store(serial, std::memory_order_release);
   return false;
+}
+
+// ---- being asked to stop
+
+bool WorkerEnd::asked_to_stop(std::uint64_t serial) const noexcept {
+  // Relaxed: nothing else is concluded from it.
+  return in().asked.load(std::memory_order_relaxed) == serial + 1;
+}
+
+void WorkerEnd::listen(std::uint64_t serial) noexcept {
+  if (out().listens.load(std::memory_order_relaxed) == serial + 1) return;
+  out().listens.store(serial + 1, std::memory_order_relaxed);
+}
+
+std::uint64_t WorkerEnd::wait_until_asked(std::uint64_t seen) const {
+  for (;;) {
+    // Bell, then word: see ParentEnd::ask_to_stop.
+    std::uint32_t const bell = in().asked_bell.load(std::memory_order_seq_cst);
+    std::uint64_t const asked = in().asked.load(std::memory_order_seq_cst);
+    if (asked != seen) return asked;
+    os::futex_wait(in().asked_bell, bell, os::FutexScope::shared);
+  }
 }
 
 // ---- the outbox

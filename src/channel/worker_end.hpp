@@ -30,6 +30,11 @@ class WorkerEnd {
   // Blocks until there is a record, which stays in the ring until finish_record(). False: the parent
   // wants us to leave and the inbox is empty.
   bool wait();
+  // Is there one already? Cheap.
+  bool has_record() const noexcept {
+    // Relaxed: looked at properly by wait().
+    return in().tail.load(std::memory_order_relaxed) != head_;
+  }
   InboxHeader const& header() const noexcept { return header_; }
   std::span<std::byte const> payload() const noexcept { return payload_; }
   // What keeps the payload of a large record, to have it beyond finish_record().
@@ -37,8 +42,18 @@ class WorkerEnd {
   // Publishes what is open, then gives the record's space back, then calls the parent.
   void finish_record(bool taken_back);
 
-  // Claims an element. False: it was taken back, and so was the rest of the record.
-  bool begin(std::uint64_t serial) noexcept;
+  // Claims an element. False: it was taken back, and so was the rest of the record. One that retires
+  // blocks until that is so, except for hooks.
+  bool begin(std::uint64_t serial);
+
+  // Tells the parent, with the outcome that comes next, that this worker begins nothing more.
+  void retire() noexcept;
+
+  // ---- for the task that runs; any thread
+  bool asked_to_stop(std::uint64_t serial) const noexcept;
+  void listen(std::uint64_t serial) noexcept;
+  // Blocks until an element is asked to stop that was not `seen`; gives its serial + 1.
+  std::uint64_t wait_until_asked(std::uint64_t seen) const;
 
   // The outcome of the element claimed last. Blocks while the outbox is full. Values of varying size
   // are preceded by their length.
@@ -67,6 +82,7 @@ class WorkerEnd {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
   bool load_record();
+  void wait_until_wanted_back(std::uint64_t serial);
   void wait_for_room(std::uint64_t bytes);
   void wait_until_taken(std::uint64_t cursor);
   void publish();
@@ -96,6 +112,7 @@ class WorkerEnd {
   std::deque<std::uint64_t> large_ends_;  // cursors behind large messages that may not be taken yet
   std::uint32_t rung_for_ = 0;            // the parent's sleep that was ended last
   bool descriptors_gone_ = false;
+  bool retiring_ = false;
 };
 
 }  // namespace procpool::inline v0::channel

@@ -60,7 +60,7 @@ struct Types {};
 using WithText = Types<std::logic_error, std::invalid_argument, std::domain_error,
                        std::length_error, std::out_of_range, std::runtime_error, std::range_error,
                        std::overflow_error, std::underflow_error, Error, SerializationError,
-                       TaskTimeout, TaskCancelled, PoolClosed, SetupError, BadMessage>;
+                       TaskTimeout, TaskCancelled, PoolClosed, SetupError, BadMessage, QueueFull>;
 // Made of nothing.
 using WithoutText =
     Types<std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_typeid,

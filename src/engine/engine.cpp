@@ -6,10 +6,28 @@
 
 #include "engine/in_process.hpp"
 #include "engine/local/local_engine.hpp"
+#include "os/affinity.hpp"
 
 namespace procpool::inline v0::detail {
 
 Engine::~Engine() = default;
+
+namespace {
+
+void check_scheduling(PoolOptions const& options) {
+  constexpr int most_nice = 39;
+  if (options.nice < 0 || options.nice > most_nice) {
+    throw std::invalid_argument("PoolOptions::nice is " + std::to_string(options.nice) +
+                                "; it must be from 0 to " + std::to_string(most_nice));
+  }
+  for (int const cpu : options.cpus) {
+    if (os::may_run_on(cpu)) continue;
+    throw std::invalid_argument("PoolOptions::cpus names CPU " + std::to_string(cpu) +
+                                ", on which this program may not run");
+  }
+}
+
+}  // namespace
 
 std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   auto const positive = [](std::chrono::milliseconds time, char const* what) {
@@ -22,6 +40,15 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   positive(options.stop_grace, "stop_grace");
   positive(options.term_grace, "term_grace");
   if (options.at_exit_deadline) positive(*options.at_exit_deadline, "at_exit_deadline");
+  if (options.ask_grace < std::chrono::milliseconds::zero()) {
+    throw std::invalid_argument("PoolOptions::ask_grace is negative");
+  }
+  if (options.recycle_after) positive(*options.recycle_after, "recycle_after");
+  if (options.idle_timeout) positive(*options.idle_timeout, "idle_timeout");
+  if (options.queue_limit) options.queue_limit->checked("queue_limit", most_queue_limit);
+  options.nesting_limit.checked("nesting_limit", most_nesting);
+  options.output_limit.checked("output_limit", most_output);
+  check_scheduling(options);
   detail::check_options(options.defaults);
   if (options.workers) options.workers->checked("workers", most_workers);
   if (options.max_tasks_per_worker) {
@@ -37,14 +64,15 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
       }
     }();
     if (value >= static_cast<decltype(value)>(least)) return;
-    throw std::invalid_argument(std::string("PoolOptions::limits.") + what + " is " +
+    throw std::invalid_argument(std::string("PoolOptions::") + what + " is " +
                                 std::to_string(value) + "; it must be at least " +
                                 std::to_string(least));
   };
-  sensible(options.limits.memory, std::uint64_t{1} << 20, "memory");
-  sensible(options.limits.address_space, std::uint64_t{1} << 20, "address_space");
-  sensible(options.limits.cpu_time, 1, "cpu_time");
-  sensible(options.limits.open_files, 8, "open_files");
+  sensible(options.recycle_above, std::uint64_t{1} << 20, "recycle_above");
+  sensible(options.limits.memory, std::uint64_t{1} << 20, "limits.memory");
+  sensible(options.limits.address_space, std::uint64_t{1} << 20, "limits.address_space");
+  sensible(options.limits.cpu_time, 1, "limits.cpu_time");
+  sensible(options.limits.open_files, 8, "limits.open_files");
   for (auto const& [name, value] : options.environment) {
     if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos ||
         value.find('\0') != std::string::npos) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0 {
 
@@ -37,10 +38,16 @@ LoadedCallable::~LoadedCallable() {
   code_(drop);
 }
 
-// The runtime hands the handler of a forced unwinding a null reference, which is never looked at; UBSan
-// would end the worker for it.
-__attribute__((no_sanitize("undefined"))) bool LoadedCallable::call(
-    std::span<std::byte const> arguments, detail::Bytes& out, std::atomic<std::uint32_t>& stage) {
+std::type_info const& LoadedCallable::type() const {
+  Operation name;
+  name.kind = Operation::Kind::name;
+  code_(name);
+  return *name.type;
+}
+
+PROCPOOL_PASSES_FORCED_END bool LoadedCallable::call(std::span<std::byte const> arguments,
+                                                     detail::Bytes& out,
+                                                     std::atomic<std::uint32_t>& stage) {
   out.clear();
   Operation operation;
   operation.kind = Operation::Kind::call;

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <typeinfo>
 
 #include <procpool/detail/bytes.hpp>
 #include <procpool/detail/function.hpp>
@@ -29,6 +30,9 @@ class LoadedCallable {
   // True: `out` holds the encoded result. False: it holds the encoded exception.
   bool call(std::span<std::byte const> arguments, detail::Bytes& out,
             std::atomic<std::uint32_t>& stage);
+
+  // Of the callable.
+  std::type_info const& type() const;
 
  private:
   detail::Trampoline code_ = nullptr;

@@ -10,6 +10,7 @@
 #include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
+#include "engine/element_context.hpp"
 #include "engine/elements.hpp"
 #include "engine/executor.hpp"
 
@@ -36,9 +37,36 @@ bool try_again(detail::Task& task, Block& block, Bytes const& thrown) {
   return true;
 }
 
+// The element that this thread runs.
+class InProcessContext final : public ElementContext {
+ public:
+  explicit InProcessContext(detail::Task& task) noexcept : task_(task) {}
+
+  void begin(std::uint64_t index) {
+    index_ = index;
+    source_.reset();
+  }
+
+  bool running() const noexcept override { return true; }
+  std::uint64_t index() const noexcept override { return index_; }
+  std::uint64_t random() const noexcept override { return task_.random(); }
+  bool stop_requested() noexcept override { return task_.marked_for_end(); }
+  std::stop_token stop_token() override {
+    if (!source_) source_.emplace();
+    if (stop_requested()) source_->request_stop();
+    return source_->get_token();
+  }
+
+ private:
+  detail::Task& task_;
+  std::uint64_t index_ = 0;
+  std::optional<std::stop_source> source_;
+};
+
 }  // namespace
 
-InProcessEngine::InProcessEngine(PoolOptions const&) {}
+InProcessEngine::InProcessEngine(PoolOptions const& options)
+    : seed_(options.seed ? *options.seed : random_seed()) {}
 
 void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   if (closed_.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
@@ -54,6 +82,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     std::lock_guard const lock(mutex_);
     stats_.submitted += segment.count;
     stats_.running += segment.count;
+    if (segment.first == 0) task->set_random(random_of_call(seed_, calls_++));
   }
   task->announce(segment.count);
   std::atomic<std::uint32_t> stage{0};
@@ -68,6 +97,8 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     unusable = std::current_exception();
   }
   std::uint64_t cancelled = 0;
+  InProcessContext context(*task);
+  ThreadContext const here(context);
   for (std::uint64_t i = 0; i < segment.count; ++i) {
     Block block;
     block.first = segment.first + i;
@@ -84,6 +115,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
       cancelled += block.cancelled ? 1 : 0;
     } else {
       Bytes result;
+      context.begin(block.first);
       bool value = callable.call(arguments, result, stage);
       while (!value && try_again(*task, block, result)) {
         value = callable.call(arguments, result, stage);
@@ -110,8 +142,9 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   if (last) task->seal();
 }
 
-// What runs cannot be ended: it runs in a thread of the program.
-void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running) {
+// What runs cannot be ended: it runs in a thread of the program. It can be asked to stop.
+void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running running) {
+  if (running == Running::is_ended) task->mark_for_end();
   task->cancel_from(0);
   task->seal();
 }

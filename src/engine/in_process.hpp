@@ -27,6 +27,8 @@ class InProcessEngine final : public detail::Engine {
   Summary shutdown(End end, std::optional<TimePoint> deadline) override;
   unsigned size() const noexcept override { return 1; }
   Stats stats() const override;
+  std::vector<WorkerStats> worker_stats() const override { return {}; }
+  void resize(std::size_t) override {}  // it has none
   std::size_t segment_elements(detail::Task const& task) const override;
 
  private:
@@ -36,6 +38,8 @@ class InProcessEngine final : public detail::Engine {
   mutable std::mutex mutex_;
   Stats stats_;                  // guarded by mutex_
   std::uint64_t cancelled_ = 0;  // guarded by mutex_
+  std::uint64_t const seed_;
+  std::uint64_t calls_ = 0;  // guarded by mutex_
 };
 
 }  // namespace procpool::inline v0

@@ -70,6 +70,23 @@ std::vector<std::string> Task::earlier_attempts(std::uint64_t element) const {
   return found == attempts_.end() ? std::vector<std::string>() : found->second;
 }
 
+void Task::add_output(std::uint64_t element, std::string text) {
+  if (stream()) return;
+  std::lock_guard const lock(mutex_);
+  outputs_[element] += text;
+}
+
+std::string Task::output(std::uint64_t element) const {
+  std::lock_guard const lock(mutex_);
+  auto const found = outputs_.find(element);
+  return found == outputs_.end() ? std::string() : found->second;
+}
+
+std::map<std::uint64_t, std::string> Task::outputs() const {
+  std::lock_guard const lock(mutex_);
+  return outputs_;
+}
+
 void Task::announce(std::uint64_t elements) {
   std::lock_guard const lock(mutex_);
   counts_.announced += elements;

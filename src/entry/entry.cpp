@@ -19,6 +19,7 @@ namespace {
 std::atomic<bool> init_called{false};
 std::atomic<int> index_of_worker{-1};
 std::atomic<bool> became_worker{false};
+std::atomic<unsigned> pools_above{0};
 
 }  // namespace
 
@@ -46,22 +47,33 @@ void check_hook() {
   passed.store(true, std::memory_order_relaxed);
 }
 
-int run_worker() {
+int run_worker(int argc, char** argv) {
   ::unsetenv(local::worker_mark);
   became_worker.store(true, std::memory_order_relaxed);
-  return local::worker_main();
+  return local::worker_main(argc > 1 ? argv[1] : nullptr);
 }
 
 void set_worker_index(int index) noexcept {
   index_of_worker.store(index, std::memory_order_relaxed);
 }
 
+void set_depth(unsigned depth) noexcept { pools_above.store(depth, std::memory_order_relaxed); }
+
+unsigned depth() noexcept { return pools_above.load(std::memory_order_relaxed); }
+
+void check_depth(Count limit) {
+  std::size_t const most = limit.checked("nesting_limit", most_nesting);
+  if (depth() < most) return;
+  throw SetupError("this pool is used in a task of a pool, " + std::to_string(depth()) +
+                   " deep already; PoolOptions::nesting_limit is " + std::to_string(most));
+}
+
 }  // namespace entry
 
-void init(int, char**) {
+void init(int argc, char** argv) {
   init_called.store(true, std::memory_order_relaxed);
   // By exit, so that static destructors run, coverage is written and leaks are checked.
-  if (entry::marked()) std::exit(entry::run_worker());
+  if (entry::marked()) std::exit(entry::run_worker(argc, argv));
 }
 
 bool in_worker() noexcept {

@@ -5,6 +5,8 @@
 //
 // Any thread, also during static initialisation.
 
+#include <procpool/count.hpp>
+
 namespace procpool::inline v0::entry {
 
 // Throws SetupError with what to do: when the program carries no hook, so that a "worker" would run its
@@ -16,8 +18,14 @@ void check_hook();
 bool marked() noexcept;
 
 // Takes the mark off and becomes a worker; returns the exit status, when the parent needs it no more.
-int run_worker();
+int run_worker(int argc, char** argv);
 
 void set_worker_index(int index) noexcept;
+
+// How many pools this process lies below: 0 in the program.
+void set_depth(unsigned depth) noexcept;
+unsigned depth() noexcept;
+// Throws SetupError when a pool here would be deeper than that.
+void check_depth(Count limit);
 
 }  // namespace procpool::inline v0::entry

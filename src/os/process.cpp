@@ -3,16 +3,20 @@
 // until its group has been killed.
 #include "os/process.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -127,6 +131,25 @@ Exit reap(int pidfd, pid_t pid) {
   bool taken = false;  // by the host between our two looks: we know the answer already
   std::optional<Exit> const reaped = look(pidfd, 0, taken);
   return reaped ? *reaped : end.value_or(Exit{});
+}
+
+std::uint64_t resident_bytes() noexcept {
+  int const fd = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  std::array<char, 128> text{};
+  ssize_t const got = ::read(fd, text.data(), text.size() - 1);
+  ::close(fd);
+  if (got <= 0) return 0;
+  // "all resident ...", in pages
+  char* after = nullptr;
+  std::strtoull(text.data(), &after, 10);
+  return std::strtoull(after, nullptr, 10) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t peak_resident_bytes() noexcept {
+  rusage usage{};
+  if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace procpool::inline v0::os

@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "os/fd.hpp"
 
 namespace procpool::inline v0::os {
@@ -41,5 +43,9 @@ bool signal_group(int pidfd, pid_t pid, int signal);
 
 // Whether the process has ended, reaped or not.
 bool exited(int pidfd);
+
+// Bytes of this process that are in memory, and the most that ever were. 0: the system does not say.
+std::uint64_t resident_bytes() noexcept;
+std::uint64_t peak_resident_bytes() noexcept;
 
 }  // namespace procpool::inline v0::os

@@ -121,8 +121,16 @@ Child spawn(SpawnRequest const& request) {
   UniqueFd control_keeper;
   FileActions actions;
   actions.null_device(STDIN_FILENO, O_RDONLY);
-  inherit_output(actions, STDOUT_FILENO);
-  inherit_output(actions, STDERR_FILENO);
+  UniqueFd output_keeper;
+  for (int const fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (request.output >= 0) {
+      actions.copy(safe_number(request.output, output_keeper), fd);
+    } else if (request.silent) {
+      actions.null_device(fd, O_WRONLY);
+    } else {
+      inherit_output(actions, fd);
+    }
+  }
   actions.copy(safe_number(request.control, control_keeper), child_control_fd);
   actions.copy(safe_number(request.image, image_keeper), child_image_fd);
   actions.close_from(child_image_fd + 1);

@@ -16,7 +16,7 @@
 namespace procpool::inline v0::os {
 
 // Where the child finds what it gets. 0 is the null device, 1 and 2 are the parent's, or the null
-// device where the parent has none; nothing else is open.
+// device where the parent has none, or `output`; nothing else is open.
 inline constexpr int child_control_fd = 3;
 inline constexpr int child_image_fd = 4;
 
@@ -27,6 +27,8 @@ struct SpawnRequest {
   std::vector<std::string> environment_additions{};  // "NAME=value", ahead of the parent's own
   // All variables, see copy_environment(); none: what this process has at that moment.
   std::vector<std::string> environment{};
+  int output = -1;      // becomes the child's 1 and 2
+  bool silent = false;  // instead: the null device does
 };
 
 struct Child {

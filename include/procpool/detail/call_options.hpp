@@ -5,8 +5,8 @@
 
 #include <string_view>
 
+#include <procpool/call_options.hpp>
 #include <procpool/detail/export.hpp>
-#include <procpool/options.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -20,8 +20,11 @@ inline constexpr unsigned use_timeout = 64;
 inline constexpr unsigned use_queue_timeout = 128;
 inline constexpr unsigned use_retries = 256;
 inline constexpr unsigned use_priority = 512;
+inline constexpr unsigned use_key = 1024;
+inline constexpr unsigned use_when_full = 2048;
 // What every verb uses.
-inline constexpr unsigned use_always = use_timeout | use_queue_timeout | use_retries | use_priority;
+inline constexpr unsigned use_always =
+    use_timeout | use_queue_timeout | use_retries | use_priority | use_key;
 
 // Throws std::invalid_argument for values that make no sense.
 PROCPOOL_API void check_options(CallOptions const& options);

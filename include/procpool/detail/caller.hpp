@@ -13,13 +13,13 @@
 #include <type_traits>
 #include <utility>
 
+#include <procpool/call_options.hpp>
 #include <procpool/detail/call.hpp>
 #include <procpool/detail/engine.hpp>
 #include <procpool/detail/progress_report.hpp>
 #include <procpool/detail/segments.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/detail/trampoline.hpp>
-#include <procpool/options.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -46,6 +46,13 @@ class Caller {
   std::shared_ptr<Engine> const& shared_engine() const noexcept { return engine_; }
   CallOptions const& options() const noexcept { return options_; }
   OnError on_error() const noexcept { return options_.on_error.value_or(OnError::stop); }
+
+  // The same, but what finds no room in the queue throws QueueFull, whatever the options say.
+  Caller refusing() const {
+    Caller caller = *this;
+    caller.when_full_ = WhenFull::refuse;
+    return caller;
+  }
 
   std::size_t chunk() const {
     return options_.chunk ? options_.chunk->checked("chunk", most_chunk) : 0;
@@ -134,6 +141,8 @@ class Caller {
     task.queue_timeout = options_.queue_timeout;
     task.retries = options_.retries;
     task.priority = options_.priority.value_or(0);
+    task.key = options_.key;
+    task.when_full = when_full_.value_or(options_.when_full.value_or(WhenFull::block));
     return task;
   }
 
@@ -164,6 +173,7 @@ class Caller {
   std::shared_ptr<Engine> const& engine_;
   std::shared_ptr<CallSite const> const& site_;
   CallOptions const& options_;
+  std::optional<WhenFull> when_full_{};
 };
 
 }  // namespace procpool::inline v0::detail

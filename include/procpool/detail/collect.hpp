@@ -17,11 +17,12 @@
 #include <utility>
 #include <vector>
 
+#include <procpool/call_options.hpp>
 #include <procpool/detail/codec.hpp>
+#include <procpool/detail/export.hpp>
 #include <procpool/detail/reason.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
-#include <procpool/options.hpp>
 #include <procpool/outcome.hpp>
 
 namespace procpool::inline v0::detail {
@@ -83,7 +84,7 @@ class BlockReader {
     }
   }
 
-  void read_value(std::span<std::byte const> bytes) {
+  PROCPOOL_PASSES_FORCED_END void read_value(std::span<std::byte const> bytes) {
     // Decoded here and handed on after, so that only what decoding throws counts as the element's.
     std::optional<R> value;
     try {
@@ -203,6 +204,9 @@ std::vector<Outcome<R>> collect_outcomes(Task& task) {
   sink.outcomes.reserve(elements);
   BlockReader<R, OutcomeSink<R>> reader(task, sink);
   for (Block const& block : blocks) reader.read(block);
+  for (auto& [element, text] : task.outputs()) {
+    if (element < elements) sink.outcomes[element].set_output(text);
+  }
   return std::move(sink.outcomes);
 }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/task.hpp>
@@ -58,6 +59,10 @@ class PROCPOOL_API Engine {
 
   virtual unsigned size() const noexcept = 0;
   virtual Stats stats() const = 0;
+  virtual std::vector<WorkerStats> worker_stats() const = 0;
+
+  // Sets how many workers there shall be, from 1 to most_workers. Does not block.
+  virtual void resize(std::size_t workers) = 0;
 
   // How many elements the typed face should encode before it hands them over.
   virtual std::size_t segment_elements(Task const& task) const = 0;

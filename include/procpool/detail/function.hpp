@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <typeinfo>
 
 #include <procpool/detail/bytes.hpp>
 #include <procpool/detail/share.hpp>
@@ -21,12 +22,13 @@ enum class Stage : std::uint32_t { starting = 0, idle = 1, loading = 2, running 
 // One request of the executor to a trampoline. A trampoline may throw anything out of
 // `load_callable` and `call`: what a task throws is its outcome.
 struct Operation {
-  enum class Kind : std::uint8_t { load_callable, call, drop_callable };
+  enum class Kind : std::uint8_t { load_callable, call, drop_callable, name };
 
   Kind kind = Kind::call;
-  void* callable = nullptr;          // load_callable: set; call: used; drop_callable: destroyed
-  std::span<std::byte const> input;  // load_callable: the state; call: one element's arguments
-  Bytes* output = nullptr;           // call: the encoded result is appended here
+  void* callable = nullptr;              // load_callable: set; call: used; drop_callable: destroyed
+  std::span<std::byte const> input;      // load_callable: the state; call: one element's arguments
+  Bytes* output = nullptr;               // call: the encoded result is appended here
+  std::type_info const* type = nullptr;  // name: set to the callable's type
   std::atomic<std::uint32_t>* stage = nullptr;  // call: where to note the Stage, never null
 
   void enter(Stage now) const noexcept {

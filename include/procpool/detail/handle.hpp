@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -73,8 +74,9 @@ class [[nodiscard]] Handle {
 
   /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
   /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
-  /// outcome. Says which of these happened, the last of them that did. Blocks until what ran is gone. For
-  /// what was composed of other calls (then, when_all, ...) it does nothing: too_late.
+  /// outcome. A task that listens (see this_task::stop_requested) is asked first, and what it makes of
+  /// that is its outcome. Says which of these happened, the last of them that did. Blocks until what ran
+  /// is gone. For what was composed of other calls (then, when_all, ...) it does nothing: too_late.
   Cancel cancel() {
     Completion& known = completion();
     if (task_ == nullptr || known.ended() || !known.site()) return Cancel::too_late;
@@ -83,7 +85,7 @@ class [[nodiscard]] Handle {
       engine->cancel(std::shared_ptr<Task>(completion_, task_), Engine::Running::is_ended);
     }
     Task::Counts const counts = task_->counts();
-    if (counts.stopped != 0) return Cancel::ended;
+    if (counts.stopped != 0 || task_->was_asked()) return Cancel::ended;
     return counts.cancelled != 0 ? Cancel::never_began : Cancel::too_late;
   }
 
@@ -113,6 +115,11 @@ class [[nodiscard]] Handle {
   Handle(std::shared_ptr<Completion> completion, std::shared_ptr<void> extra, Take take)
       : completion_(std::move(completion)), extra_(std::move(extra)), take_(take) {}
   ~Handle() = default;
+
+  std::string output_of(std::uint64_t element) const {
+    wait();
+    return task_ == nullptr ? std::string() : task_->output(element);
+  }
 
   Completion& completion() const {
     if (!completion_) {

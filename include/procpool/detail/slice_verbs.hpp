@@ -25,7 +25,7 @@
 namespace procpool::inline v0::detail {
 
 inline constexpr unsigned slice_options =
-    use_slices | use_on_error | use_progress | use_executor | use_always;
+    use_slices | use_on_error | use_progress | use_executor | use_when_full | use_always;
 
 template <class Derived>
 class SliceVerbs {

@@ -19,6 +19,7 @@
 
 #include <procpool/detail/collect.hpp>
 #include <procpool/detail/engine.hpp>
+#include <procpool/detail/export.hpp>
 #include <procpool/detail/segments.hpp>
 #include <procpool/detail/stream_window.hpp>
 #include <procpool/stream.hpp>
@@ -96,7 +97,7 @@ class StreamState {
   // A source that takes longer than this for its elements is slow: results go out between them.
   static constexpr std::chrono::microseconds patience{200};
 
-  void refill() {
+  PROCPOOL_PASSES_FORCED_END void refill() {
     auto since = std::chrono::steady_clock::now();
     window_.taken(taken_ - std::exchange(told_, taken_), bytes_per_element(), since);
     std::uint64_t const most = window_.refill(outstanding());
@@ -122,7 +123,7 @@ class StreamState {
 
   std::uint64_t outstanding() const noexcept { return writer_.added() - taken_; }
 
-  void end_inputs() {
+  PROCPOOL_PASSES_FORCED_END void end_inputs() {
     try {
       writer_.finish();
     } catch (abi::__forced_unwind&) {

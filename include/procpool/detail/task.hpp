@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,13 +26,13 @@
 
 #include <sys/types.h>
 
+#include <procpool/call_options.hpp>
 #include <procpool/detail/bytes.hpp>
 #include <procpool/detail/completion.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/function.hpp>
 #include <procpool/detail/progress_report.hpp>
 #include <procpool/detail/share.hpp>
-#include <procpool/options.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -78,6 +79,8 @@ struct TaskOptions {
   std::optional<Retries> retries{};
   int priority = 0;
   bool internal = false;  // the pool's own, counted nowhere
+  std::optional<Key> key{};
+  WhenFull when_full = WhenFull::block;
 };
 
 class PROCPOOL_API Task final : public Completion {
@@ -92,6 +95,8 @@ class PROCPOOL_API Task final : public Completion {
   bool stream() const noexcept { return options_.stream; }
   bool internal() const noexcept { return options_.internal; }
   int priority() const noexcept { return options_.priority; }
+  std::optional<Key> const& key() const noexcept { return options_.key; }
+  WhenFull when_full() const noexcept { return options_.when_full; }
   std::optional<Retries> const& retries() const noexcept { return options_.retries; }
   ProgressReport* progress() const noexcept { return options_.progress.get(); }
   std::optional<std::chrono::milliseconds> timeout() const noexcept { return options_.timeout; }
@@ -116,9 +121,19 @@ class PROCPOOL_API Task final : public Completion {
   };
   Counts counts() const;
 
+  // What the random streams of its elements derive from; set by the engine before it announces any.
+  void set_random(std::uint64_t random) noexcept { random_ = random; }
+  std::uint64_t random() const noexcept { return random_; }
+
   // Keeps these until the task is gone: not only its elements name them, its results may too. Not those
   // of streams.
   void keep(Share::List const& shares);
+
+  // For engines. What an element has written, where that is captured; before its outcome. Streams have no
+  // place for it.
+  void add_output(std::uint64_t element, std::string text);
+  std::string output(std::uint64_t element) const;
+  std::map<std::uint64_t, std::string> outputs() const;
 
   // For engines. An attempt at an element has failed: false, if it was the last one that there is. How
   // the earlier ones failed.
@@ -136,6 +151,9 @@ class PROCPOOL_API Task final : public Completion {
   std::uint64_t cancelled_from() const noexcept {
     return cancelled_from_.load(std::memory_order_acquire);
   }
+  // Something that ran was asked to stop.
+  void mark_asked() noexcept { asked_.store(true, std::memory_order_relaxed); }
+  bool was_asked() const noexcept { return asked_.load(std::memory_order_relaxed); }
   // Beside that: what runs shall be ended.
   void mark_for_end() noexcept { for_end_.store(true, std::memory_order_release); }
   bool marked_for_end() const noexcept { return for_end_.load(std::memory_order_acquire); }
@@ -151,6 +169,8 @@ class PROCPOOL_API Task final : public Completion {
   std::atomic<std::uint64_t> cancelled_from_{std::numeric_limits<std::uint64_t>::max()};
 
   std::atomic<bool> for_end_{false};
+  std::atomic<bool> asked_{false};
+  std::uint64_t random_ = 0;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_:
@@ -158,6 +178,7 @@ class PROCPOOL_API Task final : public Completion {
   Counts counts_;
   bool complete_ = false;
   std::unordered_map<std::uint64_t, std::vector<std::string>> attempts_;  // of what was run again
+  std::map<std::uint64_t, std::string> outputs_;
   bool waiting_ = false;                  // somebody sleeps on block_arrived_
   std::optional<std::uint64_t> awaited_;  // for this element, or for any
   std::unordered_set<std::shared_ptr<Share>> kept_;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include <procpool/detail/call.hpp>
@@ -50,6 +51,7 @@ void trampoline(Operation& operation) {
     }
     case Operation::Kind::call: call_element<C, Ps...>(operation); break;
     case Operation::Kind::drop_callable: delete static_cast<C*>(operation.callable); break;
+    case Operation::Kind::name: operation.type = &typeid(C); break;
   }
 }
 

@@ -40,7 +40,7 @@ using star_t =
              std::make_index_sequence<std::tuple_size_v<std::remove_cvref_t<reference_t<R>>>>>;
 
 inline constexpr unsigned map_options =
-    use_chunk | use_on_error | use_progress | use_executor | use_always;
+    use_chunk | use_on_error | use_progress | use_executor | use_when_full | use_always;
 
 template <class Derived>
 class Verbs {
@@ -53,8 +53,9 @@ class Verbs {
   auto submit(C callable, Args&&... args) -> Future<result_t<C, Args&&...>> {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
-      return Future<result_t<C, Args&&...>>(caller(use_executor | use_always, "submit")
-                                                .start_one(callable, std::forward<Args>(args)...));
+      return Future<result_t<C, Args&&...>>(
+          caller(use_executor | use_when_full | use_always, "submit")
+              .start_one(callable, std::forward<Args>(args)...));
     } else {
       return {};
     }
@@ -64,13 +65,35 @@ class Verbs {
     return submit(fn<F>, std::forward<Args>(args)...);
   }
 
+  /// As submit, if PoolOptions::queue_limit leaves room for it now; else nothing, and nothing was
+  /// submitted. Does not block.
+  template <class C, class... Args>
+  auto try_submit(C callable, Args&&... args) -> std::optional<Future<result_t<C, Args&&...>>> {
+    using Checked = Call<C, Args&&...>;
+    if constexpr (Checked::check()) {
+      Caller const made = caller(use_executor | use_always, "try_submit").refusing();
+      try {
+        return Future<result_t<C, Args&&...>>(
+            made.start_one(callable, std::forward<Args>(args)...));
+      } catch (QueueFull const&) {
+        return std::nullopt;
+      }
+    } else {
+      return {};
+    }
+  }
+  template <auto F, class... Args>
+  auto try_submit(Args&&... args) {
+    return try_submit(fn<F>, std::forward<Args>(args)...);
+  }
+
   /// submit and get: blocks until the call has ended.
   template <class C, class... Args>
   auto call(C callable, Args&&... args) -> result_t<C, Args&&...> {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
-      return Future<result_t<C, Args&&...>>(
-                 caller(use_always, "call").start_one(callable, std::forward<Args>(args)...))
+      return Future<result_t<C, Args&&...>>(caller(use_when_full | use_always, "call")
+                                                .start_one(callable, std::forward<Args>(args)...))
           .get();
     }
   }

@@ -65,17 +65,18 @@ struct Chunk {
   std::uint64_t count = 0;
   // Workers that died with its first element next in turn and, as their marks say, not begun.
   unsigned losses = 0;
+  std::uint64_t order = 0;  // of its add() to the scheduler
 
   // Cuts the first `elements` off.
   Chunk take_front(std::uint64_t elements) {
-    Chunk front{task, batch, first, elements, std::exchange(losses, 0u)};
+    Chunk front{task, batch, first, elements, std::exchange(losses, 0u), order};
     first += elements;
     count -= elements;
     return front;
   }
   // Cuts off all but the first `elements`.
   Chunk take_back(std::uint64_t keep) {
-    Chunk back{task, batch, first + keep, count - keep, 0};
+    Chunk back{task, batch, first + keep, count - keep, 0, order};
     count = keep;
     return back;
   }

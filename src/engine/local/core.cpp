@@ -7,8 +7,10 @@
 #include <ranges>
 #include <utility>
 
-#include <procpool/cpu_count.hpp>
 #include <procpool/errors.hpp>
+
+#include "engine/element_context.hpp"
+#include "engine/local/worker_environment.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -17,15 +19,26 @@ using detail::Block;
 Core::Core(PoolOptions given)
     : options(std::move(given)),
       name(options.name),
-      workers(options.workers ? options.workers->checked("workers", most_workers) : cpu_count()),
-      scheduler(workers, options.max_tasks_per_worker
-                             ? options.max_tasks_per_worker->checked("max_tasks_per_worker",
-                                                                     most_tasks_per_worker)
-                             : std::numeric_limits<std::uint64_t>::max()) {
-  slots.reserve(workers);
-  for (std::size_t i = 0; i < workers; ++i) {
-    slots.push_back(std::make_unique<Slot>(static_cast<int>(i)));
+      wanted(worker_count(options)),
+      scheduler(wanted, options.max_tasks_per_worker
+                            ? options.max_tasks_per_worker->checked("max_tasks_per_worker",
+                                                                    most_tasks_per_worker)
+                            : std::numeric_limits<std::uint64_t>::max()),
+      queue_limit_(options.queue_limit ? std::optional(options.queue_limit->checked(
+                                             "queue_limit", most_queue_limit))
+                                       : std::nullopt),
+      seed_(options.seed ? *options.seed : random_seed()) {
+  resize(wanted);
+}
+
+void Core::resize(std::size_t workers) {
+  std::lock_guard const lock(mutex);
+  slots.grow(workers);
+  scheduler.resize(workers);
+  for (std::size_t i = per_worker.size(); i < workers; ++i) {
+    per_worker.emplace_back().index = static_cast<unsigned>(i);
   }
+  wanted = workers;
 }
 
 // ---- the engine's calls
@@ -48,15 +61,20 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   std::exception_ptr refused;
   std::vector<Chunk> cancelled;
   {
-    std::lock_guard const lock(mutex);
+    std::unique_lock lock(mutex);
     if (task->stream()) {
       if (phase >= Phase::draining) {
         throw PoolClosed("pool \"" + name + "\" is ending: this stream gets no more elements");
       }
-    } else if (first) {
-      check_open();
-      ++unsealed;
+    } else {
+      if (first) check_open();
+      if (queue_limit_) {
+        await_room(lock, *task, chunk.first, count);
+        if (first) check_open();  // it may have been closed meanwhile
+      }
+      if (first) ++unsealed;
     }
+    if (first) task->set_random(random_of_call(seed_, calls_++));
     accepted += count;
     task->announce(count);
     if (task->timeout()) timed += count;
@@ -85,7 +103,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   bool wake_up = task->timeout() || task->queue_timeout();  // there is a new time to look at
   {
     std::lock_guard const lock(mutex);
-    wake_up |= scheduler.waiting() != 0 && live < workers;
+    wake_up |= scheduler.waiting() != 0 && live < wanted;
   }
   if (wake_up) wake_dispatcher();
 }
@@ -102,6 +120,7 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   {
     std::lock_guard const lock(mutex);
     waiting = scheduler.remove(task, first);
+    tell_room();
     std::ranges::move(remove_put_off([&](Chunk const& chunk) {
                         return chunk.task.get() == &task && chunk.first >= first;
                       }),
@@ -130,16 +149,45 @@ void Core::seal(detail::Task& task) {
 
 Stats Core::stats() const {
   std::lock_guard const lock(mutex);
-  Stats stats;
+  Stats stats = counted;
   stats.submitted = accepted;
   stats.done = resolved;
-  stats.running = std::min(scheduler.busy_workers(), accepted - resolved);
+  stats.running = running();
   stats.queued = accepted - resolved - stats.running;
-  stats.records = records;
-  stats.worker_starts = worker_starts;
-  stats.worker_deaths = worker_deaths;
   stats.workers = static_cast<unsigned>(ready);
   return stats;
+}
+
+std::vector<WorkerStats> Core::worker_stats() const {
+  std::lock_guard const lock(mutex);
+  return per_worker;
+}
+
+// ---- the queue's limit
+
+std::uint64_t Core::running() const {
+  return std::min(scheduler.busy_workers(), accepted - resolved);
+}
+
+bool Core::has_room(std::uint64_t count) const {
+  std::uint64_t const queued = accepted - resolved - running();
+  return queued == 0 || queued + count <= *queue_limit_;
+}
+
+void Core::await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task,
+                      std::uint64_t first, std::uint64_t count) {
+  if (has_room(count)) return;
+  if (first == 0 && task.when_full() == WhenFull::refuse) {
+    throw QueueFull("pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
+                    std::to_string(*queue_limit_) + " is reached");
+  }
+  ++waiting_for_room_;
+  room_.wait(lock, [&] {
+    bool const senseless = broken || phase >= Phase::cancelling || (first == 0 && closed) ||
+                           task.cancelled_from() <= first;
+    return senseless || has_room(count);
+  });
+  --waiting_for_room_;
 }
 
 // ---- moving
@@ -150,7 +198,7 @@ void Core::place() {
     bool dozed = false;
     {
       std::lock_guard const lock(mutex);
-      scheduler.expect_more(live < workers || starting != 0);
+      scheduler.expect_more(live < wanted || starting != 0);
       assignment = scheduler.next();
       if (assignment) dozed = std::exchange(dozing, false);
     }
@@ -159,7 +207,7 @@ void Core::place() {
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
     try {
-      put = slots[assignment->worker]->put(assignment->chunk);
+      put = slots[assignment->worker].put(assignment->chunk);
     } catch (std::exception const& error) {
       Chunk const& chunk = assignment->chunk;
       unsendable = std::make_exception_ptr(
@@ -169,7 +217,8 @@ void Core::place() {
     if (put == Slot::Put::sent) {
       {
         std::lock_guard const lock(mutex);
-        ++records;
+        ++counted.records;
+        tell_room();
       }
       // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
       if (unwanted(assignment->chunk)) {
@@ -188,7 +237,7 @@ void Core::place() {
         std::lock_guard const lock(mutex);
         scheduler.refused(*assignment);
       }
-      if (put == Slot::Put::full && slots[assignment->worker]->await_room()) {
+      if (put == Slot::Put::full && slots[assignment->worker].await_room()) {
         std::lock_guard const lock(mutex);
         scheduler.roomy(assignment->worker);
       }
@@ -206,7 +255,11 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
   std::uint64_t elements = 0;
   std::vector<bool> again;
   again.reserve(items.size());
-  for (Slot::Item const& item : items) again.push_back(thrown_is_tried_again(item));
+  for (Slot::Item& item : items) {
+    // Before another attempt can add to it.
+    for (auto& [element, text] : item.output) item.task->add_output(element, std::move(text));
+    again.push_back(thrown_is_tried_again(item));
+  }
   {
     std::lock_guard const lock(mutex);
     TimePoint const now = std::chrono::steady_clock::now();
@@ -218,12 +271,14 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
       if (again[i]) continue;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
+      per_worker[slot].done += item.block.count;
+      per_worker[slot].busy += std::chrono::nanoseconds(item.nanoseconds);
     }
     summary.done += elements;
   }
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (again[i]) continue;
     Slot::Item& item = items[i];
+    if (again[i]) continue;
     if (item.element && item.task->retries()) {
       item.block.earlier = item.task->earlier_attempts(item.block.first);
     }
@@ -236,13 +291,14 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
 void Core::count_delivered(std::uint64_t elements) {
   std::lock_guard const lock(mutex);
   delivered += elements;
+  tell_room();
   if (phase != Phase::open && delivered == accepted) wake_dispatcher();
 }
 
 bool Core::drained() const { return delivered == accepted && unsealed == 0; }
 
 bool Core::collect(std::size_t index) {
-  Slot::Harvest harvest = slots[index]->collect();
+  Slot::Harvest harvest = slots[index].collect();
   bool const anything = !harvest.items.empty() || harvest.settled || harvest.roomy;
   deliver(std::move(harvest.items), index);
   if (harvest.settled) {
@@ -264,17 +320,17 @@ bool Core::collect(std::size_t index) {
 bool Core::balance() {
   for (;;) {
     bool look_again = false;
-    std::optional<Scheduler::TakeBack> wanted;
+    std::optional<Scheduler::TakeBack> take;
     {
       std::lock_guard const lock(mutex);
-      wanted = scheduler.imbalance(std::chrono::steady_clock::now(), look_again);
+      take = scheduler.imbalance(std::chrono::steady_clock::now(), look_again);
     }
-    if (!wanted) return look_again;
-    Slot::TakenBack taken = slots[wanted->worker]->take_back(wanted->elements);
+    if (!take) return look_again;
+    Slot::TakenBack taken = slots[take->worker].take_back(take->elements);
     if (!taken.asked) return true;
     {
       std::lock_guard const lock(mutex);
-      scheduler.taken_back(wanted->worker, taken.elements, taken.ended_chunks);
+      scheduler.taken_back(take->worker, taken.elements, taken.ended_chunks);
     }
     requeue(std::move(taken.chunks));
     place();
@@ -282,7 +338,7 @@ bool Core::balance() {
 }
 
 void Core::take_back(std::size_t index) {
-  Slot::TakenBack taken = slots[index]->take_back(~std::uint64_t{0});
+  Slot::TakenBack taken = slots[index].take_back(~std::uint64_t{0});
   if (!taken.asked) return;
   {
     std::lock_guard const lock(mutex);
@@ -304,6 +360,7 @@ void Core::requeue(std::vector<Chunk> chunks) {
     std::lock_guard const lock(mutex);
     reason = broken;
     for (Chunk& chunk : std::views::reverse(chunks)) {
+      if (chunk.task->internal()) continue;  // for the worker that is gone
       std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
       if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
         cancelled.push_back(std::move(unwanted));
@@ -335,8 +392,8 @@ void Core::log(std::string_view text) const {
 std::string Core::task_list() {
   constexpr std::size_t most = 8;
   std::vector<std::uint64_t> ids;
-  for (auto const& slot : slots) {
-    for (std::uint64_t const id : slot->task_ids()) {
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    for (std::uint64_t const id : slots[i].task_ids()) {
       if (ids.size() < most && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
     }
   }

@@ -26,6 +26,7 @@
 
 #include "engine/local/scheduler.hpp"
 #include "engine/local/slot.hpp"
+#include "engine/local/slot_table.hpp"
 #include "os/event.hpp"
 
 namespace procpool::inline v0::local {
@@ -39,18 +40,23 @@ class Core {
 
   explicit Core(PoolOptions options);
 
+  std::optional<std::size_t> queue_limit() const noexcept { return queue_limit_; }
+
   // ---- the engine's calls
   // Throws when nothing new is taken.
   void check_intake() const;
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last);
   void seal(detail::Task& task);
   void cancel(std::shared_ptr<detail::Task> const& task);
-  // Of a cancelled task: what runs is to be ended. Blocks for some milliseconds at most, until nothing of
-  // it is undecided.
-  void end_running(detail::Task const& task);
+  // Of a cancelled task: what runs is to be ended. Blocks for some milliseconds, until nothing of it is
+  // undecided; where it listens, until it has ended or has had ask_grace for it.
+  void end_running(detail::Task& task);
   // Acts on deadlines that have passed; says when to look again.
   std::optional<TimePoint> watch_deadlines(TimePoint now);
   Stats stats() const;
+  std::vector<WorkerStats> worker_stats() const;
+  // How many workers there shall be; the dispatcher sees to it.
+  void resize(std::size_t workers);
 
   // ---- moving
   // Gives waiting elements to workers that want some.
@@ -66,6 +72,10 @@ class Core {
   // goes back to the queue.
   void settle_death(std::size_t slot, Slot::Death death,
                     std::function<std::exception_ptr(Chunk const&)> const& reason);
+  // Something has changed for who waits for room in the queue; mutex is held.
+  void tell_room() {
+    if (waiting_for_room_ != 0) room_.notify_all();
+  }
   // Ends elements with this reason, or with TaskCancelled.
   void fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason);
   void fail_cancelled(std::vector<Chunk> const& chunks);
@@ -80,7 +90,6 @@ class Core {
 
   PoolOptions const options;
   std::string const name;
-  std::size_t const workers;
   // Wakes the dispatcher, if it has been started. (If it is started meanwhile, it looks at everything
   // under the mutex before it first sleeps.)
   void wake_dispatcher() const noexcept {
@@ -89,11 +98,12 @@ class Core {
   os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
                                    // no descriptor
   std::atomic<bool> startable{false};
-  std::vector<std::unique_ptr<Slot>> slots;
+  SlotTable slots;
 
   mutable std::mutex mutex;
   std::condition_variable ended_changed;
   // Guarded by mutex:
+  std::size_t wanted;  // workers
   Scheduler scheduler;
   Phase phase = Phase::open;
   bool closed = false;                    // intake has ended
@@ -113,12 +123,17 @@ class Core {
   std::multimap<TimePoint, std::weak_ptr<Batch>> queue_deadlines;
   std::multimap<TimePoint, Chunk> put_off;  // to be run again, but not yet
   std::uint64_t unsealed = 0;  // tasks that more elements may come for, streams not counted
-  std::uint64_t records = 0;
-  std::uint64_t worker_starts = 0;
-  std::uint64_t worker_deaths = 0;
+  Stats counted;               // what is counted as it happens: not submitted to done
+  std::vector<WorkerStats> per_worker;
 
  private:
   void check_open() const;  // mutex is held
+  // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the queue
+  // or it makes no sense to wait any longer.
+  void await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task, std::uint64_t first,
+                  std::uint64_t count);
+  std::uint64_t running() const;             // mutex is held
+  bool has_room(std::uint64_t count) const;  // mutex is held
   std::exception_ptr cancellation(detail::Task const& task, char const* what) const;
   void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
   void condemn(std::size_t slot, Slot::Sentence sentence);
@@ -139,6 +154,13 @@ class Core {
                     bool cancelled, bool begun = false);
   void deliver(std::vector<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
+
+  std::optional<std::size_t> const queue_limit_;
+  std::condition_variable room_;  // in the queue, or no sense in waiting for it
+  std::uint64_t const seed_;
+  // Guarded by mutex:
+  std::size_t waiting_for_room_ = 0;
+  std::uint64_t calls_ = 0;  // taken so far
 };
 
 }  // namespace procpool::inline v0::local

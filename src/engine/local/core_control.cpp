@@ -13,22 +13,27 @@ namespace procpool::inline v0::local {
 
 // ---- ending what runs
 
-void Core::end_running(detail::Task const& task) {
+void Core::end_running(detail::Task& task) {
   // Longer than a worker that is not stopped takes to withdraw a claim.
   constexpr std::chrono::milliseconds patience{50};
-  auto const end = std::chrono::steady_clock::now() + patience;
+  auto const begin = std::chrono::steady_clock::now();
+  auto const force = begin + options.ask_grace;  // for what listens
+  auto end = begin + patience;
   for (;;) {
     bool undecided = false;
     auto const now = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (!slots[i]->holds(task)) continue;
+      if (!slots[i].holds(task)) continue;
       undecided = true;
-      auto const running = slots[i]->running(now);
-      if (running && running->task.get() == &task) {
+      auto const running = slots[i].running(now);
+      if (!running || running->task.get() != &task) {
+        collect(i);
+      } else if (now < force && slots[i].ask_to_stop(running->serial)) {
+        task.mark_asked();
+        end = force + patience;
+      } else {
         condemn(
             i, {running->serial, cancellation(task, "was cancelled while this element ran"), true});
-      } else {
-        collect(i);
       }
     }
     if (!undecided || now >= end) return;
@@ -38,13 +43,17 @@ void Core::end_running(detail::Task const& task) {
 }
 
 void Core::condemn(std::size_t index, Slot::Sentence sentence) {
-  Slot::Verdict verdict = slots[index]->condemn(std::move(sentence));
+  bool const cancelled = sentence.cancelled;
+  Slot::Verdict verdict = slots[index].condemn(std::move(sentence));
   {
     std::lock_guard const lock(mutex);
     if (verdict.taken.asked) {
       scheduler.taken_back(index, verdict.taken.elements, verdict.taken.ended_chunks);
     }
-    if (verdict.condemned) scheduler.worker_leaves(index);
+    if (verdict.condemned) {
+      scheduler.worker_leaves(index);
+      ++(cancelled ? counted.workers_cancelled : counted.workers_timed_out);
+    }
   }
   requeue(std::move(verdict.taken.chunks));
   if (verdict.condemned) wake_dispatcher();
@@ -67,6 +76,7 @@ bool Core::try_again(Chunk const& element, bool allowed, std::string const& how)
     std::lock_guard const lock(mutex);
     if (phase >= Phase::cancelling || broken) return false;
     put_off.emplace(std::chrono::steady_clock::now() + backoff, element);
+    ++counted.retries;
   }
   wake_dispatcher();
   return true;
@@ -147,10 +157,12 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   }
   if (!running) return next;
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    auto const seen = slots[i]->running(now);
+    auto const seen = slots[i].running(now);
     if (!seen || !seen->task->timeout()) continue;
     auto const limit = *seen->task->timeout();
-    if (now - seen->since < limit) continue;
+    auto const over = now - seen->since - limit;
+    if (over < TimePoint::duration::zero()) continue;
+    if (over < options.ask_grace && slots[i].ask_to_stop(seen->serial)) continue;
     condemn(i, {seen->serial,
                 std::make_exception_ptr(TaskTimeout(
                     element_text(seen->task->id(), seen->element, 1) + " of pool \"" + name +

@@ -79,6 +79,17 @@ void Core::settle_death(std::size_t index, Slot::Death death,
     killed = phase == Phase::killing;
   }
   for (Chunk& chunk : death.charged) {
+    if (!death.output.empty()) {
+      chunk.task->add_output(chunk.first, std::exchange(death.output, {}));
+    }
+    if (chunk.task->internal()) {  // counted nowhere
+      Block block;
+      block.count = 1;
+      block.kind = Block::Kind::failed;
+      block.failure = reason(chunk);
+      chunk.task->deliver(std::move(block));
+      continue;
+    }
     if (death.sentence) {
       Slot::Sentence const sentence = *std::exchange(death.sentence, std::nullopt);
       auto const& retries = chunk.task->retries();

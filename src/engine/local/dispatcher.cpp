@@ -12,7 +12,6 @@
 #include <procpool/errors.hpp>
 
 #include "engine/local/dispatcher_keys.hpp"
-#include "engine/local/obituary.hpp"
 #include "engine/local/worker_environment.hpp"
 #include "os/spawn.hpp"
 
@@ -24,11 +23,11 @@ using namespace std::chrono_literals;
 // Nothing is concluded from a bell: while work is out, a look at all workers at least this often.
 constexpr auto look_interval = 100ms;
 constexpr auto balance_interval = 2ms;
-constexpr auto hang_up_grace = 100ms;
 
 }  // namespace
 
-Dispatcher::Dispatcher(Core& core) : core_(core), lives_(core.workers) {}
+Dispatcher::Dispatcher(Core& core)
+    : core_(core), lives_(core.slots.size()), seen_wanted_(core.slots.size()) {}
 
 Dispatcher::~Dispatcher() {
   if (thread_.joinable()) thread_.join();
@@ -50,7 +49,7 @@ void Dispatcher::start_once() {
     throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
   }
   // Copied here, on the thread of the program's call: later the program may be changing it.
-  environment_ = worker_environment(core_.options, os::copy_environment(), core_.workers);
+  environment_ = worker_environment(core_.options, os::copy_environment(), core_.slots.size());
   core_.startable.store(true, std::memory_order_release);
   // The program's signals are for the program's own threads.
   sigset_t all;
@@ -97,11 +96,22 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
   std::optional<TimePoint> next;
   auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
 
+  if (lives_.size() < core_.slots.size()) lives_.resize(core_.slots.size());
+  std::size_t wanted = 0;
+  {
+    std::lock_guard const lock(core_.mutex);
+    wanted = core_.wanted;
+  }
+  if (wanted > std::exchange(seen_wanted_, wanted)) {
+    // What some workers have ahead of them is for the new ones now.
+    core_.take_back_everything();
+    core_.place();
+  }
   if (auto const look = core_.watch_deadlines(now)) at(*look);
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
     bool const alive = life.state == State::ready || life.state == State::leaving;
-    if (alive && !life.condemned && !life.killed && core_.slots[slot]->condemned()) {
+    if (alive && !life.condemned && !life.killed && core_.slots[slot].condemned()) {
       // It leaves by force. Whatever has it wait, TERM and KILL end it at their times.
       change(slot, State::leaving);
       life.condemned = true;
@@ -109,17 +119,19 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
       life.deadline = now + core_.options.term_grace;
       os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
     }
-    if (core_.options.max_tasks_per_worker && life.state == State::ready && !life.killed &&
-        spent(slot)) {
-      let_go(slot, now);
+    if (life.state == State::ready && !life.killed) {
+      std::optional<TimePoint> look;
+      if (auto const why = should_leave(slot, now, wanted, look)) let_go(slot, now, *why);
+      if (look) at(*look);
     }
-    if (life.state == State::ready && life.hung_up && !life.killed) {
-      // Should it live on, no large message can come or go: it finishes what it has and is replaced.
-      if (now >= *life.hung_up + hang_up_grace) {
-        let_go(slot, now);
-      } else {
-        at(*life.hung_up + hang_up_grace);
-      }
+    if (slot >= wanted && (life.state == State::starting || life.state == State::initializing)) {
+      change(slot, State::leaving);  // a planned end, not a failed start
+      life.why = Leaves::resized;
+      kill(slot, "it is not needed any more");
+    }
+    if (life.exit_hook && !life.hook_given && life.state == State::leaving && !life.killed) {
+      give_exit_hook(slot);
+      if (!life.hook_given) at(now + balance_interval);
     }
     if (life.state == State::starting || life.state == State::initializing ||
         life.state == State::leaving) {
@@ -148,9 +160,8 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
     if (now < no_birth_before_) {
       at(no_birth_before_);
     } else {
-      auto const vacant = std::ranges::find(lives_, State::vacant, &Life::state);
-      if (vacant != lives_.end()) {
-        start_worker(static_cast<std::size_t>(vacant - lives_.begin()));
+      if (auto const vacant = vacancy(wanted)) {
+        start_worker(*vacant);
         // At most one per turn, so that deaths and news are never behind a row of births.
         if (wants_worker()) at(std::max(now, no_birth_before_));
       }
@@ -169,6 +180,18 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
   return std::max(wait, std::chrono::milliseconds::zero());
 }
 
+// Where a worker is to be started: first where something waits for that very one.
+std::optional<std::size_t> Dispatcher::vacancy(std::size_t wanted) {
+  std::optional<std::size_t> found;
+  std::lock_guard const lock(core_.mutex);
+  for (std::size_t slot = 0; slot < wanted; ++slot) {
+    if (lives_[slot].state != State::vacant) continue;
+    if (core_.scheduler.awaited(slot)) return slot;
+    if (!found) found = slot;
+  }
+  return found;
+}
+
 // A worker that has rung is awake to us: it is asked to ring again only now, before the sleep, and
 // looked at once more, because what it published since the last look rang nobody.
 void Dispatcher::park_workers() {
@@ -177,9 +200,9 @@ void Dispatcher::park_workers() {
     if (life.state == State::vacant || life.state == State::starting || life.parked) continue;
     for (;;) {
       if (++sleep_number_ == 0) ++sleep_number_;
-      core_.slots[slot]->park(sleep_number_);
+      core_.slots[slot].park(sleep_number_);
       life.parked = true;
-      if (!core_.slots[slot]->news()) break;
+      if (!core_.slots[slot].news()) break;
       look_at(slot);
       if (life.state == State::vacant || life.killed) break;
     }
@@ -190,7 +213,7 @@ void Dispatcher::look_at(std::size_t slot) {
   Life& life = lives_[slot];
   if (life.state == State::vacant || life.state == State::starting) return;
   if (life.parked) {
-    core_.slots[slot]->unpark();
+    core_.slots[slot].unpark();
     life.parked = false;
   }
   if (!core_.collect(slot) && !life.killed) kill(slot, "it wrote what cannot be");
@@ -198,92 +221,14 @@ void Dispatcher::look_at(std::size_t slot) {
 }
 
 void Dispatcher::handle(os::Ready const& ready) {
-  auto const slot = static_cast<std::size_t>(ready.key >> 2);
-  switch (static_cast<What>(ready.key & 3)) {
+  std::size_t const slot = slot_of(ready.key);
+  switch (what_of(ready.key)) {
     case what_wake: core_.wake.drain(); break;
     case what_event: look_at(slot); break;
     case what_control: on_control(slot); break;
     case what_exit: on_exit(slot); break;
+    case what_output: on_output(slot); break;
   }
-}
-
-// ---- deaths
-
-void Dispatcher::kill(std::size_t slot, std::string why) {
-  Life& life = lives_[slot];
-  if (life.killed) return;
-  life.killed = true;
-  life.why_killed = std::move(why);
-  os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
-}
-
-bool Dispatcher::spent(std::size_t slot) {
-  std::lock_guard const lock(core_.mutex);
-  return core_.scheduler.spent(slot);
-}
-
-void Dispatcher::let_go(std::size_t slot, TimePoint now) {
-  Life& life = lives_[slot];
-  change(slot, State::leaving);
-  life.deadline = now + core_.options.stop_grace;
-  {
-    std::lock_guard const lock(core_.mutex);
-    core_.scheduler.worker_leaves(slot);
-  }
-  core_.slots[slot]->ask_to_leave();
-}
-
-void Dispatcher::on_exit(std::size_t slot) {
-  Life& life = lives_[slot];
-  if (life.state == State::vacant) return;
-  std::string const said = life.state == State::starting ? refusal(slot) : std::string();
-  os::Exit const exit = os::reap(life.pidfd.get(), life.pid);
-  poller_->remove(life.pidfd.get());
-  poller_->remove(life.control);
-  poller_->remove(life.event->fd());
-
-  Slot::Death death = core_.slots[slot]->bury();
-  Obituary const obituary{core_.name,  static_cast<int>(slot), life.pid,  exit,
-                          death.stage, death.farewell,         death.bad, death.weary};
-  State const was = life.state;
-  bool const forced = life.forced;
-  std::exception_ptr const failure = life.failure;
-  std::string const text = obituary.text();
-  life.pidfd.reset();
-  life.event.reset();
-
-  if (was == State::starting) {
-    start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said));
-    return;
-  }
-  if (was == State::initializing) {
-    // What it threw, if it did; else how its worker ended.
-    std::exception_ptr error = failure;
-    for (Chunk const& chunk : death.charged) {
-      if (!error) error = obituary.reason(chunk);
-    }
-    start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error);
-    return;
-  }
-  bool const asked = was == State::leaving;
-  change(slot, State::vacant);
-  {
-    // Before its elements end: whoever waits for one may look at the counters next.
-    std::lock_guard const lock(core_.mutex);
-    if (!asked && core_.phase != Phase::killing) ++core_.worker_deaths;
-    if (forced) ++core_.summary.forced;
-  }
-  bool const useful = death.useful;
-  core_.settle_death(slot, std::move(death),
-                     [&obituary](Chunk const& chunk) { return obituary.reason(chunk); });
-  if (useful) {
-    useless_deaths_ = 0;
-  } else if (!asked) {
-    ++useless_deaths_;
-    // The first is replaced at once; a row of them must not become a storm.
-    if (useless_deaths_ > 1) put_off_births(std::chrono::steady_clock::now());
-  }
-  core_.place();
 }
 
 // ---- the end
@@ -321,7 +266,7 @@ bool Dispatcher::advance_end(TimePoint now) {
       change(slot, State::leaving);  // a planned end, not a failed start
       kill(slot, "it is not needed any more");
     } else if (lives_[slot].state == State::ready) {
-      let_go(slot, now);
+      let_go(slot, now, Leaves::with_pool);
     }
   }
   // What another thread had in hand for a worker that is gone ends on that thread, and counts too.

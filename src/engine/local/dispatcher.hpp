@@ -42,12 +42,15 @@ class Dispatcher {
   using TimePoint = Core::TimePoint;
 
   enum class State { vacant, starting, initializing, ready, leaving };
+  // Why a worker that is leaving does.
+  enum class Leaves { with_pool, recycled, idle, resized, hung_up };
 
   // What the dispatcher knows of a slot's worker.
   struct Life {
     State state = State::vacant;
     pid_t pid = 0;
-    int control = -1;  // owned by the slot
+    int control = -1;  // owned by the slot, as the next
+    int output = -1;
     os::UniqueFd pidfd;
     std::optional<os::Event> event;
     TimePoint deadline{};              // starting: to say its first word; leaving: to be gone
@@ -60,6 +63,10 @@ class Dispatcher {
     std::exception_ptr failure;        // of its initializer
     std::shared_ptr<detail::Task> initializer;  // initializing: the call
     std::string why_killed;                     // for the sentence that reports its end
+    TimePoint retires{};                        // ready: when it is to be replaced
+    Leaves why = Leaves::with_pool;
+    std::shared_ptr<detail::Task> exit_hook;  // leaving: the call
+    bool hook_given = false;
   };
 
   void run();
@@ -71,13 +78,17 @@ class Dispatcher {
 
   // Births.
   bool wants_worker();
+  std::optional<std::size_t> vacancy(std::size_t wanted);
   void start_worker(std::size_t slot);
   void on_control(std::size_t slot);
+  void on_output(std::size_t slot);
   void greet(std::size_t slot, Ready const& answer);
   void make_ready(std::size_t slot);
   void initialize(std::size_t slot);
   // Looks whether the initializer has ended, and how.
   void look_at_initializer(std::size_t slot);
+  // An element of a task of the pool's own, for one worker, past the scheduler.
+  static Chunk hook_element(BoundCall const& call);
   // `error`: what the pool has failed with, should this have been the last attempt.
   void start_failed(std::size_t slot, std::string const& reason,
                     std::exception_ptr error = nullptr);
@@ -85,8 +96,15 @@ class Dispatcher {
 
   // Deaths.
   void kill(std::size_t slot, std::string why);
-  bool spent(std::size_t slot);                  // it has been given all that one worker may be
-  void let_go(std::size_t slot, TimePoint now);  // asks it to leave
+  bool spent(std::size_t slot);  // it has been given all that one worker may be
+  // Asks it to leave; what it has not begun goes to others.
+  void let_go(std::size_t slot, TimePoint now, Leaves why);
+  // Of a worker that is ready: whether it should leave, and why. Else `next` is when to look again.
+  std::optional<Leaves> should_leave(std::size_t slot, TimePoint now, std::size_t wanted,
+                                     std::optional<TimePoint>& next);
+  void give_exit_hook(std::size_t slot);
+  void report_exit_hook(std::size_t slot);
+  void note_end(std::size_t slot, std::string const& how);
   void on_exit(std::size_t slot);
   void change(std::size_t slot, State to);
   void put_off_births(TimePoint now);
@@ -104,6 +122,7 @@ class Dispatcher {
   os::UniqueFd self_;  // pidfd of this process, for the workers' watch
   std::vector<identity::LoadedModule> modules_;
   std::vector<Life> lives_;
+  std::size_t seen_wanted_;
   std::uint32_t sleep_number_ = 0;
   unsigned failed_starts_ = 0;   // in a row
   unsigned useless_deaths_ = 0;  // in a row: nothing begun, nothing done

@@ -15,7 +15,9 @@
 
 #include "engine/local/dispatcher.hpp"
 #include "engine/local/dispatcher_keys.hpp"
+#include "engine/local/process_title.hpp"
 #include "engine/local/worker_limits.hpp"
+#include "entry/hook.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
 
@@ -33,7 +35,7 @@ constexpr unsigned most_backoff_doublings = 7;  // 1.28 s
 
 bool Dispatcher::wants_worker() {
   std::lock_guard const lock(core_.mutex);
-  return !core_.broken && core_.phase != Phase::killing && core_.live < core_.workers &&
+  return !core_.broken && core_.phase != Phase::killing && core_.live < core_.wanted &&
          core_.scheduler.waiting() > core_.starting;
 }
 
@@ -64,47 +66,69 @@ void Dispatcher::start_worker(std::size_t slot) {
     auto [ours, theirs] = os::socket_pair();
     life.event.emplace();
 
+    std::unique_ptr<OutputTap> output;
+    if (core_.options.output == Output::capture) {
+      output = std::make_unique<OutputTap>(
+          core_.options.output_limit.checked("output_limit", most_output));
+    }
+
     os::SpawnRequest request;
     request.image = image_.get();
     request.control = theirs.get();
     request.arguments = {program_invocation_name,
-                         "[" + core_.name + "/" + std::to_string(slot) + "]"};
+                         "[" + core_.name + "/" + std::to_string(slot) + "]" + title_space()};
     request.environment = environment_;
     request.environment_additions = {std::string(worker_mark) + "=" +
                                      std::to_string(channel::protocol_version)};
+    request.silent = core_.options.output == Output::drop;
+    if (output) request.output = output->workers_end();
     os::Child child = os::spawn(request);
     theirs.reset();
+    if (output) {
+      output->forget_workers_end();
+      life.output = output->fd();
+    }
     life.pid = child.pid;
     life.pidfd = std::move(child.pidfd);
     life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
     life.control = ours.get();
     {
       std::lock_guard const lock(core_.mutex);
-      ++core_.worker_starts;
+      ++core_.counted.worker_starts;
+      ++core_.per_worker[slot].starts;
+      core_.per_worker[slot].pid = child.pid;
     }
     // From here on there is a process: whatever fails now ends it, and its end is then reported.
     try {
       poller_->add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
       poller_->add(life.control, key(what_control, slot), EPOLLIN);
       poller_->add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
+      if (output) poller_->add(life.output, key(what_output, slot), EPOLLIN);
       std::array<int, hello_fds> fds{};
       fds[fd_inbox] = channel->inbox().fd();
       fds[fd_outbox] = channel->outbox().fd();
       fds[fd_event] = life.event->fd();
       fds[fd_parent] = self_.get();
-      Hello const hello{channel::protocol_version,
-                        static_cast<std::uint32_t>(slot),
-                        ::getpid(),
-                        ring_bytes,
-                        core_.name,
-                        limits_of(core_.options.limits)};
+      Hello const hello{
+          channel::protocol_version,
+          static_cast<std::uint32_t>(slot),
+          ::getpid(),
+          ring_bytes,
+          core_.name,
+          limits_of(core_.options.limits),
+          core_.options.cpus.empty() ? -1 : core_.options.cpus[slot % core_.options.cpus.size()],
+          core_.options.nice,
+          core_.options.confine ? 1u : 0u,
+          entry::depth() + 1,
+          core_.options.recycle_above.value_or(0),
+          output ? output->token() : std::string()};
       // The socket is empty and takes it at once; a worker that is dead already reports itself.
       os::send_packet(life.control, encode(hello), fds, false);
       channel->forget_memory();
     } catch (std::exception const& error) {
       kill(slot, error.what());
     }
-    core_.slots[slot]->open(std::move(channel), std::move(ours), life.pid);
+    core_.slots[slot].open(std::move(channel), std::move(ours), life.pid, std::move(output));
   } catch (std::exception const& error) {
     start_failed(slot, "worker " + std::to_string(slot) + " could not be made: " + error.what());
   }
@@ -139,6 +163,13 @@ void Dispatcher::on_control(std::size_t slot) {
   }
 }
 
+void Dispatcher::on_output(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.output < 0 || core_.slots[slot].read_output()) return;
+  poller_->remove(life.output);  // everybody has closed it
+  life.output = -1;
+}
+
 void Dispatcher::greet(std::size_t slot, Ready const& answer) {
   if (auto const difference = identity::first_difference(modules_, answer.modules)) {
     kill(slot, *difference);
@@ -166,14 +197,20 @@ void Dispatcher::make_ready(std::size_t slot) {
     std::lock_guard const lock(core_.mutex);
     core_.scheduler.worker_ready(slot, std::chrono::steady_clock::now());
   }
+  if (auto const age = core_.options.recycle_after) {
+    // Up to a fifth earlier, each another share of it.
+    double const part = 1 - 0.2 * even_share(slot);
+    lives_[slot].retires =
+        std::chrono::steady_clock::now() +
+        std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(*age) * part);
+  }
   failed_starts_ = 0;
   core_.place();
 }
 
 // ---- the initializer: an element of a task of the pool's own, given to this worker past the scheduler
 
-void Dispatcher::initialize(std::size_t slot) {
-  Life& life = lives_[slot];
+Chunk Dispatcher::hook_element(BoundCall const& call) {
   detail::Segment nothing;  // one element without arguments
   nothing.count = 1;
   std::uint64_t const length = 0;
@@ -182,15 +219,19 @@ void Dispatcher::initialize(std::size_t slot) {
   nothing.ends = {sizeof length};
   detail::TaskOptions options;
   options.internal = true;
-  life.initializer =
-      std::make_shared<detail::Task>(core_.options.initializer->function(), std::move(options));
-  life.initializer->announce(1);
-  life.initializer->seal();
+  auto task = std::make_shared<detail::Task>(call.function(), std::move(options));
+  task->announce(1);
+  task->seal();
+  return {std::move(task), std::make_shared<Batch>(std::move(nothing), 0), 0, 1};
+}
+
+void Dispatcher::initialize(std::size_t slot) {
+  Life& life = lives_[slot];
   change(slot, State::initializing);
   try {
-    auto batch = std::make_shared<Batch>(std::move(nothing), 0);
-    if (core_.slots[slot]->put({life.initializer, std::move(batch), 0, 1}) == Slot::Put::sent)
-      return;
+    Chunk const element = hook_element(*core_.options.initializer);
+    life.initializer = element.task;
+    if (core_.slots[slot].put(element) == Slot::Put::sent) return;
     kill(slot, "the initializer could not be sent to it");
   } catch (std::exception const& error) {
     kill(slot, std::string("the initializer could not be sent to it: ") + error.what());
@@ -224,6 +265,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason,
   {
     std::lock_guard const lock(core_.mutex);
     if (core_.phase == Phase::killing) return;
+    ++core_.counted.failed_starts;
     // An initializer fails again where it has failed once.
     unsigned const most = error ? 1 : most_failed_starts;
     if (failed_starts_ >= most && core_.ready == 0 && !core_.broken) {
@@ -233,6 +275,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason,
                                  std::to_string(failed_starts_) + " attempts: " + reason));
       broken = core_.broken;
       waiting = core_.scheduler.remove_all();
+      core_.tell_room();
     }
   }
   if (broken) {

@@ -28,6 +28,12 @@ std::vector<std::byte> encode(Hello const& hello) {
     writer.number(limit.soft);
     writer.number(limit.hard);
   }
+  writer.number(hello.cpu);
+  writer.number(hello.nice);
+  writer.number(hello.confine);
+  writer.number(hello.depth);
+  writer.number(hello.recycle_above);
+  writer.text(hello.output_token);
   return out;
 }
 
@@ -47,6 +53,12 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
     limit.soft = reader.number<std::uint64_t>();
     limit.hard = reader.number<std::uint64_t>();
   }
+  hello.cpu = reader.number<std::int32_t>();
+  hello.nice = reader.number<std::int32_t>();
+  hello.confine = reader.number<std::uint32_t>();
+  hello.depth = reader.number<std::uint32_t>();
+  hello.recycle_above = reader.number<std::uint64_t>();
+  hello.output_token = reader.text();
   if (reader.bad()) return std::nullopt;
   return hello;
 }

@@ -43,6 +43,12 @@ struct Hello {
     std::uint64_t hard = 0;
   };
   std::vector<Limit> limits{};
+  std::int32_t cpu = -1;            // to be pinned to; -1: none
+  std::int32_t nice = 0;            // to be added
+  std::uint32_t confine = 0;        // 1: yes
+  std::uint32_t depth = 1;          // pools above the worker
+  std::uint64_t recycle_above = 0;  // bytes resident; 0: no matter
+  std::string output_token{};       // not empty: output is captured, see OutputTap
 };
 
 struct Ready {

@@ -48,6 +48,7 @@ void LocalEngine::check_process() const {
 void LocalEngine::prepare() {
   check_process();
   entry::check_hook();
+  entry::check_depth(core_->options.nesting_limit);
   dispatcher_->start_once();
 }
 
@@ -81,6 +82,7 @@ void LocalEngine::close() {
   check_process();
   std::lock_guard const lock(core_->mutex);
   core_->closed = true;
+  core_->tell_room();
 }
 
 bool LocalEngine::wait_for_end(std::optional<TimePoint> deadline) {
@@ -102,6 +104,7 @@ bool LocalEngine::join_until(std::optional<TimePoint> deadline) {
     std::lock_guard const lock(core_->mutex);
     core_->closed = true;
     core_->phase = std::max(core_->phase, Phase::draining);
+    core_->tell_room();
   }
   core_->wake_dispatcher();
   return wait_for_end(deadline);
@@ -116,6 +119,7 @@ Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
     std::lock_guard const lock(core_->mutex);
     core_->closed = true;
     core_->phase = std::max(core_->phase, wanted);
+    core_->tell_room();
     if (deadline) {
       auto& known = core_->end_deadline;
       known = known ? std::min(*known, *deadline) : *deadline;
@@ -131,7 +135,21 @@ Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
   return core_->summary;
 }
 
-unsigned LocalEngine::size() const noexcept { return static_cast<unsigned>(core_->workers); }
+unsigned LocalEngine::size() const noexcept {
+  std::lock_guard const lock(core_->mutex);
+  return static_cast<unsigned>(core_->wanted);
+}
+
+void LocalEngine::resize(std::size_t workers) {
+  check_process();
+  core_->resize(workers);
+  core_->wake_dispatcher();
+}
+
+std::vector<WorkerStats> LocalEngine::worker_stats() const {
+  check_process();
+  return core_->worker_stats();
+}
 
 Stats LocalEngine::stats() const {
   check_process();
@@ -140,9 +158,11 @@ Stats LocalEngine::stats() const {
 
 std::size_t LocalEngine::segment_elements(detail::Task const& task) const {
   std::size_t const chunk = task.chunk();
-  if (chunk == 0) return usual_segment;
+  // Larger ones would find room in an empty queue only.
+  std::size_t const most = std::min(usual_segment, core_->queue_limit().value_or(usual_segment));
+  if (chunk == 0) return most;
   // Whole chunks, as many as make a usual segment.
-  return chunk * std::max<std::size_t>(1, usual_segment / chunk);
+  return chunk * std::max<std::size_t>(1, most / chunk);
 }
 
 }  // namespace procpool::inline v0

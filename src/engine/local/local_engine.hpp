@@ -33,6 +33,8 @@ class LocalEngine final : public detail::Engine {
   Summary shutdown(End end, std::optional<TimePoint> deadline) override;
   unsigned size() const noexcept override;
   Stats stats() const override;
+  std::vector<WorkerStats> worker_stats() const override;
+  void resize(std::size_t workers) override;
   std::size_t segment_elements(detail::Task const& task) const override;
 
  private:

@@ -1,35 +1,93 @@
 #include "engine/local/scheduler.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <utility>
 
 namespace procpool::inline v0::local {
+namespace {
+
+constexpr std::size_t most_keys = std::size_t{1} << 20;
+
+}  // namespace
+
+double even_share(std::size_t index) {
+  constexpr double golden = 0.6180339887498949;
+  double const turns = static_cast<double>(index) * golden;
+  return turns - std::floor(turns);
+}
 
 // ---- the queue
 
 void Scheduler::add(Chunk chunk) {
   waiting_ += chunk.count;
-  queues_[chunk.task->priority()].push_back(std::move(chunk));
+  chunk.order = ++order_;
+  queues_for(chunk)[chunk.task->priority()].push_back(std::move(chunk));
 }
 
 void Scheduler::give_back(Chunk chunk) {
   waiting_ += chunk.count;
-  queues_[chunk.task->priority()].push_front(std::move(chunk));
+  queues_for(chunk)[chunk.task->priority()].push_front(std::move(chunk));
+}
+
+Scheduler::Queues& Scheduler::queues_for(Chunk const& chunk) {
+  auto const& key = chunk.task->key();
+  return key ? workers_[worker_for(*key)].own : queues_;
+}
+
+std::size_t Scheduler::worker_for(Key key) {
+  auto const [place, is_new] = keys_.try_emplace(key.value(), 0);
+  if (!is_new) return place->second;
+  // Bound keys of a program that never ends, and never uses a key twice, must not fill its memory.
+  if (keys_.size() > most_keys) {
+    keys_.clear();
+    return worker_for(key);
+  }
+  // One that is idle, else the one that the fewest elements wait for; among equals in turn.
+  auto const load = [this](std::size_t worker) {
+    Worker const& w = workers_[worker];
+    std::uint64_t ahead = w.elements + (w.ready ? 0 : 1);
+    for (auto const& [priority, queue] : w.own) ahead += queue.size();
+    return ahead;
+  };
+  std::size_t best = keys_.size() % usable_;
+  for (std::size_t i = 1; i < usable_ && load(best) != 0; ++i) {
+    std::size_t const other = (keys_.size() + i) % usable_;
+    if (load(other) < load(best)) best = other;
+  }
+  return place->second = best;
+}
+
+void Scheduler::resize(std::size_t workers) {
+  if (workers > workers_.size()) workers_.resize(workers);
+  usable_ = workers;
+  std::erase_if(keys_, [this](auto const& bound) { return bound.second >= usable_; });
+  for (std::size_t i = usable_; i < workers_.size(); ++i) {
+    for (auto& [priority, queue] : std::exchange(workers_[i].own, {})) {
+      for (Chunk& chunk : queue) {
+        queues_for(chunk)[priority].push_back(std::move(chunk));
+      }
+    }
+  }
 }
 
 std::vector<Chunk> Scheduler::remove_where(std::function<Chunk(Chunk&)> const& which) {
   std::vector<Chunk> removed;
-  for (auto queue = queues_.begin(); queue != queues_.end();) {
-    for (Chunk& chunk : queue->second) {
-      Chunk cut = which(chunk);
-      if (cut.count == 0) continue;
-      waiting_ -= cut.count;
-      removed.push_back(std::move(cut));
+  auto const remove_from = [&](Queues& queues) {
+    for (auto queue = queues.begin(); queue != queues.end();) {
+      for (Chunk& chunk : queue->second) {
+        Chunk cut = which(chunk);
+        if (cut.count == 0) continue;
+        waiting_ -= cut.count;
+        removed.push_back(std::move(cut));
+      }
+      std::erase_if(queue->second, [](Chunk const& chunk) { return chunk.count == 0; });
+      queue = queue->second.empty() ? queues.erase(queue) : std::next(queue);
     }
-    std::erase_if(queue->second, [](Chunk const& chunk) { return chunk.count == 0; });
-    queue = queue->second.empty() ? queues_.erase(queue) : std::next(queue);
-  }
+  };
+  remove_from(queues_);
+  for (Worker& worker : workers_) remove_from(worker.own);
   return removed;
 }
 
@@ -49,15 +107,38 @@ std::vector<Chunk> Scheduler::remove_all() {
 
 // ---- the workers
 
-void Scheduler::worker_ready(std::size_t worker, TimePoint now) {
-  workers_[worker] = Worker{};
-  workers_[worker].ready = true;
-  workers_[worker].progress = now;
+void Scheduler::Worker::begin_anew() {
+  Queues kept = std::move(own);
+  unsigned const counted = lives;
+  *this = Worker{};
+  own = std::move(kept);
+  lives = counted;
+}
+
+void Scheduler::worker_ready(std::size_t index, TimePoint now) {
+  Worker& worker = workers_[index];
+  worker.begin_anew();
+  worker.ready = true;
+  worker.progress = now;
+  worker.most = most_per_worker_;
+  // The first ones get less, each another share of a half, so that not all are replaced together.
+  constexpr std::uint64_t worth_it = 16;
+  if (worker.lives++ == 0 && most_per_worker_ >= worth_it &&
+      most_per_worker_ != std::numeric_limits<std::uint64_t>::max()) {
+    worker.most -=
+        static_cast<std::uint64_t>(static_cast<double>(most_per_worker_) / 2 * even_share(index));
+  }
 }
 
 void Scheduler::worker_leaves(std::size_t worker) { workers_[worker].ready = false; }
 
-void Scheduler::worker_gone(std::size_t worker) { workers_[worker] = Worker{}; }
+void Scheduler::worker_gone(std::size_t worker) { workers_[worker].begin_anew(); }
+
+std::optional<Scheduler::TimePoint> Scheduler::idle_since(std::size_t index) const noexcept {
+  Worker const& worker = workers_[index];
+  if (!worker.ready || worker.elements != 0 || !worker.own.empty()) return std::nullopt;
+  return worker.progress;
+}
 
 std::uint64_t Scheduler::busy_workers() const noexcept {
   return static_cast<std::uint64_t>(
@@ -86,15 +167,18 @@ std::uint64_t Scheduler::portion(Chunk const& chunk) const {
   return std::min({by_time, share, chunk.count});
 }
 
+bool Scheduler::takes_more(Worker const& worker) const {
+  if (!worker.ready || worker.full || worker.settling || worker.given >= worker.most) return false;
+  if (worker.chunks == 0) return true;
+  return !expect_more_ && (worker.chunks < 2 || worker.ahead_ns < ahead_ns);
+}
+
 std::optional<std::size_t> Scheduler::choose() const {
   std::optional<std::size_t> best;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker const& worker = workers_[i];
-    if (!worker.ready || worker.full || worker.settling) continue;
-    if (worker.given >= most_per_worker_) continue;
+    if (!takes_more(worker)) continue;
     if (worker.chunks == 0) return i;
-    bool const room = worker.chunks < 2 || worker.ahead_ns < ahead_ns;
-    if (expect_more_ || !room) continue;
     if (!best || worker.ahead_ns < workers_[*best].ahead_ns ||
         (worker.ahead_ns == workers_[*best].ahead_ns && worker.chunks < workers_[*best].chunks)) {
       best = i;
@@ -103,22 +187,41 @@ std::optional<std::size_t> Scheduler::choose() const {
   return best;
 }
 
+std::optional<std::size_t> Scheduler::choose_awaited() const {
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    if (workers_[i].own.empty() || !takes_more(workers_[i])) continue;
+    if (workers_[i].chunks == 0) return i;
+    best = i;
+  }
+  return best;
+}
+
 std::optional<Scheduler::Assignment> Scheduler::next() {
-  if (queues_.empty()) return std::nullopt;
-  auto const chosen = choose();
+  if (waiting_ == 0) return std::nullopt;
+  auto chosen = queues_.empty() ? std::nullopt : choose();
+  if (!chosen && !keys_.empty()) chosen = choose_awaited();
   if (!chosen) return std::nullopt;
-  auto const queue = queues_.begin();
-  Chunk& front = queue->second.front();
   Worker& worker = workers_[*chosen];
-  std::uint64_t const left = most_per_worker_ - worker.given;
+  // Of what is for anybody and what is for this one, the more urgent, or the older.
+  auto const goes_first = [](Queues const& a, Queues const& b) {
+    if (a.empty() || b.empty()) return b.empty();
+    if (a.begin()->first != b.begin()->first) return a.begin()->first > b.begin()->first;
+    return a.begin()->second.front().order < b.begin()->second.front().order;
+  };
+  Queues& queues = goes_first(queues_, worker.own) ? queues_ : worker.own;
+  auto const queue = queues.begin();
+  Chunk& front = queue->second.front();
+  std::uint64_t const left = worker.most - worker.given;
   Assignment assignment{*chosen, front.take_front(std::min(portion(front), left))};
   if (front.count == 0) queue->second.pop_front();
-  if (queue->second.empty()) queues_.erase(queue);
+  if (queue->second.empty()) queues.erase(queue);
   waiting_ -= assignment.chunk.count;
 
   worker.given += assignment.chunk.count;
   worker.elements += assignment.chunk.count;
   worker.chunks += 1;
+  worker.keyed = worker.keyed || assignment.chunk.task->key();
   double const each = cost(assignment.chunk.task->function().code);
   // Of an unknown cost one portion is plenty and two are enough.
   worker.ahead_ns += each > 0 ? each * static_cast<double>(assignment.chunk.count) : ahead_ns;
@@ -140,6 +243,7 @@ void Scheduler::retry() noexcept {
 
 void Scheduler::update(Worker& worker) {
   if (worker.elements == 0 || worker.chunks == 0) worker.ahead_ns = 0;
+  if (worker.elements == 0) worker.keyed = false;
   worker.ahead_ns = std::max(0.0, worker.ahead_ns);
 }
 
@@ -165,15 +269,15 @@ void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64
 std::optional<Scheduler::TakeBack> Scheduler::imbalance(TimePoint now, bool& look_again) const {
   look_again = false;
   if (!queues_.empty()) return std::nullopt;
-  bool const idle = std::ranges::any_of(workers_, [this](Worker const& w) {
-    return w.ready && w.chunks == 0 && !w.settling && w.given < most_per_worker_;
+  bool const idle = std::ranges::any_of(workers_, [](Worker const& w) {
+    return w.ready && w.chunks == 0 && !w.settling && w.given < w.most;
   });
   if (!idle) return std::nullopt;
   std::optional<TakeBack> found;
   double most = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker const& worker = workers_[i];
-    if (!worker.ready || worker.settling || worker.elements < 2) continue;
+    if (!worker.ready || worker.settling || worker.keyed || worker.elements < 2) continue;
     bool const stuck = now - worker.progress >= stuck_after;
     if (!stuck) look_again = true;
     if (!stuck && worker.ahead_ns < 2 * ahead_ns) continue;

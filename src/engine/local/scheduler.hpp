@@ -5,8 +5,8 @@
 // its mutex and carries out what it says.
 //
 // Rules. Higher priorities first, and first come, first served among equal ones; what was given back
-// goes ahead of its equals. Idle workers first,
-// then the one with the least work ahead. A worker that may run dry gets a second portion while it
+// goes ahead of its equals. Elements with a key wait for the worker that the key was bound to when the
+// first of them came; the others go to idle workers first, then to the one with the least work ahead. A worker that may run dry gets a second portion while it
 // works, but not as long as more workers are expected. Portions last about `portion_time` by the
 // measured cost of the function's elements, and shrink towards the end of the queue; while the cost is
 // unknown they are single elements.
@@ -26,6 +26,9 @@
 
 namespace procpool::inline v0::local {
 
+// A number in [0, 1) for each worker, spread evenly however many there are; 0 for the first.
+double even_share(std::size_t index);
+
 class Scheduler {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -39,7 +42,10 @@ class Scheduler {
   // `most_per_worker`: elements that one worker may be given in its life.
   explicit Scheduler(std::size_t workers,
                      std::uint64_t most_per_worker = std::numeric_limits<std::uint64_t>::max())
-      : most_per_worker_(most_per_worker), workers_(workers) {}
+      : most_per_worker_(most_per_worker), usable_(workers), workers_(workers) {}
+
+  // From now on only the first `workers` are counted on. Keys of the others are bound anew.
+  void resize(std::size_t workers);
 
   // ---- the queue
   void add(Chunk chunk);
@@ -48,11 +54,15 @@ class Scheduler {
   std::vector<Chunk> remove_expired();
   std::vector<Chunk> remove_all();
   std::uint64_t waiting() const noexcept { return waiting_; }
+  // Something waits for this very worker.
+  bool awaited(std::size_t worker) const noexcept { return !workers_[worker].own.empty(); }
 
   // ---- the workers
   void worker_ready(std::size_t worker, TimePoint now);
   void worker_leaves(std::size_t worker);  // keeps what it holds, gets nothing more
   void worker_gone(std::size_t worker);    // what it held is given back by the engine
+  // When this worker fell idle; nothing: it has, or is to get, something to do.
+  std::optional<TimePoint> idle_since(std::size_t worker) const noexcept;
   // More workers are coming: nobody gets a second portion meanwhile.
   void expect_more(bool more) noexcept { expect_more_ = more; }
 
@@ -87,12 +97,14 @@ class Scheduler {
 
   // It has been given all that it may be, and that has ended.
   bool spent(std::size_t worker) const noexcept {
-    return workers_[worker].given >= most_per_worker_ && workers_[worker].elements == 0;
+    return workers_[worker].given >= workers_[worker].most && workers_[worker].elements == 0;
   }
   std::uint64_t held(std::size_t worker) const { return workers_[worker].elements; }
   std::uint64_t busy_workers() const noexcept;
 
  private:
+  using Queues = std::map<int, std::deque<Chunk>, std::greater<>>;  // by priority; none is empty
+
   struct Worker {
     bool ready = false;
     bool full = false;           // refused something
@@ -100,21 +112,36 @@ class Scheduler {
     std::uint64_t elements = 0;  // given and not ended
     std::size_t chunks = 0;
     std::uint64_t given = 0;  // in its life, what was taken back not counted
-    double ahead_ns = 0;      // estimated time of its elements
-    TimePoint progress{};     // when it last finished something or became busy
+    std::uint64_t most = std::numeric_limits<std::uint64_t>::max();  // that it may be given
+    bool keyed = false;    // of its elements some have keys: they cannot go elsewhere
+    double ahead_ns = 0;   // estimated time of its elements
+    TimePoint progress{};  // when it last finished something or became busy
+    // Of the place, whoever works there:
+    Queues own{};  // what waits for it because of its key
+    unsigned lives = 0;
+
+    void begin_anew();
   };
 
   double cost(detail::Trampoline code) const;  // ns per element; 0: not known
   std::uint64_t portion(Chunk const& chunk) const;
+  bool takes_more(Worker const& worker) const;
   std::optional<std::size_t> choose() const;
+  std::optional<std::size_t> choose_awaited() const;
+  // Where a chunk waits.
+  Queues& queues_for(Chunk const& chunk);
+  std::size_t worker_for(Key key);
   void update(Worker& worker);
 
   // Moves what `which` cuts off each chunk out of the queue.
   std::vector<Chunk> remove_where(std::function<Chunk(Chunk&)> const& which);
 
   std::uint64_t const most_per_worker_;
-  std::map<int, std::deque<Chunk>, std::greater<>> queues_;  // by priority; none is empty
-  std::uint64_t waiting_ = 0;
+  std::size_t usable_;
+  Queues queues_;              // of what any worker may get
+  std::uint64_t waiting_ = 0;  // elements, there and for workers of their own
+  std::uint64_t order_ = 0;
+  std::unordered_map<std::uint64_t, std::size_t> keys_;  // key -> worker
   std::vector<Worker> workers_;
   std::unordered_map<detail::Trampoline, double> costs_;
   bool expect_more_ = false;

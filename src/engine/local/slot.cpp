@@ -93,8 +93,10 @@ bool Slot::put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_
   std::size_t function = 0;
   if (!put_function(*chunk.task, inline_limit, function)) return false;
   if (!ship(cargo)) return false;
-  std::uint64_t const serial = channel_->put_chunk(function, chunk.task->id(), chunk.first,
-                                                   chunk.count, cargo.inside(), cargo.outside());
+  std::uint64_t const serial =
+      channel_->put_chunk({function, chunk.task->id(), chunk.first, chunk.count,
+                           chunk.task->random(), chunk.task->internal()},
+                          cargo.inside(), cargo.outside());
   sent_.push_back({serial, chunk});
   return true;
 }
@@ -163,6 +165,13 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   block.worker = index_;
   block.pid = pid_;
   Item item{front.chunk.task, std::move(block), 0, 0};
+  if (output_) {
+    // Written before the outcome was published.
+    read_tap();
+    std::uint64_t const index = front.chunk.first - front.serial;
+    item.output = output_->take(front.serial, front.serial + count);
+    for (auto& [serial, text] : item.output) serial += index;  // of the task
+  }
   front.serial += count;
   front.chunk.first += count;
   front.chunk.count -= count;
@@ -261,6 +270,17 @@ void Slot::drain(Harvest& harvest) {
   }
 }
 
+bool Slot::read_tap() {
+  std::uint64_t const from = sent_.empty() ? 0 : sent_.front().serial;
+  std::uint64_t const to = sent_.empty() ? 0 : sent_.back().serial + sent_.back().chunk.count;
+  return output_->read(from, to);
+}
+
+bool Slot::read_output() {
+  std::lock_guard const lock(mutex_);
+  return output_ && read_tap();
+}
+
 std::vector<Chunk> Slot::return_rest() {
   std::vector<Chunk> rest;
   for (Sent& sent : sent_) rest.push_back(std::move(sent.chunk));
@@ -273,98 +293,6 @@ Slot::Harvest Slot::collect() {
   std::lock_guard const lock(mutex_);
   if (channel_) drain(harvest);
   return harvest;
-}
-
-Slot::TakenBack Slot::take_back(std::uint64_t elements) {
-  TakenBack taken;
-  std::lock_guard const lock(mutex_);
-  if (!channel_ || !bad_.empty() || sent_.empty()) return taken;
-  // The serial from which on everything is wanted.
-  std::uint64_t from = 0;
-  std::uint64_t left = elements;
-  for (auto sent = sent_.rbegin(); sent != sent_.rend() && left != 0; ++sent) {
-    std::uint64_t const some = std::min(left, sent->chunk.count);
-    from = sent->serial + sent->chunk.count - some;
-    left -= some;
-  }
-  if (left == elements) return taken;
-  return take_back_from(from);
-}
-
-Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
-  TakenBack taken;
-  // What surely runs is not asked for: so that it stays sure, see ParentEnd::running.
-  auto const running = channel_->running();
-  if (running && running->sure) from = std::max(from, running->serial + 1);
-  if (sent_.empty() || from >= sent_.back().serial + sent_.back().chunk.count) return taken;
-  try {
-    std::uint64_t const cut = channel_->take_back(from);
-    taken.asked = true;
-    while (!sent_.empty() && sent_.back().serial + sent_.back().chunk.count > cut) {
-      Sent& last = sent_.back();
-      if (last.serial >= cut) {
-        taken.chunks.push_back(std::move(last.chunk));
-        sent_.pop_back();
-        ++taken.ended_chunks;
-      } else {
-        taken.chunks.push_back(last.chunk.take_back(cut - last.serial));
-      }
-      taken.elements += taken.chunks.back().count;
-    }
-    std::ranges::reverse(taken.chunks);
-  } catch (BadRecord const& bad) {
-    bad_ = bad.what();
-  }
-  return taken;
-}
-
-// ---- ending what runs
-
-std::optional<Slot::Running> Slot::running(TimePoint now) {
-  // Between its claim and its look a worker is for some nanoseconds; one that stays there is stopped,
-  // or has begun.
-  constexpr std::chrono::milliseconds undecided{20};
-  std::lock_guard const lock(mutex_);
-  if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
-  auto const running = channel_->running();
-  // With news there may be its outcome among them: collected first.
-  if (!running || channel_->news(false)) return std::nullopt;
-  for (Sent const& sent : sent_) {
-    std::uint64_t const ahead = running->serial - sent.serial;
-    if (running->serial < sent.serial || ahead >= sent.chunk.count) continue;
-    if (watched_since_ == TimePoint() || watched_ != running->serial) {
-      watched_ = running->serial;
-      watched_since_ = now;
-    }
-    if (!running->sure && now - watched_since_ < undecided) return std::nullopt;
-    return Running{sent.chunk.task, sent.chunk.first + ahead, running->serial, watched_since_};
-  }
-  return std::nullopt;
-}
-
-bool Slot::holds(detail::Task const& task) const {
-  std::lock_guard const lock(mutex_);
-  return !sentence_ && std::ranges::any_of(sent_, [&task](Sent const& sent) {
-    return sent.chunk.task.get() == &task;
-  });
-}
-
-Slot::Verdict Slot::condemn(Sentence sentence) {
-  Verdict verdict;
-  std::lock_guard const lock(mutex_);
-  if (!channel_ || !bad_.empty() || sentence_) return verdict;
-  auto const still = [&] {
-    auto const running = channel_->running();
-    return running && running->serial == sentence.serial && !channel_->news(false);
-  };
-  if (!still()) return verdict;
-  // First it can begin nothing more, then it is looked at again: who is ended is nobody else.
-  if (!channel_->acknowledging()) verdict.taken = take_back_from(sentence.serial + 1);
-  if (!still()) return verdict;
-  sentence_ = std::move(sentence);
-  condemned_.store(true, std::memory_order_release);
-  verdict.condemned = true;
-  return verdict;
 }
 
 // ---- the dispatcher's sleep

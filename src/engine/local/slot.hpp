@@ -22,11 +22,13 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "channel/parent_end.hpp"
 #include "engine/local/chunk.hpp"
 #include "engine/local/declaration.hpp"
+#include "engine/local/output_tap.hpp"
 #include "os/fd.hpp"
 
 namespace procpool::inline v0::local {
@@ -59,6 +61,7 @@ class Slot {
     std::uint64_t nanoseconds = 0;  // that these elements took together, as the worker says
     std::size_t ended_chunks = 0;
     std::optional<Chunk> element{};  // of one that threw: as it was given
+    std::vector<std::pair<std::uint64_t, std::string>> output{};  // captured, by element
   };
   struct Harvest {
     std::vector<Item> items;
@@ -88,6 +91,8 @@ class Slot {
   };
   // The element that the worker is running, if it surely is, and nothing was decided about it yet.
   std::optional<Running> running(TimePoint now);
+  // Asks the element to stop. False: it does not look at that, or does not run any more.
+  bool ask_to_stop(std::uint64_t serial);
   // Holds it anything of the task that has not ended and is not to be ended?
   bool holds(detail::Task const& task) const;
 
@@ -106,20 +111,30 @@ class Slot {
   Verdict condemn(Sentence sentence);
   bool condemned() const noexcept { return condemned_.load(std::memory_order_acquire); }
 
+  // Reads what the worker has written to its captured standard output and error. False: it has none, or
+  // nobody can write to it any more.
+  bool read_output();
+
   // ---- the dispatcher's sleep
   void park(std::uint32_t number);
   void unpark();
   bool news();
 
+  // The worker begins nothing more, and waits to be let go.
+  bool retiring() const;
+
   void ask_to_leave();
 
   // ---- birth and death
-  void open(std::unique_ptr<channel::ParentEnd> channel, os::UniqueFd control, pid_t pid);
+  // `output`: null, unless it is captured.
+  void open(std::unique_ptr<channel::ParentEnd> channel, os::UniqueFd control, pid_t pid,
+            std::unique_ptr<OutputTap> output = nullptr);
   // For a worker that is dead: what it left. `charged` are the elements that it had begun and not
   // answered for: one or none, unless it wrote what cannot be (`bad`).
   struct Death {
     Harvest harvest;  // outcomes found; `returned`: everything that had not begun
     std::vector<Chunk> charged;
+    std::string output;  // captured from the first of them
     detail::Stage stage = detail::Stage::idle;
     channel::Farewell farewell = channel::Farewell::none;
     std::string bad;      // not empty: what it left cannot be true
@@ -163,6 +178,7 @@ class Slot {
   Item accept(channel::ParentEnd::Arrival const& arrival);
   detail::Payload receive_large(std::uint64_t size);
   Item resolve_front(std::uint64_t count, detail::Block block);
+  bool read_tap();
   std::vector<Chunk> return_rest();
 
   int const index_;
@@ -183,6 +199,7 @@ class Slot {
   std::optional<Sentence> sentence_;
   std::atomic<bool> condemned_{false};  // sentence_ is set; may be read without the mutex
   std::string bad_;
+  std::unique_ptr<OutputTap> output_;
 };
 
 }  // namespace procpool::inline v0::local

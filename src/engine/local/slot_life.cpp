@@ -18,7 +18,8 @@ constexpr unsigned most_losses = 8;
 
 }  // namespace
 
-void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t pid) {
+void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t pid,
+                std::unique_ptr<OutputTap> output) {
   std::lock_guard const lock(mutex_);
   channel_ = std::move(channel);
   control_ = std::move(control);
@@ -32,6 +33,7 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   sentence_.reset();
   condemned_.store(false, std::memory_order_release);
   bad_.clear();
+  output_ = std::move(output);
 }
 
 Slot::Death Slot::bury() {
@@ -63,6 +65,12 @@ Slot::Death Slot::bury() {
     }
     auto const charge_front = [&](std::uint64_t elements) {
       Sent& begun = sent_.front();
+      if (output_ && death.charged.empty()) {
+        read_tap();
+        for (auto& [serial, text] : output_->take(begun.serial, begun.serial + 1)) {
+          death.output = std::move(text);
+        }
+      }
       begun.serial += elements;
       death.charged.push_back(begun.chunk.take_front(elements));
       if (begun.chunk.count == 0) sent_.pop_front();
@@ -91,6 +99,7 @@ Slot::Death Slot::bury() {
   death.useful = answered_ || !death.charged.empty();
   channel_.reset();
   control_.reset();
+  output_.reset();
   return death;
 }
 

@@ -20,7 +20,9 @@
 #include <vector>
 
 #include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/export.hpp>
 #include <procpool/detail/share.hpp>
+#include <procpool/detail/type_name.hpp>
 #include <procpool/errors.hpp>
 
 #include "channel/worker_end.hpp"
@@ -28,9 +30,13 @@
 #include "engine/executor.hpp"
 #include "engine/local/declaration.hpp"
 #include "engine/local/handshake.hpp"
+#include "engine/local/output_tap.hpp"
+#include "engine/local/process_title.hpp"
 #include "engine/local/watch.hpp"
+#include "engine/local/worker_context.hpp"
 #include "engine/local/worker_limits.hpp"
 #include "entry/hook.hpp"
+#include "os/process.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
 
@@ -42,12 +48,14 @@ using detail::Bytes;
 // ---- a task that forks
 
 std::span<std::byte> control_page;  // of this worker's outbox
+WorkerContext* context_of_process = nullptr;
 bool forked_child = false;
 
 // In a forked child of the worker the rings are not mapped. Should the task return there too, its
 // trampoline still notes a stage: into memory of the child's own. The loop then ends the child.
 void in_forked_child() {
   forked_child = true;
+  context_of_process->in_forked_child();
   ::mmap(control_page.data(), control_page.size(), PROT_READ | PROT_WRITE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
@@ -78,21 +86,37 @@ struct Declared {
   std::optional<LoadedCallable> callable;
   detail::Share::List shares;  // that the callable has handles of
   std::exception_ptr unusable;
+  std::string name;  // for `ps`
 };
 
 class Worker {
  public:
-  explicit Worker(channel::WorkerEnd& channel) : channel_(channel) {}
+  struct Parts {
+    channel::WorkerEnd& channel;
+    WorkerContext& context;
+    ProcessTitle title;
+    OutputMarks marks;
+    std::uint64_t recycle_above;
+  };
+  explicit Worker(Parts parts)
+      : channel_(parts.channel),
+        context_(parts.context),
+        title_(parts.title),
+        marks_(std::move(parts.marks)),
+        recycle_above_(parts.recycle_above) {}
 
   void loop() {
     LoopGuard guard(channel_);
-    while (!channel_.descriptors_gone() && channel_.wait()) {
+    while (!channel_.descriptors_gone()) {
+      if (!channel_.has_record()) show({});
+      if (!channel_.wait()) break;
       bool taken_back = false;
       switch (channel_.header().kind) {
         case channel::InboxKind::declare: declare(); break;
         case channel::InboxKind::share: adopt(); break;
         case channel::InboxKind::forget: forget(); break;
-        case channel::InboxKind::chunk: taken_back = !run_chunk(); break;
+        case channel::InboxKind::chunk:
+        case channel::InboxKind::hook: taken_back = !run_chunk(); break;
       }
       channel_.finish_record(taken_back);
     }
@@ -149,23 +173,39 @@ class Worker {
     for (std::uint64_t i = 0; i < chunk.count; ++i) {
       std::uint64_t const serial = chunk.serial + i;
       if (!channel_.begin(serial)) return false;
+      if (marks_.used()) marks_.begin(serial);
       unneeded_.clear();
       forgotten_.clear();
       bool value = false;
+      context_.begin(serial, chunk.element + i, chunk.random);
       if (prepare(function)) {
+        if (i == 0) show(function.name);
         if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
         value = function.callable->call(elements->next(), result_, channel_.stage());
         if (forked_child) ::_exit(EXIT_SUCCESS);
       }
+      context_.end();
+      if (marks_.used()) OutputMarks::flush();
+      if (recycle_above_ != 0 && is_too_large()) channel_.retire();
       answer(serial, function, value);
     }
     return true;
   }
 
+  void show(std::string_view what) noexcept {
+    // What is shown lives as long as it is: in functions_.
+    if (what.data() == shown_.data() && what.size() == shown_.size()) return;
+    title_.show(what);
+    shown_ = what;
+  }
+
+  bool is_too_large() const noexcept {
+    // The peak is asked for first: that is ten times as quick.
+    return os::peak_resident_bytes() > recycle_above_ && os::resident_bytes() > recycle_above_;
+  }
+
   // Finds the code and loads the callable, once. False: it cannot be used, and result_ says why.
-  __attribute__((no_sanitize("undefined")))  // as for LoadedCallable::call
-  bool
-  prepare(Declared& function) {
+  PROCPOOL_PASSES_FORCED_END bool prepare(Declared& function) {
     if (function.callable) return true;
     channel_.stage().store(static_cast<std::uint32_t>(detail::Stage::loading),
                            std::memory_order_relaxed);
@@ -174,6 +214,7 @@ class Worker {
         function.decoded = find_code(function.declaration);
         detail::ShareCollector const collector(function.shares);
         function.callable.emplace(function.decoded->code, function.decoded->state);
+        function.name = short_name(detail::type_name(function.callable->type()));
         return true;
       } catch (abi::__forced_unwind&) {
         throw;
@@ -222,6 +263,11 @@ class Worker {
   }
 
   channel::WorkerEnd& channel_;
+  WorkerContext& context_;
+  ProcessTitle title_;
+  OutputMarks marks_;
+  std::uint64_t const recycle_above_;
+  std::string_view shown_;
   using Shares = std::unordered_map<std::uint64_t, std::shared_ptr<detail::Share>>;
   Shares shares_;                             // what the parent has shared with this worker
   std::vector<Shares::node_type> forgotten_;  // until an element has begun, as the next
@@ -257,7 +303,7 @@ void no_core_dumps() {
 
 }  // namespace
 
-int worker_main() {
+int worker_main(char* title) {
   no_core_dumps();
   ::close(os::child_image_fd);
   os::UniqueFd control = out_of_the_way(os::UniqueFd(os::child_control_fd));
@@ -277,27 +323,42 @@ int worker_main() {
                " of the protocol and the program version " + std::to_string(hello->protocol));
   }
   entry::set_worker_index(static_cast<int>(hello->worker));
+  entry::set_depth(hello->depth);
+  ProcessTitle::name_process(hello->pool, static_cast<int>(hello->worker));
+  // Before the first thread, which has it from here.
+  if (auto const failed = apply_scheduling(*hello)) refuse(control.get(), *failed);
+  OutputMarks marks;
+  if (!hello->output_token.empty()) {
+    marks = OutputMarks(out_of_the_way(os::duplicate(STDOUT_FILENO)), hello->output_token);
+  }
   os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
   watch_parent(static_cast<pid_t>(hello->parent), parent.get(), control.get());
 
   os::Memfd inbox(std::move(packet.fds[fd_inbox]));
   os::Memfd outbox(std::move(packet.fds[fd_outbox]));
   int const greeting = control.get();
-  channel::WorkerEnd channel(inbox, outbox, hello->ring_bytes,
-                             os::Event(out_of_the_way(std::move(packet.fds[fd_event]))),
-                             std::move(control));
+  // Never destroyed: threads of tasks may ask whether they shall stop until the process is gone.
+  static auto& channel = *new channel::WorkerEnd(
+      inbox, outbox, hello->ring_bytes, os::Event(out_of_the_way(std::move(packet.fds[fd_event]))),
+      std::move(control));
+  static auto& context = *new WorkerContext(channel);
   inbox = os::Memfd();
   outbox = os::Memfd();
   control_page = channel.control_page();
+  context_of_process = &context;
+  set_worker_context(&context);
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
 
   // Only now: what the pool itself needs is there.
+  auto const modules = identity::loaded_modules();
+  if (hello->confine != 0) {
+    if (auto const failed = confine()) refuse(greeting, *failed);
+  }
   if (auto const failed = apply(hello->limits)) refuse(greeting, *failed);
-  if (os::send_packet(greeting, encode(Ready{identity::loaded_modules()}), {}, true) !=
-      os::SendResult::sent) {
+  if (os::send_packet(greeting, encode(Ready{modules}), {}, true) != os::SendResult::sent) {
     return EXIT_FAILURE;
   }
-  Worker(channel).loop();
+  Worker({channel, context, ProcessTitle(title), std::move(marks), hello->recycle_above}).loop();
   std::fflush(stdout);
   return EXIT_SUCCESS;
 }

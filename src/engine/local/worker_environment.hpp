@@ -16,4 +16,8 @@ namespace procpool::inline v0::local {
 std::vector<std::string> worker_environment(PoolOptions const& options,
                                             std::vector<std::string> program, std::size_t workers);
 
+// How many workers a pool begins with. Throws std::invalid_argument for what makes no sense, also in the
+// environment.
+std::size_t worker_count(PoolOptions const& options);
+
 }  // namespace procpool::inline v0::local

@@ -1,7 +1,10 @@
 #include "engine/local/worker_limits.hpp"
 
+#include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -31,6 +34,38 @@ std::optional<std::string> apply(std::vector<Hello::Limit> const& limits) {
       return "a limit of its resources (number " + std::to_string(limit.resource) +
              ") cannot be set to " + std::to_string(limit.soft) + ": " + ::strerror(errno);
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> apply_scheduling(Hello const& hello) {
+  if (hello.cpu >= 0) {
+    // Of as many words as the number needs: machines have more CPUs than cpu_set_t.
+    auto const cpu = static_cast<std::size_t>(hello.cpu);
+    cpu_set_t* const set = CPU_ALLOC(cpu + 1);
+    std::size_t const size = CPU_ALLOC_SIZE(cpu + 1);
+    CPU_ZERO_S(size, set);
+    CPU_SET_S(cpu, size, set);
+    int const failed = ::sched_setaffinity(0, size, set);
+    int const error = errno;
+    CPU_FREE(set);
+    if (failed != 0) {
+      return "it cannot be pinned to CPU " + std::to_string(cpu) + ": " + ::strerror(error);
+    }
+  }
+  if (hello.nice != 0) {
+    errno = 0;  // -1 may be the new value
+    if (::nice(hello.nice) == -1 && errno != 0) {
+      return "its nice value cannot be raised by " + std::to_string(hello.nice) + ": " +
+             ::strerror(errno);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> confine() {
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    return std::string("it cannot be confined: ") + ::strerror(errno);
   }
   return std::nullopt;
 }

@@ -1,0 +1,199 @@
+// The dispatcher's part that ends workers and buries them: who has to leave and why, its exit hook, what
+// its end means.
+
+#include <signal.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <procpool/detail/reason.hpp>
+#include <procpool/errors.hpp>
+
+#include "engine/local/dispatcher.hpp"
+#include "engine/local/obituary.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto hang_up_grace = 100ms;
+
+}  // namespace
+
+void Dispatcher::kill(std::size_t slot, std::string why) {
+  Life& life = lives_[slot];
+  if (life.killed) return;
+  life.killed = true;
+  life.why_killed = std::move(why);
+  os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+}
+
+bool Dispatcher::spent(std::size_t slot) {
+  std::lock_guard const lock(core_.mutex);
+  return core_.scheduler.spent(slot);
+}
+
+std::optional<Dispatcher::Leaves> Dispatcher::should_leave(std::size_t slot, TimePoint now,
+                                                           std::size_t wanted,
+                                                           std::optional<TimePoint>& next) {
+  Life const& life = lives_[slot];
+  PoolOptions const& options = core_.options;
+  if (slot >= wanted) return Leaves::resized;
+  if (life.hung_up) {
+    // Should it live on, no large message can come or go: it finishes what it has and is replaced.
+    if (now >= *life.hung_up + hang_up_grace) return Leaves::hung_up;
+    next = *life.hung_up + hang_up_grace;
+  }
+  if (options.max_tasks_per_worker && spent(slot)) return Leaves::recycled;
+  if (options.recycle_above && core_.slots[slot].retiring()) return Leaves::recycled;
+  if (options.recycle_after) {
+    if (now >= life.retires) return Leaves::recycled;
+    next = next ? std::min(*next, life.retires) : life.retires;
+  }
+  if (options.idle_timeout) {
+    std::lock_guard const lock(core_.mutex);
+    if (auto const since = core_.scheduler.idle_since(slot)) {
+      auto const leaves = *since + *options.idle_timeout;
+      if (now >= leaves) {
+        core_.scheduler.worker_leaves(slot);  // in the same moment: it gets nothing in between
+        return Leaves::idle;
+      }
+      next = next ? std::min(*next, leaves) : leaves;
+    }
+  }
+  return std::nullopt;
+}
+
+void Dispatcher::let_go(std::size_t slot, TimePoint now, Leaves why) {
+  Life& life = lives_[slot];
+  change(slot, State::leaving);
+  life.why = why;
+  life.deadline = now + core_.options.stop_grace;
+  {
+    std::lock_guard const lock(core_.mutex);
+    core_.scheduler.worker_leaves(slot);
+  }
+  core_.take_back(slot);
+  core_.place();
+  if (core_.options.exit_hook) {
+    give_exit_hook(slot);
+  } else {
+    core_.slots[slot].ask_to_leave();
+  }
+}
+
+// ---- the exit hook: the last element that a worker gets
+
+void Dispatcher::give_exit_hook(std::size_t slot) {
+  Life& life = lives_[slot];
+  try {
+    Chunk const element = hook_element(*core_.options.exit_hook);
+    life.exit_hook = element.task;
+    // It has no room while what was taken back is under way: tried again.
+    if (core_.slots[slot].put(element) == Slot::Put::full) return;
+  } catch (std::exception const& error) {
+    core_.log("pool \"" + core_.name + "\": the exit hook could not be sent to worker " +
+              std::to_string(slot) + ": " + error.what());
+    life.exit_hook.reset();
+  }
+  life.hook_given = true;
+  core_.slots[slot].ask_to_leave();
+}
+
+void Dispatcher::report_exit_hook(std::size_t slot) {
+  Life const& life = lives_[slot];
+  if (!life.exit_hook) return;
+  std::string const where =
+      "pool \"" + core_.name + "\": the exit hook of worker " + std::to_string(slot);
+  if (!life.exit_hook->ended()) {
+    core_.log(where + " had not ended within " + std::to_string(core_.options.stop_grace.count()) +
+              " ms");
+    return;
+  }
+  for (detail::Block const& block : life.exit_hook->take()) {
+    if (block.kind == detail::Block::Kind::values) continue;
+    core_.log(where + " failed: " + describe(detail::reason_of(block, life.exit_hook->id())));
+  }
+}
+
+void Dispatcher::note_end(std::size_t slot, std::string const& how) {
+  Life const& life = lives_[slot];
+  std::lock_guard const lock(core_.mutex);
+  WorkerStats& stats = core_.per_worker[slot];
+  stats.pid = 0;
+  stats.last_end = how;
+  if (life.state == State::starting || life.state == State::initializing) return;
+  bool const asked = life.state == State::leaving;
+  if (!asked && core_.phase != Phase::killing) ++core_.counted.worker_deaths;
+  if (life.forced) ++core_.summary.forced;
+  if (!asked || life.condemned) return;
+  switch (life.why) {
+    case Leaves::recycled:
+      ++core_.counted.workers_recycled;
+      stats.last_end += ", replaced as planned";
+      break;
+    case Leaves::idle:
+      ++core_.counted.workers_left_idle;
+      stats.last_end += ", having been idle";
+      break;
+    case Leaves::resized:
+      ++core_.counted.workers_resized;
+      stats.last_end += ", one too many after resize()";
+      break;
+    case Leaves::with_pool:
+    case Leaves::hung_up: break;
+  }
+}
+
+void Dispatcher::on_exit(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (life.state == State::vacant) return;
+  std::string const said = life.state == State::starting ? refusal(slot) : std::string();
+  os::Exit const exit = os::reap(life.pidfd.get(), life.pid);
+  poller_->remove(life.pidfd.get());
+  poller_->remove(life.control);
+  poller_->remove(life.event->fd());
+  if (life.output >= 0) poller_->remove(life.output);
+
+  Slot::Death death = core_.slots[slot].bury();
+  Obituary const obituary{core_.name,  static_cast<int>(slot), life.pid,  exit,
+                          death.stage, death.farewell,         death.bad, death.weary};
+  State const was = life.state;
+  std::exception_ptr const failure = life.failure;
+  std::string const text = obituary.text();
+  life.pidfd.reset();
+  life.event.reset();
+  // Before its elements end: whoever waits for one may look at the counters next.
+  note_end(slot, text);
+
+  if (was == State::starting) {
+    start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said));
+    return;
+  }
+  if (was == State::initializing) {
+    // What it threw, if it did; else how its worker ended.
+    std::exception_ptr error = failure;
+    for (Chunk const& chunk : death.charged) {
+      if (!error) error = obituary.reason(chunk);
+    }
+    start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error);
+    return;
+  }
+  bool const asked = was == State::leaving;
+  bool const useful = death.useful;
+  change(slot, State::vacant);
+  core_.settle_death(slot, std::move(death),
+                     [&obituary](Chunk const& chunk) { return obituary.reason(chunk); });
+  report_exit_hook(slot);
+  if (useful) {
+    useless_deaths_ = 0;
+  } else if (!asked) {
+    ++useless_deaths_;
+    // The first is replaced at once; a row of them must not become a storm.
+    if (useless_deaths_ > 1) put_off_births(std::chrono::steady_clock::now());
+  }
+  core_.place();
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,117 @@
+// The slot's part that is in control of what its worker has: taking back what has not begun, and ending
+// what runs.
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/local/slot.hpp"
+
+namespace procpool::inline v0::local {
+
+using channel::BadRecord;
+
+Slot::TakenBack Slot::take_back(std::uint64_t elements) {
+  TakenBack taken;
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sent_.empty()) return taken;
+  // The serial from which on everything is wanted.
+  std::uint64_t from = 0;
+  std::uint64_t left = elements;
+  for (auto sent = sent_.rbegin(); sent != sent_.rend() && left != 0; ++sent) {
+    std::uint64_t const some = std::min(left, sent->chunk.count);
+    from = sent->serial + sent->chunk.count - some;
+    left -= some;
+  }
+  if (left == elements) return taken;
+  return take_back_from(from);
+}
+
+Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
+  TakenBack taken;
+  // What surely runs is not asked for: so that it stays sure, see ParentEnd::running.
+  auto const running = channel_->running();
+  if (running && running->sure) from = std::max(from, running->serial + 1);
+  if (sent_.empty() || from >= sent_.back().serial + sent_.back().chunk.count) return taken;
+  try {
+    std::uint64_t const cut = channel_->take_back(from);
+    taken.asked = true;
+    while (!sent_.empty() && sent_.back().serial + sent_.back().chunk.count > cut) {
+      Sent& last = sent_.back();
+      if (last.serial >= cut) {
+        taken.chunks.push_back(std::move(last.chunk));
+        sent_.pop_back();
+        ++taken.ended_chunks;
+      } else {
+        taken.chunks.push_back(last.chunk.take_back(cut - last.serial));
+      }
+      taken.elements += taken.chunks.back().count;
+    }
+    std::ranges::reverse(taken.chunks);
+  } catch (BadRecord const& bad) {
+    bad_ = bad.what();
+  }
+  return taken;
+}
+
+// ---- ending what runs
+
+std::optional<Slot::Running> Slot::running(TimePoint now) {
+  // Between its claim and its look a worker is for some nanoseconds; one that stays there is stopped,
+  // or has begun.
+  constexpr std::chrono::milliseconds undecided{20};
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
+  auto const running = channel_->running();
+  // With news there may be its outcome among them: collected first.
+  if (!running || channel_->news(false)) return std::nullopt;
+  for (Sent const& sent : sent_) {
+    std::uint64_t const ahead = running->serial - sent.serial;
+    if (running->serial < sent.serial || ahead >= sent.chunk.count) continue;
+    if (watched_since_ == TimePoint() || watched_ != running->serial) {
+      watched_ = running->serial;
+      watched_since_ = now;
+    }
+    if (!running->sure && now - watched_since_ < undecided) return std::nullopt;
+    return Running{sent.chunk.task, sent.chunk.first + ahead, running->serial, watched_since_};
+  }
+  return std::nullopt;
+}
+
+bool Slot::ask_to_stop(std::uint64_t serial) {
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sentence_ || !channel_->listens(serial)) return false;
+  channel_->ask_to_stop(serial);
+  return true;
+}
+
+bool Slot::retiring() const {
+  std::lock_guard const lock(mutex_);
+  return channel_ && channel_->retiring();
+}
+
+bool Slot::holds(detail::Task const& task) const {
+  std::lock_guard const lock(mutex_);
+  return !sentence_ && std::ranges::any_of(sent_, [&task](Sent const& sent) {
+    return sent.chunk.task.get() == &task;
+  });
+}
+
+Slot::Verdict Slot::condemn(Sentence sentence) {
+  Verdict verdict;
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sentence_) return verdict;
+  auto const still = [&] {
+    auto const running = channel_->running();
+    return running && running->serial == sentence.serial && !channel_->news(false);
+  };
+  if (!still()) return verdict;
+  // First it can begin nothing more, then it is looked at again: who is ended is nobody else.
+  if (!channel_->acknowledging()) verdict.taken = take_back_from(sentence.serial + 1);
+  if (!still()) return verdict;
+  sentence_ = std::move(sentence);
+  condemned_.store(true, std::memory_order_release);
+  verdict.condemned = true;
+  return verdict;
+}
+
+}  // namespace procpool::inline v0::local
