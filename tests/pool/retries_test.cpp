@@ -154,11 +154,11 @@ TEST(Retry, WhatWaitsForItsNextAttemptCanBeCancelledAndEnded) {
   Retries patient(3);
   patient.backoff = std::chrono::minutes(10);
   auto cancelled = pool.with({.retries = patient}).submit<dies>(7);
-  ASSERT_TRUE(support::until([&] { return pool.stats().worker_deaths == 1; }));
+  ASSERT_TRUE(support::until([&] { return pool.stats().retries == 1; }));
   EXPECT_EQ(cancelled.cancel(), procpool::Cancel::never_began);
   EXPECT_THROW(cancelled.get(), procpool::TaskCancelled);
   auto ended = pool.with({.retries = patient}).submit<dies>(7);
-  ASSERT_TRUE(support::until([&] { return pool.stats().worker_deaths == 2; }));
+  ASSERT_TRUE(support::until([&] { return pool.stats().retries == 2; }));
   pool.terminate();
   EXPECT_THROW(ended.get(), procpool::TaskCancelled);
 }

@@ -43,7 +43,8 @@ class ChannelTest : public testing::Test {
   OutboxWords& words() { return *reinterpret_cast<OutboxWords*>(outbox_->control()); }
 
   std::uint64_t put(std::uint64_t count, std::string_view payload = "abc") {
-    std::uint64_t const serial = parent_.put_chunk(0, 1, 0, count, bytes_of(payload), std::nullopt);
+    std::uint64_t const serial =
+        parent_.put_chunk({0, 1, 0, count}, bytes_of(payload), std::nullopt);
     parent_.publish();
     return serial;
   }

@@ -93,6 +93,8 @@ class FakeEngine final : public procpool::detail::Engine {
   }
   unsigned size() const noexcept override { return 1; }
   procpool::Stats stats() const override { return stats_; }
+  std::vector<procpool::WorkerStats> worker_stats() const override { return {}; }
+  void resize(std::size_t) override {}
   std::size_t segment_elements(Task const& task) const override {
     std::size_t const chunk = task.chunk();
     return chunk == 0 ? usual_segment : chunk * std::max<std::size_t>(1, usual_segment / chunk);

@@ -1,0 +1,142 @@
+// CallOptions::key: equal keys run in one worker.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <procpool.hpp>
+#include <ranges>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/trace.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+pid_t who(int) { return ::getpid(); }
+pid_t who_after(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return ::getpid();
+}
+int counts_up(int) {
+  static int count = 0;
+  return ++count;
+}
+pid_t dies(int) {
+  ::raise(SIGKILL);
+  return 0;
+}
+int note(int x) {
+  support::Trace::note(x);
+  return x;
+}
+int note_after(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return note(milliseconds);
+}
+
+TEST(Key, EqualOnesRunInOneWorker) {
+  procpool::ProcessPool pool{3};
+  std::map<int, std::set<pid_t>> workers;
+  std::vector<std::pair<int, procpool::Future<pid_t>>> futures;
+  for (int i = 0; i < 300; ++i) {
+    int const key = i % 9;
+    futures.emplace_back(key, pool.with({.key = key}).submit<who>(i));
+  }
+  for (auto& [key, future] : futures) workers[key].insert(future.get());
+  std::set<pid_t> all;
+  for (auto const& [key, pids] : workers) {
+    EXPECT_EQ(pids.size(), 1u) << "key " << key;
+    all.insert(pids.begin(), pids.end());
+  }
+  EXPECT_EQ(all.size(), 3u);  // and the keys are spread
+}
+
+TEST(Key, OfATextOrANumber) {
+  procpool::ProcessPool pool{2};
+  std::string const name = "alice";
+  pid_t const worker = pool.with({.key = name}).call<who>(1);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(pool.with({.key = "alice"}).call<who>(i), worker);
+  }
+  for (auto const& pids : {pool.with({.key = "alice"}).map<who>(std::views::iota(0, 50))}) {
+    for (pid_t const pid : pids) EXPECT_EQ(pid, worker);
+  }
+}
+
+// Its tasks wait for their worker, even while another is idle.
+TEST(Key, WaitsForItsWorker) {
+  procpool::ProcessPool pool{2};
+  pool.map<who_after>(std::vector<int>(2, 20));  // both are there
+  pid_t const worker = pool.with({.key = 1}).call<who>(1);
+  auto busy = pool.with({.key = 1}).submit<who_after>(200);
+  std::vector<procpool::Future<pid_t>> futures;
+  for (int i = 0; i < 10; ++i) futures.push_back(pool.with({.key = 1}).submit<who>(i));
+  EXPECT_NE(pool.call<who>(1), worker);  // the others do not
+  EXPECT_FALSE(busy.ready());
+  for (auto& future : futures) EXPECT_EQ(future.get(), worker);
+}
+
+TEST(Key, KeepsTheOrderOfItsSubmits) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{3};
+  std::vector<procpool::Future<int>> futures;
+  for (int i = 0; i < 200; ++i) futures.push_back(pool.with({.key = "one"}).submit<note>(i));
+  for (auto& future : futures) future.get();
+  auto const numbers = trace.numbers();
+  ASSERT_EQ(numbers.size(), 200u);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(numbers[static_cast<std::size_t>(i)], i);
+}
+
+TEST(Key, AlongWithPriorities) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  auto busy = pool.with({.key = 1}).submit<note_after>(200);
+  std::vector<procpool::Future<int>> futures;
+  futures.push_back(pool.with({.key = 1}).submit<note>(1));  // ahead in the worker's inbox
+  ASSERT_TRUE(support::until([&] { return pool.stats().running == 1; }));
+  for (int const priority : {1, 3, 2}) {
+    futures.push_back(pool.with({.priority = priority, .key = 1}).submit<note>(10 * priority));
+    futures.push_back(pool.with({.priority = priority}).submit<note>(10 * priority + 1));
+  }
+  for (auto& future : futures) future.get();
+  busy.get();
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{200, 1, 30, 31, 20, 21, 10, 11}));
+}
+
+TEST(Key, MovesOnWhenItsWorkerDies) {
+  procpool::ProcessPool pool{2};
+  auto const keyed = [&pool] { return pool.with({.key = 7}); };
+  pid_t const first = keyed().call<who>(1);
+  EXPECT_THROW(keyed().call<dies>(1), procpool::WorkerDied);
+  std::set<pid_t> after;
+  for (int i = 0; i < 20; ++i) after.insert(keyed().call<who>(i));
+  EXPECT_EQ(after.size(), 1u);
+  EXPECT_FALSE(after.contains(first));
+}
+
+TEST(Key, KeepsTheStateOfItsWorker) {
+  procpool::ProcessPool pool{4};
+  for (int i = 1; i <= 30; ++i) EXPECT_EQ(pool.with({.key = "state"}).call<counts_up>(0), i);
+}
+
+TEST(Key, CanBeCancelledResizedAndEnded) {
+  procpool::ProcessPool pool{3};
+  std::vector<procpool::Future<pid_t>> futures;
+  for (int i = 0; i < 60; ++i) futures.push_back(pool.with({.key = i}).submit<who_after>(5));
+  EXPECT_NE(futures.back().cancel(), procpool::Cancel::ended);
+  pool.resize(1);
+  for (std::size_t i = 0; i + 1 < futures.size(); ++i) EXPECT_GT(futures[i].get(), 0);
+  auto waiting = pool.with({.key = 3}).map_async<who_after>(std::vector<int>(100, 50));
+  pool.terminate();
+  EXPECT_THROW(waiting.get(), procpool::TaskCancelled);
+}
+
+}  // namespace

@@ -1,0 +1,212 @@
+// How many workers there are, and for how long: resize(), idle_timeout, recycle_after, recycle_above.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <procpool.hpp>
+#include <ranges>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/build.hpp"
+#include "support/processes.hpp"
+#include "support/trace.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+pid_t who(int) { return ::getpid(); }
+pid_t who_after(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return ::getpid();
+}
+int square(int x) { return x * x; }
+int after(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  return milliseconds;
+}
+int noted_after(int milliseconds) {
+  support::Trace::note(milliseconds);
+  return after(milliseconds);
+}
+int sometimes_dies(int x) {
+  if (x % 50 == 7) ::raise(SIGKILL);
+  std::this_thread::sleep_for(200us);
+  return x;
+}
+pid_t leaks(int megabytes) {
+  std::size_t const bytes = static_cast<std::size_t>(megabytes) << 20;
+  auto* const memory = new std::vector<char>(bytes, 'x');
+  static std::vector<std::vector<char>*> kept;
+  kept.push_back(memory);
+  return ::getpid();
+}
+
+std::set<pid_t> of(std::vector<pid_t> const& pids) { return {pids.begin(), pids.end()}; }
+
+// ---- resize
+
+TEST(Resize, MoreWorkersTakePart) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.size(), 1u);
+  auto results = pool.map_async<noted_after>(std::vector<int>(4, 300));
+  ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
+  pool.resize(4);
+  EXPECT_EQ(pool.size(), 4u);
+  // All at once now, though one has begun long before.
+  ASSERT_TRUE(support::until([&] { return pool.stats().running == 4; }));
+  EXPECT_EQ(results.get(), std::vector<int>(4, 300));
+  EXPECT_EQ(pool.stats().worker_starts, 4u);
+}
+
+TEST(Resize, FewerGoOnAndNothingIsLost) {
+  procpool::ProcessPool pool{4};
+  auto results = pool.map_async<after>(std::vector<int>(40, 10));
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers == 4; }));
+  pool.resize(1);
+  EXPECT_EQ(results.get().size(), 40u);
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers_resized == 3; }));
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.workers, 1u);
+  EXPECT_EQ(stats.worker_deaths, 0u);
+  EXPECT_EQ(of(pool.map<who>(std::views::iota(0, 50))).size(), 1u);
+}
+
+// What runs is ended by the worker that runs it, though that is one too many.
+TEST(Resize, ALeavingWorkerEndsWhatItRuns) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{3};
+  auto results = pool.map_async<noted_after>(std::vector<int>(3, 400));
+  ASSERT_TRUE(support::until([&] { return trace.size() == 3; }));
+  pool.resize(1);
+  EXPECT_EQ(results.get(), std::vector<int>(3, 400));
+  EXPECT_EQ(trace.size(), 3u);
+}
+
+TEST(Resize, ManyTimesUnderLoadAndCrashes) {
+  procpool::ProcessPool pool{1};
+  int const elements = support::rounds(1000, 200);
+  auto results = pool.with({.on_error = procpool::OnError::finish, .retries = 1})
+                     .map_async<sometimes_dies>(std::views::iota(0, elements));
+  int const sizes[] = {16, 2, 8, 1, 3, 16, 5};
+  for (int i = 0; !results.ready(); ++i) {
+    int const size = sizes[static_cast<std::size_t>(i) % std::size(sizes)];
+    pool.resize(size);
+    EXPECT_EQ(pool.size(), static_cast<unsigned>(size));
+    std::this_thread::sleep_for(3ms);  // a little work for each size
+  }
+  EXPECT_THROW(results.get(), procpool::WorkerDied);  // twice on the same element
+  EXPECT_EQ(pool.stats().done, static_cast<std::uint64_t>(elements));
+  pool.resize(2);
+  EXPECT_EQ(pool.map<square>(std::views::iota(0, 100)).back(), 99 * 99);
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers <= 2; }));
+}
+
+TEST(Resize, BeforeTheFirstCallAndFromManyThreads) {
+  procpool::ProcessPool pool{2};
+  pool.resize(5);
+  std::vector<std::thread> threads;
+  for (int i = 1; i <= 8; ++i) {
+    threads.emplace_back([&pool, i] {
+      for (int round = 0; round < 20; ++round) {
+        pool.resize(1 + (i + round) % 6);
+        EXPECT_EQ(pool.call<square>(i), i * i);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.done, 160u);
+  EXPECT_EQ(stats.worker_deaths, 0u);
+}
+
+TEST(Resize, ToWhatMakesNoSenseIsRefused) {
+  procpool::ProcessPool pool{2};
+  for (int const size : {0, -1, 5000}) EXPECT_THROW(pool.resize(size), std::invalid_argument);
+  EXPECT_EQ(pool.size(), 2u);
+}
+
+// ---- idle workers
+
+TEST(IdleTimeout, IdleWorkersLeaveAndComeBack) {
+  procpool::ProcessPool pool{{.workers = 2, .idle_timeout = 50ms}};
+  auto const first = of(pool.map<who>(std::views::iota(0, 20)));
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
+  for (pid_t const pid : first) {
+    EXPECT_TRUE(support::until([pid] { return !support::alive(pid); }));
+  }
+  auto const second = of(pool.map<who>(std::views::iota(0, 20)));
+  for (pid_t const pid : second) EXPECT_FALSE(first.contains(pid));
+  auto const stats = pool.stats();
+  EXPECT_GE(stats.workers_left_idle, 1u);
+  EXPECT_EQ(stats.worker_deaths, 0u);
+}
+
+TEST(IdleTimeout, ABusyWorkerStays) {
+  procpool::ProcessPool pool{{.workers = 1, .idle_timeout = 100ms}};
+  EXPECT_EQ(pool.call<after>(400), 400);
+  EXPECT_EQ(pool.stats().worker_starts, 1u);
+}
+
+// Calls that come just when a worker leaves are not lost.
+TEST(IdleTimeout, AtTheBoundary) {
+  procpool::ProcessPool pool{{.workers = 2, .idle_timeout = 2ms}};
+  for (int i = 0; i < support::rounds(200, 40); ++i) {
+    EXPECT_EQ(pool.call<square>(i), i * i);
+    std::this_thread::sleep_for(std::chrono::microseconds(1500 + 40 * (i % 40)));
+  }
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
+}
+
+// ---- replaced after a time, or when too large
+
+TEST(RecycleAfter, WorkersAreReplacedInTheMiddleOfWork) {
+  procpool::ProcessPool pool{{.workers = 2, .recycle_after = 100ms}};
+  auto const pids = pool.map<who_after>(std::vector<int>(400, 2));
+  EXPECT_GE(of(pids).size(), 4u);
+  auto const stats = pool.stats();
+  EXPECT_GE(stats.workers_recycled, 2u);
+  EXPECT_EQ(stats.worker_deaths, 0u);
+}
+
+TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {
+  procpool::ProcessPool pool{{.workers = 1, .recycle_above = std::uint64_t{300} << 20}};
+  pid_t const worker = pool.call<who>(1);
+  EXPECT_EQ(pool.call<leaks>(10), worker);
+  EXPECT_EQ(pool.call<leaks>(10), worker);
+  // All of these are given to one worker at once; from the one that makes it large on, others run them.
+  auto const pids = pool.with({.chunk = 5}).map<leaks>(std::vector<int>{1, 400, 1, 1, 400});
+  EXPECT_EQ(pids[0], worker);
+  EXPECT_EQ(pids[1], worker);
+  EXPECT_NE(pids[2], worker);
+  EXPECT_EQ(pids[2], pids[3]);
+  EXPECT_EQ(pids[3], pids[4]);
+  EXPECT_NE(pool.call<who>(1), pids[4]);
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers_recycled == 2; }));
+  auto const stats = pool.stats();
+  EXPECT_EQ(stats.worker_deaths, 0u);
+  EXPECT_EQ(stats.worker_starts, 3u);
+}
+
+TEST(Recycling, TheFirstWorkersAreNotReplacedTogether) {
+  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 20}};
+  std::map<pid_t, int> served;
+  for (int i = 0; i < 200; ++i) ++served[pool.with({.key = i % 2}).call<who>(i)];
+  std::set<int> counts;
+  for (auto const& [pid, count] : served) {
+    EXPECT_LE(count, 20);
+    counts.insert(count);
+  }
+  EXPECT_GE(counts.size(), 2u);
+}
+
+}  // namespace
