@@ -140,6 +140,10 @@ struct PoolOptions {
   // other process may look into them, and of the environment only PATH, LD_LIBRARY_PATH, HOME, USER,
   // LANG, LC_*, TZ, TMPDIR and what `environment` adds.
   bool confine = false;
+  // A folder of cgroup version 2 in which the program may make groups: each worker then lives in one of its
+  // own, and with it ends everything that it started, also what has left its process group. Not given: what
+  // left it (setsid) lives on.
+  std::string cgroup{};
 };
 
 }  // namespace procpool::inline v0

@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 // Nothing is concluded from a bell: while work is out, a look at all workers at least this often.
 constexpr auto look_interval = 100ms;
 constexpr auto balance_interval = 2ms;
+constexpr auto group_interval = 10ms;
+constexpr auto group_patience = 1s;
 
 }  // namespace
 
@@ -45,6 +47,7 @@ void Dispatcher::start_once() {
     core_.wake = os::Event();
     poller_.emplace();
     poller_->add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
+    if (!core_.options.cgroup.empty()) os::sweep_cgroups(core_.options.cgroup);
   } catch (std::system_error const& error) {
     throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
   }
@@ -86,6 +89,11 @@ void Dispatcher::run() {
       }
       core_.place();
     }
+  }
+  // What was in them was killed; a process that the kernel does not let go is not waited for.
+  auto const end = std::chrono::steady_clock::now() + group_patience;
+  while (!remove_groups() && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(1ms);
   }
   std::lock_guard const lock(core_.mutex);
   core_.ended = true;
@@ -155,6 +163,8 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
       if (!life.killed) at(life.deadline);
     }
   }
+
+  if (!remove_groups()) at(now + group_interval);
 
   if (wants_worker()) {
     if (now < no_birth_before_) {

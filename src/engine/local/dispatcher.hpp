@@ -21,6 +21,7 @@
 
 #include "engine/local/core.hpp"
 #include "engine/local/handshake.hpp"
+#include "os/cgroup.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
 #include "os/poller.hpp"
@@ -51,6 +52,7 @@ class Dispatcher {
     pid_t pid = 0;
     int control = -1;  // owned by the slot, as the next
     int output = -1;
+    os::Cgroup cgroup;
     os::UniqueFd pidfd;
     std::optional<os::Event> event;
     TimePoint deadline{};              // starting: to say its first word; leaving: to be gone
@@ -104,6 +106,8 @@ class Dispatcher {
                                      std::optional<TimePoint>& next);
   void give_exit_hook(std::size_t slot);
   void report_exit_hook(std::size_t slot);
+  // True: every group of a worker that is gone is removed.
+  bool remove_groups();
   void note_end(std::size_t slot, std::string const& how);
   void on_exit(std::size_t slot);
   void change(std::size_t slot, State to);
@@ -122,6 +126,7 @@ class Dispatcher {
   os::UniqueFd self_;  // pidfd of this process, for the workers' watch
   std::vector<identity::LoadedModule> modules_;
   std::vector<Life> lives_;
+  std::vector<os::Cgroup> ended_groups_;  // somebody may still be in them
   std::size_t seen_wanted_;
   std::uint32_t sleep_number_ = 0;
   unsigned failed_starts_ = 0;   // in a row

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -82,6 +83,12 @@ void Dispatcher::start_worker(std::size_t slot) {
                                      std::to_string(channel::protocol_version)};
     request.silent = core_.options.output == Output::drop;
     if (output) request.output = output->workers_end();
+    if (!core_.options.cgroup.empty()) {
+      static std::atomic<std::uint64_t> number{0};
+      life.cgroup = os::Cgroup(core_.options.cgroup,
+                               os::cgroup_prefix + std::to_string(::getpid()) + "-" +
+                                   std::to_string(++number));
+    }
     os::Child child = os::spawn(request);
     theirs.reset();
     if (output) {
@@ -103,6 +110,8 @@ void Dispatcher::start_worker(std::size_t slot) {
       poller_->add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
       poller_->add(life.control, key(what_control, slot), EPOLLIN);
       poller_->add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
+      // Before its first word: no task has run yet.
+      if (life.cgroup) life.cgroup.add(life.pid);
       if (output) poller_->add(life.output, key(what_output, slot), EPOLLIN);
       std::array<int, hello_fds> fds{};
       fds[fd_inbox] = channel->inbox().fd();
@@ -121,6 +130,7 @@ void Dispatcher::start_worker(std::size_t slot) {
           core_.options.confine ? 1u : 0u,
           entry::depth() + 1,
           core_.options.recycle_above.value_or(0),
+          life.cgroup ? life.cgroup.kill_path() : std::string(),
           output ? output->token() : std::string()};
       // The socket is empty and takes it at once; a worker that is dead already reports itself.
       os::send_packet(life.control, encode(hello), fds, false);

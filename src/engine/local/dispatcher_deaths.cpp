@@ -117,6 +117,11 @@ void Dispatcher::report_exit_hook(std::size_t slot) {
   }
 }
 
+bool Dispatcher::remove_groups() {
+  std::erase_if(ended_groups_, [](os::Cgroup& group) { return group.remove(); });
+  return ended_groups_.empty();
+}
+
 void Dispatcher::note_end(std::size_t slot, std::string const& how) {
   Life const& life = lives_[slot];
   std::lock_guard const lock(core_.mutex);
@@ -164,6 +169,10 @@ void Dispatcher::on_exit(std::size_t slot) {
   std::string const text = obituary.text();
   life.pidfd.reset();
   life.event.reset();
+  if (life.cgroup) {
+    life.cgroup.kill();
+    ended_groups_.push_back(std::move(life.cgroup));
+  }
   // Before its elements end: whoever waits for one may look at the counters next.
   note_end(slot, text);
 

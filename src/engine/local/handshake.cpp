@@ -33,6 +33,7 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.number(hello.confine);
   writer.number(hello.depth);
   writer.number(hello.recycle_above);
+  writer.text(hello.cgroup_kill);
   writer.text(hello.output_token);
   return out;
 }
@@ -58,6 +59,7 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.confine = reader.number<std::uint32_t>();
   hello.depth = reader.number<std::uint32_t>();
   hello.recycle_above = reader.number<std::uint64_t>();
+  hello.cgroup_kill = reader.text();
   hello.output_token = reader.text();
   if (reader.bad()) return std::nullopt;
   return hello;

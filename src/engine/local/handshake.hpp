@@ -48,6 +48,7 @@ struct Hello {
   std::uint32_t confine = 0;        // 1: yes
   std::uint32_t depth = 1;          // pools above the worker
   std::uint64_t recycle_above = 0;  // bytes resident; 0: no matter
+  std::string cgroup_kill{};        // not empty: the file by which its control group ends
   std::string output_token{};       // not empty: output is captured, see OutputTap
 };
 

@@ -20,7 +20,11 @@ constexpr int look_ms = 100;
 // and leave what it has started.
 int death_signal() { return SIGRTMAX; }
 
+int cgroup_kill_file = -1;  // whoever writes there ends the control group
+
 [[noreturn]] void end_group() {
+  // What has left the process group too.
+  if (cgroup_kill_file >= 0) static_cast<void>(!::write(cgroup_kill_file, "1", 1));
   // The worker leads its group; should it have been moved to another, it alone ends.
   if (::getpgrp() == ::getpid()) ::kill(0, SIGKILL);
   ::kill(::getpid(), SIGKILL);
@@ -59,7 +63,8 @@ void watch(pid_t parent, int parent_pidfd, int control) {
 
 }  // namespace
 
-void watch_parent(pid_t parent, int parent_pidfd, int control) {
+void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill) {
+  cgroup_kill_file = cgroup_kill;
   struct sigaction action{};
   action.sa_handler = on_death_signal;
   action.sa_flags = SA_RESTART;

@@ -9,7 +9,8 @@
 namespace procpool::inline v0::local {
 
 // To be called once, early, by the worker. `parent_pidfd` and `control` stay the caller's and may be
-// closed by anyone: the watch then falls back on looking at the parent's pid.
-void watch_parent(pid_t parent, int parent_pidfd, int control);
+// closed by anyone: the watch then falls back on looking at the parent's pid. `cgroup_kill`: -1, or the file
+// by which the worker's control group is ended.
+void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill);
 
 }  // namespace procpool::inline v0::local

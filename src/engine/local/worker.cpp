@@ -332,7 +332,13 @@ int worker_main(char* title) {
     marks = OutputMarks(out_of_the_way(os::duplicate(STDOUT_FILENO)), hello->output_token);
   }
   os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
-  watch_parent(static_cast<pid_t>(hello->parent), parent.get(), control.get());
+  os::UniqueFd cgroup_kill;
+  if (!hello->cgroup_kill.empty()) {
+    cgroup_kill.reset(::open(hello->cgroup_kill.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!cgroup_kill) refuse(control.get(), "it cannot open " + hello->cgroup_kill);
+    cgroup_kill = out_of_the_way(std::move(cgroup_kill));
+  }
+  watch_parent(static_cast<pid_t>(hello->parent), parent.get(), control.get(), cgroup_kill.get());
 
   os::Memfd inbox(std::move(packet.fds[fd_inbox]));
   os::Memfd outbox(std::move(packet.fds[fd_outbox]));
