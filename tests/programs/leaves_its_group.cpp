@@ -11,7 +11,8 @@ void pause_with_a_stray_child() {
   pid_t const child = ::fork();
   if (child == 0) {
     ::setsid();
-    ::dprintf(STDOUT_FILENO, "%d\n%d\n", static_cast<int>(::getppid()), static_cast<int>(::getpid()));
+    ::dprintf(STDOUT_FILENO, "%d\n%d\n", static_cast<int>(::getppid()),
+              static_cast<int>(::getpid()));
     for (;;) ::pause();
   }
   for (;;) ::pause();

@@ -272,7 +272,10 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
       per_worker[slot].done += item.block.count;
-      per_worker[slot].busy += std::chrono::nanoseconds(item.nanoseconds);
+      // The worker says so: lies must not overflow it.
+      constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62};
+      auto& busy = per_worker[slot].busy;
+      busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
     }
     summary.done += elements;
   }

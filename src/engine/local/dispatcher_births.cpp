@@ -85,9 +85,9 @@ void Dispatcher::start_worker(std::size_t slot) {
     if (output) request.output = output->workers_end();
     if (!core_.options.cgroup.empty()) {
       static std::atomic<std::uint64_t> number{0};
-      life.cgroup = os::Cgroup(core_.options.cgroup,
-                               os::cgroup_prefix + std::to_string(::getpid()) + "-" +
-                                   std::to_string(++number));
+      life.cgroup =
+          os::Cgroup(core_.options.cgroup, os::cgroup_prefix + std::to_string(::getpid()) + "-" +
+                                               std::to_string(++number));
     }
     os::Child child = os::spawn(request);
     theirs.reset();

@@ -1,0 +1,31 @@
+// Equal keys run in one worker, in the order of their submits: so what a worker keeps for one customer is
+// found again, and no lock is needed. A queue with a limit holds up whoever is too quick.
+
+#include <iostream>
+#include <map>
+#include <procpool.hpp>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Accounts = std::map<std::string, long>;
+
+// The balance after it.
+long deposit(std::string const& customer, long amount) {
+  return procpool::WorkerLocal<Accounts>::get()[customer] += amount;
+}
+
+}  // namespace
+
+int main() {
+  procpool::ProcessPool pool{{.workers = 4, .queue_limit = 16}};
+  std::vector<std::string> const customers{"ada", "barbara", "edsger"};
+  std::map<std::string, procpool::Future<long>> last;
+  for (long amount = 1; amount <= 100; ++amount) {
+    for (std::string const& customer : customers) {
+      last[customer] = pool.with({.key = customer}).submit<deposit>(customer, amount);
+    }
+  }
+  for (auto& [customer, balance] : last) std::cout << customer << ": " << balance.get() << '\n';
+}
