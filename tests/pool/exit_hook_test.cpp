@@ -112,7 +112,8 @@ TEST(ExitHook, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   options.idle_timeout.reset();
   options.workers = 3;
   procpool::ProcessPool large{options};
-  large.map<after>(std::vector<int>(3, 50));
+  auto work = large.map_async<after>(std::vector<int>(30, 50));
+  ASSERT_TRUE(support::until([&] { return large.stats().workers == 3; }));
   large.resize(1);
   ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
 

@@ -64,7 +64,9 @@ TEST(Insight, CountersAgreeAtEveryMoment) {
 
 TEST(Insight, SaysWhatEachWorkerDid) {
   procpool::ProcessPool pool{2};
-  pool.with({.chunk = 1}).map<spins>(std::vector<int>(20, 5));
+  auto work = pool.with({.chunk = 1}).map_async<spins>(std::vector<int>(40, 20));
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers == 2; }));
+  work.get();
   auto const workers = pool.worker_stats();
   ASSERT_EQ(workers.size(), 2u);
   std::uint64_t done = 0;
@@ -73,13 +75,13 @@ TEST(Insight, SaysWhatEachWorkerDid) {
     EXPECT_EQ(workers[i].index, i);
     EXPECT_EQ(workers[i].starts, 1u);
     EXPECT_TRUE(support::alive(workers[i].pid));
-    EXPECT_GE(workers[i].busy, workers[i].done * 5ms);
+    EXPECT_GE(workers[i].busy, workers[i].done * 20ms);
     EXPECT_EQ(workers[i].last_end, "");
     done += workers[i].done;
     busy += workers[i].busy;
   }
-  EXPECT_EQ(done, 20u);
-  EXPECT_GE(busy, 100ms);
+  EXPECT_EQ(done, 40u);
+  EXPECT_GE(busy, 800ms);
 }
 
 TEST(Insight, SaysWhyWorkersEnded) {
@@ -116,7 +118,7 @@ TEST(Insight, TheProcessListShowsWhatRuns) {
   pid_t const worker = pool.call<&who>();
   EXPECT_EQ(support::read_text(support::proc(worker, "comm")), "solver/0\n");
   EXPECT_NE(command_line(worker).find("[solver/0]"), std::string::npos);
-  auto future = pool.submit<compute_something>(400);
+  auto future = pool.submit<compute_something>(1000);
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   EXPECT_NE(command_line(worker).find("[solver/0] insight_test::compute_something"),
             std::string::npos)

@@ -76,7 +76,7 @@ TEST(Key, WaitsForItsWorker) {
   procpool::ProcessPool pool{2};
   pool.map<who_after>(std::vector<int>(2, 20));  // both are there
   pid_t const worker = pool.with({.key = 1}).call<who>(1);
-  auto busy = pool.with({.key = 1}).submit<who_after>(200);
+  auto busy = pool.with({.key = 1}).submit<who_after>(1000);
   std::vector<procpool::Future<pid_t>> futures;
   for (int i = 0; i < 10; ++i) futures.push_back(pool.with({.key = 1}).submit<who>(i));
   EXPECT_NE(pool.call<who>(1), worker);  // the others do not
@@ -98,7 +98,7 @@ TEST(Key, KeepsTheOrderOfItsSubmits) {
 TEST(Key, AlongWithPriorities) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
-  auto busy = pool.with({.key = 1}).submit<note_after>(200);
+  auto busy = pool.with({.key = 1}).submit<note_after>(500);
   std::vector<procpool::Future<int>> futures;
   futures.push_back(pool.with({.key = 1}).submit<note>(1));  // ahead in the worker's inbox
   ASSERT_TRUE(support::until([&] { return pool.stats().running == 1; }));
@@ -108,7 +108,7 @@ TEST(Key, AlongWithPriorities) {
   }
   for (auto& future : futures) future.get();
   busy.get();
-  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{200, 1, 30, 31, 20, 21, 10, 11}));
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{500, 1, 30, 31, 20, 21, 10, 11}));
 }
 
 TEST(Key, MovesOnWhenItsWorkerDies) {
@@ -125,6 +125,16 @@ TEST(Key, MovesOnWhenItsWorkerDies) {
 TEST(Key, KeepsTheStateOfItsWorker) {
   procpool::ProcessPool pool{4};
   for (int i = 1; i <= 30; ++i) EXPECT_EQ(pool.with({.key = "state"}).call<counts_up>(0), i);
+}
+
+// Of many places only the one that the key is bound to gets a worker.
+TEST(Key, StartsJustItsWorker) {
+  procpool::ProcessPool pool{{.workers = 8, .idle_timeout = 400ms}};
+  for (int key = 0; key < 8; ++key) pool.with({.key = key}).call<who>(1);
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
+  auto const before = pool.stats().worker_starts;
+  for (int i = 0; i < 5; ++i) pool.with({.key = 6}).call<who>(1);
+  EXPECT_EQ(pool.stats().worker_starts, before + 1);
 }
 
 TEST(Key, CanBeCancelledResizedAndEnded) {

@@ -42,6 +42,12 @@ int sometimes_dies(int x) {
   std::this_thread::sleep_for(200us);
   return x;
 }
+// Ends only when so many have begun.
+int waits_for_all(int number) {
+  support::Trace::note(number);
+  support::until([number] { return support::Trace::seen(number) >= number; });
+  return support::Trace::seen(number);
+}
 pid_t leaks(int megabytes) {
   std::size_t const bytes = static_cast<std::size_t>(megabytes) << 20;
   auto* const memory = new std::vector<char>(bytes, 'x');
@@ -58,19 +64,18 @@ TEST(Resize, MoreWorkersTakePart) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
   EXPECT_EQ(pool.size(), 1u);
-  auto results = pool.map_async<noted_after>(std::vector<int>(4, 300));
+  auto results = pool.map_async<waits_for_all>(std::vector<int>(4, 4));
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   pool.resize(4);
   EXPECT_EQ(pool.size(), 4u);
-  // All at once now, though one has begun long before.
-  ASSERT_TRUE(support::until([&] { return pool.stats().running == 4; }));
-  EXPECT_EQ(results.get(), std::vector<int>(4, 300));
+  // All at once now, though one has begun before, and had another ahead of it.
+  EXPECT_EQ(results.get(), std::vector<int>(4, 4));
   EXPECT_EQ(pool.stats().worker_starts, 4u);
 }
 
 TEST(Resize, FewerGoOnAndNothingIsLost) {
   procpool::ProcessPool pool{4};
-  auto results = pool.map_async<after>(std::vector<int>(40, 10));
+  auto results = pool.map_async<after>(std::vector<int>(40, 50));
   ASSERT_TRUE(support::until([&] { return pool.stats().workers == 4; }));
   pool.resize(1);
   EXPECT_EQ(results.get().size(), 40u);

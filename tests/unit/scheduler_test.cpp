@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -21,6 +22,11 @@ std::shared_ptr<detail::Task> make_task(std::size_t chunk = 0) {
   function.code = trampoline;
   function.argument_size = 1;
   return std::make_shared<detail::Task>(function, detail::TaskOptions{.chunk = chunk});
+}
+
+std::shared_ptr<detail::Task> make_keyed(Key key) {
+  auto const plain = make_task();
+  return std::make_shared<detail::Task>(plain->function(), detail::TaskOptions{.key = key});
 }
 
 Chunk make_chunk(std::shared_ptr<detail::Task> const& task, std::uint64_t count,
@@ -273,6 +279,111 @@ TEST_F(SchedulerTest, AWorkerThatLeavesKeepsWhatItHasAndGetsNothing) {
   EXPECT_EQ(scheduler_.held(0), 1u);
   scheduler_.worker_gone(0);
   EXPECT_EQ(scheduler_.held(0), 0u);
+}
+
+// ---- keys
+
+TEST_F(SchedulerTest, KeysAreSpreadAndStayWhereTheyAre) {
+  ready(4);
+  std::vector<std::size_t> workers;
+  for (int round = 0; round < 2; ++round) {
+    for (int key = 0; key < 4; ++key) {
+      scheduler_.add(make_chunk(make_keyed(key), 1));
+      auto const assignment = scheduler_.next();
+      ASSERT_TRUE(assignment);
+      workers.push_back(assignment->worker);
+      scheduler_.finished(assignment->worker, trampoline, 1, 1, 10, now_);
+    }
+  }
+  EXPECT_EQ(workers, (std::vector<std::size_t>{0, 1, 2, 3, 0, 1, 2, 3}));
+}
+
+TEST_F(SchedulerTest, KeysWaitForTheirPlaceWhoeverWorksThere) {
+  scheduler_.worker_ready(1, now_);
+  scheduler_.add(make_chunk(make_keyed(7), 2));
+  EXPECT_EQ(place(), (Placed{{1, 0, 1}, {1, 1, 1}}));  // bound to the one that is there
+  scheduler_.worker_gone(1);
+  scheduler_.worker_ready(0, now_);
+  scheduler_.add(make_chunk(make_keyed(7), 1));
+  EXPECT_EQ(place(), Placed{});
+  EXPECT_TRUE(scheduler_.awaited(1));
+  EXPECT_FALSE(scheduler_.awaited(0));
+  EXPECT_FALSE(scheduler_.idle_since(1));
+  scheduler_.worker_ready(1, now_);
+  EXPECT_EQ(place(), (Placed{{1, 0, 1}}));
+}
+
+TEST_F(SchedulerTest, KeysOfPlacesThatAreGivenUpAreBoundAnew) {
+  scheduler_.worker_ready(3, now_);
+  scheduler_.add(make_chunk(make_keyed(7), 1));
+  EXPECT_EQ(place(), (Placed{{3, 0, 1}}));
+  scheduler_.worker_leaves(3);
+  scheduler_.add(make_chunk(make_keyed(7), 2));
+  scheduler_.resize(2);
+  scheduler_.worker_ready(0, now_);
+  scheduler_.worker_ready(1, now_);
+  EXPECT_EQ(scheduler_.waiting(), 2u);
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}, {0, 1, 1}}));
+}
+
+TEST_F(SchedulerTest, ElementsWithKeysAreNotTakenBackForBalance) {
+  ready(2);
+  scheduler_.add(make_chunk(make_keyed(1), 2));
+  EXPECT_EQ(place().size(), 2u);
+  bool look_again = false;
+  EXPECT_FALSE(scheduler_.imbalance(now_ + 1s, look_again));
+  EXPECT_FALSE(look_again);
+}
+
+TEST_F(SchedulerTest, RemovesWhatWaitsForOneWorkerToo) {
+  auto const task = make_keyed(1);
+  scheduler_.add(make_chunk(task, 5));
+  scheduler_.add(make_chunk(make_keyed(2), 3));
+  EXPECT_EQ(scheduler_.remove(*task, 2).size(), 1u);
+  EXPECT_EQ(scheduler_.waiting(), 5u);
+  EXPECT_EQ(scheduler_.remove_all().size(), 2u);
+  EXPECT_EQ(scheduler_.waiting(), 0u);
+}
+
+// ---- lives
+
+TEST_F(SchedulerTest, FirstLivesAreOfDifferentLengths) {
+  Scheduler scheduler(4, 100);
+  std::vector<std::uint64_t> given(4);
+  for (int life = 0; life < 2; ++life) {
+    for (std::size_t worker = 0; worker < 4; ++worker) {
+      scheduler.worker_ready(worker, now_);
+      std::uint64_t elements = 0;
+      scheduler.add(make_chunk(make_task(1000), 1000));
+      while (auto assignment = scheduler.next()) {
+        elements += assignment->chunk.count;
+        scheduler.finished(worker, trampoline, assignment->chunk.count, 1, 10, now_);
+      }
+      EXPECT_TRUE(scheduler.spent(worker));
+      scheduler.remove_all();
+      scheduler.worker_gone(worker);
+      if (life == 0) {
+        given[worker] = elements;
+        EXPECT_LE(elements, 100u);
+        EXPECT_GE(elements, 50u);
+      } else {
+        EXPECT_EQ(elements, 100u);
+      }
+    }
+  }
+  std::ranges::sort(given);
+  EXPECT_EQ(std::ranges::adjacent_find(given), given.end());
+}
+
+TEST_F(SchedulerTest, KnowsSinceWhenAWorkerIsIdle) {
+  ready(1);
+  EXPECT_EQ(scheduler_.idle_since(0), now_);
+  EXPECT_FALSE(scheduler_.idle_since(1));  // nobody there
+  scheduler_.add(make_chunk(make_task(1), 1));
+  ASSERT_TRUE(scheduler_.next());
+  EXPECT_FALSE(scheduler_.idle_since(0));
+  scheduler_.finished(0, trampoline, 1, 1, 10, now_ + 3s);
+  EXPECT_EQ(scheduler_.idle_since(0), now_ + 3s);
 }
 
 }  // namespace

@@ -42,20 +42,20 @@ std::size_t Scheduler::worker_for(Key key) {
   // Bound keys of a program that never ends, and never uses a key twice, must not fill its memory.
   if (keys_.size() > most_keys) {
     keys_.clear();
+    for (Worker& worker : workers_) worker.keys = 0;
     return worker_for(key);
   }
-  // One that is idle, else the one that the fewest elements wait for; among equals in turn.
-  auto const load = [this](std::size_t worker) {
-    Worker const& w = workers_[worker];
-    std::uint64_t ahead = w.elements + (w.ready ? 0 : 1);
-    for (auto const& [priority, queue] : w.own) ahead += queue.size();
-    return ahead;
+  // The fewest keys; among equals one that is there, and has the least to do.
+  auto const better = [](Worker const& a, Worker const& b) {
+    if (a.keys != b.keys) return a.keys < b.keys;
+    if (a.ready != b.ready) return a.ready;
+    return a.elements < b.elements;
   };
-  std::size_t best = keys_.size() % usable_;
-  for (std::size_t i = 1; i < usable_ && load(best) != 0; ++i) {
-    std::size_t const other = (keys_.size() + i) % usable_;
-    if (load(other) < load(best)) best = other;
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < usable_; ++i) {
+    if (better(workers_[i], workers_[best])) best = i;
   }
+  ++workers_[best].keys;
   return place->second = best;
 }
 
@@ -64,6 +64,7 @@ void Scheduler::resize(std::size_t workers) {
   usable_ = workers;
   std::erase_if(keys_, [this](auto const& bound) { return bound.second >= usable_; });
   for (std::size_t i = usable_; i < workers_.size(); ++i) {
+    workers_[i].keys = 0;
     for (auto& [priority, queue] : std::exchange(workers_[i].own, {})) {
       for (Chunk& chunk : queue) {
         queues_for(chunk)[priority].push_back(std::move(chunk));
@@ -109,9 +110,11 @@ std::vector<Chunk> Scheduler::remove_all() {
 
 void Scheduler::Worker::begin_anew() {
   Queues kept = std::move(own);
+  std::size_t const bound = keys;
   unsigned const counted = lives;
   *this = Worker{};
   own = std::move(kept);
+  keys = bound;
   lives = counted;
 }
 

@@ -117,7 +117,8 @@ class Scheduler {
     double ahead_ns = 0;   // estimated time of its elements
     TimePoint progress{};  // when it last finished something or became busy
     // Of the place, whoever works there:
-    Queues own{};  // what waits for it because of its key
+    Queues own{};          // what waits for it because of its key
+    std::size_t keys = 0;  // bound to it
     unsigned lives = 0;
 
     void begin_anew();
