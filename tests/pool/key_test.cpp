@@ -101,7 +101,7 @@ TEST(Key, AlongWithPriorities) {
   auto busy = pool.with({.key = 1}).submit<note_after>(500);
   std::vector<procpool::Future<int>> futures;
   futures.push_back(pool.with({.key = 1}).submit<note>(1));  // ahead in the worker's inbox
-  ASSERT_TRUE(support::until([&] { return pool.stats().running == 1; }));
+  ASSERT_TRUE(support::until([&] { return pool.stats().records == 2; }));
   for (int const priority : {1, 3, 2}) {
     futures.push_back(pool.with({.priority = priority, .key = 1}).submit<note>(10 * priority));
     futures.push_back(pool.with({.priority = priority}).submit<note>(10 * priority + 1));

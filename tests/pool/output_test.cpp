@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -33,6 +34,10 @@ int prints(int x) {
   return x;
 }
 int says_nothing(int x) { return x; }
+int prints_without_an_end(int x) {
+  std::printf("no end of line, not flushed");
+  return x;
+}
 int prints_odd(int x) {
   if (x % 2 == 1) std::cout << "odd " << x << "\n";
   return x;
@@ -100,6 +105,7 @@ TEST(CapturedOutput, IsTheElements) {
   EXPECT_EQ(future.output(), printed(7));
   EXPECT_EQ(future.get(), 7);
   EXPECT_EQ(pool.submit<says_nothing>(1).output(), "");
+  EXPECT_EQ(pool.submit<prints_without_an_end>(1).output(), "no end of line, not flushed");
   for (int const chunk : {1, 7, 100}) {
     auto const outcomes = pool.with({.chunk = chunk}).try_map<prints>(std::views::iota(0, 100));
     for (int i = 0; i < 100; ++i) {
@@ -164,6 +170,12 @@ TEST(CapturedOutput, AFloodNeitherBlocksNorFillsTheMemory) {
   options.output_limit = 10'000;
   procpool::ProcessPool pool{options};
   int const megabytes = support::rounds(100, 10);
+  auto const peak = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;  // KiB
+  };
+  long const before = peak();
   auto future = pool.submit<floods>(megabytes);
   EXPECT_EQ(pool.call<says_nothing>(1), 1);  // nobody else waits for it either
   std::string const kept = future.output();
@@ -172,6 +184,9 @@ TEST(CapturedOutput, AFloodNeitherBlocksNorFillsTheMemory) {
   EXPECT_TRUE(kept.starts_with("[")) << kept.substr(0, 60);
   EXPECT_NE(kept.find("bytes before this are not kept]\n"), std::string::npos);
   EXPECT_EQ(future.get(), megabytes);
+  if (!support::sanitized) {
+    EXPECT_LT(peak(), before + 20 * 1024);
+  }
 }
 
 TEST(CapturedOutput, OfStreamsAndOfHooksIsNobodys) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <map>
@@ -95,6 +96,24 @@ TEST(Resize, ALeavingWorkerEndsWhatItRuns) {
   pool.resize(1);
   EXPECT_EQ(results.get(), std::vector<int>(3, 400));
   EXPECT_EQ(trace.size(), 3u);
+}
+
+TEST(Resize, WhatALeavingWorkerHadNotBegunGoesToOthers) {
+  procpool::ProcessPool pool{2};
+  pool.map<after>(std::vector<int>(2, 20));
+  ASSERT_TRUE(support::until([&] {
+    if (pool.stats().workers == 2) return true;
+    pool.map<after>(std::vector<int>(8, 20));
+    return false;
+  }));
+  auto const records = pool.stats().records;
+  // Two run, one more is ahead of each.
+  auto results = pool.with({.chunk = 1}).map_async<who_after>(std::vector<int>(4, 500));
+  ASSERT_TRUE(support::until([&] { return pool.stats().records == records + 4; }));
+  pid_t const stays = pool.worker_stats()[0].pid;
+  pool.resize(1);
+  auto const pids = results.get();
+  EXPECT_EQ(std::ranges::count(pids, stays), 3);
 }
 
 TEST(Resize, ManyTimesUnderLoadAndCrashes) {

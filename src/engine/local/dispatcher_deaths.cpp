@@ -55,10 +55,7 @@ std::optional<Dispatcher::Leaves> Dispatcher::should_leave(std::size_t slot, Tim
     std::lock_guard const lock(core_.mutex);
     if (auto const since = core_.scheduler.idle_since(slot)) {
       auto const leaves = *since + *options.idle_timeout;
-      if (now >= leaves) {
-        core_.scheduler.worker_leaves(slot);  // in the same moment: it gets nothing in between
-        return Leaves::idle;
-      }
+      if (now >= leaves) return Leaves::idle;
       next = next ? std::min(*next, leaves) : leaves;
     }
   }
