@@ -16,8 +16,10 @@ namespace {
 
 constexpr int look_ms = 100;
 
-// The kernel sends it when the parent's dispatcher ends. Not SIGKILL itself, which would end the worker
-// and leave what it has started.
+// Each thread has a death signal of its own, which the kernel sends when the parent's dispatcher ends.
+// That of the watch ends the group: SIGKILL itself would end the worker and leave what it has started.
+// That of the task's thread continues a worker that is stopped, because such a one runs no handler and
+// its watch sees nothing; it is armed before any task can stop the worker.
 int death_signal() { return SIGRTMAX; }
 
 [[noreturn]] void end_group() {
@@ -35,6 +37,7 @@ void watch(pid_t parent, int parent_pidfd, int control) {
   sigemptyset(&death);
   sigaddset(&death, death_signal());
   pthread_sigmask(SIG_UNBLOCK, &death, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, death_signal());
   std::array<pollfd, 2> watched{};
   watched[0] = {parent_pidfd, POLLIN, 0};
   watched[1] = {control, 0, 0};  // a hang-up is always told
@@ -64,7 +67,7 @@ void watch_parent(pid_t parent, int parent_pidfd, int control) {
   action.sa_handler = on_death_signal;
   action.sa_flags = SA_RESTART;
   ::sigaction(death_signal(), &action, nullptr);
-  ::prctl(PR_SET_PDEATHSIG, death_signal());
+  ::prctl(PR_SET_PDEATHSIG, SIGCONT);
   // It may have died before the signal was armed.
   if (::getppid() != parent) end_group();
   // Signals for the process are for the task's thread.
