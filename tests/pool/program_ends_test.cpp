@@ -35,9 +35,7 @@ std::vector<pid_t> pids_from(support::Program& program) {
   return pids;
 }
 
-bool all_gone(std::vector<pid_t> const& pids) {
-  return std::ranges::none_of(pids, support::alive);
-}
+bool all_gone(std::vector<pid_t> const& pids) { return std::ranges::none_of(pids, support::alive); }
 
 // The last thing that happens before the program waits.
 bool one_is_stopped(std::vector<pid_t> const& pids) {
@@ -115,6 +113,16 @@ TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
   while (::waitpid(-1, nullptr, WNOHANG) > 0) {
   }
+}
+
+// Workers that have not come as far as to watch the program themselves.
+TEST(ProgramEnd, WithAWorkerInStaticInitialisation) {
+  support::Program program(support::program_path("sleeps_at_start"), {"patient"});
+  ASSERT_TRUE(program.wrote_lines(2)) << program.output();
+  auto const pids = pids_from(program);
+  program.kill(SIGKILL);
+  ASSERT_TRUE(program.wait(20s));
+  EXPECT_TRUE(nothing_is_left(program, pids));
 }
 
 // While workers are only being started, or ended: killed at many moments of a life.

@@ -60,13 +60,25 @@ void watch(pid_t parent, int parent_pidfd, int control) {
   }
 }
 
-}  // namespace
-
-void watch_parent(pid_t parent, int parent_pidfd, int control) {
+void catch_death_signal() noexcept {
   struct sigaction action{};
   action.sa_handler = on_death_signal;
   action.sa_flags = SA_RESTART;
   ::sigaction(death_signal(), &action, nullptr);
+}
+
+}  // namespace
+
+void follow_parent(int control) noexcept {
+  catch_death_signal();
+  ::prctl(PR_SET_PDEATHSIG, death_signal());
+  // It may have died before the signal was armed; a process closes its descriptors before it is gone.
+  pollfd hung_up{control, 0, 0};
+  if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
+}
+
+void watch_parent(pid_t parent, int parent_pidfd, int control) {
+  catch_death_signal();  // once more: static initialisers may have changed it
   ::prctl(PR_SET_PDEATHSIG, SIGCONT);
   // It may have died before the signal was armed.
   if (::getppid() != parent) end_group();
