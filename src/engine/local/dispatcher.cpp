@@ -265,6 +265,11 @@ void Dispatcher::on_exit(std::size_t slot) {
     start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error);
     return;
   }
+  // An initializer that the pool's end has interrupted is an element that nobody has submitted.
+  auto const uncounted = [](Chunk const& chunk) { return chunk.task->internal(); };
+  std::erase_if(death.charged, uncounted);
+  std::erase_if(death.harvest.returned, uncounted);
+
   bool const asked = was == State::leaving;
   change(slot, State::vacant);
   {
