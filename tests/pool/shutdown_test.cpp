@@ -9,13 +9,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <ostream>
 #include <procpool.hpp>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/ends.hpp"
 #include "support/errors.hpp"
 #include "support/processes.hpp"
 #include "support/trace.hpp"
@@ -23,6 +23,8 @@
 
 using namespace std::chrono_literals;
 using procpool::End;
+using support::Ends;
+using support::ends_of;
 
 namespace {
 
@@ -32,41 +34,6 @@ int note_and_sleep(int x, int milliseconds) {
   support::Trace::note(x);
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return x;
-}
-
-struct Ends {
-  std::size_t values = 0;
-  std::size_t cancelled = 0;
-  std::size_t died = 0;
-  std::size_t threw = 0;
-  std::size_t open = 0;
-  bool operator==(Ends const&) const = default;
-};
-std::ostream& operator<<(std::ostream& out, Ends const& ends) {
-  return out << ends.values << " values, " << ends.cancelled << " cancelled, " << ends.died
-             << " died, " << ends.threw << " threw, " << ends.open << " open";
-}
-
-// Futures that are not ready, though the pool is over, are what must never be.
-Ends ends_of(std::vector<procpool::Future<int>>& futures) {
-  Ends ends;
-  for (auto& future : futures) {
-    if (!future.ready()) {
-      ++ends.open;
-      continue;
-    }
-    try {
-      future.get();
-      ++ends.values;
-    } catch (procpool::TaskCancelled const&) {
-      ++ends.cancelled;
-    } catch (procpool::WorkerDied const&) {
-      ++ends.died;
-    } catch (...) {
-      ++ends.threw;
-    }
-  }
-  return ends;
 }
 
 }  // namespace
