@@ -152,6 +152,8 @@ TEST(EndIsNotHeldUp, ByAFullQueue) {
     EXPECT_EQ(summary.cancelled, count);
     EXPECT_EQ(summary.forced, 2u);
     EXPECT_EQ(ends_of(futures), (Ends{.cancelled = count}));
+    EXPECT_EQ(trace.size(), 2u);
+    EXPECT_EQ(pool.stats().done, count);
   }
 }
 

@@ -101,23 +101,6 @@ TEST(JoinFor, SaysWhetherAllHasEnded) {
   EXPECT_EQ(future.get(), 3);
 }
 
-TEST(Terminate, EndsTheQueueAtOnce) {
-  support::Trace trace;
-  procpool::ProcessPool pool{2};
-  std::size_t const count = support::sanitized ? 20'000 : 100'000;
-  std::vector<procpool::Future<int>> futures;
-  for (std::size_t i = 0; i < count; ++i) {
-    futures.push_back(pool.submit<note_and_sleep>(static_cast<int>(i), 60'000));
-  }
-  ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
-  support::Stopwatch watch;
-  pool.terminate();
-  EXPECT_LT(watch.passed(), support::sanitized ? 10s : 2s);
-  EXPECT_EQ(ends_of(futures), (Ends{.cancelled = count}));
-  EXPECT_EQ(trace.size(), 2u);
-  EXPECT_EQ(pool.stats().done, count);
-}
-
 TEST(Terminate, KeepsTheResultsThatAreThere) {
   procpool::ProcessPool pool{1};
   auto done = pool.submit<square>(4);
