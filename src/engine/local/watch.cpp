@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 
 namespace procpool::inline v0::local {
@@ -87,7 +88,11 @@ void watch_parent(pid_t parent, int parent_pidfd, int control) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread(watch, parent, parent_pidfd, control).detach();
+  try {
+    std::thread(watch, parent, parent_pidfd, control).detach();
+  } catch (std::system_error const& error) {
+    throw std::system_error(error.code(), "the worker could not start the thread that it needs");
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

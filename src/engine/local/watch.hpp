@@ -13,7 +13,8 @@ namespace procpool::inline v0::local {
 void follow_parent(int control) noexcept;
 
 // To be called once, early, by the worker. `parent_pidfd` and `control` stay the caller's and may be
-// closed by anyone: the watch then falls back on looking at the parent's pid.
+// closed by anyone: the watch then falls back on looking at the parent's pid. Throws std::system_error
+// when there is no thread to be had.
 void watch_parent(pid_t parent, int parent_pidfd, int control);
 
 }  // namespace procpool::inline v0::local

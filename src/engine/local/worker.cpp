@@ -278,17 +278,18 @@ int worker_main() {
   }
   entry::set_worker_index(static_cast<int>(hello->worker));
   os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
-  watch_parent(static_cast<pid_t>(hello->parent), parent.get(), control.get());
-
-  os::Memfd inbox(std::move(packet.fds[fd_inbox]));
-  os::Memfd outbox(std::move(packet.fds[fd_outbox]));
   int const greeting = control.get();
-  channel::WorkerEnd channel(inbox, outbox, hello->ring_bytes,
-                             os::Event(out_of_the_way(std::move(packet.fds[fd_event]))),
-                             std::move(control));
-  inbox = os::Memfd();
-  outbox = os::Memfd();
-  control_page = channel.control_page();
+  std::optional<channel::WorkerEnd> channel;
+  try {
+    watch_parent(static_cast<pid_t>(hello->parent), parent.get(), greeting);
+    os::Memfd const inbox(std::move(packet.fds[fd_inbox]));
+    os::Memfd const outbox(std::move(packet.fds[fd_outbox]));
+    channel.emplace(inbox, outbox, hello->ring_bytes,
+                    os::Event(out_of_the_way(std::move(packet.fds[fd_event]))), std::move(control));
+  } catch (std::exception const& error) {
+    refuse(greeting, error.what());
+  }
+  control_page = channel->control_page();
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
 
   // Only now: what the pool itself needs is there.
@@ -297,7 +298,7 @@ int worker_main() {
       os::SendResult::sent) {
     return EXIT_FAILURE;
   }
-  Worker(channel).loop();
+  Worker(*channel).loop();
   std::fflush(stdout);
   return EXIT_SUCCESS;
 }
