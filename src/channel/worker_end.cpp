@@ -29,7 +29,7 @@ std::uint64_t now_ns() noexcept {
 }  // namespace
 
 WorkerEnd::WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
-                     os::Event event, os::UniqueFd control)
+                     os::Event event, os::UniqueFd&& control)
     : inbox_(inbox, control_bytes, ring_bytes, os::Access::read_only),
       outbox_(outbox, control_bytes, ring_bytes, os::Access::read_write),
       event_(std::move(event)),

@@ -24,8 +24,9 @@ namespace procpool::inline v0::channel {
 
 class WorkerEnd {
  public:
+  // Throws when there is no memory or address space for the rings; `control` is then still the caller's.
   WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
-            os::Event event, os::UniqueFd control);
+            os::Event event, os::UniqueFd&& control);
 
   // Blocks until there is a record, which stays in the ring until finish_record(). False: the parent
   // wants us to leave and the inbox is empty.

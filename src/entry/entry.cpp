@@ -6,8 +6,10 @@
 #include <procpool/errors.hpp>
 
 #include "engine/local/handshake.hpp"
+#include "engine/local/watch.hpp"
 #include "engine/local/worker.hpp"
 #include "entry/hook.hpp"
+#include "os/spawn.hpp"
 
 // Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs, and
 // null in a program whose main is not wrapped.
@@ -20,6 +22,11 @@ std::atomic<bool> init_called{false};
 std::atomic<int> index_of_worker{-1};
 std::atomic<bool> became_worker{false};
 std::atomic<unsigned> pools_above{0};
+
+// 101: ahead of the program's static initialisers, which the program may not live to see the end of.
+__attribute__((constructor(101))) void follow_parent_early() {
+  if (entry::marked()) local::follow_parent(os::child_control_fd);
+}
 
 }  // namespace
 

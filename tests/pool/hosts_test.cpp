@@ -128,19 +128,6 @@ TEST(Host, IsStartedThroughALink) {
   EXPECT_EQ(program.end(), "exit 0") << program.output();
 }
 
-TEST(Host, ExitsWithPoolsAlive) {
-  for (std::string const how : {"idle", "busy"}) {
-    support::Program program(support::program_path("leaves_by_exit"), {how});
-    ASSERT_TRUE(program.wait(20s)) << program.output();
-    EXPECT_EQ(program.end(), "exit 0") << program.output();
-    auto const lines = program.lines();
-    ASSERT_FALSE(lines.empty());
-    pid_t const worker = std::atoi(lines.front().c_str());
-    EXPECT_TRUE(support::until([&] { return !support::alive(worker); }, 2s));
-    EXPECT_TRUE(program.output_ended(2s));
-  }
-}
-
 TEST(Host, UsesAPoolInAStaticInitialiser) { EXPECT_TRUE(succeeds("pool_in_initialiser")); }
 
 TEST(Host, IsBusyInManyThreads) {

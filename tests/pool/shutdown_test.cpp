@@ -9,13 +9,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <ostream>
 #include <procpool.hpp>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/ends.hpp"
 #include "support/errors.hpp"
 #include "support/processes.hpp"
 #include "support/trace.hpp"
@@ -23,6 +23,8 @@
 
 using namespace std::chrono_literals;
 using procpool::End;
+using support::Ends;
+using support::ends_of;
 
 namespace {
 
@@ -32,41 +34,6 @@ int note_and_sleep(int x, int milliseconds) {
   support::Trace::note(x);
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return x;
-}
-
-struct Ends {
-  std::size_t values = 0;
-  std::size_t cancelled = 0;
-  std::size_t died = 0;
-  std::size_t threw = 0;
-  std::size_t open = 0;
-  bool operator==(Ends const&) const = default;
-};
-std::ostream& operator<<(std::ostream& out, Ends const& ends) {
-  return out << ends.values << " values, " << ends.cancelled << " cancelled, " << ends.died
-             << " died, " << ends.threw << " threw, " << ends.open << " open";
-}
-
-// Futures that are not ready, though the pool is over, are what must never be.
-Ends ends_of(std::vector<procpool::Future<int>>& futures) {
-  Ends ends;
-  for (auto& future : futures) {
-    if (!future.ready()) {
-      ++ends.open;
-      continue;
-    }
-    try {
-      future.get();
-      ++ends.values;
-    } catch (procpool::TaskCancelled const&) {
-      ++ends.cancelled;
-    } catch (procpool::WorkerDied const&) {
-      ++ends.died;
-    } catch (...) {
-      ++ends.threw;
-    }
-  }
-  return ends;
 }
 
 }  // namespace
@@ -132,23 +99,6 @@ TEST(JoinFor, SaysWhetherAllHasEnded) {
   EXPECT_FALSE(pool.join_for(0ms));
   EXPECT_TRUE(pool.join_for(30s));
   EXPECT_EQ(future.get(), 3);
-}
-
-TEST(Terminate, EndsTheQueueAtOnce) {
-  support::Trace trace;
-  procpool::ProcessPool pool{2};
-  std::size_t const count = support::sanitized ? 20'000 : 100'000;
-  std::vector<procpool::Future<int>> futures;
-  for (std::size_t i = 0; i < count; ++i) {
-    futures.push_back(pool.submit<note_and_sleep>(static_cast<int>(i), 60'000));
-  }
-  ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
-  support::Stopwatch watch;
-  pool.terminate();
-  EXPECT_LT(watch.passed(), support::sanitized ? 10s : 2s);
-  EXPECT_EQ(ends_of(futures), (Ends{.cancelled = count}));
-  EXPECT_EQ(trace.size(), 2u);
-  EXPECT_EQ(pool.stats().done, count);
 }
 
 TEST(Terminate, KeepsTheResultsThatAreThere) {

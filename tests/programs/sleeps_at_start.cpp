@@ -1,4 +1,5 @@
-// A program whose workers never get as far as to say a word.
+// A program whose workers never get as far as to say a word: static initialisation does not end, and has
+// a child of its own. With the argument "patient" the program waits for them for ever.
 
 #include <chrono>
 
@@ -8,6 +9,8 @@ namespace {
 
 bool const initialised = [] {
   if (procpool::in_worker()) {
+    static_cast<void>(::fork());
+    ::dprintf(STDOUT_FILENO, "%d\n", static_cast<int>(::getpid()));
     for (;;) ::pause();
   }
   return true;
@@ -15,7 +18,11 @@ bool const initialised = [] {
 
 }  // namespace
 
-int main() {
+int main(int argc, char**) {
+  if (argc > 1) {
+    procpool::ProcessPool pool{1};
+    pool.call<programs::square>(1);
+  }
   procpool::ProcessPool pool{{.workers = 2, .start_timeout = std::chrono::milliseconds(200)}};
   auto future = pool.submit<programs::square>(1);
   auto const begin = std::chrono::steady_clock::now();

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 
 namespace procpool::inline v0::local {
@@ -16,8 +17,10 @@ namespace {
 
 constexpr int look_ms = 100;
 
-// The kernel sends it when the parent's dispatcher ends. Not SIGKILL itself, which would end the worker
-// and leave what it has started.
+// Each thread has a death signal of its own, which the kernel sends when the parent's dispatcher ends.
+// That of the watch ends the group: SIGKILL itself would end the worker and leave what it has started.
+// That of the task's thread continues a worker that is stopped, because such a one runs no handler and
+// its watch sees nothing; it is armed before any task can stop the worker.
 int death_signal() { return SIGRTMAX; }
 
 int cgroup_kill_file = -1;  // whoever writes there ends the control group
@@ -39,6 +42,7 @@ void watch(pid_t parent, int parent_pidfd, int control) {
   sigemptyset(&death);
   sigaddset(&death, death_signal());
   pthread_sigmask(SIG_UNBLOCK, &death, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, death_signal());
   std::array<pollfd, 2> watched{};
   watched[0] = {parent_pidfd, POLLIN, 0};
   watched[1] = {control, 0, 0};  // a hang-up is always told
@@ -61,15 +65,27 @@ void watch(pid_t parent, int parent_pidfd, int control) {
   }
 }
 
-}  // namespace
-
-void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill) {
-  cgroup_kill_file = cgroup_kill;
+void catch_death_signal() noexcept {
   struct sigaction action{};
   action.sa_handler = on_death_signal;
   action.sa_flags = SA_RESTART;
   ::sigaction(death_signal(), &action, nullptr);
+}
+
+}  // namespace
+
+void follow_parent(int control) noexcept {
+  catch_death_signal();
   ::prctl(PR_SET_PDEATHSIG, death_signal());
+  // It may have died before the signal was armed; a process closes its descriptors before it is gone.
+  pollfd hung_up{control, 0, 0};
+  if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
+}
+
+void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill) {
+  cgroup_kill_file = cgroup_kill;
+  catch_death_signal();  // once more: static initialisers may have changed it
+  ::prctl(PR_SET_PDEATHSIG, SIGCONT);
   // It may have died before the signal was armed.
   if (::getppid() != parent) end_group();
   // Signals for the process are for the task's thread.
@@ -77,7 +93,11 @@ void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill) 
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread(watch, parent, parent_pidfd, control).detach();
+  try {
+    std::thread(watch, parent, parent_pidfd, control).detach();
+  } catch (std::system_error const& error) {
+    throw std::system_error(error.code(), "the worker could not start the thread that it needs");
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

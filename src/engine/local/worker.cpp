@@ -332,27 +332,30 @@ int worker_main(char* title) {
     marks = OutputMarks(out_of_the_way(os::duplicate(STDOUT_FILENO)), hello->output_token);
   }
   os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
-  os::UniqueFd cgroup_kill;
-  if (!hello->cgroup_kill.empty()) {
-    cgroup_kill.reset(::open(hello->cgroup_kill.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!cgroup_kill) refuse(control.get(), "it cannot open " + hello->cgroup_kill);
-    cgroup_kill = out_of_the_way(std::move(cgroup_kill));
-  }
-  watch_parent(static_cast<pid_t>(hello->parent), parent.get(), control.get(), cgroup_kill.get());
-
-  os::Memfd inbox(std::move(packet.fds[fd_inbox]));
-  os::Memfd outbox(std::move(packet.fds[fd_outbox]));
   int const greeting = control.get();
-  // Never destroyed: threads of tasks may ask whether they shall stop until the process is gone.
-  static auto& channel = *new channel::WorkerEnd(
-      inbox, outbox, hello->ring_bytes, os::Event(out_of_the_way(std::move(packet.fds[fd_event]))),
-      std::move(control));
-  static auto& context = *new WorkerContext(channel);
-  inbox = os::Memfd();
-  outbox = os::Memfd();
-  control_page = channel.control_page();
-  context_of_process = &context;
-  set_worker_context(&context);
+  os::UniqueFd cgroup_kill;
+  // Neither is ever destroyed: threads of tasks may ask whether they shall stop until the process is gone.
+  static channel::WorkerEnd* channel = nullptr;
+  static WorkerContext* context = nullptr;
+  try {
+    if (!hello->cgroup_kill.empty()) {
+      cgroup_kill.reset(::open(hello->cgroup_kill.c_str(), O_WRONLY | O_CLOEXEC));
+      if (!cgroup_kill) refuse(greeting, "it cannot open " + hello->cgroup_kill);
+      cgroup_kill = out_of_the_way(std::move(cgroup_kill));
+    }
+    watch_parent(static_cast<pid_t>(hello->parent), parent.get(), greeting, cgroup_kill.get());
+    os::Memfd const inbox(std::move(packet.fds[fd_inbox]));
+    os::Memfd const outbox(std::move(packet.fds[fd_outbox]));
+    channel = new channel::WorkerEnd(inbox, outbox, hello->ring_bytes,
+                                     os::Event(out_of_the_way(std::move(packet.fds[fd_event]))),
+                                     std::move(control));
+    context = new WorkerContext(*channel);
+  } catch (std::exception const& error) {
+    refuse(greeting, error.what());
+  }
+  control_page = channel->control_page();
+  context_of_process = context;
+  set_worker_context(context);
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
 
   // Only now: what the pool itself needs is there.
@@ -364,7 +367,7 @@ int worker_main(char* title) {
   if (os::send_packet(greeting, encode(Ready{modules}), {}, true) != os::SendResult::sent) {
     return EXIT_FAILURE;
   }
-  Worker({channel, context, ProcessTitle(title), std::move(marks), hello->recycle_above}).loop();
+  Worker({*channel, *context, ProcessTitle(title), std::move(marks), hello->recycle_above}).loop();
   std::fflush(stdout);
   return EXIT_SUCCESS;
 }
