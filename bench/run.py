@@ -113,6 +113,7 @@ def measure(chosen, arguments):
 
 def main():
     arguments = parse(sys.argv[1:])
+    arguments.build = arguments.build.resolve()
     programs, missing = discover(arguments.build, arguments.quick)
     for line in missing:
         say(f"left out: {line}")

@@ -216,4 +216,4 @@ const line = (value) => process.stdout.write(JSON.stringify(value) + '\n');
     if (own) await pool.close();
   }
   process.exit(0);
-})().catch((error) => { console.error(`${process.argv[2]}: ${error.stack}`); process.exit(1); });
+})().catch((error) => { console.error(`${process.argv[2]}: ${error.message.split("\n")[0]}`); process.exit(1); });
