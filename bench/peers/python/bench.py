@@ -558,8 +558,8 @@ def main():
     except BaseException as error:
         print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
         status = 1
-    if pools.in_mpi():
-        sys.exit(status)
+    if status == 0 and name != "kills_4000":  # that one leaves pools that would hang
+        return
     leave(status)
 
 
