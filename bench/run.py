@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from runner import plots, results
-from runner.programs import OURS, Failed, discover
+from runner.programs import OURS, Failed, adopt_orphans, discover
 
 QUICK_CASES = ["roundtrip_hot", "submit_throughput", "map_chunk1", "map_200k_ints", "efficiency_2us",
                "efficiency_20us", "result_256MiB", "start_2", "start_64", "recover"]
@@ -74,10 +74,10 @@ def check(chosen):
     return 1 if failures else 0
 
 
-def measure(chosen, arguments):
+def measure(chosen, arguments, measured):
     rounds = arguments.rounds or (3 if arguments.quick else 5)
     values, slice_ms, timeout = (1, 60, 15) if arguments.quick else (2, 200, 120)
-    measured, begin, left_out = results.Results(), time.monotonic(), set()
+    begin, left_out = time.monotonic(), set()
     turns = disturbed = 0
     patience = arguments.patience
     for number in range(rounds):
@@ -104,16 +104,17 @@ def measure(chosen, arguments):
                 turns, disturbed = turns + 1, disturbed + (foreign > DISTURBED)
                 measured.add(offer.case, offer.system, offer.unit, got)
                 break
+        measured.write(arguments.build / "results.json")  # so far
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     if disturbed:
         say(f"in {disturbed} of {turns} turns other programs used more than {DISTURBED:.0%} of the machine")
-    return measured
 
 
 def main():
     arguments = parse(sys.argv[1:])
     arguments.build = arguments.build.resolve()
+    adopt_orphans()
     programs, missing = discover(arguments.build, arguments.quick)
     for line in missing:
         say(f"left out: {line}")
@@ -124,11 +125,15 @@ def main():
         return 0
     if arguments.check:
         return check(chosen)
-    measured = measure(chosen, arguments)
+    measured = results.Results()
+    try:
+        measure(chosen, arguments, measured)
+    except KeyboardInterrupt:
+        say("stopped; this is what was measured until then")
+        measured.write(arguments.build / "results.json")
     rows = sorted(measured.rows(), key=lambda row: [offer.case for offer, _ in chosen].index(row["case"]))
     lines = results.table(rows)
     print(results.as_markdown(lines) if arguments.markdown else results.as_text(lines))
-    measured.write(arguments.build / "results.json")
     for plot in plots.draw(rows, arguments.build):
         if arguments.plots:
             arguments.plots.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,9 @@
 #include <numeric>
 #include <random>
 #include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <procpool.hpp>
@@ -33,17 +35,24 @@ void fill(procpool::ProcessPool& pool, int workers) {
   }
 }
 
-// From the constructor to the first results of all workers, and to the end of the pool.
-void add_start(int workers) {
-  Add("start_" + std::to_string(workers), ours, "ms", [workers](Measure const& measure) {
-    // The start method is the default one. To compare another, add a case with `.start` set here.
+// From the constructor to the first results of all workers, and to the end of the pool. A start method is
+// a system of its own: where there is another one, a line below compares it, such as
+//   add_start(64, "procpool forkserver", {.start = procpool::Start::forkserver});
+void add_start(int workers, std::string const& system, procpool::PoolOptions const& options) {
+  Add("start_" + std::to_string(workers), system, "ms", [=](Measure const& measure) {
     measure_once(measure, [&] {
-      procpool::ProcessPool pool{{.workers = workers}};
+      auto own = options;
+      own.workers = workers;
+      procpool::ProcessPool pool{std::move(own)};
       fill(pool, workers);
     });
   });
 }
-[[maybe_unused]] bool const starts = (add_start(2), add_start(64), true);
+[[maybe_unused]] bool const starts = [] {
+  add_start(2, ours, {});
+  add_start(64, ours, {});
+  return true;
+}();
 
 // One worker, so that it is surely the replacement that answers: from the submit of a task that kills
 // its worker until the next task has been served.

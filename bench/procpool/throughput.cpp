@@ -70,8 +70,8 @@ Add const ints("map_200k_ints", ours, "tasks/s", [](Measure const& measure) {
 });
 
 // ---- as the queue grows, as the workers grow: microseconds per task
-void add_growth(std::size_t queue) {
-  Add("queue_" + std::to_string(queue), ours, "us", [most = queue](Measure const& measure) {
+void add_growth(std::size_t most) {
+  Add("queue_" + std::to_string(most), ours, "us", [most](Measure const& measure) {
     procpool::ProcessPool pool{two};
     Witness witness;
     auto const queue = measure.tiny() ? std::min<std::size_t>(most, 1'000) : most;

@@ -88,7 +88,7 @@ BusyCores::BusyCores() {
     if (pid == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       while (getppid() == parent) {
-        for (int i = 0; i < 1'000'000; ++i) asm volatile("");
+        for (int turn = 0; turn < 1'000'000; ++turn) asm volatile("");
       }
       _exit(0);
     }
