@@ -2,7 +2,8 @@
 
 set(PROCPOOL_BOOST_VERSION 1.75)      # headers (PFR came with 1.75) and Boost.Serialization
 set(PROCPOOL_GTEST_VERSION 1.12)      # tests only
-set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only
+set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only, and only where it is there
+set(PROCPOOL_TBB_VERSION 2021.5)      # a peer in the benchmarks, likewise
 
 if(POLICY CMP0167)
   cmake_policy(SET CMP0167 NEW)  # CMake 3.30 removed FindBoost; BoostConfig.cmake is found instead
@@ -16,5 +17,7 @@ if(PROCPOOL_BUILD_TESTS)
   find_package(GTest ${PROCPOOL_GTEST_VERSION} REQUIRED)
 endif()
 if(PROCPOOL_BUILD_BENCH)
-  find_package(benchmark ${PROCPOOL_BENCHMARK_VERSION} REQUIRED)
+  find_package(benchmark ${PROCPOOL_BENCHMARK_VERSION} QUIET)
+  find_package(TBB ${PROCPOOL_TBB_VERSION} QUIET)
+  find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)  # of the runner
 endif()

@@ -1,0 +1,90 @@
+#pragma once
+
+// A pool's engine with its one worker in the same thread: the real core, scheduler, slot and channel, and
+// the steps of the worker's loop, one after the other and without a process, a wake-up or a spin. So the
+// whole path of a task can be counted in instructions. One thread.
+
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <procpool/detail/engine.hpp>
+
+#include "channel/worker_end.hpp"
+#include "engine/elements.hpp"
+#include "engine/executor.hpp"
+#include "engine/local/core.hpp"
+#include "engine/local/declaration.hpp"
+#include "os/socket.hpp"
+
+namespace bench {
+
+class LoopbackEngine final : public procpool::detail::Engine {
+ public:
+  LoopbackEngine() : core_(procpool::PoolOptions{.workers = 1}) {
+    auto [ours, theirs] = procpool::os::socket_pair();
+    auto channel = std::make_unique<procpool::channel::ParentEnd>(ring_bytes);
+    worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes, procpool::os::Event(),
+                    std::move(theirs));
+    core_.slots[0]->open(std::move(channel), std::move(ours), getpid());
+    core_.live = core_.ready = 1;
+    core_.scheduler.worker_ready(0, std::chrono::steady_clock::now());
+  }
+
+  void append(std::shared_ptr<procpool::detail::Task> const& task,
+              procpool::detail::Segment segment, bool last) override {
+    core_.append(task, std::move(segment), last);  // submit, place
+    while (!run_record()) {
+    }
+    core_.collect(0);
+  }
+
+  void open_stream(std::shared_ptr<procpool::detail::Task> const&) override {
+    core_.check_intake();
+  }
+  void seal(std::shared_ptr<procpool::detail::Task> const& task) override { core_.seal(*task); }
+  void cancel(std::shared_ptr<procpool::detail::Task> const& task, Running) override {
+    core_.cancel(task);
+  }
+  void close() override {}
+  bool join_until(std::optional<TimePoint>) override { return true; }
+  procpool::Summary shutdown(procpool::End, std::optional<TimePoint>) override { return {}; }
+  unsigned size() const noexcept override { return 1; }
+  procpool::Stats stats() const override { return core_.stats(); }
+  std::size_t segment_elements(procpool::detail::Task const&) const override { return 64; }
+
+ private:
+  static constexpr std::size_t ring_bytes = 64 * 1024;
+
+  // What the worker does with the next record. True: it was a chunk.
+  bool run_record() {
+    worker_->wait();
+    auto const header = worker_->header();
+    bool const chunk = header.kind == procpool::channel::InboxKind::chunk;
+    if (chunk) {
+      procpool::ElementReader elements(worker_->payload(), declared_.argument_size);
+      for (std::uint64_t i = 0; i < header.count && worker_->begin(header.serial + i); ++i) {
+        callable_.call(elements.next(), result_, worker_->stage());
+        worker_->append_value(header.serial + i, result_, declared_.result_size == 0);
+      }
+    } else if (header.kind == procpool::channel::InboxKind::declare) {
+      declaration_.assign(worker_->payload().begin(), worker_->payload().end());
+      declared_ = procpool::local::decode_declaration(declaration_);
+      callable_ = procpool::LoadedCallable(declared_.code, declared_.state);
+    }
+    worker_->finish_record(false);
+    return chunk;
+  }
+
+  procpool::local::Core core_;
+  std::optional<procpool::channel::WorkerEnd> worker_;
+  procpool::detail::Bytes declaration_;
+  procpool::local::Declaration declared_;
+  procpool::LoadedCallable callable_;
+  procpool::detail::Bytes result_;
+};
+
+}  // namespace bench

@@ -1,0 +1,136 @@
+// The life of a pool: its start, a crash and the replacement, a storm of kills, its rest, its memory.
+
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <procpool.hpp>
+
+#include "procpool/tasks.hpp"
+#include "support/processes.hpp"
+#include "support/program.hpp"
+#include "support/shapes.hpp"
+
+namespace bench {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A task in each of so many workers at the same time.
+void fill(procpool::ProcessPool& pool, int workers) {
+  Gathering const gathering(workers);
+  Witness witness;
+  std::vector<Place> const places(static_cast<std::size_t>(workers), gathering.place());
+  for (auto const pid : pool.with({.chunk = 1}).map<meet>(places)) witness.saw(pid);
+  if (witness.processes() != places.size()) {
+    throw std::logic_error("not every worker had a task");
+  }
+}
+
+// From the constructor to the first results of all workers, and to the end of the pool. A start method is
+// a system of its own: where there is another one, a line below compares it, such as
+//   add_start(64, "procpool forkserver", {.start = procpool::Start::forkserver});
+void add_start(int workers, std::string const& system, procpool::PoolOptions const& options) {
+  Add("start_" + std::to_string(workers), system, "ms", [=](Measure const& measure) {
+    measure_once(measure, [&] {
+      auto own = options;
+      own.workers = workers;
+      procpool::ProcessPool pool{std::move(own)};
+      fill(pool, workers);
+    });
+  });
+}
+[[maybe_unused]] bool const starts = [] {
+  add_start(2, ours, {});
+  add_start(64, ours, {});
+  return true;
+}();
+
+// One worker, so that it is surely the replacement that answers: from the submit of a task that kills
+// its worker until the next task has been served.
+Add const recover("recover", ours, "ms", [](Measure const& measure) {
+  procpool::ProcessPool pool{1};
+  Witness witness;
+  auto last = pool.call<empty>();
+  measure_once(measure, [&] {
+    auto crash = pool.submit<die>();
+    auto const pid = pool.call<empty>();
+    witness.saw(pid);
+    if (pid == last) throw std::logic_error("the worker lives");
+    last = pid;
+    try {
+      crash.get();
+      throw std::logic_error("the crash was not noticed");
+    } catch (procpool::WorkerDied const&) {
+    }
+  });
+});
+
+// 4,000 tasks of 2 ms, and every 20 to 50 ms a worker is killed; the share that ended with its value.
+Add const kills("kills_4000", ours, "%", [](Measure const& measure) {
+  for (int round = 0; round < measure.rounds(); ++round) {
+    procpool::ProcessPool pool{two};
+    Witness witness;
+    fill(pool, two);
+    std::vector<std::uint64_t> inputs(measure.tiny() ? 40 : 4'000);
+    std::iota(inputs.begin(), inputs.end(), 0);
+    std::atomic<bool> over{false};
+    std::jthread const killer([&] {
+      std::mt19937 random(static_cast<unsigned>(round));
+      while (!over.load(std::memory_order_relaxed)) {  // carries no data
+        std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 31));
+        auto const pids = children();
+        if (!pids.empty()) kill(pids[random() % pids.size()], SIGKILL);
+      }
+    });
+    std::size_t right = 0;
+    std::size_t index = 0;
+    for (auto const& outcome : pool.with({.retries = 20}).try_map<sleep_for_2ms>(inputs)) {
+      if (outcome.ok() && number_of(outcome.value()) == polynomial(index)) {
+        witness.saw(maker_of(outcome.value()));
+        ++right;
+      }
+      ++index;
+    }
+    over.store(true, std::memory_order_relaxed);
+    measure.report(100.0 * static_cast<double>(right) / static_cast<double>(inputs.size()));
+  }
+});
+
+// CPU of the program and its workers in a second that begins 10 ms after the last result.
+Add const idle("idle_cpu", ours, "%", [](Measure const& measure) {
+  procpool::ProcessPool pool{two};
+  for (int round = 0; round < measure.rounds(); ++round) {
+    fill(pool, two);
+    std::this_thread::sleep_for(10ms);
+    auto const begin = now_ns();
+    auto const used = cpu_ns();
+    std::this_thread::sleep_for(measure.tiny() ? 20ms : 1000ms);
+    measure.report(100.0 * static_cast<double>(cpu_ns() - used) / 1e9 / seconds_since(begin));
+  }
+});
+
+// MiB of a worker's own, rings included, in a pool of 64 that has worked.
+Add const memory("memory_64", ours, "MiB", [](Measure const& measure) {
+  int const workers = measure.tiny() ? 2 : 64;
+  for (int round = 0; round < measure.rounds(); ++round) {
+    procpool::ProcessPool pool{workers};
+    fill(pool, workers);
+    pool.map<polynomial_of>(std::vector<std::uint64_t>(100'000));
+    auto const pids = children();
+    std::uint64_t sum = 0;
+    for (auto const pid : pids) sum += own_memory(pid);
+    measure.report(static_cast<double>(sum) / static_cast<double>(pids.size()) / (1 << 20));
+  }
+});
+
+}  // namespace
+}  // namespace bench
