@@ -29,6 +29,10 @@ pid_t who_after(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return ::getpid();
 }
+pid_t noted_who_after(int milliseconds) {
+  support::Trace::note(milliseconds);
+  return who_after(milliseconds);
+}
 int square(int x) { return x * x; }
 int after(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
@@ -99,6 +103,7 @@ TEST(Resize, ALeavingWorkerEndsWhatItRuns) {
 }
 
 TEST(Resize, WhatALeavingWorkerHadNotBegunGoesToOthers) {
+  support::Trace const trace;
   procpool::ProcessPool pool{2};
   pool.map<after>(std::vector<int>(2, 20));
   ASSERT_TRUE(support::until([&] {
@@ -108,8 +113,9 @@ TEST(Resize, WhatALeavingWorkerHadNotBegunGoesToOthers) {
   }));
   auto const records = pool.stats().records;
   // Two run, one more is ahead of each.
-  auto results = pool.with({.chunk = 1}).map_async<who_after>(std::vector<int>(4, 500));
+  auto results = pool.with({.chunk = 1}).map_async<noted_who_after>(std::vector<int>(4, 1000));
   ASSERT_TRUE(support::until([&] { return pool.stats().records == records + 4; }));
+  ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
   pid_t const stays = pool.worker_stats()[0].pid;
   pool.resize(1);
   auto const pids = results.get();
