@@ -78,6 +78,16 @@ def bars(case, rows):
     return page(740, top + len(rows) * step + 14, parts)
 
 
+def apart(places, gap, most):
+    """Ascending places, moved so that neighbours are so far from each other and the last is not beyond `most`."""
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    places[-1] = min(places[-1], most)
+    for i in range(len(places) - 1, 0, -1):
+        places[i - 1] = min(places[i - 1], places[i] - gap)
+    return places
+
+
 def lines(family, series):
     """series: system -> [(x, y)]"""
     title, axis, names = FAMILIES[family]
@@ -102,9 +112,7 @@ def lines(family, series):
             parts.append(text(place(x, 1)[0], bottom + 18, name, "middle", size=11, colour="#6b7280"))
     parts.append(text((left + right) / 2, bottom + 36, axis, "middle", size=11, colour="#6b7280"))
     labels = sorted(((place(*points[-1])[1], system) for system, points in series.items()))
-    label_y = top - 14
-    for y, system in labels:
-        label_y = max(label_y + 15, y)
+    for (_, system), label_y in zip(labels, apart([y for y, _ in labels], 15, bottom)):
         colour = colour_of(system, list(series))
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in series[system]))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" '
