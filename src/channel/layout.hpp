@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 4;
+inline constexpr std::uint32_t protocol_version = 5;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -33,6 +33,7 @@ struct InboxWords {
                                                     // each sleep has its own number
   alignas(line) std::atomic<std::uint32_t> bell;    // the worker sleeps on this word
   std::atomic<std::uint32_t> stop;                  // leave when the inbox is empty
+  std::atomic<std::uint32_t> spin;                  // microseconds to look for more before sleeping
   std::atomic<std::uint32_t> asked_bell;            // who waits for `asked` sleeps on this one
   std::atomic<std::uint64_t> asked;  // serial + 1 of an element that is asked to stop
 };

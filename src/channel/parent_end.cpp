@@ -231,6 +231,11 @@ bool ParentEnd::news(bool emptied) const noexcept {
   return cut_ && out().inbox_head.load(std::memory_order_seq_cst) >= *cut_;
 }
 
+void ParentEnd::let_spin(std::chrono::microseconds time) noexcept {
+  // Relaxed: only a matter of speed.
+  in().spin.store(static_cast<std::uint32_t>(time.count()), std::memory_order_relaxed);
+}
+
 void ParentEnd::ask_to_leave() {
   // Relaxed: the bell's change below is seq_cst and is what the worker looks at.
   in().stop.store(1, std::memory_order_relaxed);

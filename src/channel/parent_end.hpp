@@ -12,6 +12,7 @@
 // a span that the caller copies once and interprets only in its own copy. What cannot be true throws
 // BadRecord, upon which the owner ends the worker.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -102,6 +103,9 @@ class ParentEnd {
   void unpark() noexcept;
   // Something may be there to collect; with `emptied`, also that is news.
   bool news(bool emptied = false) const noexcept;
+
+  // For how long the worker looks for more before it sleeps. Seen with what is published next.
+  void let_spin(std::chrono::microseconds time) noexcept;
 
   void ask_to_leave();  // when the inbox is empty
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "os/futex.hpp"
+#include "os/pause.hpp"
 #include "os/socket.hpp"
 
 namespace procpool::inline v0::channel {
@@ -41,6 +42,8 @@ bool WorkerEnd::wait() {
   for (;;) {
     if (load_record()) return true;
     if (descriptors_gone_) return false;
+    // A wake-up costs more than most tasks do.
+    if (spin()) continue;
     // About to sleep, perhaps for long: what tasks printed should not wait for the next one.
     std::fflush(stdout);
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
@@ -53,6 +56,20 @@ bool WorkerEnd::wait() {
     out().parked.store(0, std::memory_order_relaxed);
     if (leave && !something) return false;
   }
+}
+
+bool WorkerEnd::spin() const noexcept {
+  std::uint64_t const time = std::uint64_t{1000} * in().spin.load(std::memory_order_relaxed);
+  if (time == 0) return false;
+  constexpr int looks_per_clock = 32;
+  std::uint64_t const end = now_ns() + time;
+  do {
+    for (int look = 0; look < looks_per_clock; ++look) {
+      if (has_record()) return true;
+      os::pause();
+    }
+  } while (now_ns() < end);
+  return false;
 }
 
 bool WorkerEnd::load_record() {

@@ -83,6 +83,7 @@ class WorkerEnd {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
   bool load_record();
+  bool spin() const noexcept;
   void wait_until_wanted_back(std::uint64_t serial);
   void wait_for_room(std::uint64_t bytes);
   void wait_until_taken(std::uint64_t cursor);

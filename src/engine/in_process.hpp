@@ -28,6 +28,7 @@ class InProcessEngine final : public detail::Engine {
   unsigned size() const noexcept override { return 1; }
   Stats stats() const override;
   std::vector<WorkerStats> worker_stats() const override { return {}; }
+  void help(detail::Task&) override {}  // all is done when append returns
   void resize(std::size_t) override {}  // it has none
   std::size_t segment_elements(detail::Task const& task) const override;
 

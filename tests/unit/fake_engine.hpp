@@ -95,6 +95,7 @@ class FakeEngine final : public procpool::detail::Engine {
   procpool::Stats stats() const override { return stats_; }
   std::vector<procpool::WorkerStats> worker_stats() const override { return {}; }
   void resize(std::size_t) override {}
+  void help(procpool::detail::Task&) override {}
   std::size_t segment_elements(Task const& task) const override {
     std::size_t const chunk = task.chunk();
     return chunk == 0 ? usual_segment : chunk * std::max<std::size_t>(1, usual_segment / chunk);

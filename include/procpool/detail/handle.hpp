@@ -53,7 +53,14 @@ class [[nodiscard]] Handle {
   bool ready() const { return completion().ended(); }
 
   /// Blocks until the call has ended.
-  void wait() const { completion().wait_until(std::nullopt); }
+  void wait() const {
+    Completion const& known = completion();
+    if (known.ended()) return;
+    if (task_ != nullptr && known.site()) {
+      if (auto const engine = known.site()->engine.lock()) engine->help(*task_);
+    }
+    known.wait_until(std::nullopt);
+  }
 
   /// Blocks until the call has ended or the time is over; says whether it has ended. The call goes on
   /// in any case.

@@ -151,6 +151,12 @@ class PROCPOOL_API Task final : public Completion {
   std::uint64_t cancelled_from() const noexcept {
     return cancelled_from_.load(std::memory_order_acquire);
   }
+  // Where the last of its elements were given; nothing: none were. A hint.
+  void placed(std::size_t worker) noexcept { worker_.store(worker + 1, std::memory_order_relaxed); }
+  std::optional<std::size_t> worker() const noexcept {
+    std::size_t const known = worker_.load(std::memory_order_relaxed);
+    return known == 0 ? std::nullopt : std::optional(known - 1);
+  }
   // Something that ran was asked to stop.
   void mark_asked() noexcept { asked_.store(true, std::memory_order_relaxed); }
   bool was_asked() const noexcept { return asked_.load(std::memory_order_relaxed); }
@@ -170,6 +176,7 @@ class PROCPOOL_API Task final : public Completion {
 
   std::atomic<bool> for_end_{false};
   std::atomic<bool> asked_{false};
+  std::atomic<std::size_t> worker_{0};  // + 1
   std::uint64_t random_ = 0;
 
   mutable std::mutex mutex_;

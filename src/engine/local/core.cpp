@@ -11,6 +11,7 @@
 
 #include "engine/element_context.hpp"
 #include "engine/local/worker_environment.hpp"
+#include "os/pause.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -190,24 +191,87 @@ void Core::await_room(std::unique_lock<std::mutex>& lock, detail::Task const& ta
   --waiting_for_room_;
 }
 
+// ---- spinning
+
+std::chrono::microseconds Core::spin_time() const {
+  // Longer than a wake-up takes, or not at all.
+  constexpr std::chrono::microseconds long_enough{50};
+  return scheduler.busy_workers() + spinning_ + 1 <= cpus ? long_enough
+                                                          : std::chrono::microseconds(0);
+}
+
+// This thread looks for what a worker has to say, which need not ring meanwhile.
+class Core::Spin {
+ public:
+  Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) { core_.slots[slot_].begin_spin(); }
+  Spin(Spin const&) = delete;
+  Spin& operator=(Spin const&) = delete;
+  // The thread may be ended in the middle: what the worker says by then is found a look later.
+  ~Spin() { static_cast<void>(end()); }
+
+  // True: there is something that the worker has not rung for.
+  bool end() {
+    if (std::exchange(ended_, true)) return false;
+    bool const news = core_.slots[slot_].end_spin();
+    std::lock_guard const lock(core_.mutex);
+    --core_.spinning_;
+    return news;
+  }
+
+ private:
+  Core& core_;
+  std::size_t const slot_;
+  bool ended_ = false;
+};
+
+void Core::help(detail::Task& task) {
+  auto const worker = task.worker();
+  if (!worker || task.counts().announced != 1) return;
+  std::chrono::microseconds time{0};
+  {
+    std::lock_guard const lock(mutex);
+    time = spin_time();
+    // Something that takes long is slept for.
+    if (scheduler.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
+    ++spinning_;
+  }
+  Spin spin(*this, *worker);
+  auto const end = std::chrono::steady_clock::now() + time;
+  bool good = true;
+  do {
+    constexpr int looks_per_clock = 16;
+    for (int look = 0; look < looks_per_clock && good && !task.ended(); ++look) {
+      // What is wrong with the worker is for the dispatcher, at its next look.
+      if (slots[*worker].news()) good = collect(*worker);
+      for (int i = 0; i < looks_per_clock && !task.ended(); ++i) os::pause();
+    }
+  } while (good && !task.ended() && std::chrono::steady_clock::now() < end);
+  if (spin.end()) collect(*worker);
+}
+
 // ---- moving
 
 void Core::place() {
   for (;;) {
     std::optional<Scheduler::Assignment> assignment;
     bool dozed = false;
+    std::chrono::microseconds spin{0};
     {
       std::lock_guard const lock(mutex);
       scheduler.expect_more(live < wanted || starting != 0);
       assignment = scheduler.next();
-      if (assignment) dozed = std::exchange(dozing, false);
+      if (assignment) {
+        dozed = std::exchange(dozing, false);
+        spin = spin_time();
+      }
     }
     if (!assignment) return;
     if (dozed) wake_dispatcher();
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
     try {
-      put = slots[assignment->worker].put(assignment->chunk);
+      put = slots[assignment->worker].put(assignment->chunk, spin);
+      assignment->chunk.task->placed(assignment->worker);
     } catch (std::exception const& error) {
       Chunk const& chunk = assignment->chunk;
       unsendable = std::make_exception_ptr(

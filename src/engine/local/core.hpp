@@ -51,6 +51,8 @@ class Core {
   // Of a cancelled task: what runs is to be ended. Blocks for some milliseconds, until nothing of it is
   // undecided; where it listens, until it has ended or has had ask_grace for it.
   void end_running(detail::Task& task);
+  // See Engine::help.
+  void help(detail::Task& task);
   // Acts on deadlines that have passed; says when to look again.
   std::optional<TimePoint> watch_deadlines(TimePoint now);
   Stats stats() const;
@@ -110,6 +112,7 @@ class Core {
   std::optional<TimePoint> end_deadline;  // when draining or cancelling turns into killing
   bool ended = false;                     // no worker is left and none will be
   std::exception_ptr broken;              // set: no worker can be had
+  std::size_t cpus = 1;                   // that spinning threads may keep busy, workers included
   std::size_t live = 0;                   // workers starting or ready
   std::size_t starting = 0;
   std::size_t ready = 0;
@@ -127,12 +130,16 @@ class Core {
   std::vector<WorkerStats> per_worker;
 
  private:
+  class Spin;
+
   void check_open() const;  // mutex is held
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the queue
   // or it makes no sense to wait any longer.
   void await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task, std::uint64_t first,
                   std::uint64_t count);
-  std::uint64_t running() const;             // mutex is held
+  std::uint64_t running() const;  // mutex is held
+  // How long one more thread may spin: not at all, unless there is a CPU for it; mutex is held.
+  std::chrono::microseconds spin_time() const;
   bool has_room(std::uint64_t count) const;  // mutex is held
   std::exception_ptr cancellation(detail::Task const& task, char const* what) const;
   void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
@@ -159,6 +166,7 @@ class Core {
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
   std::uint64_t const seed_;
   // Guarded by mutex:
+  std::size_t spinning_ = 0;  // threads that wait
   std::size_t waiting_for_room_ = 0;
   std::uint64_t calls_ = 0;  // taken so far
 };

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include <procpool/cpu_count.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/local/dispatcher_keys.hpp"
@@ -53,6 +54,10 @@ void Dispatcher::start_once() {
   }
   // Copied here, on the thread of the program's call: later the program may be changing it.
   environment_ = worker_environment(core_.options, os::copy_environment(), core_.slots.size());
+  {
+    std::lock_guard const locked(core_.mutex);
+    core_.cpus = cpu_count();
+  }
   core_.startable.store(true, std::memory_order_release);
   // The program's signals are for the program's own threads.
   sigset_t all;

@@ -146,6 +146,10 @@ void LocalEngine::resize(std::size_t workers) {
   core_->wake_dispatcher();
 }
 
+void LocalEngine::help(detail::Task& task) {
+  if (!forked_since(forks_)) core_->help(task);
+}
+
 std::vector<WorkerStats> LocalEngine::worker_stats() const {
   check_process();
   return core_->worker_stats();

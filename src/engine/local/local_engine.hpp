@@ -35,6 +35,7 @@ class LocalEngine final : public detail::Engine {
   Stats stats() const override;
   std::vector<WorkerStats> worker_stats() const override;
   void resize(std::size_t workers) override;
+  void help(detail::Task& task) override;
   std::size_t segment_elements(detail::Task const& task) const override;
 
  private:

@@ -99,6 +99,7 @@ class Scheduler {
   bool spent(std::size_t worker) const noexcept {
     return workers_[worker].given >= workers_[worker].most && workers_[worker].elements == 0;
   }
+  double cost(detail::Trampoline code) const;  // ns per element; 0: not known
   std::uint64_t held(std::size_t worker) const { return workers_[worker].elements; }
   std::uint64_t busy_workers() const noexcept;
 
@@ -124,7 +125,6 @@ class Scheduler {
     void begin_anew();
   };
 
-  double cost(detail::Trampoline code) const;  // ns per element; 0: not known
   std::uint64_t portion(Chunk const& chunk) const;
   bool takes_more(Worker const& worker) const;
   std::optional<std::size_t> choose() const;

@@ -101,7 +101,7 @@ bool Slot::put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_
   return true;
 }
 
-Slot::Put Slot::put(Chunk const& chunk) {
+Slot::Put Slot::put(Chunk const& chunk, std::chrono::microseconds spin) {
   // Every channel of a pool has rings of the same size, but it may go at any time, so ask under the lock.
   std::uint64_t inline_limit = 0;
   {
@@ -134,6 +134,7 @@ Slot::Put Slot::put(Chunk const& chunk) {
     bool const sent = put_all(chunk, cargo, inline_limit);
     // Where nothing lies ahead that could be taken, waiting for that would be for ever.
     room_ = sent || channel_->emptied() ? Room::enough : Room::missing;
+    channel_->let_spin(spin);
     channel_->publish();
     return sent ? Put::sent : Put::full;
   } catch (BadRecord const& bad) {
@@ -299,12 +300,28 @@ Slot::Harvest Slot::collect() {
 
 void Slot::park(std::uint32_t number) {
   std::lock_guard const lock(mutex_);
-  if (channel_) channel_->park(number);
+  parked_ = number;
+  if (channel_ && spinners_ == 0) channel_->park(number);
 }
 
 void Slot::unpark() {
   std::lock_guard const lock(mutex_);
+  parked_ = 0;
   if (channel_) channel_->unpark();
+}
+
+void Slot::begin_spin() {
+  std::lock_guard const lock(mutex_);
+  if (spinners_++ == 0 && channel_) channel_->unpark();
+}
+
+bool Slot::end_spin() {
+  std::lock_guard const lock(mutex_);
+  if (--spinners_ != 0 || parked_ == 0 || !channel_) return false;
+  // Parked, then a last look, as the dispatcher does: what was published in between has rung nobody. The
+  // number may be one that the worker has rung for; then the dispatcher is awake, or will be.
+  channel_->park(parked_);
+  return channel_->news(room_ == Room::awaited) || !bad_.empty();
 }
 
 bool Slot::news() {

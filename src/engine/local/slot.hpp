@@ -48,7 +48,8 @@ class Slot {
   // worker has not got yet, and the declaration of its function. Those that went out stay out when the
   // chunk does not. Throws std::system_error when a large message finds no
   // memory, std::runtime_error when the function lies in no module; nothing was given then.
-  Put put(Chunk const& chunk);
+  // `spin`: how long the worker may look for more once it has nothing.
+  Put put(Chunk const& chunk, std::chrono::microseconds spin = {});
 
   // After Put::full, when the engine has noted that. True: there is room again already. False: should an
   // idle worker, of which nothing can end, make room by taking shared values, a harvest will say so.
@@ -119,6 +120,9 @@ class Slot {
   void park(std::uint32_t number);
   void unpark();
   bool news();
+  // As long as somebody spins, the worker need not ring. True: there is news that it has not rung for.
+  void begin_spin();
+  bool end_spin();
 
   // The worker begins nothing more, and waits to be let go.
   bool retiring() const;
@@ -200,6 +204,8 @@ class Slot {
   std::atomic<bool> condemned_{false};  // sentence_ is set; may be read without the mutex
   std::string bad_;
   std::unique_ptr<OutputTap> output_;
+  std::uint32_t parked_ = 0;  // the number of the dispatcher's sleep, 0: awake to this worker
+  unsigned spinners_ = 0;
 };
 
 }  // namespace procpool::inline v0::local
