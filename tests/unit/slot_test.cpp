@@ -2,6 +2,7 @@
 // later, and what nobody has any more is forgotten. The worker is a real WorkerEnd in this process.
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <cstring>
 #include <map>
@@ -12,6 +13,8 @@
 
 #include "channel/worker_end.hpp"
 #include "engine/local/slot.hpp"
+#include "os/event.hpp"
+#include "os/fd.hpp"
 #include "os/socket.hpp"
 
 namespace procpool::local {
@@ -36,8 +39,8 @@ class SlotTest : public testing::Test {
   void open() {
     auto [ours, theirs] = os::socket_pair();
     auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
-    worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes, os::Event(),
-                    std::move(theirs));
+    worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes,
+                    os::Event(os::duplicate(event_.fd())), std::move(theirs));
     slot_.open(std::move(channel), std::move(ours), 1);
   }
 
@@ -81,12 +84,72 @@ class SlotTest : public testing::Test {
     worker_->finish_record(false);
   }
 
+  // Has the worker rung since this was asked last?
+  bool rung() {
+    pollfd ready{event_.fd(), POLLIN, 0};
+    bool const yes = ::poll(&ready, 1, 0) == 1;
+    event_.drain();
+    return yes;
+  }
+
+  os::Event event_;
   Slot slot_{0};
   std::optional<channel::WorkerEnd> worker_;
   std::vector<InboxKind> taken_;
   std::map<std::uint64_t, std::string> shares_;
   std::size_t arrivals_ = 0;
 };
+
+// What the worker publishes meanwhile is found by who spins, or told at the end of that.
+TEST_F(SlotTest, AWorkerDoesNotRingWhileSomebodySpins) {
+  slot_.park(7);
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  slot_.begin_spin();
+  take();
+  EXPECT_FALSE(rung());
+  EXPECT_TRUE(slot_.news());
+  EXPECT_TRUE(slot_.end_spin());  // nobody has collected it
+  EXPECT_EQ(slot_.collect().items.size(), 1u);
+
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  take();
+  EXPECT_TRUE(rung());
+  EXPECT_EQ(slot_.collect().items.size(), 1u);
+}
+
+TEST_F(SlotTest, SeveralMaySpinAndTheDispatcherMayFallAsleepMeanwhile) {
+  slot_.begin_spin();
+  slot_.begin_spin();
+  slot_.park(8);
+  EXPECT_FALSE(slot_.end_spin());
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  take();
+  EXPECT_FALSE(rung());  // one still spins
+  EXPECT_EQ(slot_.collect().items.size(), 1u);
+  EXPECT_FALSE(slot_.end_spin());  // it has collected everything
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  take();
+  EXPECT_TRUE(rung());
+
+  // Awake: there is nothing to ring for, whoever has spun.
+  slot_.unpark();
+  slot_.begin_spin();
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  take();
+  EXPECT_FALSE(slot_.end_spin());
+  EXPECT_FALSE(rung());
+}
+
+TEST_F(SlotTest, AnotherWorkerMayComeWhileSomebodySpins) {
+  slot_.park(9);
+  slot_.begin_spin();
+  open();
+  slot_.park(10);
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  take();
+  EXPECT_FALSE(rung());
+  EXPECT_TRUE(slot_.end_spin());
+}
 
 TEST_F(SlotTest, ASharedValueIsPutOnce) {
   auto const small = share_of(100, 'a');
