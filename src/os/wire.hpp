@@ -22,12 +22,15 @@ class WireWriter {
   template <class N>
     requires std::is_arithmetic_v<N> || std::is_enum_v<N>
   void number(N value) {
-    auto const* const bytes = reinterpret_cast<std::byte const*>(&value);
-    out_.insert(out_.end(), bytes, bytes + sizeof value);
+    std::size_t const end = out_.size();
+    out_.resize(end + sizeof value);
+    std::memcpy(out_.data() + end, &value, sizeof value);
   }
   void bytes(std::span<std::byte const> value) {
     number(static_cast<std::uint64_t>(value.size()));
-    out_.insert(out_.end(), value.begin(), value.end());
+    std::size_t const end = out_.size();
+    out_.resize(end + value.size());
+    if (!value.empty()) std::memcpy(out_.data() + end, value.data(), value.size());
   }
   void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
 
