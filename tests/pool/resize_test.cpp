@@ -94,12 +94,14 @@ TEST(Resize, FewerGoOnAndNothingIsLost) {
 // What runs is ended by the worker that runs it, though that is one too many.
 TEST(Resize, ALeavingWorkerEndsWhatItRuns) {
   support::Trace const trace;
-  procpool::ProcessPool pool{3};
-  auto results = pool.map_async<noted_after>(std::vector<int>(3, 400));
+  // However long that takes: the grace is for leaving, not for working.
+  procpool::ProcessPool pool{{.workers = 3, .stop_grace = 200ms}};
+  auto results = pool.map_async<noted_after>(std::vector<int>(3, 1000));
   ASSERT_TRUE(support::until([&] { return trace.size() == 3; }));
   pool.resize(1);
-  EXPECT_EQ(results.get(), std::vector<int>(3, 400));
+  EXPECT_EQ(results.get(), std::vector<int>(3, 1000));
   EXPECT_EQ(trace.size(), 3u);
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
 TEST(Resize, WhatALeavingWorkerHadNotBegunGoesToOthers) {
@@ -206,6 +208,13 @@ TEST(RecycleAfter, WorkersAreReplacedInTheMiddleOfWork) {
   auto const stats = pool.stats();
   EXPECT_GE(stats.workers_recycled, 2u);
   EXPECT_EQ(stats.worker_deaths, 0u);
+}
+
+TEST(RecycleAfter, WhatRunsLongerThanAllTimesIsNotDisturbed) {
+  procpool::ProcessPool pool{{.workers = 1, .stop_grace = 100ms, .recycle_after = 100ms}};
+  EXPECT_EQ(pool.map<after>(std::vector<int>(3, 500)), std::vector<int>(3, 500));
+  ASSERT_TRUE(support::until([&] { return pool.stats().workers_recycled >= 2; }));
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
 TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {

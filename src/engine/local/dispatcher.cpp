@@ -146,6 +146,7 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
       give_exit_hook(slot);
       if (!life.hook_given) at(now + balance_interval);
     }
+    if (life.state == State::leaving && !life.termed) await_last_element(slot, now);
     if (life.state == State::starting || life.state == State::initializing ||
         life.state == State::leaving) {
       if (now >= life.deadline && !life.killed) {

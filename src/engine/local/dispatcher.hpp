@@ -69,6 +69,7 @@ class Dispatcher {
     Leaves why = Leaves::with_pool;
     std::shared_ptr<detail::Task> exit_hook;  // leaving: the call
     bool hook_given = false;
+    bool busy = false;  // leaving: it runs an element
   };
 
   void run();
@@ -104,6 +105,8 @@ class Dispatcher {
   // Of a worker that is ready: whether it should leave, and why. Else `next` is when to look again.
   std::optional<Leaves> should_leave(std::size_t slot, TimePoint now, std::size_t wanted,
                                      std::optional<TimePoint>& next);
+  // Its time to leave begins when what it runs has ended.
+  void await_last_element(std::size_t slot, TimePoint now);
   void give_exit_hook(std::size_t slot);
   void report_exit_hook(std::size_t slot);
   // True: every group of a worker that is gone is removed.

@@ -80,6 +80,17 @@ void Dispatcher::let_go(std::size_t slot, TimePoint now, Leaves why) {
   }
 }
 
+void Dispatcher::await_last_element(std::size_t slot, TimePoint now) {
+  Life& life = lives_[slot];
+  bool busy = false;
+  {
+    std::lock_guard const lock(core_.mutex);
+    busy = core_.scheduler.held(slot) != 0;
+  }
+  if (busy || life.busy) life.deadline = now + core_.options.stop_grace;
+  life.busy = busy;
+}
+
 // ---- the exit hook: the last element that a worker gets
 
 void Dispatcher::give_exit_hook(std::size_t slot) {
@@ -100,10 +111,14 @@ void Dispatcher::give_exit_hook(std::size_t slot) {
 
 void Dispatcher::report_exit_hook(std::size_t slot) {
   Life const& life = lives_[slot];
-  if (!life.exit_hook) return;
+  if (!life.exit_hook || !life.hook_given) return;
   std::string const where =
       "pool \"" + core_.name + "\": the exit hook of worker " + std::to_string(slot);
   if (!life.exit_hook->ended()) {
+    {
+      std::lock_guard const lock(core_.mutex);
+      if (core_.phase == Phase::killing) return;  // nobody expects it to
+    }
     core_.log(where + " had not ended within " + std::to_string(core_.options.stop_grace.count()) +
               " ms");
     return;
