@@ -27,7 +27,7 @@ void ProcessTitle::show(std::string_view what) noexcept {
   if (begin_ == nullptr) return;
   // A space first, and the rest filled with them: it never becomes shorter.
   std::size_t const shown = std::min(what.size(), room_ - 1);
-  std::memcpy(begin_ + 1, what.data(), shown);
+  if (shown != 0) std::memcpy(begin_ + 1, what.data(), shown);
   std::memset(begin_ + 1 + shown, ' ', room_ - 1 - shown);
 }
 
