@@ -33,7 +33,7 @@ void note_text(std::string const& text) {
 void fail() { throw std::out_of_range("the hook failed"); }
 void crash() { ::raise(SIGSEGV); }
 void hang() { std::this_thread::sleep_for(10min); }
-pid_t leaks(int megabytes) {
+pid_t grows(int megabytes) {
   static std::vector<char> kept;
   kept.resize(static_cast<std::size_t>(megabytes) << 20, 'x');
   return ::getpid();
@@ -121,7 +121,7 @@ TEST(ExitHook, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   options.recycle_above = std::uint64_t{300} << 20;
   options.workers = 1;
   procpool::ProcessPool leaking{options};
-  pid_t const worker = leaking.call<leaks>(400);
+  pid_t const worker = leaking.call<grows>(400);
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   EXPECT_EQ(trace.numbers().front(), worker);
 }

@@ -53,11 +53,9 @@ int waits_for_all(int number) {
   support::until([number] { return support::Trace::seen(number) >= number; });
   return support::Trace::seen(number);
 }
-pid_t leaks(int megabytes) {
-  std::size_t const bytes = static_cast<std::size_t>(megabytes) << 20;
-  auto* const memory = new std::vector<char>(bytes, 'x');
-  static std::vector<std::vector<char>*> kept;
-  kept.push_back(memory);
+pid_t grows(int megabytes) {
+  static std::vector<std::vector<char>> kept;
+  kept.emplace_back(static_cast<std::size_t>(megabytes) << 20, 'x');
   return ::getpid();
 }
 
@@ -220,10 +218,10 @@ TEST(RecycleAfter, WhatRunsLongerThanAllTimesIsNotDisturbed) {
 TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {
   procpool::ProcessPool pool{{.workers = 1, .recycle_above = std::uint64_t{300} << 20}};
   pid_t const worker = pool.call<who>(1);
-  EXPECT_EQ(pool.call<leaks>(10), worker);
-  EXPECT_EQ(pool.call<leaks>(10), worker);
+  EXPECT_EQ(pool.call<grows>(10), worker);
+  EXPECT_EQ(pool.call<grows>(10), worker);
   // All of these are given to one worker at once; from the one that makes it large on, others run them.
-  auto const pids = pool.with({.chunk = 5}).map<leaks>(std::vector<int>{1, 400, 1, 1, 400});
+  auto const pids = pool.with({.chunk = 5}).map<grows>(std::vector<int>{1, 400, 1, 1, 400});
   EXPECT_EQ(pids[0], worker);
   EXPECT_EQ(pids[1], worker);
   EXPECT_NE(pids[2], worker);
