@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/memory.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -118,7 +119,7 @@ TEST(ExitHook, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
 
   trace.clear();
-  options.recycle_above = std::uint64_t{300} << 20;
+  options.recycle_above = support::resident_of_a_worker() + (std::uint64_t{200} << 20);
   options.workers = 1;
   procpool::ProcessPool leaking{options};
   pid_t const worker = leaking.call<grows>(400);
