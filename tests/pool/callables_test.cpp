@@ -138,7 +138,7 @@ TEST(Callable, ByValueLambdaTravelsWithItsCaptures) {
     double x;
     double y;
   };
-  int const factor = 3;
+  int const factor = static_cast<int>(inputs.size());
   Point const origin{1.0, 2.0};
   auto const call =
       procpool::by_value([factor, origin](int x) { return factor * x + origin.x + origin.y; });

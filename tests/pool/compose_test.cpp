@@ -171,9 +171,10 @@ TEST(AsCompleted, KeepsATemporaryAndMayBeLeft) {
   int sum = 0;
   for (auto& future : as_completed(futures())) sum += future.get();
   EXPECT_EQ(sum, 285);
+  int taken = 0;
   for (auto& future : as_completed(futures())) {
     static_cast<void>(future.get());
-    break;
+    if (++taken == 2) break;
   }
   for (auto& future : as_completed(std::vector<Future<int>>())) static_cast<void>(future);
   EXPECT_THROW(static_cast<void>(as_completed(std::vector<Future<int>>(1))), std::logic_error);
