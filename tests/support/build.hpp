@@ -30,7 +30,13 @@ inline constexpr bool sanitized = true;
 inline constexpr bool sanitized = thread_sanitized;
 #endif
 
+#if defined(__OPTIMIZE__)
+inline constexpr bool optimized = true;
+#else
+inline constexpr bool optimized = false;
+#endif
+
 // A number of rounds: all of them in a plain build, fewer where everything takes longer.
-constexpr int rounds(int plain, int under_sanitizer) { return sanitized ? under_sanitizer : plain; }
+constexpr int rounds(int plain, int slow) { return sanitized || !optimized ? slow : plain; }
 
 }  // namespace support

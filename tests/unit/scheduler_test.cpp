@@ -45,6 +45,7 @@ class SchedulerTest : public testing::Test {
     std::vector<std::array<std::uint64_t, 3>> placed;
     while (auto a = scheduler_.next()) {
       placed.push_back({a->worker, a->chunk.first, a->chunk.count});
+      scheduler_.placed(a->worker);
     }
     return placed;
   }
@@ -292,6 +293,7 @@ TEST_F(SchedulerTest, KeysAreSpreadAndStayWhereTheyAre) {
       auto const assignment = scheduler_.next();
       ASSERT_TRUE(assignment);
       workers.push_back(assignment->worker);
+      scheduler_.placed(assignment->worker);
       scheduler_.finished(assignment->worker, trampoline, 1, 1, 10, now_);
     }
   }
@@ -324,6 +326,23 @@ TEST_F(SchedulerTest, KeysOfPlacesThatAreGivenUpAreBoundAnew) {
   scheduler_.worker_ready(1, now_);
   EXPECT_EQ(scheduler_.waiting(), 2u);
   EXPECT_EQ(place(), (Placed{{0, 0, 1}, {0, 1, 1}}));
+}
+
+// Two threads must not overtake each other on the way to the worker.
+TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
+  ready(1);
+  scheduler_.add(make_chunk(make_keyed(1), 1));
+  scheduler_.add(make_chunk(make_keyed(1), 1));
+  auto const first = scheduler_.next();
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(scheduler_.next());
+  scheduler_.add(make_chunk(make_task(1), 1));
+  EXPECT_TRUE(scheduler_.next());  // what has no key may
+  scheduler_.refused(*first);
+  scheduler_.roomy(0);
+  scheduler_.give_back(first->chunk);
+  EXPECT_TRUE(scheduler_.next());
+  EXPECT_FALSE(scheduler_.next());
 }
 
 TEST_F(SchedulerTest, ElementsWithKeysAreNotTakenBackForBalance) {

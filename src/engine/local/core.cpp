@@ -227,6 +227,8 @@ class Core::Spin {
 void Core::help(detail::Task& task) {
   auto const worker = task.worker();
   if (!worker || task.counts().announced != 1) return;
+  // Whether it is to be replaced now is for the dispatcher to see, after each element.
+  if (options.max_tasks_per_worker || options.recycle_above) return;
   std::chrono::microseconds time{0};
   {
     std::lock_guard const lock(mutex);
@@ -247,6 +249,13 @@ void Core::help(detail::Task& task) {
     }
   } while (good && !task.ended() && std::chrono::steady_clock::now() < end);
   if (spin.end()) collect(*worker);
+  bool others = false;
+  {
+    std::lock_guard const lock(mutex);
+    others = scheduler.busy_workers() != 0;
+  }
+  // This worker may have become idle, and what waits behind others be for it.
+  if (others) wake_dispatcher();
 }
 
 // ---- moving
@@ -281,6 +290,7 @@ void Core::place() {
     if (put == Slot::Put::sent) {
       {
         std::lock_guard const lock(mutex);
+        scheduler.placed(assignment->worker);
         ++counted.records;
         tell_room();
       }
@@ -292,6 +302,7 @@ void Core::place() {
     } else if (unsendable) {
       {
         std::lock_guard const lock(mutex);
+        scheduler.placed(assignment->worker);
         scheduler.finished(assignment->worker, nullptr, assignment->chunk.count, 1, 0,
                            std::chrono::steady_clock::now());
       }

@@ -193,7 +193,7 @@ std::optional<std::size_t> Scheduler::choose() const {
 std::optional<std::size_t> Scheduler::choose_awaited() const {
   std::optional<std::size_t> best;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
-    if (workers_[i].own.empty() || !takes_more(workers_[i])) continue;
+    if (workers_[i].own.empty() || workers_[i].placing || !takes_more(workers_[i])) continue;
     if (workers_[i].chunks == 0) return i;
     best = i;
   }
@@ -212,7 +212,9 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
     if (a.begin()->first != b.begin()->first) return a.begin()->first > b.begin()->first;
     return a.begin()->second.front().order < b.begin()->second.front().order;
   };
-  Queues& queues = goes_first(queues_, worker.own) ? queues_ : worker.own;
+  bool const anybodys =
+      worker.placing ? true : goes_first(queues_, worker.own);  // then queues_ is not empty
+  Queues& queues = anybodys ? queues_ : worker.own;
   auto const queue = queues.begin();
   Chunk& front = queue->second.front();
   std::uint64_t const left = worker.most - worker.given;
@@ -224,7 +226,9 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
   worker.given += assignment.chunk.count;
   worker.elements += assignment.chunk.count;
   worker.chunks += 1;
-  worker.keyed = worker.keyed || assignment.chunk.task->key();
+  bool const has_key = assignment.chunk.task->key().has_value();
+  worker.keyed = worker.keyed || has_key;
+  worker.placing = worker.placing || has_key;
   double const each = cost(assignment.chunk.task->function().code);
   // Of an unknown cost one portion is plenty and two are enough.
   worker.ahead_ns += each > 0 ? each * static_cast<double>(assignment.chunk.count) : ahead_ns;
@@ -237,6 +241,7 @@ void Scheduler::refused(Assignment const& assignment) {
   worker.given -= std::min(worker.given, assignment.chunk.count);
   worker.chunks -= std::min<std::size_t>(worker.chunks, 1);
   worker.full = true;
+  worker.placing = false;
   update(worker);
 }
 

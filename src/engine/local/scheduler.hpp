@@ -73,6 +73,9 @@ class Scheduler {
   };
   // Takes the portion off the queue and counts it as ahead of the worker.
   std::optional<Assignment> next();
+  // It was given. Until then, or until refused(), the worker gets nothing else with a key, so that two
+  // threads cannot give it what belongs together in the wrong order.
+  void placed(std::size_t worker) noexcept { workers_[worker].placing = false; }
   // It could not be given, and is the caller's again; nothing more for this worker until something of it
   // has finished, or until roomy() or retry().
   void refused(Assignment const& assignment);
@@ -114,6 +117,7 @@ class Scheduler {
     std::size_t chunks = 0;
     std::uint64_t given = 0;  // in its life, what was taken back not counted
     std::uint64_t most = std::numeric_limits<std::uint64_t>::max();  // that it may be given
+    bool placing = false;  // something with a key is on its way to it
     bool keyed = false;    // of its elements some have keys: they cannot go elsewhere
     double ahead_ns = 0;   // estimated time of its elements
     TimePoint progress{};  // when it last finished something or became busy
