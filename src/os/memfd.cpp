@@ -8,11 +8,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3
@@ -98,8 +100,13 @@ std::uint64_t Memfd::size() const {
 }
 
 void Memfd::seal(int seals) {
-  if (::fcntl(fd(), F_ADD_SEALS, seals) != 0) {
-    throw_errno("procpool could not seal shared memory (seals " + std::to_string(seals) + ")");
+  // The kernel may have hold of a page for a moment (to swap, to merge, to look at it), and says so.
+  for (int tries = 1; ::fcntl(fd(), F_ADD_SEALS, seals) != 0; ++tries) {
+    constexpr int most_tries = 10;
+    if (errno != EBUSY || tries == most_tries) {
+      throw_errno("procpool could not seal shared memory (seals " + std::to_string(seals) + ")");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(tries));
   }
 }
 
