@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -44,9 +44,10 @@ struct OutboxWords {
   alignas(line) std::atomic<std::uint64_t> done;        // see pack_done
   alignas(line) std::atomic<std::uint64_t> tail;        // bytes put into the outbox
   alignas(line) std::atomic<std::uint64_t> inbox_head;  // bytes taken out of the inbox
-  alignas(line) std::atomic<std::uint32_t> parked;      // 1: the worker sleeps on the bell
-  alignas(line) std::atomic<std::uint32_t> stage;       // detail::Stage of the claimed element
-  std::atomic<std::uint32_t> farewell;                  // Farewell
+  alignas(line) std::atomic<std::uint32_t> parked;      // not 0: the worker sleeps on the bell;
+      // each sleep has its own number, see for_room
+  alignas(line) std::atomic<std::uint32_t> stage;  // detail::Stage of the claimed element
+  std::atomic<std::uint32_t> farewell;             // Farewell
   std::atomic<std::uint64_t>
       listens;  // serial + 1 of an element that looks whether it is asked to stop
 };
@@ -105,6 +106,9 @@ static_assert(std::is_trivially_copyable_v<OutboxHeader> && sizeof(OutboxHeader)
 constexpr std::uint64_t pack_done(std::uint64_t serials, std::uint64_t bytes) noexcept {
   return (serials << 32) | (bytes & 0xffff'ffffu);
 }
+
+// A worker's sleep whose number is odd is one for room in the outbox.
+inline constexpr std::uint32_t for_room = 1;
 
 constexpr std::uint64_t aligned(std::uint64_t bytes) noexcept {
   return (bytes + record_alignment - 1) & ~std::uint64_t{record_alignment - 1};

@@ -109,7 +109,17 @@ void ParentEnd::publish() {
   // seq_cst: publishes the record (release), and stands before the look at `parked` below, against
   // the worker's "parked, then look at the tail": one of the two sees the other.
   in().tail.store(tail_, std::memory_order_seq_cst);
-  if (out().parked.load(std::memory_order_seq_cst) != 0) ring_bell();
+  wake();
+}
+
+void ParentEnd::wake() noexcept { wake_from(out().parked.load(std::memory_order_seq_cst)); }
+
+void ParentEnd::wake_from(std::uint32_t sleep) noexcept {
+  // Once per sleep: until the worker has woken up, which takes it some time, every further ring would be
+  // a system call for nothing. It looks again before its next sleep, which has another number.
+  if (sleep == 0 || sleep == rung_for_) return;
+  rung_for_ = sleep;
+  ring_bell();
 }
 
 void ParentEnd::ring_bell() noexcept {
@@ -132,7 +142,7 @@ std::uint64_t ParentEnd::take_back(std::uint64_t from) {
   cut_ = tail_;
   // One that retires sleeps until something is taken back. seq_cst against its "parked, then look at the
   // limit".
-  if (out().parked.load(std::memory_order_seq_cst) != 0) ring_bell();
+  wake();
   return claim > from ? claim : from;
 }
 
@@ -210,7 +220,8 @@ void ParentEnd::taken() {
   // seq_cst against the worker's "parked for room, then look at this cursor"; it is a release too:
   // our copies of the records were made before the worker may overwrite them.
   in().outbox_head.store(head_, std::memory_order_seq_cst);
-  if (out().parked.load(std::memory_order_seq_cst) == 2) ring_bell();
+  std::uint32_t const sleep = out().parked.load(std::memory_order_seq_cst);
+  if ((sleep & for_room) != 0) wake_from(sleep);
 }
 
 // ---- sleeping

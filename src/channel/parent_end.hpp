@@ -135,6 +135,8 @@ class ParentEnd {
   }
   void put(InboxHeader const& header, std::span<std::byte const> payload);
   std::uint64_t inbox_head();
+  void wake() noexcept;  // if it sleeps; after a seq_cst store of what it should see
+  void wake_from(std::uint32_t sleep) noexcept;
   void ring_bell() noexcept;
 
   os::Memfd inbox_memory_;
@@ -147,6 +149,7 @@ class ParentEnd {
   std::uint64_t head_ = 0;            // outbox: end of what was taken
   std::uint64_t next_serial_ = 0;     // of the next element put
   std::uint64_t limit_ = 0;           // as it was stored last
+  std::uint32_t rung_for_ = 0;        // the worker's sleep that was last ended
   std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
 };
 

@@ -48,14 +48,24 @@ bool WorkerEnd::wait() {
     std::fflush(stdout);
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
     // "Parked, then look": against the parent's "tail, then look at parked", both seq_cst.
-    out().parked.store(1, std::memory_order_seq_cst);
+    park(0);
     bool const something = in().tail.load(std::memory_order_seq_cst) != head_;
     bool const leave = in().stop.load(std::memory_order_seq_cst) != 0;
     if (!something && !leave) os::futex_wait(in().bell, bell, os::FutexScope::shared);
-    // Relaxed: seen late, it costs the parent a needless wake.
-    out().parked.store(0, std::memory_order_relaxed);
+    unpark();
     if (leave && !something) return false;
   }
+}
+
+void WorkerEnd::park(std::uint32_t what_for) noexcept {
+  sleep_number_ += 2;
+  if (sleep_number_ == 0) sleep_number_ = 2;
+  out().parked.store(sleep_number_ | what_for, std::memory_order_seq_cst);
+}
+
+void WorkerEnd::unpark() noexcept {
+  // Relaxed: seen late, it costs the parent a needless wake at most.
+  out().parked.store(0, std::memory_order_relaxed);
 }
 
 bool WorkerEnd::spin() const noexcept {
@@ -125,11 +135,11 @@ void WorkerEnd::wait_until_wanted_back(std::uint64_t serial) {
   while (serial < in().limit.load(std::memory_order_seq_cst)) {
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
     // "Parked, then look": against the parent's "limit, then look at parked", both seq_cst.
-    out().parked.store(1, std::memory_order_seq_cst);
+    park(0);
     if (serial < in().limit.load(std::memory_order_seq_cst)) {
       os::futex_wait(in().bell, bell, os::FutexScope::shared);
     }
-    out().parked.store(0, std::memory_order_relaxed);
+    unpark();
   }
 }
 
@@ -311,11 +321,11 @@ void WorkerEnd::wait_until_taken(std::uint64_t cursor) {
   // Acquire: the parent has copied what we are about to overwrite.
   while (in().outbox_head.load(std::memory_order_acquire) < cursor) {
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
-    out().parked.store(2, std::memory_order_seq_cst);
+    park(for_room);
     if (in().outbox_head.load(std::memory_order_seq_cst) < cursor) {
       os::futex_wait(in().bell, bell, os::FutexScope::shared);
     }
-    out().parked.store(0, std::memory_order_relaxed);
+    unpark();
   }
 }
 

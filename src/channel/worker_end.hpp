@@ -84,6 +84,8 @@ class WorkerEnd {
   }
   bool load_record();
   bool spin() const noexcept;
+  void park(std::uint32_t what_for) noexcept;  // for_room or 0; seq_cst, before the last look
+  void unpark() noexcept;
   void wait_until_wanted_back(std::uint64_t serial);
   void wait_for_room(std::uint64_t bytes);
   void wait_until_taken(std::uint64_t cursor);
@@ -113,6 +115,7 @@ class WorkerEnd {
   std::uint64_t elements_per_look_ = 1;
   std::deque<std::uint64_t> large_ends_;  // cursors behind large messages that may not be taken yet
   std::uint32_t rung_for_ = 0;            // the parent's sleep that was ended last
+  std::uint32_t sleep_number_ = 0;        // of our last sleep; even
   bool descriptors_gone_ = false;
   bool retiring_ = false;
 };

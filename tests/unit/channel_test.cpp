@@ -36,8 +36,12 @@ class ChannelTest : public testing::Test {
     control_ = std::move(ours);
     worker_.emplace(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event_.duplicate()),
                     std::move(theirs));
+    inbox_.emplace(parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only);
     outbox_.emplace(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
     parent_.forget_memory();
+  }
+  InboxWords const& parents_words() const {
+    return *reinterpret_cast<InboxWords const*>(inbox_->control());
   }
   // What a hostile worker can write to.
   OutboxWords& words() { return *reinterpret_cast<OutboxWords*>(outbox_->control()); }
@@ -70,6 +74,7 @@ class ChannelTest : public testing::Test {
   os::Event event_;
   os::UniqueFd control_;
   std::optional<WorkerEnd> worker_;
+  std::optional<os::RingMapping> inbox_;
   std::optional<os::RingMapping> outbox_;
 };
 
@@ -165,6 +170,58 @@ TEST_F(ChannelTest, AParkedWorkerIsWoken) {
     ASSERT_TRUE(parent_.next());
     parent_.taken();
   }
+}
+
+TEST_F(ChannelTest, AParkedWorkerIsRungOncePerSleep) {
+  auto const rings = [&] { return parents_words().bell.load(); };
+  put(1);
+  EXPECT_EQ(rings(), 0u);  // it is awake
+  words().parked = 2;
+  put(1);
+  put(1);
+  EXPECT_EQ(rings(), 1u);
+  words().parked = 4;  // its next sleep
+  put(1);
+  put(1);
+  parent_.take_back(0);
+  EXPECT_EQ(rings(), 2u);
+  words().parked = 0;
+  put(1);
+  EXPECT_EQ(rings(), 2u);
+  words().parked = 6;
+  parent_.take_back(0);
+  EXPECT_EQ(rings(), 3u);
+  parent_.ask_to_leave();  // always
+  EXPECT_EQ(rings(), 4u);
+}
+
+TEST_F(ChannelTest, OnlyWhoSleepsForRoomIsRungWhenSomethingIsTaken) {
+  words().parked = 2;
+  parent_.taken();
+  EXPECT_EQ(parents_words().bell.load(), 0u);
+  words().parked = 4 | for_room;
+  parent_.taken();
+  parent_.taken();
+  EXPECT_EQ(parents_words().bell.load(), 1u);
+}
+
+// Woken for one record, it finds those that rang nobody before it sleeps again.
+TEST_F(ChannelTest, AStormWakesAParkedWorkerForAllOfIt) {
+  constexpr std::uint64_t storms = 2000;
+  constexpr std::uint64_t records = 5;
+  std::thread worker([&] {
+    for (std::uint64_t i = 0; i < storms * records; ++i) run("r");
+  });
+  std::uint64_t answered = 0;
+  for (std::uint64_t storm = 1; storm <= storms; ++storm) {
+    for (std::uint64_t i = 0; i < records; ++i) put(1);
+    while (answered < storm * records) {
+      while (auto const arrival = parent_.next()) answered += arrival->header.count;
+      parent_.taken();
+    }
+  }
+  worker.join();
+  EXPECT_EQ(answered, storms * records);
 }
 
 TEST_F(ChannelTest, TheWorkerLeavesOnlyWithAnEmptyInbox) {
