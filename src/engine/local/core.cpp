@@ -100,13 +100,9 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     return;
   }
   fail_cancelled(cancelled);
-  place();
-  bool wake_up = task->timeout() || task->queue_timeout();  // there is a new time to look at
-  {
-    std::lock_guard const lock(mutex);
-    wake_up |= scheduler.waiting() != 0 && live < wanted;
-  }
-  if (wake_up) wake_dispatcher();
+  bool const short_of_workers = place();
+  bool const new_time = task->timeout() || task->queue_timeout();  // to look at
+  if (short_of_workers || new_time) wake_dispatcher();
 }
 
 void Core::cancel(std::shared_ptr<detail::Task> const& task) {
@@ -260,21 +256,28 @@ void Core::help(detail::Task& task) {
 
 // ---- moving
 
-void Core::place() {
+bool Core::place() {
+  std::optional<std::size_t> sent_to;  // not told to the scheduler yet: each look at it is a lock
   for (;;) {
     std::optional<Scheduler::Assignment> assignment;
     bool dozed = false;
     std::chrono::microseconds spin{0};
     {
       std::lock_guard const lock(mutex);
+      if (sent_to) {
+        scheduler.placed(*std::exchange(sent_to, std::nullopt));
+        ++counted.records;
+        tell_room();
+      }
       scheduler.expect_more(live < wanted || starting != 0);
       assignment = scheduler.next();
       if (assignment) {
         dozed = std::exchange(dozing, false);
         spin = spin_time();
+      } else {
+        return scheduler.waiting() != 0 && live < wanted;
       }
     }
-    if (!assignment) return;
     if (dozed) wake_dispatcher();
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
@@ -288,12 +291,7 @@ void Core::place() {
                      " could not be sent to a worker: " + error.what()));
     }
     if (put == Slot::Put::sent) {
-      {
-        std::lock_guard const lock(mutex);
-        scheduler.placed(assignment->worker);
-        ++counted.records;
-        tell_room();
-      }
+      sent_to = assignment->worker;
       // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
       if (unwanted(assignment->chunk)) {
         take_back(assignment->worker);

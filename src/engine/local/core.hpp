@@ -61,8 +61,9 @@ class Core {
   void resize(std::size_t workers);
 
   // ---- moving
-  // Gives waiting elements to workers that want some.
-  void place();
+  // Gives waiting elements to workers that want some. True: some still wait, and there could be more
+  // workers.
+  bool place();
   // Looks at what a worker has to say. False: it wrote what cannot be, and the dispatcher must end it.
   bool collect(std::size_t slot);
   // Moves elements from a busy worker towards an idle one; true: look again soon.

@@ -23,13 +23,25 @@ double even_share(std::size_t index) {
 void Scheduler::add(Chunk chunk) {
   waiting_ += chunk.count;
   chunk.order = ++order_;
-  queues_for(chunk)[chunk.task->priority()].push_back(std::move(chunk));
+  queue_for(chunk).push_back(std::move(chunk));
 }
 
 void Scheduler::give_back(Chunk chunk) {
   waiting_ += chunk.count;
-  queues_for(chunk)[chunk.task->priority()].push_front(std::move(chunk));
+  queue_for(chunk).push_front(std::move(chunk));
 }
+
+Scheduler::Queue& Scheduler::queue_for(Chunk const& chunk) {
+  Queues& queues = queues_for(chunk);
+  int const priority = chunk.task->priority();
+  if (spare_ && !queues.contains(priority)) {
+    spare_.key() = priority;
+    return queues.insert(std::move(spare_)).position->second;
+  }
+  return queues[priority];
+}
+
+void Scheduler::drop(Queues& queues, Queues::iterator queue) { spare_ = queues.extract(queue); }
 
 Scheduler::Queues& Scheduler::queues_for(Chunk const& chunk) {
   auto const& key = chunk.task->key();
@@ -220,7 +232,7 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
   std::uint64_t const left = worker.most - worker.given;
   Assignment assignment{*chosen, front.take_front(std::min(portion(front), left))};
   if (front.count == 0) queue->second.pop_front();
-  if (queue->second.empty()) queues.erase(queue);
+  if (queue->second.empty()) drop(queues, queue);
   waiting_ -= assignment.chunk.count;
 
   worker.given += assignment.chunk.count;

@@ -107,7 +107,8 @@ class Scheduler {
   std::uint64_t busy_workers() const noexcept;
 
  private:
-  using Queues = std::map<int, std::deque<Chunk>, std::greater<>>;  // by priority; none is empty
+  using Queue = std::deque<Chunk>;
+  using Queues = std::map<int, Queue, std::greater<>>;  // by priority; none is empty
 
   struct Worker {
     bool ready = false;
@@ -135,6 +136,8 @@ class Scheduler {
   std::optional<std::size_t> choose_awaited() const;
   // Where a chunk waits.
   Queues& queues_for(Chunk const& chunk);
+  Queue& queue_for(Chunk const& chunk);
+  void drop(Queues& queues, Queues::iterator queue);  // which is empty
   std::size_t worker_for(Key key);
   void update(Worker& worker);
 
@@ -144,6 +147,7 @@ class Scheduler {
   std::uint64_t const most_per_worker_;
   std::size_t usable_;
   Queues queues_;              // of what any worker may get
+  Queues::node_type spare_;    // a queue that ran empty: most do, again and again
   std::uint64_t waiting_ = 0;  // elements, there and for workers of their own
   std::uint64_t order_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> keys_;  // key -> worker
