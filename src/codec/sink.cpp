@@ -11,6 +11,7 @@ void Sink::grow(std::size_t bytes) {
   auto const used_bytes = used();
   Bytes larger;
   larger.resize(std::max({used_bytes + bytes, used_bytes * 2, std::size_t{64}}));
+  if (larger.size() >= huge_from) advise_huge(larger.data(), larger.size());
   if (used_bytes != 0) std::memcpy(larger.data(), out_.data(), used_bytes);
   out_.swap(larger);
   cursor_ = out_.data() + used_bytes;
