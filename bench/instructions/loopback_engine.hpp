@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/engine.hpp>
 
@@ -29,7 +31,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
     auto channel = std::make_unique<procpool::channel::ParentEnd>(ring_bytes);
     worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes, procpool::os::Event(),
                     std::move(theirs));
-    core_.slots[0]->open(std::move(channel), std::move(ours), getpid());
+    core_.slots[0].open(std::move(channel), std::move(ours), getpid());
     core_.live = core_.ready = 1;
     core_.scheduler.worker_ready(0, std::chrono::steady_clock::now());
   }
@@ -54,6 +56,9 @@ class LoopbackEngine final : public procpool::detail::Engine {
   procpool::Summary shutdown(procpool::End, std::optional<TimePoint>) override { return {}; }
   unsigned size() const noexcept override { return 1; }
   procpool::Stats stats() const override { return core_.stats(); }
+  std::vector<procpool::WorkerStats> worker_stats() const override { return core_.worker_stats(); }
+  void resize(std::size_t) override {}
+  void help(procpool::detail::Task&) override {}  // nothing is ever waited for
   std::size_t segment_elements(procpool::detail::Task const&) const override { return 64; }
 
  private:
