@@ -57,9 +57,28 @@ TEST_F(Tap, MarksMayArriveInPieces) {
 TEST_F(Tap, WhatLooksLikeAMarkIsText) {
   std::string const half = tap_.token().substr(0, 7);
   write(mark(1) + half + "x" + half);
-  EXPECT_EQ(read_and_take(1, 2), (Texts{{1, half + "x"}}));
-  write("y");  // so it was none
-  EXPECT_EQ(read_and_take(1, 2), (Texts{{1, half + "y"}}));
+  EXPECT_TRUE(tap_.read(1, 2));
+  write("y" + half);  // so it was none
+  EXPECT_EQ(read_and_take(1, 2), (Texts{{1, half + "x" + half + "y" + half}}));
+  write(mark(2) + "two" + half + mark(3) + half);
+  EXPECT_TRUE(tap_.read(2, 4));
+  EXPECT_EQ(tap_.take(2, 3), (Texts{{2, "two" + half}}));
+  EXPECT_EQ(tap_.take(3, 4), (Texts{{3, half}}));
+}
+
+// The marks are random: whatever a text ends with, some of them begin with that.
+TEST(TapTokens, DoNotKeepTheEndOfATextBack) {
+  int begun_by_a_line_feed = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    OutputTap tap(100);
+    begun_by_a_line_feed += tap.token().front() == '\n' ? 1 : 0;
+    OutputMarks marks(procpool::os::duplicate(tap.workers_end()), tap.token());
+    marks.begin(1);
+    ASSERT_EQ(::write(tap.workers_end(), "text\n", 5), 5);
+    ASSERT_TRUE(tap.read(1, 2));
+    ASSERT_EQ(tap.take(1, 2), (Texts{{1, "text\n"}}));
+  }
+  EXPECT_NE(begun_by_a_line_feed, 0);
 }
 
 TEST_F(Tap, MarksOfElementsThatItHasNotAreNotBelieved) {

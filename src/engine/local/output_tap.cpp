@@ -38,8 +38,10 @@ bool OutputTap::read(std::uint64_t from, std::uint64_t to) {
   int available = 0;
   // What comes while this reads is for the next time: a task that writes without end must not keep us.
   if (::ioctl(ours_.get(), FIONREAD, &available) != 0) return false;
-  std::size_t left = std::max(1, available);  // one: to learn of the end
-  std::array<char, 64 * 1024> buffer;
+  std::array<char, 64 * 1024> buffer;  // as large as the pipe
+  // Nothing: one look, to learn of the end. All that has come since, so that no mark is cut in two.
+  bool const once = available == 0;
+  std::size_t left = once ? buffer.size() : static_cast<std::size_t>(available);
   while (left != 0) {
     ssize_t const got = ::read(ours_.get(), buffer.data(), std::min(left, buffer.size()));
     if (got < 0 && errno == EINTR) continue;
@@ -48,6 +50,7 @@ bool OutputTap::read(std::uint64_t from, std::uint64_t to) {
     left -= static_cast<std::size_t>(got);
     unread_.append(buffer.data(), static_cast<std::size_t>(got));
     parse(from, to);
+    if (once) break;
   }
   return true;
 }
@@ -85,6 +88,12 @@ void OutputTap::add(std::string_view text) {
 
 std::vector<std::pair<std::uint64_t, std::string>> OutputTap::take(std::uint64_t from,
                                                                    std::uint64_t to) {
+  // A mark comes in one piece. So what might have been the begin of one was text, of an element that has
+  // ended.
+  if (from <= current_ && current_ < to && unread_.size() < token_bytes) {
+    add(unread_);
+    unread_.clear();
+  }
   std::vector<std::pair<std::uint64_t, std::string>> taken;
   auto const begin = texts_.lower_bound(from);
   auto const end = texts_.lower_bound(to);
