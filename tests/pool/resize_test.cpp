@@ -160,6 +160,15 @@ TEST(Resize, BeforeTheFirstCallAndFromManyThreads) {
   EXPECT_EQ(stats.worker_deaths, 0u);
 }
 
+TEST(Resize, GrowsWhileWorkersAreMade) {
+  for (int round = 0; round < support::rounds(10, 3); ++round) {
+    procpool::ProcessPool pool{1};
+    auto results = pool.with({.chunk = 1}).map_async<after>(std::vector<int>(5, 1));
+    for (int size = 2; size <= 1000; ++size) pool.resize(size);
+    EXPECT_EQ(results.get().size(), 5u);
+  }
+}
+
 TEST(Resize, ToWhatMakesNoSenseIsRefused) {
   procpool::ProcessPool pool{2};
   for (int const size : {0, -1, 5000}) EXPECT_THROW(pool.resize(size), std::invalid_argument);

@@ -109,12 +109,13 @@ std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
   std::optional<TimePoint> next;
   auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
 
-  if (lives_.size() < core_.slots.size()) lives_.resize(core_.slots.size());
   std::size_t wanted = 0;
   {
     std::lock_guard const lock(core_.mutex);
     wanted = core_.wanted;
   }
+  // In this order: there are at least as many slots as were wanted at any time before.
+  if (lives_.size() < core_.slots.size()) lives_.resize(core_.slots.size());
   if (wanted > std::exchange(seen_wanted_, wanted)) {
     // What some workers have ahead of them is for the new ones now.
     core_.take_back_everything();
