@@ -44,8 +44,8 @@ struct OutboxWords {
   alignas(line) std::atomic<std::uint64_t> done;        // see pack_done
   alignas(line) std::atomic<std::uint64_t> tail;        // bytes put into the outbox
   alignas(line) std::atomic<std::uint64_t> inbox_head;  // bytes taken out of the inbox
-  alignas(line) std::atomic<std::uint32_t> parked;      // not 0: the worker sleeps on the bell;
-      // each sleep has its own number, see for_room
+  // Not 0: the worker sleeps on the bell; each sleep has its own number, see for_room.
+  alignas(line) std::atomic<std::uint32_t> parked;
   alignas(line) std::atomic<std::uint32_t> stage;  // detail::Stage of the claimed element
   std::atomic<std::uint32_t> farewell;             // Farewell
   std::atomic<std::uint64_t>
