@@ -50,6 +50,7 @@ int main() {
 
   // The general form: drain, but not for longer than this.
   procpool::ProcessPool slow{1};
+  right &= slow.call<square>(2) == 4;  // its worker is there
   auto too_long = slow.submit<never_ends>();
   auto const summary = slow.shutdown(procpool::End::drain, 50ms);
   right &= summary.cancelled == 1 && summary.forced == 1;

@@ -20,6 +20,8 @@
 #include "engine/executor.hpp"
 #include "engine/local/core.hpp"
 #include "engine/local/declaration.hpp"
+#include "engine/local/element_run.hpp"
+#include "engine/local/worker_context.hpp"
 #include "os/socket.hpp"
 
 namespace bench {
@@ -31,6 +33,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
     auto channel = std::make_unique<procpool::channel::ParentEnd>(ring_bytes);
     worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes, procpool::os::Event(),
                     std::move(theirs));
+    context_.emplace(*worker_);
     core_.slots[0].open(std::move(channel), std::move(ours), getpid());
     core_.live = core_.ready = 1;
     core_.scheduler.worker_ready(0, std::chrono::steady_clock::now());
@@ -71,9 +74,10 @@ class LoopbackEngine final : public procpool::detail::Engine {
     bool const chunk = header.kind == procpool::channel::InboxKind::chunk;
     if (chunk) {
       procpool::ElementReader elements(worker_->payload(), declared_.argument_size);
-      for (std::uint64_t i = 0; i < header.count && worker_->begin(header.serial + i); ++i) {
-        callable_.call(elements.next(), result_, worker_->stage());
-        worker_->append_value(header.serial + i, result_, declared_.result_size == 0);
+      for (std::uint64_t i = 0; i < header.count;) {
+        i += procpool::local::run_elements(*worker_, *context_, callable_, i, declared_.result_size,
+                                           elements, thrown_)
+                 .done;
       }
     } else if (header.kind == procpool::channel::InboxKind::declare) {
       declaration_.assign(worker_->payload().begin(), worker_->payload().end());
@@ -86,10 +90,11 @@ class LoopbackEngine final : public procpool::detail::Engine {
 
   procpool::local::Core core_;
   std::optional<procpool::channel::WorkerEnd> worker_;
+  std::optional<procpool::local::WorkerContext> context_;
   procpool::detail::Bytes declaration_;
   procpool::local::Declaration declared_;
   procpool::LoadedCallable callable_;
-  procpool::detail::Bytes result_;
+  procpool::detail::Bytes thrown_;
 };
 
 }  // namespace bench

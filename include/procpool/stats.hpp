@@ -23,7 +23,7 @@ struct Stats {
   std::uint64_t queued = 0;   // accepted, not begun
   std::uint64_t running = 0;  // begun, not ended
   std::uint64_t done = 0;     // ended, in whatever way
-  std::uint64_t records = 0;  // chunks that travelled to a worker
+  std::uint64_t records = 0;  // that carried chunks to a worker: one each, or several short ones
   std::uint64_t worker_starts = 0;
   std::uint64_t worker_deaths = 0;  // ends that nobody asked for
   unsigned workers = 0;             // ready at this moment

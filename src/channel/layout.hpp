@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 6;
+inline constexpr std::uint32_t protocol_version = 7;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -30,7 +30,7 @@ struct InboxWords {
   alignas(line) std::atomic<std::uint64_t> limit;        // serials at or above it must not begin
   alignas(line) std::atomic<std::uint64_t> outbox_head;  // bytes taken out of the outbox
   alignas(line) std::atomic<std::uint32_t> parked;  // not 0: the parent sleeps, ring its event;
-                                                    // each sleep has its own number
+                                                    // each sleep has its own number, see nap
   alignas(line) std::atomic<std::uint32_t> bell;    // the worker sleeps on this word
   std::atomic<std::uint32_t> stop;                  // leave when the inbox is empty
   std::atomic<std::uint32_t> spin;                  // microseconds to look for more before sleeping
@@ -78,7 +78,8 @@ struct alignas(record_alignment) InboxHeader {
   InboxKind kind;
   std::uint32_t large;
   std::uint64_t size;      // bytes of the payload
-  std::uint64_t function;  // slot in the worker's function table
+  std::uint32_t function;  // slot in the worker's function table
+  std::uint32_t apart;     // chunk: not 0: no two of its elements are claimed at once
   std::uint64_t serial;    // chunk: of its first element
   std::uint64_t count;     // chunk: elements; share: parts
   std::uint64_t task;      // chunk: the task's id, and the index in it of the first element;
@@ -106,6 +107,14 @@ static_assert(std::is_trivially_copyable_v<OutboxHeader> && sizeof(OutboxHeader)
 constexpr std::uint64_t pack_done(std::uint64_t serials, std::uint64_t bytes) noexcept {
   return (serials << 32) | (bytes & 0xffff'ffffu);
 }
+
+// Elements that take less time than a claim of their own would are claimed in blocks of so many at most;
+// each of them is marked as done by itself, in their order, so still only one can have begun and not ended.
+inline constexpr std::uint64_t most_claimed = 64;
+
+// A sleep of the parent that ends by itself, after some ten microseconds: it is to be ended only for what
+// could not go on meanwhile.
+inline constexpr std::uint32_t nap = std::uint32_t{1} << 31;
 
 // A worker's sleep whose number is odd is one for room in the outbox.
 inline constexpr std::uint32_t for_room = 1;

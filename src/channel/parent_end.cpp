@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -64,7 +65,7 @@ void ParentEnd::put_declaration(std::uint64_t function, std::span<std::byte cons
   header.kind = InboxKind::declare;
   header.large = large_size ? 1 : 0;
   header.size = large_size.value_or(payload.size());
-  header.function = function;
+  header.function = static_cast<std::uint32_t>(function);
   put(header, payload);
 }
 
@@ -74,7 +75,8 @@ std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, std::span<std::byte const
   header.kind = chunk.hook ? InboxKind::hook : InboxKind::chunk;
   header.large = large_size ? 1 : 0;
   header.size = large_size.value_or(payload.size());
-  header.function = chunk.function;
+  header.function = static_cast<std::uint32_t>(chunk.function);
+  header.apart = chunk.apart ? 1 : 0;
   header.serial = next_serial_;
   header.count = chunk.count;
   header.task = chunk.task;
@@ -160,11 +162,13 @@ std::optional<ParentEnd::Running> ParentEnd::running() const noexcept {
     return std::nullopt;  // a lie is found out when it matters
   // Acquire: not older than the claim.
   std::uint64_t const mark = out().done.load(std::memory_order_acquire);
-  if (static_cast<std::uint32_t>(mark >> 32) == static_cast<std::uint32_t>(claim)) {
-    return std::nullopt;
-  }
+  // How many elements are claimed and not done, in 32 bits: the first of them is the one.
+  std::uint32_t const claimed =
+      static_cast<std::uint32_t>(claim) - static_cast<std::uint32_t>(mark >> 32);
+  if (claimed == 0 || claimed > most_claimed || claimed > claim) return std::nullopt;
+  std::uint64_t const serial = claim - claimed;
   // Below a limit that was never lower since it was claimed, it has begun.
-  return Running{claim - 1, claim - 1 < limit_};
+  return Running{serial, serial < limit_};
 }
 
 bool ParentEnd::listens(std::uint64_t serial) const noexcept {
@@ -231,6 +235,12 @@ void ParentEnd::park(std::uint32_t number) noexcept {
   in().parked.store(number, std::memory_order_seq_cst);
 }
 
+bool ParentEnd::park_for_nap(std::uint32_t number) noexcept {
+  park(number | nap);
+  // seq_cst, against the worker's "parked, then look whether the parent naps".
+  return out().parked.load(std::memory_order_seq_cst) != 0 && news();
+}
+
 void ParentEnd::unpark() noexcept {
   // Relaxed: a ring too many is harmless.
   in().parked.store(0, std::memory_order_relaxed);
@@ -282,7 +292,8 @@ ParentEnd::Remains ParentEnd::remains(std::uint64_t expected, std::uint64_t outs
   std::uint64_t const first_open = expected + remains.done;
   std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
   remains.claim = claim <= next_serial_ ? claim : 0;
-  if (claim == first_open + 1 && remains.done < outstanding) {
+  std::uint64_t const most = std::min(most_claimed, outstanding - remains.done);
+  if (claim > first_open && claim - first_open <= most) {
     remains.begun = true;
   } else if (claim > first_open) {
     remains.believable = false;

@@ -58,6 +58,7 @@ class ParentEnd {
     std::uint64_t count;
     std::uint64_t random = 0;
     bool hook = false;
+    bool apart = false;  // each element is to be claimed by itself
   };
   // Returns the serial of its first element.
   std::uint64_t put_chunk(Chunk const& chunk, std::span<std::byte const> payload,
@@ -70,15 +71,17 @@ class ParentEnd {
   bool emptied() { return inbox_head() == tail_; }
 
   // ---- taking back. `from` is the first serial wanted back. Returns the first serial at or above
-  // `from` that has not begun and never will; the one before it, if not below `from`, is undecided
-  // until the worker has acknowledged. Until then nothing may be put.
+  // `from` that has not begun and never will; those before it that are not below `from` are undecided
+  // until the worker has acknowledged: one, or what is left of a block that was claimed at once. Until
+  // then nothing may be put.
   std::uint64_t take_back(std::uint64_t from);
   bool acknowledging() const noexcept { return cut_.has_value(); }
   // True once, when the worker has passed the cut. Look for records after it, not before: all that it
   // had begun is in the outbox by then, and what is not there never began.
   bool acknowledged();
 
-  // ---- watching. The serial of the element that has begun and not ended, if there is one.
+  // ---- watching. The serial of the element that has begun and not ended, if there is one. Of a block
+  // claimed at once it may be the one behind it already.
   struct Running {
     std::uint64_t serial;
     bool sure;  // false: it may be about to be withdrawn
@@ -101,6 +104,8 @@ class ParentEnd {
   // ---- sleeping. `number` is not 0 and differs from the last one.
   void park(std::uint32_t number) noexcept;
   void unpark() noexcept;
+  // Parks for a nap, `number` as above. True: there is news, and the worker is asleep; it may not ring.
+  bool park_for_nap(std::uint32_t number) noexcept;
   // Something may be there to collect; with `emptied`, also that is news.
   bool news(bool emptied = false) const noexcept;
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -20,6 +21,8 @@ constexpr std::uint64_t show_after_ns = 2'000'000;
 // Large messages that wait to be taken; more would fill memory faster than the parent empties it.
 constexpr std::size_t most_large_waiting = 4;
 constexpr std::uint64_t longest_look_interval = 1024;
+// Below this time per element the claims would be most of it.
+constexpr std::uint64_t short_element_ns = 50;
 
 std::uint64_t now_ns() noexcept {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -49,6 +52,8 @@ bool WorkerEnd::wait() {
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
     // "Parked, then look": against the parent's "tail, then look at parked", both seq_cst.
     park(0);
+    // After the parking: a parent that naps from now on sees that we sleep, and looks itself.
+    ring_before_sleep();
     bool const something = in().tail.load(std::memory_order_seq_cst) != head_;
     bool const leave = in().stop.load(std::memory_order_seq_cst) != 0;
     if (!something && !leave) os::futex_wait(in().bell, bell, os::FutexScope::shared);
@@ -107,6 +112,7 @@ bool WorkerEnd::load_record() {
   open_bytes_ = 0;
   opened_at_ = now_ns();
   elements_per_look_ = look_at_clock_ = 1;
+  block_ = 1;
   return true;
 }
 
@@ -189,35 +195,77 @@ void WorkerEnd::append_value(std::uint64_t serial, std::span<std::byte const> va
   if (open_count_ != 0 && open_bytes_ + need > inline_limit(outbox_.ring_bytes())) {
     show_results();
   }
-  if (open_count_ == 0) {
-    // Room for the largest open record at once, so that it never has to be moved.
-    wait_for_room(sizeof(OutboxHeader) + inline_limit(outbox_.ring_bytes()));
-    open_first_ = serial;
-    open_bytes_ = 0;
-  }
+  if (open_count_ == 0) open_record(serial);
   std::byte* to = place(tail_) + sizeof(OutboxHeader) + open_bytes_;
   if (length_first) {
     std::memcpy(to, &length, sizeof length);
     to += sizeof length;
   }
   if (!value.empty()) std::memcpy(to, value.data(), value.size());
-  ++open_count_;
-  open_bytes_ += need;
   // Release: the result's bytes first, then the mark that counts them. Should we die now, the parent
   // takes the result from the open record.
-  out().done.store(pack_done(serial + 1, open_bytes_), std::memory_order_release);
+  out().done.store(pack_done(serial + 1, open_bytes_ + need), std::memory_order_release);
+  count_done(1, need);
+}
 
-  bool const last = serial + 1 == header_.serial + header_.count;
-  if (!last && --look_at_clock_ == 0) {
-    std::uint64_t const passed = now_ns() - opened_at_;
-    if (passed >= show_after_ns) {
-      show_results();
-      elements_per_look_ = 1;
-    } else if (elements_per_look_ < longest_look_interval && passed < show_after_ns / 4) {
-      elements_per_look_ *= 2;
-    }
-    look_at_clock_ = elements_per_look_;
+void WorkerEnd::open_record(std::uint64_t first) {
+  // Room for the largest open record at once, so that it never has to be moved.
+  wait_for_room(sizeof(OutboxHeader) + inline_limit(outbox_.ring_bytes()));
+  open_first_ = first;
+  open_bytes_ = 0;
+}
+
+void WorkerEnd::count_done(std::uint64_t serials, std::uint64_t bytes) {
+  open_count_ += serials;
+  open_bytes_ += bytes;
+  look_at_clock_ -= serials;
+  bool const last = open_first_ + open_count_ == header_.serial + header_.count;
+  if (!last && look_at_clock_ == 0) look_at_clock();
+}
+
+void WorkerEnd::look_at_clock() {
+  std::uint64_t const passed = now_ns() - opened_at_;
+  block_ = passed < open_count_ * short_element_ns ? most_claimed : 1;
+  if (passed >= show_after_ns) {
+    show_results();
+    elements_per_look_ = 1;
+  } else if (elements_per_look_ < longest_look_interval && passed < show_after_ns / 4) {
+    elements_per_look_ *= 2;
   }
+  look_at_clock_ = elements_per_look_;
+}
+
+bool WorkerEnd::fits_run(std::size_t result_size) const noexcept {
+  return result_size <= inline_limit(outbox_.ring_bytes());
+}
+
+void WorkerEnd::begin_run(std::uint64_t serial, std::size_t result_size, detail::Run::Words& words,
+                          detail::Run::Place& run) {
+  std::uint64_t const most_bytes = inline_limit(outbox_.ring_bytes());
+  if (open_count_ != 0 && open_bytes_ + result_size > most_bytes) show_results();
+  if (open_count_ == 0) open_record(serial);
+  std::uint64_t most = std::min(header_.serial + header_.count - serial, look_at_clock_);
+  if (result_size != 0) most = std::min(most, (most_bytes - open_bytes_) / result_size);
+  words.claim = &out().claim;
+  words.limit = &in().limit;
+  words.done = &out().done;
+  run.serial = run_first_ = serial;
+  run.end = serial + most;
+  run.results = place(tail_) + sizeof(OutboxHeader) + open_bytes_;
+  run.result_size = run_result_ = result_size;
+  run.mark = pack_done(serial, open_bytes_);
+  run.mark_step = pack_done(1, result_size);
+  run.block = header_.apart != 0 ? 1 : block_;
+}
+
+bool WorkerEnd::end_run(detail::Run const& run) {
+  std::uint64_t const next = run.next();
+  if (run.taken_back()) {
+    // Release: nothing of it was touched, which the cursor in finish_record() then tells.
+    out().claim.store(next, std::memory_order_release);
+  }
+  if (next != run_first_) count_done(next - run_first_, (next - run_first_) * run_result_);
+  return !run.taken_back();
 }
 
 void WorkerEnd::append_thrown(std::uint64_t serial, std::span<std::byte const> exception) {
@@ -307,8 +355,25 @@ void WorkerEnd::ring_parent() noexcept {
   std::uint32_t const sleep = in().parked.load(std::memory_order_seq_cst);
   // Once per sleep of the parent: until it wakes up and parks again every further ring would be a
   // system call for nothing.
-  if (sleep == 0 || sleep == rung_for_) return;
+  bool needless = sleep == 0 || sleep == rung_for_;
+  if ((sleep & nap) != 0 && !needless) {
+    // Relaxed: only a matter of when. Half of the ring is left to fill until the parent is there.
+    std::uint64_t const taken = in().outbox_head.load(std::memory_order_relaxed);
+    needless = tail_ - taken < outbox_.ring_bytes() / 2;
+  }
+  untold_ = true;
+  if (!needless) ring_for(sleep);
+}
+
+void WorkerEnd::ring_before_sleep() noexcept {
+  if (!untold_) return;
+  std::uint32_t const sleep = in().parked.load(std::memory_order_seq_cst);
+  if ((sleep & nap) != 0 && sleep != rung_for_) ring_for(sleep);
+}
+
+void WorkerEnd::ring_for(std::uint32_t sleep) noexcept {
   rung_for_ = sleep;
+  untold_ = false;
   if (!event_.ring()) descriptors_gone_ = true;
 }
 
@@ -322,6 +387,7 @@ void WorkerEnd::wait_until_taken(std::uint64_t cursor) {
   while (in().outbox_head.load(std::memory_order_acquire) < cursor) {
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
     park(for_room);
+    ring_before_sleep();
     if (in().outbox_head.load(std::memory_order_seq_cst) < cursor) {
       os::futex_wait(in().bell, bell, os::FutexScope::shared);
     }

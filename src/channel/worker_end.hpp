@@ -14,6 +14,8 @@
 #include <span>
 #include <utility>
 
+#include <procpool/detail/run.hpp>
+
 #include "channel/layout.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
@@ -61,6 +63,17 @@ class WorkerEnd {
   void append_value(std::uint64_t serial, std::span<std::byte const> value, bool length_first);
   void append_thrown(std::uint64_t serial, std::span<std::byte const> exception);
 
+  // ---- instead of begin and append_value, for elements that a trampoline runs by itself.
+  // Can results of this size be written where they travel from?
+  bool fits_run(std::size_t result_size) const noexcept;
+  // A run of elements of the record from `serial` on, as many as there is room for: the caller says what
+  // is not the channel's. Blocks while the outbox is full.
+  void begin_run(std::uint64_t serial, std::size_t result_size, detail::Run::Words& words,
+                 detail::Run::Place& place);
+  // It is over, or one of its elements has thrown: what it has done belongs to the open record. False: the
+  // rest of the record was taken back.
+  bool end_run(detail::Run const& run);
+
   std::atomic<std::uint32_t>& stage() noexcept { return out().stage; }
   void say_farewell(Farewell why) noexcept;
 
@@ -92,9 +105,14 @@ class WorkerEnd {
   void publish();
   void close_record();  // the open one, which is not empty
   void show_results();
+  void open_record(std::uint64_t first);
+  void count_done(std::uint64_t serials, std::uint64_t bytes);
+  void look_at_clock();
   void put_single(OutboxKind kind, std::uint64_t serial, std::span<std::byte const> payload,
                   bool length_first);
-  void ring_parent() noexcept;
+  void ring_parent() noexcept;        // something was published
+  void ring_before_sleep() noexcept;  // what the parent was not rung for because it naps
+  void ring_for(std::uint32_t sleep) noexcept;
 
   os::RingMapping inbox_;
   os::RingMapping outbox_;
@@ -113,8 +131,12 @@ class WorkerEnd {
   std::uint64_t opened_at_ = 0;      // nanoseconds: begin of the chunk or of the open record
   std::uint64_t look_at_clock_ = 0;  // elements until the next look at the clock
   std::uint64_t elements_per_look_ = 1;
+  std::uint64_t block_ = 1;               // elements that are claimed at once
+  std::uint64_t run_first_ = 0;           // the run that is going on: its first serial
+  std::uint64_t run_result_ = 0;          // and the bytes of each result
   std::deque<std::uint64_t> large_ends_;  // cursors behind large messages that may not be taken yet
   std::uint32_t rung_for_ = 0;            // the parent's sleep that was ended last
+  bool untold_ = false;                   // something was published since, and the parent not rung
   std::uint32_t sleep_number_ = 0;        // of our last sleep; even
   bool descriptors_gone_ = false;
   bool retiring_ = false;

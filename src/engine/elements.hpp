@@ -15,6 +15,14 @@ class ElementReader {
   ElementReader(std::span<std::byte const> bytes, std::size_t fixed_size) noexcept
       : rest_(bytes), fixed_size_(fixed_size) {}
 
+  // Of elements of fixed size: where the next one's bytes lie, and how far those of the one behind it are
+  // from there. Empty ones have a length too.
+  std::byte const* place() const noexcept { return rest_.data() + (step() - fixed_size_); }
+  std::size_t step() const noexcept {
+    return fixed_size_ != 0 ? fixed_size_ : sizeof(std::uint64_t);
+  }
+  void skip(std::uint64_t elements) noexcept { rest_ = rest_.subspan(elements * step()); }
+
   std::span<std::byte const> next() noexcept {
     std::uint64_t size = fixed_size_;
     if (fixed_size_ == 0) {

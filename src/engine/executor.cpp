@@ -38,16 +38,19 @@ LoadedCallable::~LoadedCallable() {
   code_(drop);
 }
 
-std::type_info const& LoadedCallable::type() const {
-  Operation name;
-  name.kind = Operation::Kind::name;
-  code_(name);
-  return *name.type;
+Operation LoadedCallable::describe() const {
+  Operation description;
+  description.kind = Operation::Kind::describe;
+  code_(description);
+  return description;
 }
 
-PROCPOOL_PASSES_FORCED_END bool LoadedCallable::call(std::span<std::byte const> arguments,
-                                                     detail::Bytes& out,
-                                                     std::atomic<std::uint32_t>& stage) {
+std::type_info const& LoadedCallable::type() const { return *describe().type; }
+
+bool LoadedCallable::can_run() const { return describe().runs; }
+
+bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& out,
+                          std::atomic<std::uint32_t>& stage) {
   out.clear();
   Operation operation;
   operation.kind = Operation::Kind::call;
@@ -55,8 +58,23 @@ PROCPOOL_PASSES_FORCED_END bool LoadedCallable::call(std::span<std::byte const> 
   operation.input = arguments;
   operation.output = &out;
   operation.stage = &stage;
+  return perform(code_, operation, out);
+}
+
+bool LoadedCallable::run(detail::Run& run, detail::Bytes& thrown,
+                         std::atomic<std::uint32_t>& stage) {
+  Operation operation;
+  operation.kind = Operation::Kind::run;
+  operation.callable = callable_;
+  operation.run = &run;
+  operation.stage = &stage;
+  return perform(code_, operation, thrown);
+}
+
+PROCPOOL_PASSES_FORCED_END bool LoadedCallable::perform(detail::Trampoline code,
+                                                        Operation& operation, detail::Bytes& out) {
   try {
-    code_(operation);
+    code(operation);
     return true;
   } catch (abi::__forced_unwind&) {
     throw;  // pthread_exit or cancellation: swallowing it would abort the process

@@ -1,6 +1,6 @@
 #pragma once
 
-// The executor: calls a trampoline for one element and turns whatever comes of it into bytes. Both
+// The executor: calls a trampoline for one element, or a run of them, and turns whatever comes of it into bytes. Both
 // engines run elements through it, the local one in its workers, the in-process one in the caller.
 //
 // One thread at a time. User code runs inside; what it throws is caught here, except the forced
@@ -31,10 +31,19 @@ class LoadedCallable {
   bool call(std::span<std::byte const> arguments, detail::Bytes& out,
             std::atomic<std::uint32_t>& stage);
 
+  // Goes through the run until it is over: true; or until an element throws: false, `thrown` holds the
+  // encoded exception. Only where can_run() says so.
+  bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage);
+  bool can_run() const;
+
   // Of the callable.
   std::type_info const& type() const;
 
  private:
+  detail::Operation describe() const;
+  // False: it has thrown, and that is encoded in `out`.
+  static bool perform(detail::Trampoline code, detail::Operation& operation, detail::Bytes& out);
+
   detail::Trampoline code_ = nullptr;
   void* callable_ = nullptr;
 };

@@ -1,6 +1,7 @@
 #include <procpool/detail/task.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace procpool::inline v0::detail {
@@ -31,7 +32,12 @@ void Task::keep(Share::List const& shares) {
 
 std::vector<Block> Task::take() {
   std::lock_guard const lock(mutex_);
-  return std::exchange(blocks_, {});
+  if (!first_block_) return std::exchange(blocks_, {});
+  std::vector<Block> taken;
+  taken.reserve(1 + blocks_.size());
+  taken.push_back(*std::exchange(first_block_, std::nullopt));
+  std::ranges::move(std::exchange(blocks_, {}), std::back_inserter(taken));
+  return taken;
 }
 
 bool Task::is_awaited(Block const& block) const {
@@ -87,9 +93,10 @@ std::map<std::uint64_t, std::string> Task::outputs() const {
   return outputs_;
 }
 
-void Task::announce(std::uint64_t elements) {
+bool Task::announce(std::uint64_t elements, bool last) {
   std::lock_guard const lock(mutex_);
   counts_.announced += elements;
+  return last && !std::exchange(counts_.sealed, true);
 }
 
 bool Task::seal() {
@@ -116,7 +123,11 @@ void Task::deliver(Block block) {
     }
     // A wake-up costs more than most elements do: only for what is waited for.
     if (waiting_ && is_awaited(block)) block_arrived_->notify_all();
-    blocks_.push_back(std::move(block));
+    if (!stream() && blocks_.empty() && !first_block_) {
+      first_block_ = std::move(block);
+    } else {
+      blocks_.push_back(std::move(block));
+    }
     complete = completes();
   }
   tell(complete);

@@ -1,6 +1,7 @@
 // The epoll calls. One thread waits, any thread adds and removes; a crash leaves nothing.
 #include "os/poller.hpp"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 #include <string>
 
 namespace procpool::inline v0::os {
+
+using namespace std::chrono_literals;
 
 Poller::Poller() {
   int const fd = ::epoll_create1(EPOLL_CLOEXEC);
@@ -34,14 +37,21 @@ void Poller::remove(int fd) {
   }
 }
 
-std::size_t Poller::wait(std::span<Ready> into, std::optional<std::chrono::milliseconds> timeout) {
+std::size_t Poller::wait(std::span<Ready> into, std::optional<std::chrono::microseconds> timeout) {
   if (into.empty()) throw_error(EINVAL, "procpool cannot wait for events without room for them");
   std::array<epoll_event, 64> events;
   int const room = static_cast<int>(std::min(into.size(), events.size()));
   int milliseconds = -1;
-  if (timeout) {
+  if (timeout && *timeout > 0us && *timeout < 1ms) {
+    // epoll_wait() knows only milliseconds; its descriptor is readable when it has something.
+    timespec const time{0, static_cast<long>(timeout->count()) * 1000};
+    pollfd self{fd_.get(), POLLIN, 0};
+    if (::ppoll(&self, 1, &time, nullptr) <= 0) return 0;
+    milliseconds = 0;
+  } else if (timeout) {
     milliseconds = static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(
-        timeout->count(), 0, std::numeric_limits<int>::max()));
+        std::chrono::ceil<std::chrono::milliseconds>(*timeout).count(), 0,
+        std::numeric_limits<int>::max()));
   }
   int const n = ::epoll_wait(fd_.get(), events.data(), room, milliseconds);
   if (n < 0) {

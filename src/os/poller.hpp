@@ -32,7 +32,7 @@ class Poller {
 
   // Fills the front of `into` and returns how many entries; 0 after the timeout or a signal.
   // Without a timeout it waits until something happens; a negative one is 0.
-  std::size_t wait(std::span<Ready> into, std::optional<std::chrono::milliseconds> timeout);
+  std::size_t wait(std::span<Ready> into, std::optional<std::chrono::microseconds> timeout);
 
   int fd() const noexcept { return fd_.get(); }
 

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <procpool.hpp>
 #include <random>
@@ -384,30 +385,39 @@ TEST(Hostile, ClaimTakenBackByEachDeath) {
   expect_others_right(pool);
 }
 
-// It says that it has begun what waited behind it; so nobody else may run that, but it has an end.
-TEST(Hostile, ClaimOfOthers) {
+// It says that it has begun what waited behind it. No more than a block may be claimed at once, and of a
+// block only the first that is not done can have begun. What is claimed beyond that, nobody else may run; but
+// it has an end.
+template <int Others>
+int forge_at_three(int x) {
+  if (x == 3) {
+    words().claim.store(words().claim.load() + Others);
+    ::raise(SIGKILL);
+  }
+  return x;
+}
+
+template <int Others>
+void expect_charged(int last) {
   procpool::ProcessPool pool{1};
-  auto const inputs = std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-  auto const forge_at_three = [](int x) {
-    if (x == 3) {
-      words().claim.store(words().claim.load() + 4);
-      ::raise(SIGKILL);
-    }
-    return x;
-  };
-  auto const outcomes = pool.with({.chunk = 10}).try_map(forge_at_three, inputs);
-  ASSERT_EQ(outcomes.size(), 10u);
-  for (int i = 0; i < 10; ++i) {
+  std::vector<int> inputs(200);
+  std::iota(inputs.begin(), inputs.end(), 0);
+  auto const outcomes = pool.with({.chunk = 200}).try_map<forge_at_three<Others>>(inputs);
+  ASSERT_EQ(outcomes.size(), 200u);
+  for (int i = 0; i < 200; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
-    if (i < 3 || i > 7) {
+    if (i < 3 || i > last) {
       ASSERT_TRUE(outcome.ok()) << i << ": " << support::text_of(outcome);
       EXPECT_EQ(outcome.value(), i);
     } else {
-      EXPECT_FALSE(outcome.ok());
+      EXPECT_FALSE(outcome.ok()) << i;
     }
   }
   expect_others_right(pool);
 }
+
+TEST(Hostile, ClaimOfOthers) { expect_charged<100>(103); }
+TEST(Hostile, ClaimOfABlock) { expect_charged<4>(3); }
 
 TEST(Hostile, RandomBytesOverEverything) {
   unsigned const seed = support::new_seed();

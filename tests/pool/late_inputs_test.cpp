@@ -12,7 +12,7 @@
 namespace {
 
 constexpr int failing = 0;
-constexpr int handed_over_first = 1024;  // with chunks of one, elements go over in so many
+constexpr int handed_over_first = 256 + 512;  // the first segments; the third is not full
 constexpr int read = 1'500;
 
 int note_or_fail(int x) {

@@ -1,6 +1,5 @@
-// The channel's two ends in one process: what is put arrives, what is claimed cannot be taken back,
-// what a dead worker left is read right, and what a hostile one wrote is refused. The worker's side is
-// a real WorkerEnd over its own mapping of the same memory.
+// What is put into a channel arrives, what is claimed cannot be taken back, what a dead worker left is
+// read right, and what a hostile one wrote is refused.
 
 #include <gtest/gtest.h>
 
@@ -12,71 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "channel/parent_end.hpp"
-#include "channel/worker_end.hpp"
-#include "os/socket.hpp"
+#include "channel_support.hpp"
 
 namespace procpool::channel {
 namespace {
-
-constexpr std::size_t ring_bytes = 64 * 1024;
-
-std::span<std::byte const> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
-
-std::string text_of(std::span<std::byte const> bytes) {
-  return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
-}
-
-class ChannelTest : public testing::Test {
- protected:
-  ChannelTest() {
-    auto [ours, theirs] = os::socket_pair();
-    control_ = std::move(ours);
-    worker_.emplace(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event_.duplicate()),
-                    std::move(theirs));
-    inbox_.emplace(parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only);
-    outbox_.emplace(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
-    parent_.forget_memory();
-  }
-  InboxWords const& parents_words() const {
-    return *reinterpret_cast<InboxWords const*>(inbox_->control());
-  }
-  // What a hostile worker can write to.
-  OutboxWords& words() { return *reinterpret_cast<OutboxWords*>(outbox_->control()); }
-
-  std::uint64_t put(std::uint64_t count, std::string_view payload = "abc") {
-    std::uint64_t const serial =
-        parent_.put_chunk({0, 1, 0, count}, bytes_of(payload), std::nullopt);
-    parent_.publish();
-    return serial;
-  }
-  // Runs the next record as a worker would, answering each element with `value`; stops (as if killed)
-  // after `die_after` elements if given. Returns how many elements ran.
-  std::uint64_t run(std::string_view value, std::optional<std::uint64_t> die_after = {}) {
-    EXPECT_TRUE(worker_->wait());
-    InboxHeader const header = worker_->header();
-    for (std::uint64_t i = 0; i < header.count; ++i) {
-      if (die_after == i) return i;
-      if (!worker_->begin(header.serial + i)) {
-        worker_->finish_record(true);
-        return i;
-      }
-      worker_->append_value(header.serial + i, bytes_of(value), false);
-    }
-    if (die_after) return header.count;
-    worker_->finish_record(false);
-    return header.count;
-  }
-
-  ParentEnd parent_{ring_bytes};
-  os::Event event_;
-  os::UniqueFd control_;
-  std::optional<WorkerEnd> worker_;
-  std::optional<os::RingMapping> inbox_;
-  std::optional<os::RingMapping> outbox_;
-};
 
 TEST_F(ChannelTest, RecordsArriveInOrderWithTheirPayload) {
   EXPECT_EQ(put(1, "one"), 0u);
@@ -244,6 +182,36 @@ TEST_F(ChannelTest, AParkedParentIsRungOncePerSleep) {
   parent_.park(8);
   run("r");
   EXPECT_EQ(event_.drain(), 1u);
+}
+
+TEST_F(ChannelTest, ANappingParentIsRungOnlyForWhatCouldNotGoOn) {
+  std::string const quarter(inline_limit(ring_bytes), 'x');
+  put(1);
+  put(1);
+  put(1);
+  EXPECT_FALSE(parent_.park_for_nap(7));
+  run(quarter);
+  EXPECT_EQ(event_.drain(), 0u);
+  run(quarter);  // half of the ring is full
+  EXPECT_EQ(event_.drain(), 1u);
+  run("r");
+  EXPECT_EQ(event_.drain(), 0u) << "once per nap";
+  while (parent_.next()) {
+  }
+  parent_.taken();
+
+  put(1);
+  EXPECT_FALSE(parent_.park_for_nap(8));
+  run("r");
+  EXPECT_EQ(event_.drain(), 0u);
+  std::thread worker([&] { EXPECT_FALSE(worker_->wait()); });
+  while (words().parked.load() == 0) {  // it has nothing more to do
+  }
+  while (event_.drain() == 0) {
+  }
+  EXPECT_TRUE(parent_.park_for_nap(9)) << "what a sleeping worker has left, nobody rings for";
+  parent_.ask_to_leave();
+  worker.join();
 }
 
 // ---- taking back
@@ -435,7 +403,7 @@ TEST_F(ChannelTest, MarksThatCannotBeTrueAreNotBelieved) {
   words().done.store(pack_done(6, 0));
   EXPECT_FALSE(parent_.remains(0, 5).believable);
   words().done.store(0);
-  words().claim.store(3);
+  words().claim.store(6);
   EXPECT_FALSE(parent_.remains(0, 5).believable);
   words().claim.store(~std::uint64_t{0});
   EXPECT_FALSE(parent_.remains(0, 5).believable);

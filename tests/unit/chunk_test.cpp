@@ -36,6 +36,28 @@ TEST(Batch, ElementsOfVaryingSize) {
   EXPECT_EQ(text_of(batch.bytes(11, 3)), "bbccc");
 }
 
+TEST(Batch, ASingleElementNeedsNoEnds) {
+  Batch batch({10, 1, bytes_of("abc"), {}}, 0);
+  EXPECT_EQ(text_of(batch.bytes(10, 1)), "abc");
+  EXPECT_EQ(batch.elements_within(10, 2), 1u);
+  batch.sealed_whole();
+  EXPECT_EQ(text_of(batch.bytes(10, 1)), "abc");
+}
+
+TEST(Batch, SaysHowManyElementsLieWithinSomeBytes) {
+  Batch const fixed({10, 3, bytes_of("aabbcc"), {}}, 2);
+  EXPECT_EQ(fixed.elements_within(10, 5), 2u);
+  EXPECT_EQ(fixed.elements_within(10, 1), 1u) << "one in any case";
+  Batch const varying({10, 4, bytes_of("abbccc"), {1, 3, 3, 6}}, 0);
+  EXPECT_EQ(varying.elements_within(10, 0), 1u);
+  EXPECT_EQ(varying.elements_within(10, 2), 1u);
+  EXPECT_EQ(varying.elements_within(10, 3), 3u);
+  EXPECT_EQ(varying.elements_within(10, 5), 3u);
+  EXPECT_EQ(varying.elements_within(10, 6), 4u);
+  EXPECT_EQ(varying.elements_within(11, 2), 2u);
+  EXPECT_EQ(varying.elements_within(13, 1), 1u);
+}
+
 TEST(Batch, MovedToAFileItServesTheSame) {
   Batch batch({10, 3, bytes_of("aabbcc"), {}}, 2);
   os::Memfd const& memory = batch.sealed_whole();

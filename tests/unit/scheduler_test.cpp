@@ -49,6 +49,13 @@ class SchedulerTest : public testing::Test {
     }
     return placed;
   }
+  // One element ran, and took so long.
+  void know_cost(double nanoseconds) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    auto const probe = scheduler_.next();
+    scheduler_.finished(probe->worker, trampoline, 1, 1, static_cast<std::uint64_t>(nanoseconds),
+                        now_);
+  }
   using Placed = std::vector<std::array<std::uint64_t, 3>>;
 
   TimePoint now_{1s};
@@ -115,18 +122,94 @@ TEST_F(SchedulerTest, PortionsFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
   std::uint64_t const by_time = static_cast<std::uint64_t>(Scheduler::portion_ns / 1000);
   auto const steady = scheduler_.next();
   EXPECT_EQ(steady->chunk.count, by_time);
-  // Near the end half of what is left, down to single elements.
+  // Near the end half of what is left, down to what is worth its way.
   scheduler_.finished(0, trampoline, by_time, 1, by_time * 1000, now_);
+  std::uint64_t const least = static_cast<std::uint64_t>(Scheduler::least_portion_ns / 1000);
   std::uint64_t last = by_time;
   while (scheduler_.waiting() != 0) {
     auto const next = scheduler_.next();
     ASSERT_TRUE(next);
     EXPECT_LE(next->chunk.count, last);
-    EXPECT_LE(next->chunk.count, std::max<std::uint64_t>(1, by_time));
+    EXPECT_LE(next->chunk.count, by_time);
+    if (scheduler_.waiting() != 0) {
+      EXPECT_GE(next->chunk.count, least);
+    }
     last = next->chunk.count;
     scheduler_.finished(0, trampoline, last, 1, last * 1000, now_);
   }
-  EXPECT_EQ(last, 1u);
+  EXPECT_LE(last, least);
+}
+
+TEST_F(SchedulerTest, PortionsAreWorthTheirWay) {
+  ready(2);
+  know_cost(10);
+  scheduler_.add(make_chunk(make_task(), 100'000));
+  std::uint64_t const least = static_cast<std::uint64_t>(Scheduler::least_portion_ns / 10);
+  while (scheduler_.waiting() != 0) {
+    auto const next = scheduler_.next();
+    ASSERT_TRUE(next);
+    EXPECT_GE(next->chunk.count + scheduler_.waiting(), std::min(least, next->chunk.count));
+    if (scheduler_.waiting() != 0) {
+      EXPECT_GE(next->chunk.count, least);
+    }
+    scheduler_.finished(next->worker, trampoline, next->chunk.count, 1, 0, now_);
+  }
+}
+
+TEST_F(SchedulerTest, PortionsHaveNoMoreBytesThanTheyMay) {
+  Scheduler scheduler(1, std::numeric_limits<std::uint64_t>::max(), 16);
+  scheduler.worker_ready(0, now_);
+  auto const task = make_task();  // a byte each
+  scheduler.add(make_chunk(task, 1000));
+  ASSERT_EQ(scheduler.next()->chunk.count, 1u);
+  scheduler.finished(0, trampoline, 1, 1, 10, now_);
+  EXPECT_EQ(scheduler.next()->chunk.count, 16u);
+}
+
+TEST_F(SchedulerTest, ShortChunksSetByHandGoTogether) {
+  ready(1);
+  know_cost(100);
+  scheduler_.add(make_chunk(make_task(7), 10'000));
+  auto const several = scheduler_.next();
+  std::uint64_t const most = static_cast<std::uint64_t>(Scheduler::several_chunks_ns / 100);
+  EXPECT_EQ(several->chunk.count % 7, 0u);
+  EXPECT_GT(several->chunk.count, 7u);
+  EXPECT_LE(several->chunk.count, most);
+}
+
+TEST_F(SchedulerTest, LongChunksSetByHandGoOneByOne) {
+  ready(1);
+  know_cost(Scheduler::several_chunks_ns);
+  scheduler_.add(make_chunk(make_task(7), 10'000));
+  EXPECT_EQ(scheduler_.next()->chunk.count, 7u);
+}
+
+TEST_F(SchedulerTest, NoIdleWorkerIsWokenForWhatAnotherHasDoneBefore) {
+  ready(2);
+  know_cost(1000);
+  for (int i = 0; i < 100; ++i) scheduler_.add(make_chunk(make_task(), 1));
+  std::uint64_t first = 0;
+  while (scheduler_.next()->worker == 0) ++first;
+  EXPECT_EQ(first, static_cast<std::uint64_t>(Scheduler::worth_waking_ns / 1000) - 1);
+}
+
+TEST_F(SchedulerTest, WhatTakesItsTimeGoesToAnIdleWorker) {
+  ready(2);
+  know_cost(Scheduler::worth_waking_ns);
+  scheduler_.add(make_chunk(make_task(), 1));
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_EQ(scheduler_.next()->worker, 0u);
+  EXPECT_EQ(scheduler_.next()->worker, 1u);
+}
+
+TEST_F(SchedulerTest, AMeasurementOfManyElementsOutweighsTheFirst) {
+  ready(1);
+  know_cost(20'000);
+  scheduler_.add(make_chunk(make_task(), 1000));
+  auto const next = scheduler_.next();
+  scheduler_.finished(0, trampoline, next->chunk.count, 1, next->chunk.count * 10, now_);
+  scheduler_.finished(0, trampoline, 1000, 0, 1000 * 10, now_);
+  EXPECT_LT(scheduler_.cost(trampoline), 100);
 }
 
 TEST_F(SchedulerTest, AWorkerThatRefusedGetsNothingUntilItHasFinishedSomething) {

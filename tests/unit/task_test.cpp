@@ -56,6 +56,19 @@ TEST(Task, BlocksAreTakenOnceInTheOrderOfTheirArrival) {
   EXPECT_TRUE(task.take().empty());
 }
 
+TEST(Task, SeveralBlocksAreTakenInTheOrderOfTheirArrival) {
+  Task task{Function{}};
+  EXPECT_TRUE(task.announce(4, true));
+  EXPECT_FALSE(task.seal());
+  for (std::uint64_t const first : {2u, 0u, 3u}) task.deliver(block(first, 1));
+  std::vector<std::uint64_t> order;
+  for (auto const& taken : task.take()) order.push_back(taken.first);
+  EXPECT_EQ(order, (std::vector<std::uint64_t>{2, 0, 3}));
+  task.deliver(block(1, 1));
+  EXPECT_TRUE(task.ended());
+  EXPECT_EQ(task.take().front().first, 1u);
+}
+
 TEST(Task, IdsDiffer) {
   Task const first{Function{}};
   Task const second{Function{}};

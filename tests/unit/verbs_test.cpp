@@ -314,6 +314,22 @@ TEST(Segments, ElementsTogetherAreBounded) {
   for (auto const& segment : fake.engine.appended) EXPECT_LT(segment.bytes, 300'000u);
 }
 
+TEST(Segments, BeginSmallAndGrow) {
+  FakePool fake;
+  fake.engine.usual_segment = 1000;
+  EXPECT_EQ(fake.pool.map<twice>(std::views::iota(0, 3000)).size(), 3000u);
+  std::vector<std::uint64_t> counts;
+  for (auto const& segment : fake.engine.appended) counts.push_back(segment.count);
+  EXPECT_EQ(counts, (std::vector<std::uint64_t>{256, 512, 1000, 1000, 232}));
+}
+
+TEST(Segments, AreWholeChunksWhereTheirSizeWasSetByHand) {
+  FakePool fake;
+  fake.engine.usual_segment = 1000;
+  fake.pool.with({.chunk = 300}).map<twice>(std::views::iota(0, 3000));
+  for (auto const& segment : fake.engine.appended) EXPECT_EQ(segment.count % 300, 0u);
+}
+
 struct Kilobytes {
   std::array<std::uint64_t, 5000> words;
 };

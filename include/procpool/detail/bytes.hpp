@@ -1,10 +1,13 @@
 #pragma once
 
 // Bytes: a buffer that grows without zeroing. Payload: bytes that nobody changes any more, together
-// with whatever keeps them alive (a buffer, a mapping). Both are values; a Payload may be shared
+// with whatever keeps them alive (a buffer, a mapping), or, where they are few, themselves. Both are values; a Payload may be shared
 // between threads, a Bytes belongs to one.
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -43,12 +46,29 @@ class Payload {
   Payload(std::shared_ptr<void const> owner, std::span<std::byte const> bytes)
       : bytes_(bytes), owner_(std::move(owner)) {}
 
-  std::span<std::byte const> bytes() const noexcept { return bytes_; }
+  // With a copy of these: most results are a few bytes, which need no memory of their own.
+  static Payload copy(std::span<std::byte const> bytes) {
+    Payload payload;
+    if (bytes.size() <= payload.few_.size()) {
+      std::ranges::copy(bytes, payload.few_.begin());
+      payload.bytes_ = {static_cast<std::byte const*>(nullptr), bytes.size()};
+    } else {
+      auto const memory = std::make_shared_for_overwrite<std::byte[]>(bytes.size());
+      std::memcpy(memory.get(), bytes.data(), bytes.size());
+      payload = Payload(memory, {memory.get(), bytes.size()});
+    }
+    return payload;
+  }
+
+  std::span<std::byte const> bytes() const noexcept {
+    return owner_ ? bytes_ : std::span(few_).first(bytes_.size());
+  }
   std::size_t size() const noexcept { return bytes_.size(); }
 
  private:
-  std::span<std::byte const> bytes_;
+  std::span<std::byte const> bytes_;  // without an owner only their number: they lie in few_
   std::shared_ptr<void const> owner_;
+  std::array<std::byte, 16> few_{};
 };
 
 }  // namespace procpool::inline v0::detail

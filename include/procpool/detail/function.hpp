@@ -12,6 +12,7 @@
 #include <typeinfo>
 
 #include <procpool/detail/bytes.hpp>
+#include <procpool/detail/run.hpp>
 #include <procpool/detail/share.hpp>
 
 namespace procpool::inline v0::detail {
@@ -20,16 +21,18 @@ namespace procpool::inline v0::detail {
 enum class Stage : std::uint32_t { starting = 0, idle = 1, loading = 2, running = 3, saving = 4 };
 
 // One request of the executor to a trampoline. A trampoline may throw anything out of
-// `load_callable` and `call`: what a task throws is its outcome.
+// `load_callable`, `call` and `run`: what a task throws is its outcome.
 struct Operation {
-  enum class Kind : std::uint8_t { load_callable, call, drop_callable, name };
+  enum class Kind : std::uint8_t { load_callable, call, run, drop_callable, describe };
 
   Kind kind = Kind::call;
-  void* callable = nullptr;              // load_callable: set; call: used; drop_callable: destroyed
-  std::span<std::byte const> input;      // load_callable: the state; call: one element's arguments
-  Bytes* output = nullptr;               // call: the encoded result is appended here
-  std::type_info const* type = nullptr;  // name: set to the callable's type
-  std::atomic<std::uint32_t>* stage = nullptr;  // call: where to note the Stage, never null
+  void* callable = nullptr;  // load_callable: set; call, run: used; drop_callable: destroyed
+  std::span<std::byte const> input;  // load_callable: the state; call: one element's arguments
+  Bytes* output = nullptr;           // call: the encoded result is appended here
+  Run* run = nullptr;  // run: gone through until it says that it is over, or one throws
+  std::type_info const* type = nullptr;         // describe: set to the callable's type
+  bool runs = false;                            // describe: set if `run` may be asked for
+  std::atomic<std::uint32_t>* stage = nullptr;  // call, run: where to note the Stage, never null
 
   void enter(Stage now) const noexcept {
     // Relaxed: read only after this process is dead, by when every store of it has happened.

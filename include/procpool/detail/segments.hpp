@@ -36,7 +36,8 @@ class SegmentWriter<Parameters<Ps...>> {
         task_(std::move(task)),
         element_size_(task_->function().argument_size),
         by_hand_(task_->chunk() != 0),
-        most_elements_(engine_->segment_elements(*task_)) {}
+        most_elements_(engine_->segment_elements(*task_)),
+        next_elements_(first_segment(task_->chunk(), most_elements_)) {}
 
   // Encodes one element from the arguments of its call. A full segment is handed over only when another
   // element comes: the last one must be known as such, and an engine gets no empty ones.
@@ -66,11 +67,12 @@ class SegmentWriter<Parameters<Ps...>> {
   // Elements that already lie as they travel.
   void add_packed(std::span<std::byte const> bytes) {
     // Cut where add() would cut.
-    std::size_t most = most_elements_;
-    if (!by_hand_) {
-      most = element_size_ > large_element ? 1 : std::min(most, large_segment / element_size_ + 1);
-    }
     while (!bytes.empty()) {
+      std::size_t most = next_elements_;
+      if (!by_hand_) {
+        most =
+            element_size_ > large_element ? 1 : std::min(most, large_segment / element_size_ + 1);
+      }
       std::size_t const room = most - segment_.count;
       std::size_t const some = std::min(room, bytes.size() / element_size_);
       auto const front = bytes.first(some * element_size_);
@@ -116,6 +118,15 @@ class SegmentWriter<Parameters<Ps...>> {
   bool begun() const noexcept { return begun_; }
 
  private:
+  // Workers should have something to do soon; from there on each segment is twice as large as the one
+  // before it, up to the engine's measure, because handing one over has a price.
+  static std::size_t first_segment(std::size_t chunk, std::size_t most) {
+    constexpr std::size_t enough = 256;
+    std::size_t const whole =
+        chunk == 0 ? enough : chunk * std::max<std::size_t>(1, enough / chunk);
+    return std::min(most, whole);
+  }
+
   template <class... Args>
   void encode_all(Args&&... args) {
     (encode<travel_t<Ps>>(segment_.bytes, as_travel<Ps>(std::forward<Args>(args))), ...);
@@ -134,8 +145,11 @@ class SegmentWriter<Parameters<Ps...>> {
       segment_.shares = std::move(shares);
     }
     ++segment_.count;
-    if (element_size_ == 0) segment_.ends.push_back(segment_.bytes.size());
-    full_ = segment_.count == most_elements_ ||
+    if (element_size_ == 0 && segment_.count > 1) {
+      if (segment_.count == 2) segment_.ends.push_back(begin);
+      segment_.ends.push_back(segment_.bytes.size());
+    }
+    full_ = segment_.count == next_elements_ ||
             (!by_hand_ && (size > large_element || segment_.bytes.size() > large_segment));
   }
 
@@ -148,6 +162,7 @@ class SegmentWriter<Parameters<Ps...>> {
     if (!segment.shares.empty()) task_->keep(segment.shares);
     engine_->append(task_, std::move(segment), last);
     next_ += count;
+    next_elements_ = std::min(most_elements_, 2 * next_elements_);
     begun_ = true;
   }
 
@@ -156,6 +171,7 @@ class SegmentWriter<Parameters<Ps...>> {
   std::size_t element_size_;
   bool by_hand_;
   std::size_t most_elements_;
+  std::size_t next_elements_;  // of the segment that is being written, at most
   Segment segment_;
   std::uint64_t next_ = 0;   // elements handed over
   std::uint64_t bytes_ = 0;  // of them

@@ -37,13 +37,13 @@
 namespace procpool::inline v0::detail {
 
 // Consecutive encoded elements, immutable once the engine has them. With a fixed argument size they
-// lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for each,
-// where it ends. A chunk never spans two segments.
+// lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for each
+// of several, where it ends. A chunk never spans two segments.
 struct Segment {
   std::uint64_t first = 0;  // index in the task of the first element
   std::uint64_t count = 0;
   Bytes bytes;
-  std::vector<std::uint64_t> ends;  // empty with a fixed argument size
+  std::vector<std::uint64_t> ends;  // empty with a fixed argument size, and for a single element
   Share::List shares{};             // that its elements name
 };
 
@@ -129,6 +129,10 @@ class PROCPOOL_API Task final : public Completion {
   // of streams.
   void keep(Share::List const& shares);
 
+  // For engines. Something of theirs that goes with the task: what the program's thread has allocated it
+  // should also free, because memory that changes threads costs more than all the rest of a small call.
+  void take_along(std::shared_ptr<void const> luggage) noexcept { luggage_ = std::move(luggage); }
+
   // For engines. What an element has written, where that is captured; before its outcome. Streams have no
   // place for it.
   void add_output(std::uint64_t element, std::string text);
@@ -142,7 +146,8 @@ class PROCPOOL_API Task final : public Completion {
 
   // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
   // element. Deliver wakes whoever waits.
-  void announce(std::uint64_t elements);
+  // `last`: and seals it with that; true: it was not sealed before.
+  bool announce(std::uint64_t elements, bool last = false);
   bool seal();  // false: it was sealed already
   void deliver(Block block);
   // Marks that what has not begun of the elements from `first` on shall not; the engine acts on it.
@@ -178,10 +183,12 @@ class PROCPOOL_API Task final : public Completion {
   std::atomic<bool> asked_{false};
   std::atomic<std::size_t> worker_{0};  // + 1
   std::uint64_t random_ = 0;
+  std::shared_ptr<void const> luggage_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_:
-  std::vector<Block> blocks_;
+  std::optional<Block> first_block_;  // the only one that most tasks ever get; not of streams
+  std::vector<Block> blocks_;         // behind it
   Counts counts_;
   bool complete_ = false;
   std::unordered_map<std::uint64_t, std::vector<std::string>> attempts_;  // of what was run again

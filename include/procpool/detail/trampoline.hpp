@@ -1,7 +1,7 @@
 #pragma once
 
 // The trampoline: the one function per (callable type, parameter types) whose address is the identity
-// of the call. In the worker it decodes the arguments of one element, calls, and encodes the result.
+// of the call. In the worker it decodes the arguments of an element, calls, and encodes the result.
 // It lets everything that is thrown pass: what a task throws is its outcome.
 
 #include <functional>
@@ -17,11 +17,12 @@
 
 namespace procpool::inline v0::detail {
 
-template <class C, class... Ps>
-void call_element(Operation& operation) {
+// One element: its arguments decoded from all of `input`, the call, and its result given to `save`.
+template <class C, class... Ps, class Save>
+void perform(Operation const& operation, std::span<std::byte const> input, Save const& save) {
   operation.enter(Stage::loading);
   C const& callable = *static_cast<C const*>(operation.callable);
-  Reader reader(operation.input);
+  Reader reader(input);
   // Braces: the reads happen in order.
   std::tuple<travel_t<Ps>...> arguments{reader.template read<travel_t<Ps>>()...};
   reader.finish();
@@ -35,10 +36,53 @@ void call_element(Operation& operation) {
     } else {
       decltype(auto) result = std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
       operation.enter(Stage::saving);
-      encode<Result>(*operation.output, as_travel<Result>(std::forward<decltype(result)>(result)));
+      save(as_travel<Result>(std::forward<decltype(result)>(result)));
     }
   };
   std::apply([&](auto&... values) { call(present<Ps>(values)...); }, arguments);
+}
+
+template <class C, class... Ps>
+void call_element(Operation const& operation) {
+  perform<C, Ps...>(operation, operation.input, [&](auto const& result) {
+    encode<typename ResultOf<C, Ps...>::type>(*operation.output, result);
+  });
+}
+
+// Arguments and results all have a fixed size: a Run of such elements needs no memory of its own.
+template <class C, class... Ps>
+consteval bool can_run() {
+  using Result = typename ResultOf<C, Ps...>::type;
+  if constexpr (((fixed_size<travel_t<Ps>> != 0) && ...)) {
+    if constexpr (std::is_void_v<Result>) {
+      return true;
+    } else {
+      return fixed_size<Result> != 0;
+    }
+  } else {
+    return false;
+  }
+}
+
+template <class C, class... Ps>
+void run_elements(Operation const& operation) {
+  constexpr std::size_t size = (std::size_t{0} + ... + fixed_size<travel_t<Ps>>);
+  // Its own while it goes on, so that it can be kept in registers; told back also when one throws.
+  struct Local {
+    Run run;
+    Run& told;
+    ~Local() { told.follow(run); }
+  } local{*operation.run, *operation.run};
+  Run& run = local.run;
+  while (run.begin()) {
+    perform<C, Ps...>(operation, {run.arguments(), size}, [&run](auto const& result) {
+      if (!run.abandoned()) {
+        encode_at<typename ResultOf<C, Ps...>::type>(run.result(), result);
+      }
+    });
+    if (run.abandoned()) return;
+    run.done();
+  }
 }
 
 template <class C, class... Ps>
@@ -50,8 +94,14 @@ void trampoline(Operation& operation) {
       break;
     }
     case Operation::Kind::call: call_element<C, Ps...>(operation); break;
+    case Operation::Kind::run:
+      if constexpr (can_run<C, Ps...>()) run_elements<C, Ps...>(operation);
+      break;
     case Operation::Kind::drop_callable: delete static_cast<C*>(operation.callable); break;
-    case Operation::Kind::name: operation.type = &typeid(C); break;
+    case Operation::Kind::describe:
+      operation.type = &typeid(C);
+      operation.runs = can_run<C, Ps...>();
+      break;
   }
 }
 

@@ -12,7 +12,8 @@ Batch::Batch(detail::Segment segment, std::size_t element_size)
 
 std::uint64_t Batch::offset(std::uint64_t index) const noexcept {
   if (element_size_ != 0) return index * element_size_;
-  return index == 0 ? 0 : ends_[index - 1];
+  if (index == 0) return 0;
+  return ends_.empty() ? (sealed_ ? mapped_.bytes().size() : owned_.size()) : ends_[index - 1];
 }
 
 std::span<std::byte const> Batch::bytes(std::uint64_t first, std::uint64_t count) const noexcept {
@@ -20,6 +21,15 @@ std::span<std::byte const> Batch::bytes(std::uint64_t first, std::uint64_t count
       sealed_ ? std::span<std::byte const>(mapped_.bytes()) : std::span<std::byte const>(owned_);
   std::uint64_t const from = offset(first - first_);
   return all.subspan(from, offset(first - first_ + count) - from);
+}
+
+std::uint64_t Batch::elements_within(std::uint64_t first, std::uint64_t bytes) const noexcept {
+  if (element_size_ != 0) return std::max<std::uint64_t>(1, bytes / element_size_);
+  if (ends_.empty()) return 1;
+  std::uint64_t const index = first - first_;
+  auto const from = ends_.begin() + static_cast<std::ptrdiff_t>(index);
+  auto const to = std::upper_bound(from, ends_.end(), offset(index) + bytes);
+  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(to - from));
 }
 
 os::Memfd const& Batch::sealed_whole() {

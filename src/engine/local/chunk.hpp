@@ -36,6 +36,9 @@ class Batch {
   // The bytes of elements [first, first + count) of the task. Any thread.
   std::span<std::byte const> bytes(std::uint64_t first, std::uint64_t count) const noexcept;
 
+  // How many elements from this one on lie within so many bytes, but one in any case.
+  std::uint64_t elements_within(std::uint64_t first, std::uint64_t bytes) const noexcept;
+
   // Shared values that its elements name.
   detail::Share::List const& shares() const noexcept { return shares_; }
 
@@ -85,6 +88,9 @@ struct Chunk {
     return take_back(index <= first ? 0 : std::min(count, index - first));
   }
   std::span<std::byte const> bytes() const noexcept { return batch->bytes(first, count); }
+  std::uint64_t elements_within(std::uint64_t bytes) const noexcept {
+    return std::min(count, batch->elements_within(first, bytes));
+  }
   bool whole_batch() const noexcept { return count == batch->count(); }
 };
 

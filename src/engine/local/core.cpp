@@ -17,14 +17,27 @@ namespace procpool::inline v0::local {
 
 using detail::Block;
 
+namespace {
+
+// The larger the rings, the fewer wake-ups where elements are short; but their memory is reserved, and
+// takes its time to make.
+std::size_t ring_bytes_for(std::size_t workers) {
+  constexpr std::size_t few = 16;
+  return (workers <= few ? 256 : 64) * std::size_t{1024};
+}
+
+}  // namespace
+
 Core::Core(PoolOptions given)
     : options(std::move(given)),
       name(options.name),
+      ring_bytes(ring_bytes_for(worker_count(options))),
       wanted(worker_count(options)),
-      scheduler(wanted, options.max_tasks_per_worker
-                            ? options.max_tasks_per_worker->checked("max_tasks_per_worker",
-                                                                    most_tasks_per_worker)
-                            : std::numeric_limits<std::uint64_t>::max()),
+      scheduler(wanted,
+                options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
+                                                   "max_tasks_per_worker", most_tasks_per_worker)
+                                             : std::numeric_limits<std::uint64_t>::max(),
+                channel::inline_limit(ring_bytes)),
       queue_limit_(options.queue_limit ? std::optional(options.queue_limit->checked(
                                              "queue_limit", most_queue_limit))
                                        : std::nullopt),
@@ -59,8 +72,11 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   Chunk chunk{task, nullptr, segment.first, count};
   bool const first = segment.first == 0;
   chunk.batch = std::make_shared<Batch>(std::move(segment), task->function().argument_size);
+  constexpr std::size_t small = 1024;
+  if (first && last && chunk.bytes().size() <= small) task->take_along(chunk.batch);
   std::exception_ptr refused;
   std::vector<Chunk> cancelled;
+  bool short_of_workers = false;
   {
     std::unique_lock lock(mutex);
     if (task->stream()) {
@@ -77,7 +93,8 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     }
     if (first) task->set_random(random_of_call(seed_, calls_++));
     accepted += count;
-    task->announce(count);
+    // It cannot be complete by that: these elements have not ended.
+    if (task->announce(count, last) && !task->stream()) --unsealed;
     if (task->timeout()) timed += count;
     if (auto const wait = task->queue_timeout()) {
       queue_deadlines.emplace(std::chrono::steady_clock::now() + *wait, chunk.batch);
@@ -92,15 +109,17 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
         cancelled.push_back(std::move(unwanted));
       }
       if (chunk.count != 0) scheduler.add(std::move(chunk));
+      if (cancelled.empty()) short_of_workers = place(lock);
     }
   }
-  if (last) seal(*task);
   if (refused) {
     fail({chunk}, refused);
     return;
   }
-  fail_cancelled(cancelled);
-  bool const short_of_workers = place();
+  if (!cancelled.empty()) {
+    fail_cancelled(cancelled);
+    short_of_workers = place();
+  }
   bool const new_time = task->timeout() || task->queue_timeout();  // to look at
   if (short_of_workers || new_time) wake_dispatcher();
 }
@@ -240,7 +259,7 @@ void Core::help(detail::Task& task) {
     constexpr int looks_per_clock = 16;
     for (int look = 0; look < looks_per_clock && good && !task.ended(); ++look) {
       // What is wrong with the worker is for the dispatcher, at its next look.
-      if (slots[*worker].news()) good = collect(*worker);
+      if (slots[*worker].news()) good = collect(*worker).has_value();
       for (int i = 0; i < looks_per_clock && !task.ended(); ++i) os::pause();
     }
   } while (good && !task.ended() && std::chrono::steady_clock::now() < end);
@@ -257,27 +276,26 @@ void Core::help(detail::Task& task) {
 // ---- moving
 
 bool Core::place() {
-  std::optional<std::size_t> sent_to;  // not told to the scheduler yet: each look at it is a lock
-  for (;;) {
-    std::optional<Scheduler::Assignment> assignment;
-    bool dozed = false;
-    std::chrono::microseconds spin{0};
-    {
-      std::lock_guard const lock(mutex);
-      if (sent_to) {
-        scheduler.placed(*std::exchange(sent_to, std::nullopt));
-        ++counted.records;
-        tell_room();
-      }
-      scheduler.expect_more(live < wanted || starting != 0);
-      assignment = scheduler.next();
-      if (assignment) {
-        dozed = std::exchange(dozing, false);
-        spin = spin_time();
-      } else {
-        return scheduler.waiting() != 0 && live < wanted;
-      }
+  std::unique_lock lock(mutex);
+  return place(lock);
+}
+
+bool Core::place(std::unique_lock<std::mutex>& lock) {
+  for (;; lock.lock()) {
+    scheduler.expect_more(live < wanted || starting != 0);
+    std::optional<Scheduler::Assignment> assignment = scheduler.next();
+    if (!assignment) {
+      bool const short_of_workers = scheduler.waiting() != 0 && live < wanted;
+      lock.unlock();
+      return short_of_workers;
     }
+    ++counted.records;
+    tell_room();
+    bool const dozed = std::exchange(dozing, false);
+    std::chrono::microseconds const spin = spin_time();
+    bool const keyed = assignment->chunk.task->key().has_value();
+    bool const last = scheduler.waiting() == 0 && !keyed;
+    lock.unlock();
     if (dozed) wake_dispatcher();
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
@@ -291,15 +309,21 @@ bool Core::place() {
                      " could not be sent to a worker: " + error.what()));
     }
     if (put == Slot::Put::sent) {
-      sent_to = assignment->worker;
+      if (keyed) {
+        std::lock_guard const placed(mutex);
+        scheduler.placed(assignment->worker);
+      }
       // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
       if (unwanted(assignment->chunk)) {
         take_back(assignment->worker);
         if (assignment->chunk.task->marked_for_end()) end_running(*assignment->chunk.task);
+      } else if (last) {
+        return false;
       }
     } else if (unsendable) {
       {
-        std::lock_guard const lock(mutex);
+        std::lock_guard const failed(mutex);
+        --counted.records;
         scheduler.placed(assignment->worker);
         scheduler.finished(assignment->worker, nullptr, assignment->chunk.count, 1, 0,
                            std::chrono::steady_clock::now());
@@ -307,11 +331,12 @@ bool Core::place() {
       fail({assignment->chunk}, unsendable);
     } else {
       {
-        std::lock_guard const lock(mutex);
+        std::lock_guard const refused(mutex);
+        --counted.records;
         scheduler.refused(*assignment);
       }
       if (put == Slot::Put::full && slots[assignment->worker].await_room()) {
-        std::lock_guard const lock(mutex);
+        std::lock_guard const roomy(mutex);
         scheduler.roomy(assignment->worker);
       }
       // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
@@ -373,9 +398,10 @@ void Core::count_delivered(std::uint64_t elements) {
 
 bool Core::drained() const { return delivered == accepted && unsealed == 0; }
 
-bool Core::collect(std::size_t index) {
+std::optional<std::size_t> Core::collect(std::size_t index) {
   Slot::Harvest harvest = slots[index].collect();
-  bool const anything = !harvest.items.empty() || harvest.settled || harvest.roomy;
+  std::size_t const taken = harvest.items.size();
+  bool const anything = taken != 0 || harvest.settled || harvest.roomy;
   deliver(std::move(harvest.items), index);
   if (harvest.settled) {
     std::uint64_t elements = 0;
@@ -390,7 +416,7 @@ bool Core::collect(std::size_t index) {
   }
   requeue(std::move(harvest.returned));
   if (anything) place();
-  return harvest.bad.empty();
+  return harvest.bad.empty() ? std::optional(taken) : std::nullopt;
 }
 
 bool Core::balance() {
@@ -428,6 +454,7 @@ void Core::take_back_everything() {
 }
 
 void Core::requeue(std::vector<Chunk> chunks) {
+  if (chunks.empty()) return;  // as after most looks
   std::vector<Chunk> cancelled;
   std::vector<Chunk> expired;
   std::vector<Chunk> hopeless;

@@ -64,8 +64,9 @@ class Core {
   // Gives waiting elements to workers that want some. True: some still wait, and there could be more
   // workers.
   bool place();
-  // Looks at what a worker has to say. False: it wrote what cannot be, and the dispatcher must end it.
-  bool collect(std::size_t slot);
+  // Looks at what a worker has to say: how many outcomes, or blocks of them, it was. Nothing: it wrote
+  // what cannot be, and the dispatcher must end it.
+  std::optional<std::size_t> collect(std::size_t slot);
   // Moves elements from a busy worker towards an idle one; true: look again soon.
   bool balance();
   // Takes back all that has not begun, from one worker or from every one.
@@ -93,6 +94,7 @@ class Core {
 
   PoolOptions const options;
   std::string const name;
+  std::size_t const ring_bytes;  // of each of a worker's two rings
   // Wakes the dispatcher, if it has been started. (If it is started meanwhile, it looks at everything
   // under the mutex before it first sleeps.)
   void wake_dispatcher() const noexcept {
@@ -132,6 +134,8 @@ class Core {
 
  private:
   class Spin;
+
+  bool place(std::unique_lock<std::mutex>& lock);  // takes over the lock of mutex, and releases it
 
   void check_open() const;  // mutex is held
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the queue

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <array>
@@ -24,8 +25,26 @@ using namespace std::chrono_literals;
 // Nothing is concluded from a bell: while work is out, a look at all workers at least this often.
 constexpr auto look_interval = 100ms;
 constexpr auto balance_interval = 2ms;
+// When more than a few outcomes come between two looks, each ring for one would cost a wake-up for
+// nothing: the workers are let alone then, and looked at after so long.
+constexpr std::chrono::microseconds nap{50};
+constexpr std::size_t many_taken = 4;
 constexpr auto group_interval = 10ms;
 constexpr auto group_patience = 1s;
+
+// The usual slack of a timer is as long as a nap. Only meanwhile: workers inherit it.
+class PreciseTimer {
+ public:
+  PreciseTimer() noexcept { ::prctl(PR_SET_TIMERSLACK, 1); }
+  PreciseTimer(PreciseTimer const&) = delete;
+  PreciseTimer& operator=(PreciseTimer const&) = delete;
+  ~PreciseTimer() {
+    if (before_ > 0) ::prctl(PR_SET_TIMERSLACK, before_);
+  }
+
+ private:
+  int const before_ = ::prctl(PR_GET_TIMERSLACK);
+};
 
 }  // namespace
 
@@ -42,6 +61,8 @@ bool Dispatcher::started() {
 }
 
 void Dispatcher::start_once() {
+  // Acquire: what it was started with is there. It is asked before each call.
+  if (running_.load(std::memory_order_acquire)) return;
   std::lock_guard const lock(start_mutex_);
   if (thread_.joinable()) return;
   try {
@@ -73,6 +94,7 @@ void Dispatcher::start_once() {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_setname_np(thread_.native_handle(), "procpool");
+  running_.store(true, std::memory_order_release);
 }
 
 // ---- the loop
@@ -82,12 +104,23 @@ void Dispatcher::run() {
   for (;;) {
     TimePoint const now = std::chrono::steady_clock::now();
     if (advance_end(now)) break;
-    auto timeout = turn(now);
-    park_workers();
-    std::size_t const count = poller_->wait(ready, timeout);
+    auto const timeout = turn(now);
+    bool const naps = std::exchange(taken_, 0) >= many_taken;
+    if (naps) {
+      park_for_nap();
+    } else {
+      park_workers();
+    }
+    std::size_t count = 0;
+    if (naps) {
+      PreciseTimer const precise;
+      count = poller_->wait(ready, std::min(timeout.value_or(nap), nap));
+    } else {
+      count = poller_->wait(ready, timeout);
+    }
     for (std::size_t i = 0; i < count; ++i) handle(ready[i]);
+    if (naps || count == 0) look_at_everything();
     if (count == 0) {
-      for (std::size_t slot = 0; slot < lives_.size(); ++slot) look_at(slot);
       {
         std::lock_guard const lock(core_.mutex);
         core_.scheduler.retry();
@@ -105,7 +138,7 @@ void Dispatcher::run() {
   core_.ended_changed.notify_all();
 }
 
-std::optional<std::chrono::milliseconds> Dispatcher::turn(TimePoint now) {
+std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
   std::optional<TimePoint> next;
   auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
 
@@ -216,13 +249,27 @@ void Dispatcher::park_workers() {
     Life& life = lives_[slot];
     if (life.state == State::vacant || life.state == State::starting || life.parked) continue;
     for (;;) {
-      if (++sleep_number_ == 0) ++sleep_number_;
-      core_.slots[slot].park(sleep_number_);
+      core_.slots[slot].park(next_sleep());
       life.parked = true;
       if (!core_.slots[slot].news()) break;
       look_at(slot);
       if (life.state == State::vacant || life.killed) break;
     }
+  }
+}
+
+std::uint32_t Dispatcher::next_sleep() noexcept {
+  sleep_number_ = (sleep_number_ + 1) & ~channel::nap;
+  if (sleep_number_ == 0) sleep_number_ = 1;
+  return sleep_number_;
+}
+
+void Dispatcher::park_for_nap() {
+  for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
+    Life& life = lives_[slot];
+    if (life.state == State::vacant || life.state == State::starting) continue;
+    life.parked = true;
+    if (core_.slots[slot].park_for_nap(next_sleep())) look_at(slot);
   }
 }
 
@@ -233,8 +280,14 @@ void Dispatcher::look_at(std::size_t slot) {
     core_.slots[slot].unpark();
     life.parked = false;
   }
-  if (!core_.collect(slot) && !life.killed) kill(slot, "it wrote what cannot be");
+  auto const taken = core_.collect(slot);
+  taken_ += taken.value_or(0);
+  if (!taken && !life.killed) kill(slot, "it wrote what cannot be");
   look_at_initializer(slot);
+}
+
+void Dispatcher::look_at_everything() {
+  for (std::size_t slot = 0; slot < lives_.size(); ++slot) look_at(slot);
 }
 
 void Dispatcher::handle(os::Ready const& ready) {

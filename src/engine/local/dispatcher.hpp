@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -74,10 +75,13 @@ class Dispatcher {
 
   void run();
   // One look at everything that depends on time or counts; returns how long to sleep.
-  std::optional<std::chrono::milliseconds> turn(TimePoint now);
+  std::optional<std::chrono::microseconds> turn(TimePoint now);
   void handle(os::Ready const& ready);
   void park_workers();
+  void park_for_nap();
+  std::uint32_t next_sleep() noexcept;
   void look_at(std::size_t slot);
+  void look_at_everything();
 
   // Births.
   bool wants_worker();
@@ -122,6 +126,7 @@ class Dispatcher {
   Core& core_;
   std::mutex start_mutex_;
   std::thread thread_;  // guarded by start_mutex_ until started
+  std::atomic<bool> running_{false};
 
   std::optional<os::Poller> poller_;      // from start_once on
   std::vector<std::string> environment_;  // of the workers: the program's at the time of start_once
@@ -132,6 +137,7 @@ class Dispatcher {
   std::vector<os::Cgroup> ended_groups_;  // somebody may still be in them
   std::size_t seen_wanted_;
   std::uint32_t sleep_number_ = 0;
+  std::size_t taken_ = 0;        // outcomes, or blocks of them, since the last sleep
   unsigned failed_starts_ = 0;   // in a row
   unsigned useless_deaths_ = 0;  // in a row: nothing begun, nothing done
   TimePoint no_birth_before_{};

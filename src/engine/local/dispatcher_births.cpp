@@ -27,7 +27,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t ring_bytes = 64 * 1024;
 constexpr unsigned most_failed_starts = 3;
 constexpr auto first_backoff = 10ms;
 constexpr unsigned most_backoff_doublings = 7;  // 1.28 s
@@ -63,7 +62,7 @@ void Dispatcher::start_worker(std::size_t slot) {
     if (!self_) self_ = os::open_pidfd(::getpid());
     if (modules_.empty()) modules_ = identity::loaded_modules();
 
-    auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
+    auto channel = std::make_unique<channel::ParentEnd>(core_.ring_bytes);
     auto [ours, theirs] = os::socket_pair();
     life.event.emplace();
 
@@ -122,7 +121,7 @@ void Dispatcher::start_worker(std::size_t slot) {
           channel::protocol_version,
           static_cast<std::uint32_t>(slot),
           ::getpid(),
-          ring_bytes,
+          core_.ring_bytes,
           core_.name,
           limits_of(core_.options.limits),
           core_.options.cpus.empty() ? -1 : core_.options.cpus[slot % core_.options.cpus.size()],

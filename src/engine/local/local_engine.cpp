@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::chrono::seconds quiet_wait{10};
 constexpr std::chrono::seconds kill_wait{1};
-constexpr std::size_t usual_segment = 1024;
+constexpr std::size_t usual_segment = 16 * 1024;
 
 }  // namespace
 

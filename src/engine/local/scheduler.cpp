@@ -168,18 +168,23 @@ double Scheduler::cost(detail::Trampoline code) const {
 }
 
 std::uint64_t Scheduler::portion(Chunk const& chunk) const {
-  if (std::size_t const wanted = chunk.task->chunk(); wanted != 0) {
-    return std::min<std::uint64_t>(wanted, chunk.count);
-  }
+  std::uint64_t const by_hand = chunk.task->chunk();
   double const each = cost(chunk.task->function().code);
-  if (each <= 0) return 1;
-  auto const by_time = static_cast<std::uint64_t>(std::max(1.0, portion_ns / each));
+  if (each <= 0) return std::min(std::max<std::uint64_t>(by_hand, 1), chunk.count);
+  auto const lasting = [each](double nanoseconds) {
+    return static_cast<std::uint64_t>(std::max(1.0, nanoseconds / each));
+  };
   // Half of an even share: the closer the end, the smaller the portions, so that all workers end
   // together.
   auto const workers = static_cast<std::uint64_t>(
       std::max<std::ptrdiff_t>(1, std::ranges::count_if(workers_, &Worker::ready)));
-  std::uint64_t const share = std::max<std::uint64_t>(1, waiting_ / (2 * workers));
-  return std::min({by_time, share, chunk.count});
+  std::uint64_t const share = std::max(lasting(least_portion_ns), waiting_ / (2 * workers));
+  std::uint64_t const within = chunk.elements_within(portion_bytes_);
+  if (by_hand != 0) {
+    std::uint64_t const some = std::min({lasting(several_chunks_ns), share, within});
+    return std::min(std::max<std::uint64_t>(1, some / by_hand) * by_hand, chunk.count);
+  }
+  return std::min({lasting(portion_ns), share, within});
 }
 
 bool Scheduler::takes_more(Worker const& worker) const {
@@ -188,18 +193,26 @@ bool Scheduler::takes_more(Worker const& worker) const {
   return !expect_more_ && (worker.chunks < 2 || worker.ahead_ns < ahead_ns);
 }
 
-std::optional<std::size_t> Scheduler::choose() const {
-  std::optional<std::size_t> best;
+std::optional<std::size_t> Scheduler::choose(double each) const {
+  std::optional<std::size_t> idle;
+  std::optional<std::size_t> best;  // of those that are at work
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker const& worker = workers_[i];
     if (!takes_more(worker)) continue;
-    if (worker.chunks == 0) return i;
-    if (!best || worker.ahead_ns < workers_[*best].ahead_ns ||
-        (worker.ahead_ns == workers_[*best].ahead_ns && worker.chunks < workers_[*best].chunks)) {
+    if (worker.chunks == 0) {
+      if (!idle) idle = i;
+      // Whoever waits for something that takes its time is not to wait behind another.
+      if (each <= 0 || each >= worth_waking_ns) break;
+    } else if (!best || worker.ahead_ns < workers_[*best].ahead_ns ||
+               (worker.ahead_ns == workers_[*best].ahead_ns &&
+                worker.chunks < workers_[*best].chunks)) {
       best = i;
     }
   }
-  return best;
+  if (!idle) return best;
+  bool const soon =
+      best && each > 0 && workers_[*best].ahead_ns + each < worth_waking_ns && !expect_more_;
+  return soon ? best : idle;
 }
 
 std::optional<std::size_t> Scheduler::choose_awaited() const {
@@ -214,7 +227,11 @@ std::optional<std::size_t> Scheduler::choose_awaited() const {
 
 std::optional<Scheduler::Assignment> Scheduler::next() {
   if (waiting_ == 0) return std::nullopt;
-  auto chosen = queues_.empty() ? std::nullopt : choose();
+  std::optional<std::size_t> chosen;
+  if (!queues_.empty()) {
+    Chunk const& front = queues_.begin()->second.front();
+    chosen = choose(cost(front.task->function().code));
+  }
   if (!chosen && !keys_.empty()) chosen = choose_awaited();
   if (!chosen) return std::nullopt;
   Worker& worker = workers_[*chosen];
@@ -272,8 +289,13 @@ void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64
   Worker& worker = workers_[index];
   double const before = cost(code);
   if (nanoseconds != 0 && elements != 0) {
-    double const measured = static_cast<double>(nanoseconds) / static_cast<double>(elements);
-    costs_[code] = before <= 0 ? measured : (before + measured) / 2;
+    auto const many = static_cast<double>(elements);
+    double const measured = static_cast<double>(nanoseconds) / many;
+    // The more elements a measurement is of, the more it says; the first one may be of one, and include
+    // the loading of the function.
+    constexpr double enough = 8;
+    double const weight = std::max(0.5, many / (many + enough));
+    costs_[code] = before <= 0 ? measured : before + weight * (measured - before);
   }
   worker.ahead_ns -= before > 0 ? before * static_cast<double>(elements)
                                 : ahead_ns * static_cast<double>(ended_chunks);

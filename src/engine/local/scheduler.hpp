@@ -6,10 +6,13 @@
 //
 // Rules. Higher priorities first, and first come, first served among equal ones; what was given back
 // goes ahead of its equals. Elements with a key wait for the worker that the key was bound to when the
-// first of them came; the others go to idle workers first, then to the one with the least work ahead. A worker that may run dry gets a second portion while it
-// works, but not as long as more workers are expected. Portions last about `portion_time` by the
+// first of them came; the others go to idle workers first, then to the one with the least work ahead;
+// but where one that is awake has so little ahead that it is through before an idle one would be awake,
+// that one gets them. A worker that may run dry gets a second portion while it works, but not as long as
+// more workers are expected. Portions last about `portion_time` by the
 // measured cost of the function's elements, and shrink towards the end of the queue; while the cost is
-// unknown they are single elements.
+// unknown they are single elements. Where the size of chunks was set by hand, a portion is one chunk, or
+// as many whole ones as are over in no time.
 
 #include <chrono>
 #include <cstddef>
@@ -34,15 +37,26 @@ class Scheduler {
   using TimePoint = std::chrono::steady_clock::time_point;
 
   static constexpr double portion_ns = 500'000;
+  // A smaller portion costs more than it evens out.
+  static constexpr double least_portion_ns = 10'000;
+  // Several chunks that were set by hand go together when all of them are over within this time.
+  static constexpr double several_chunks_ns = 50'000;
   // What a worker should have ahead of it, so that it never waits for the parent.
   static constexpr double ahead_ns = 300'000;
+  // Waking an idle worker takes about as long; what a worker that is awake does sooner, it gets.
+  static constexpr double worth_waking_ns = 30'000;
   // An element that runs longer than this holds up those behind it long enough to move them.
   static constexpr std::chrono::milliseconds stuck_after{2};
 
   // `most_per_worker`: elements that one worker may be given in its life.
+  // `portion_bytes`: that a portion may have, if it is of more than one element.
   explicit Scheduler(std::size_t workers,
-                     std::uint64_t most_per_worker = std::numeric_limits<std::uint64_t>::max())
-      : most_per_worker_(most_per_worker), usable_(workers), workers_(workers) {}
+                     std::uint64_t most_per_worker = std::numeric_limits<std::uint64_t>::max(),
+                     std::uint64_t portion_bytes = std::numeric_limits<std::uint64_t>::max())
+      : most_per_worker_(most_per_worker),
+        portion_bytes_(portion_bytes),
+        usable_(workers),
+        workers_(workers) {}
 
   // From now on only the first `workers` are counted on. Keys of the others are bound anew.
   void resize(std::size_t workers);
@@ -132,7 +146,7 @@ class Scheduler {
 
   std::uint64_t portion(Chunk const& chunk) const;
   bool takes_more(Worker const& worker) const;
-  std::optional<std::size_t> choose() const;
+  std::optional<std::size_t> choose(double each) const;  // for elements of this cost; 0: not known
   std::optional<std::size_t> choose_awaited() const;
   // Where a chunk waits.
   Queues& queues_for(Chunk const& chunk);
@@ -145,6 +159,7 @@ class Scheduler {
   std::vector<Chunk> remove_where(std::function<Chunk(Chunk&)> const& which);
 
   std::uint64_t const most_per_worker_;
+  std::uint64_t const portion_bytes_;
   std::size_t usable_;
   Queues queues_;              // of what any worker may get
   Queues::node_type spare_;    // a queue that ran empty: most do, again and again

@@ -93,22 +93,22 @@ bool Slot::put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_
   std::size_t function = 0;
   if (!put_function(*chunk.task, inline_limit, function)) return false;
   if (!ship(cargo)) return false;
+  constexpr std::size_t least = 16;
+  if (sent_.full()) sent_.set_capacity(std::max(least, 2 * sent_.capacity()));
   std::uint64_t const serial =
       channel_->put_chunk({function, chunk.task->id(), chunk.first, chunk.count,
-                           chunk.task->random(), chunk.task->internal()},
+                           chunk.task->random(), chunk.task->internal(),
+                           // Whom a deadline ends must be certain.
+                           chunk.task->timeout().has_value()},
                           cargo.inside(), cargo.outside());
   sent_.push_back({serial, chunk});
   return true;
 }
 
 Slot::Put Slot::put(Chunk const& chunk, std::chrono::microseconds spin) {
-  // Every channel of a pool has rings of the same size, but it may go at any time, so ask under the lock.
-  std::uint64_t inline_limit = 0;
-  {
-    std::lock_guard const lock(mutex_);
-    if (!channel_ || !bad_.empty()) return Put::gone;
-    inline_limit = channel::inline_limit(channel_->ring_bytes());
-  }
+  // Relaxed: every channel of a pool has rings of the same size. 0: there was no worker here yet.
+  std::uint64_t const inline_limit = inline_limit_.load(std::memory_order_relaxed);
+  if (inline_limit == 0) return Put::gone;
   // Memory for large messages is made before the lock: it takes as long as the message is large.
   Cargo cargo{chunk.bytes()};
   os::Memfd copy;
@@ -226,9 +226,7 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
   block.kind = thrown ? Block::Kind::thrown : Block::Kind::values;
   try {
     block.payload =
-        header.large == 0
-            ? detail::Payload(detail::Bytes(arrival.payload.begin(), arrival.payload.end()))
-            : receive_large(header.size);
+        header.large == 0 ? detail::Payload::copy(arrival.payload) : receive_large(header.size);
   } catch (BadRecord const&) {
     throw;
   } catch (std::exception const& error) {  // our own lack: of memory, descriptors, address space
@@ -302,6 +300,12 @@ void Slot::park(std::uint32_t number) {
   std::lock_guard const lock(mutex_);
   parked_ = number;
   if (channel_ && spinners_ == 0) channel_->park(number);
+}
+
+bool Slot::park_for_nap(std::uint32_t number) {
+  std::lock_guard const lock(mutex_);
+  parked_ = number | channel::nap;
+  return channel_ && spinners_ == 0 && channel_->park_for_nap(number);
 }
 
 void Slot::unpark() {

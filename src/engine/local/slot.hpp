@@ -15,7 +15,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -24,6 +23,8 @@
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include <boost/circular_buffer.hpp>
 
 #include "channel/parent_end.hpp"
 #include "engine/local/chunk.hpp"
@@ -118,6 +119,8 @@ class Slot {
 
   // ---- the dispatcher's sleep
   void park(std::uint32_t number);
+  // For a sleep that ends soon by itself. True: what is there to collect will ring nobody.
+  bool park_for_nap(std::uint32_t number);
   void unpark();
   bool news();
   // As long as somebody spins, the worker need not ring. True: there is news that it has not rung for.
@@ -186,6 +189,8 @@ class Slot {
   std::vector<Chunk> return_rest();
 
   int const index_;
+  std::atomic<std::uint64_t> inline_limit_{
+      0};  // of any channel here; may be read without the mutex
   mutable std::mutex mutex_;
   // All below guarded by mutex_; channel_ is null while there is no worker.
   std::unique_ptr<channel::ParentEnd> channel_;
@@ -196,10 +201,10 @@ class Slot {
   std::uint64_t ended_shares_ = 0;  // Share::ended() when shares_ was last looked through
   // Of what lies ahead of a chunk that found no room: `missing` until the engine waits for it.
   enum class Room : std::uint8_t { enough, missing, awaited } room_ = Room::enough;
-  std::deque<Sent> sent_;
-  bool answered_ = false;      // for at least one element
-  std::uint64_t watched_ = 0;  // the serial seen to run
-  TimePoint watched_since_{};  // none: nothing was
+  boost::circular_buffer<Sent> sent_;  // grows by hand; keeps its memory
+  bool answered_ = false;              // for at least one element
+  std::uint64_t watched_ = 0;          // the serial seen to run
+  TimePoint watched_since_{};          // none: nothing was
   std::optional<Sentence> sentence_;
   std::atomic<bool> condemned_{false};  // sentence_ is set; may be read without the mutex
   std::string bad_;

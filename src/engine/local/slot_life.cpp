@@ -22,6 +22,7 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
                 std::unique_ptr<OutputTap> output) {
   std::lock_guard const lock(mutex_);
   channel_ = std::move(channel);
+  inline_limit_.store(channel::inline_limit(channel_->ring_bytes()), std::memory_order_relaxed);
   control_ = std::move(control);
   pid_ = pid;
   functions_ = FunctionTable();
@@ -55,8 +56,7 @@ Slot::Death Slot::bury() {
         death.bad = "its open record has not the size of the results it counts";
       } else {
         Block block;
-        block.payload =
-            detail::Payload(detail::Bytes(remains.payload.begin(), remains.payload.end()));
+        block.payload = detail::Payload::copy(remains.payload);
         death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
       }
     }
@@ -75,7 +75,10 @@ Slot::Death Slot::bury() {
       death.charged.push_back(begun.chunk.take_front(elements));
       if (begun.chunk.count == 0) sent_.pop_front();
     };
-    if (sentence_ && !sent_.empty() && sentence_->serial == sent_.front().serial) {
+    // A cancelled call's elements that are claimed together are seen to run a moment late.
+    if (sentence_ && !sent_.empty() &&
+        (sentence_->serial == sent_.front().serial ||
+         (sentence_->cancelled && sent_.front().chunk.task->marked_for_end()))) {
       death.sentence = std::move(sentence_);
     }
     if (death.bad.empty()) {

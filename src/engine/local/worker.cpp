@@ -29,6 +29,7 @@
 #include "engine/elements.hpp"
 #include "engine/executor.hpp"
 #include "engine/local/declaration.hpp"
+#include "engine/local/element_run.hpp"
 #include "engine/local/handshake.hpp"
 #include "engine/local/output_tap.hpp"
 #include "engine/local/process_title.hpp"
@@ -85,6 +86,7 @@ struct Declared {
   std::optional<Declaration> decoded;  // into it
   std::optional<LoadedCallable> callable;
   detail::Share::List shares;  // that the callable has handles of
+  bool runs = false;           // see run_elements
   std::exception_ptr unusable;
   std::string name;  // for `ps`
 };
@@ -171,6 +173,12 @@ class Worker {
     Declared& function = functions_[chunk.function];
     std::optional<ElementReader> elements;
     for (std::uint64_t i = 0; i < chunk.count; ++i) {
+      if (function.runs && unneeded_.empty() && forgotten_.empty()) {
+        show(function.name);
+        if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
+        if (!run_all(chunk, i, function, *elements)) return false;
+        if (i == chunk.count) break;
+      }
       std::uint64_t const serial = chunk.serial + i;
       if (!channel_.begin(serial)) return false;
       if (marks_.used()) marks_.begin(serial);
@@ -188,6 +196,20 @@ class Worker {
       if (marks_.used()) OutputMarks::flush();
       if (recycle_above_ != 0 && is_too_large()) channel_.retire();
       answer(serial, function, value);
+    }
+    return true;
+  }
+
+  // Elements from the i-th of the chunk on, by their trampoline. Moves i behind what has ended. False: the
+  // rest was taken back.
+  bool run_all(channel::InboxHeader const& chunk, std::uint64_t& i, Declared& function,
+               ElementReader& elements) {
+    while (i < chunk.count) {
+      RunEnd const end = run_elements(channel_, context_, *function.callable, i,
+                                      function.decoded->result_size, elements, result_);
+      i += end.done;
+      if (end.thrown) answer(chunk.serial + i++, function, false);
+      if (end.taken_back) return false;
     }
     return true;
   }
@@ -215,6 +237,8 @@ class Worker {
         detail::ShareCollector const collector(function.shares);
         function.callable.emplace(function.decoded->code, function.decoded->state);
         function.name = short_name(detail::type_name(function.callable->type()));
+        function.runs = function.callable->can_run() && !marks_.used() && recycle_above_ == 0 &&
+                        channel_.fits_run(function.decoded->result_size);
         return true;
       } catch (abi::__forced_unwind&) {
         throw;

@@ -10,6 +10,8 @@
 #include <optional>
 #include <stop_token>
 
+#include <procpool/detail/run.hpp>
+
 #include "channel/worker_end.hpp"
 #include "engine/element_context.hpp"
 
@@ -26,7 +28,15 @@ class WorkerContext final : public ElementContext {
     random_.store(random, std::memory_order_relaxed);
     claim_.store(serial + 1, std::memory_order_relaxed);
   }
+  // A run says by itself which of its elements begins.
+  void begin_run(std::uint64_t random, detail::Run::Words& words) noexcept {
+    random_.store(random, std::memory_order_relaxed);
+    words.running = &claim_;
+    words.index = &index_;
+    words.abandoned = &forked_;
+  }
   void end() noexcept { claim_.store(0, std::memory_order_relaxed); }
+  bool forked() const noexcept { return forked_.load(std::memory_order_relaxed); }
   void in_forked_child() noexcept { forked_.store(true, std::memory_order_relaxed); }
 
   // ---- the task

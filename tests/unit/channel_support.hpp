@@ -1,0 +1,81 @@
+#pragma once
+
+// The channel's two ends in one process: the worker's side is a real WorkerEnd over its own mapping of the
+// same memory.
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "channel/parent_end.hpp"
+#include "channel/worker_end.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::channel {
+
+inline constexpr std::size_t ring_bytes = 64 * 1024;
+
+inline std::span<std::byte const> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+inline std::string text_of(std::span<std::byte const> bytes) {
+  return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+}
+
+class ChannelTest : public testing::Test {
+ protected:
+  ChannelTest() {
+    auto [ours, theirs] = os::socket_pair();
+    control_ = std::move(ours);
+    worker_.emplace(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event_.duplicate()),
+                    std::move(theirs));
+    inbox_.emplace(parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only);
+    outbox_.emplace(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
+    parent_.forget_memory();
+  }
+  InboxWords const& parents_words() const {
+    return *reinterpret_cast<InboxWords const*>(inbox_->control());
+  }
+  // What a hostile worker can write to.
+  OutboxWords& words() { return *reinterpret_cast<OutboxWords*>(outbox_->control()); }
+
+  std::uint64_t put(std::uint64_t count, std::string_view payload = "abc", bool apart = false) {
+    std::uint64_t const serial =
+        parent_.put_chunk({0, 1, 0, count, 0, false, apart}, bytes_of(payload), std::nullopt);
+    parent_.publish();
+    return serial;
+  }
+  // Runs the next record as a worker would, answering each element with `value`; stops (as if killed)
+  // after `die_after` elements if given. Returns how many elements ran.
+  std::uint64_t run(std::string_view value, std::optional<std::uint64_t> die_after = {}) {
+    EXPECT_TRUE(worker_->wait());
+    InboxHeader const header = worker_->header();
+    for (std::uint64_t i = 0; i < header.count; ++i) {
+      if (die_after == i) return i;
+      if (!worker_->begin(header.serial + i)) {
+        worker_->finish_record(true);
+        return i;
+      }
+      worker_->append_value(header.serial + i, bytes_of(value), false);
+    }
+    if (die_after) return header.count;
+    worker_->finish_record(false);
+    return header.count;
+  }
+
+  ParentEnd parent_{ring_bytes};
+  os::Event event_;
+  os::UniqueFd control_;
+  std::optional<WorkerEnd> worker_;
+  std::optional<os::RingMapping> inbox_;
+  std::optional<os::RingMapping> outbox_;
+};
+
+}  // namespace procpool::channel
