@@ -19,5 +19,5 @@ endif()
 if(PROCPOOL_BUILD_BENCH)
   find_package(benchmark ${PROCPOOL_BENCHMARK_VERSION} QUIET)
   find_package(TBB ${PROCPOOL_TBB_VERSION} QUIET)
-  find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)  # of the runner
+  find_package(Python3 3.11 QUIET COMPONENTS Interpreter)  # of the runner; without it they only compile
 endif()
