@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 7;
+inline constexpr std::uint32_t protocol_version = 8;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -70,18 +70,40 @@ enum class InboxKind : std::uint32_t {
   share = 3,   // a shared value, ahead of what names it
   forget = 4,  // the payload: ids of shared values that nothing will name any more
   hook = 5,    // a chunk of the pool's own; also one that retires runs it
+  memory = 6,  // what becomes of message memory, see MemoryNews; the payload: ids
 };
 
-// A record's payload lies behind its header, or, if `large`, in the next descriptor on the control
-// socket.
+// Where the payload of a record lies.
+enum class Where : std::uint32_t {
+  ring = 0,   // behind its header
+  file = 1,   // in the next descriptor on the control socket, which serves once
+  block = 2,  // in message memory: a BlockRef lies behind the header
+};
+
+// A message in message memory. Such memory is used again and again; each side keeps its view of it.
+struct BlockRef {
+  std::uint64_t id;  // of its owner's; the other side only hands it back
+  std::uint32_t offset;
+  std::uint32_t
+      announced;  // 1: its descriptor is the next one on the control socket. From a worker
+                  // always 1; from the parent only the first time
+};
+
+// What a memory record says beside its ids: first come those of the parent's memory that will not come
+// again, so many; behind them those of the worker's that it may write to again.
+struct MemoryNews {
+  std::uint64_t gone = 0;
+  bool let_go = false;  // the worker shall keep none of its own
+};
+
 struct alignas(record_alignment) InboxHeader {
   InboxKind kind;
-  std::uint32_t large;
+  Where where;
   std::uint64_t size;      // bytes of the payload
   std::uint32_t function;  // slot in the worker's function table
   std::uint32_t apart;     // chunk: not 0: no two of its elements are claimed at once
-  std::uint64_t serial;    // chunk: of its first element
-  std::uint64_t count;     // chunk: elements; share: parts
+  std::uint64_t serial;    // chunk: of its first element; memory: 1: let go
+  std::uint64_t count;     // chunk: elements; share: parts; memory: ids that are gone
   std::uint64_t task;      // chunk: the task's id, and the index in it of the first element;
                            // share: the value's id
   std::uint64_t element;
@@ -92,7 +114,7 @@ enum class OutboxKind : std::uint32_t { values = 1, thrown = 2 };
 
 struct alignas(record_alignment) OutboxHeader {
   OutboxKind kind;
-  std::uint32_t large;
+  Where where;
   std::uint64_t size;
   std::uint64_t serial;
   std::uint64_t count;
@@ -101,6 +123,13 @@ struct alignas(record_alignment) OutboxHeader {
 
 static_assert(std::is_trivially_copyable_v<InboxHeader> && sizeof(InboxHeader) == 64);
 static_assert(std::is_trivially_copyable_v<OutboxHeader> && sizeof(OutboxHeader) == 48);
+static_assert(std::is_trivially_copyable_v<BlockRef> && sizeof(BlockRef) == record_alignment);
+
+// Of its payload, what lies in the ring.
+constexpr std::uint64_t in_ring(Where where, std::uint64_t size) noexcept {
+  if (where == Where::ring) return size;
+  return where == Where::block ? sizeof(BlockRef) : 0;
+}
 
 // The begun-and-done mark of the open outbox record: the low halves of (serials done, payload bytes in
 // the open record), one word so that a death between two stores cannot separate them.
@@ -123,7 +152,7 @@ constexpr std::uint64_t aligned(std::uint64_t bytes) noexcept {
   return (bytes + record_alignment - 1) & ~std::uint64_t{record_alignment - 1};
 }
 
-// A payload above this fraction of the ring travels in a descriptor of its own.
+// A payload above this fraction of the ring does not travel in it.
 constexpr std::uint64_t inline_limit(std::uint64_t ring_bytes) noexcept { return ring_bytes / 4; }
 
 }  // namespace procpool::inline v0::channel

@@ -52,29 +52,26 @@ std::uint64_t ParentEnd::inbox_head() {
 
 std::uint64_t ParentEnd::room() { return ring_bytes() - (tail_ - inbox_head()); }
 
-void ParentEnd::put(InboxHeader const& header, std::span<std::byte const> payload) {
+void ParentEnd::put(InboxHeader header, Cargo const& cargo) {
+  header.where = cargo.where;
+  header.size = cargo.bytes.size();
+  std::span<std::byte const> const payload = cargo.inside();
   std::byte* const to = place(tail_);
   std::memcpy(to, &header, sizeof header);
   if (!payload.empty()) std::memcpy(to + sizeof header, payload.data(), payload.size());
   tail_ += aligned(sizeof header + payload.size());
 }
 
-void ParentEnd::put_declaration(std::uint64_t function, std::span<std::byte const> payload,
-                                std::optional<std::uint64_t> large_size) {
+void ParentEnd::put_declaration(std::uint64_t function, Cargo const& cargo) {
   InboxHeader header{};
   header.kind = InboxKind::declare;
-  header.large = large_size ? 1 : 0;
-  header.size = large_size.value_or(payload.size());
   header.function = static_cast<std::uint32_t>(function);
-  put(header, payload);
+  put(header, cargo);
 }
 
-std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, std::span<std::byte const> payload,
-                                   std::optional<std::uint64_t> large_size) {
+std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, Cargo const& cargo) {
   InboxHeader header{};
   header.kind = chunk.hook ? InboxKind::hook : InboxKind::chunk;
-  header.large = large_size ? 1 : 0;
-  header.size = large_size.value_or(payload.size());
   header.function = static_cast<std::uint32_t>(chunk.function);
   header.apart = chunk.apart ? 1 : 0;
   header.serial = next_serial_;
@@ -82,27 +79,31 @@ std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, std::span<std::byte const
   header.task = chunk.task;
   header.element = chunk.element;
   header.random = chunk.random;
-  put(header, payload);
+  put(header, cargo);
   next_serial_ += chunk.count;
   return header.serial;
 }
 
-void ParentEnd::put_share(std::uint64_t id, std::size_t parts, std::span<std::byte const> payload,
-                          std::optional<std::uint64_t> large_size) {
+void ParentEnd::put_share(std::uint64_t id, std::size_t parts, Cargo const& cargo) {
   InboxHeader header{};
   header.kind = InboxKind::share;
-  header.large = large_size ? 1 : 0;
-  header.size = large_size.value_or(payload.size());
   header.count = parts;
   header.task = id;
-  put(header, payload);
+  put(header, cargo);
 }
 
 void ParentEnd::put_forget(std::span<std::uint64_t const> ids) {
   InboxHeader header{};
   header.kind = InboxKind::forget;
-  header.size = ids.size_bytes();
-  put(header, std::as_bytes(ids));
+  put(header, {std::as_bytes(ids)});
+}
+
+void ParentEnd::put_memory(MemoryNews const& news, std::span<std::uint64_t const> ids) {
+  InboxHeader header{};
+  header.kind = InboxKind::memory;
+  header.serial = news.let_go ? 1 : 0;
+  header.count = news.gone;
+  put(header, {std::as_bytes(ids)});
 }
 
 void ParentEnd::publish() {
@@ -209,14 +210,18 @@ std::optional<ParentEnd::Arrival> ParentEnd::next() {
     throw BadRecord("a record of unknown kind " +
                     std::to_string(static_cast<std::uint32_t>(header.kind)));
   }
-  std::uint64_t const in_ring = header.large != 0 ? 0 : header.size;
-  if (in_ring > there - sizeof header) {
-    throw BadRecord("a record claims " + std::to_string(in_ring) + " bytes where " +
+  if (header.where > Where::block) {
+    throw BadRecord("a record whose payload is in no known place: " +
+                    std::to_string(static_cast<std::uint32_t>(header.where)));
+  }
+  std::uint64_t const inside = in_ring(header.where, header.size);
+  if (inside > there - sizeof header) {
+    throw BadRecord("a record claims " + std::to_string(inside) + " bytes where " +
                     std::to_string(there - sizeof header) + " are");
   }
-  arrival.payload = {at(head_) + sizeof header, in_ring};
+  arrival.payload = {at(head_) + sizeof header, inside};
   // Cannot pass the tail: both are aligned.
-  head_ += aligned(sizeof header + in_ring);
+  head_ += aligned(sizeof header + inside);
   return arrival;
 }
 

@@ -48,9 +48,18 @@ class ParentEnd {
     return aligned(sizeof(InboxHeader) + inline_payload);
   }
   std::uint64_t room();  // bytes free in the inbox
-  // A record whose payload lies in `payload`, or, with large_size, in the descriptor just sent.
-  void put_declaration(std::uint64_t function, std::span<std::byte const> payload,
-                       std::optional<std::uint64_t> large_size);
+  // A payload: bytes to be copied into the ring, or where they lie.
+  struct Cargo {
+    std::span<std::byte const> bytes;
+    Where where = Where::ring;  // file: its descriptor has just been sent
+    BlockRef block{};
+
+    std::span<std::byte const> inside() const noexcept {
+      if (where == Where::block) return std::as_bytes(std::span(&block, 1));
+      return where == Where::ring ? bytes : std::span<std::byte const>();
+    }
+  };
+  void put_declaration(std::uint64_t function, Cargo const& cargo);
   struct Chunk {
     std::uint64_t function;
     std::uint64_t task;
@@ -61,10 +70,9 @@ class ParentEnd {
     bool apart = false;  // each element is to be claimed by itself
   };
   // Returns the serial of its first element.
-  std::uint64_t put_chunk(Chunk const& chunk, std::span<std::byte const> payload,
-                          std::optional<std::uint64_t> large_size);
-  void put_share(std::uint64_t id, std::size_t parts, std::span<std::byte const> payload,
-                 std::optional<std::uint64_t> large_size);
+  std::uint64_t put_chunk(Chunk const& chunk, Cargo const& cargo);
+  void put_share(std::uint64_t id, std::size_t parts, Cargo const& cargo);
+  void put_memory(MemoryNews const& news, std::span<std::uint64_t const> ids);
   void put_forget(std::span<std::uint64_t const> ids);
   void publish();
   // The worker has taken all that was put.
@@ -96,7 +104,7 @@ class ParentEnd {
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {
     OutboxHeader header;
-    std::span<std::byte const> payload;  // empty if header.large
+    std::span<std::byte const> payload;  // empty if it is in a file; a BlockRef
   };
   std::optional<Arrival> next();
   void taken();  // gives the space of all arrivals so far back to the worker
@@ -138,7 +146,7 @@ class ParentEnd {
   std::byte const* at(std::uint64_t cursor) const noexcept {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
-  void put(InboxHeader const& header, std::span<std::byte const> payload);
+  void put(InboxHeader header, Cargo const& cargo);
   std::uint64_t inbox_head();
   void wake() noexcept;  // if it sleeps; after a seq_cst store of what it should see
   void wake_from(std::uint32_t sleep) noexcept;

@@ -43,7 +43,12 @@ WorkerEnd::WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_
 
 bool WorkerEnd::wait() {
   for (;;) {
-    if (load_record()) return true;
+    if (load_record()) {
+      if (header_.kind != InboxKind::memory) return true;
+      hear_of_memory();
+      finish_record(false);
+      continue;
+    }
     if (descriptors_gone_) return false;
     // A wake-up costs more than most tasks do.
     if (spin()) continue;
@@ -91,22 +96,9 @@ bool WorkerEnd::load_record() {
   // Acquire: the record, and the limit that came with it, were written before the tail.
   if (in().tail.load(std::memory_order_acquire) == head_) return false;
   std::memcpy(&header_, at(head_), sizeof header_);
-  if (header_.large == 0) {
-    payload_ = {at(head_) + sizeof header_, header_.size};
-  } else {
-    os::Packet packet;
-    // Without waiting: it was sent before its record, so if it is not there the task took it.
-    if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
-        packet.fds.size() != 1) {
-      descriptors_gone_ = true;
-      return false;
-    }
-    // A task may fork, and its child has the handle too.
-    auto const visibility = header_.kind == InboxKind::share ? os::Visibility::children_and_dumps
-                                                             : os::Visibility::this_process_only;
-    large_ = os::Mapping(os::Memfd(std::move(packet.fds.front())), os::Access::private_read, 0,
-                         header_.size, visibility);
-    payload_ = large_.bytes();
+  if (!load_payload()) {
+    descriptors_gone_ = true;
+    return false;
   }
   open_count_ = 0;
   open_bytes_ = 0;
@@ -117,12 +109,12 @@ bool WorkerEnd::load_record() {
 }
 
 void WorkerEnd::finish_record(bool taken_back) {
-  std::uint64_t const in_ring = header_.large != 0 ? 0 : header_.size;
-  head_ += aligned(sizeof header_ + in_ring);
+  head_ += aligned(sizeof header_ + in_ring(header_.where, header_.size));
   payload_ = {};
   large_ = os::Mapping();
-  // After shared values the parent may be waiting for room: no outcome tells it.
-  bool const news = open_count_ != 0 || taken_back || header_.kind == InboxKind::share;
+  // After what is no chunk the parent may be waiting for room: no outcome tells it.
+  bool const news = open_count_ != 0 || taken_back || header_.kind == InboxKind::share ||
+                    header_.kind == InboxKind::memory;
   if (open_count_ != 0) close_record();
   // After the outcomes: a parent that took elements back takes what is unanswered when it sees this
   // cursor for never begun. seq_cst: a release, and before the look at `parked`, as in publish().
@@ -278,19 +270,13 @@ void WorkerEnd::put_single(OutboxKind kind, std::uint64_t serial,
   OutboxHeader header{};
   header.kind = kind;
   header.size = length + (length_first ? sizeof length : 0);
-  header.large = header.size > inline_limit(outbox_.ring_bytes()) ? 1 : 0;
   header.serial = serial;
   header.count = 1;
 
-  os::Memfd memory;
-  if (header.large != 0) {
-    memory = os::Memfd::create_growing("procpool message");
-    if (length_first) {
-      memory.write_at(std::as_bytes(std::span(&length, 1)), 0);
-    }
-    memory.write_at(payload, header.size - length);
-    // What is sealed cannot change while the parent decodes it in place.
-    memory.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  Letter letter;
+  if (header.size > inline_limit(outbox_.ring_bytes())) {
+    letter = seal_letter(payload, header.size - length);
+    header.where = letter.block != nullptr ? Where::block : Where::file;
   }
   // From here on nothing throws: either all of the record is published or none.
   show_results();
@@ -298,10 +284,11 @@ void WorkerEnd::put_single(OutboxKind kind, std::uint64_t serial,
     wait_until_taken(large_ends_.front());
     large_ends_.pop_front();
   }
-  std::uint64_t const in_ring = header.large != 0 ? 0 : header.size;
-  wait_for_room(sizeof header + in_ring);
-  if (header.large != 0) {
-    int const descriptor = memory.fd();
+  std::uint64_t const inside = in_ring(header.where, header.size);
+  wait_for_room(sizeof header + inside);
+  std::byte* const to = place(tail_) + sizeof header;
+  if (header.where != Where::ring) {
+    int const descriptor = letter.block != nullptr ? letter.block->fd() : letter.file.fd();
     if (os::send_packet(control_.get(), std::as_bytes(std::span(&header.serial, 1)),
                         std::span(&descriptor, 1), false) != os::SendResult::sent) {
       // Closed, or full of what is not ours: the few that may wait there always have room.
@@ -309,14 +296,18 @@ void WorkerEnd::put_single(OutboxKind kind, std::uint64_t serial,
       say_farewell(Farewell::descriptors_gone);
       ::_exit(EXIT_FAILURE);
     }
+    if (letter.block != nullptr) {
+      results_.lend(*letter.block);
+      std::memcpy(to, &letter.ref, sizeof letter.ref);
+    }
   } else if (!payload.empty()) {
-    std::memcpy(place(tail_) + sizeof header, payload.data(), payload.size());
+    std::memcpy(to, payload.data(), payload.size());
   }
   std::uint64_t const now = now_ns();
   header.nanoseconds = now - std::exchange(opened_at_, now);
   std::memcpy(place(tail_), &header, sizeof header);
-  tail_ += aligned(sizeof header + in_ring);
-  if (header.large != 0) large_ends_.push_back(tail_);
+  tail_ += aligned(sizeof header + inside);
+  if (header.where != Where::ring) large_ends_.push_back(tail_);
   publish();
   ring_parent();
   // Release: the record is out. A parent that finds the mark behind the records it has collected takes

@@ -12,11 +12,14 @@
 #include <deque>
 #include <optional>
 #include <span>
+#include <string>
+#include <unordered_map>
 #include <utility>
 
 #include <procpool/detail/run.hpp>
 
 #include "channel/layout.hpp"
+#include "channel/result_memory.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
 #include "os/mapping.hpp"
@@ -40,7 +43,9 @@ class WorkerEnd {
   }
   InboxHeader const& header() const noexcept { return header_; }
   std::span<std::byte const> payload() const noexcept { return payload_; }
-  // What keeps the payload of a large record, to have it beyond finish_record().
+  // Not empty: there was no room to map the payload, which is empty; the reason.
+  std::string const& unreadable() const noexcept { return unreadable_; }
+  // What keeps the payload of a record in a file, to have it beyond finish_record().
   os::Mapping take_large() noexcept { return std::exchange(large_, os::Mapping()); }
   // Publishes what is open, then gives the record's space back, then calls the parent.
   void finish_record(bool taken_back);
@@ -73,6 +78,10 @@ class WorkerEnd {
   // It is over, or one of its elements has thrown: what it has done belongs to the open record. False: the
   // rest of the record was taken back.
   bool end_run(detail::Run const& run);
+  // Where large results are best encoded to.
+  ResultMemory& result_memory() noexcept { return results_; }
+  // Of the memory that this process has mapped, so much is kept for messages to come.
+  std::size_t kept_bytes() const noexcept;
 
   std::atomic<std::uint32_t>& stage() noexcept { return out().stage; }
   void say_farewell(Farewell why) noexcept;
@@ -96,6 +105,9 @@ class WorkerEnd {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
   bool load_record();
+  bool load_payload();  // false: a task has taken its descriptor
+  bool load_block();
+  void hear_of_memory();
   bool spin() const noexcept;
   void park(std::uint32_t what_for) noexcept;  // for_room or 0; seq_cst, before the last look
   void unpark() noexcept;
@@ -108,6 +120,15 @@ class WorkerEnd {
   void open_record(std::uint64_t first);
   void count_done(std::uint64_t serials, std::uint64_t bytes);
   void look_at_clock();
+  os::UniqueFd receive_descriptor();  // empty: a task has taken it
+  // A large payload, ready to be sent: in a block, or in a file that is write-sealed.
+  struct Letter {
+    std::shared_ptr<detail::MessageBlock> block;
+    BlockRef ref{};
+    os::Memfd file;
+  };
+  // `ahead`: bytes of its length that stand in front of it, all of them or none.
+  Letter seal_letter(std::span<std::byte const> payload, std::uint64_t ahead);
   void put_single(OutboxKind kind, std::uint64_t serial, std::span<std::byte const> payload,
                   bool length_first);
   void ring_parent() noexcept;        // something was published
@@ -123,7 +144,15 @@ class WorkerEnd {
   std::uint64_t tail_ = 0;  // outbox: end of what was published
   InboxHeader header_{};
   std::span<std::byte const> payload_;
-  os::Mapping large_;  // the current record's payload if it is large
+  os::Mapping large_;  // the current record's payload, if its view is not kept
+  // The parent's message memory. Its views are kept; where addresses are scarce, its descriptors.
+  struct Viewed {
+    os::Memfd file;
+    os::Mapping view;
+  };
+  std::unordered_map<std::uint64_t, Viewed> blocks_;
+  std::string unreadable_;
+  ResultMemory results_;
 
   std::uint64_t open_first_ = 0;  // the open record: first serial, elements, payload bytes
   std::uint64_t open_count_ = 0;

@@ -58,7 +58,9 @@ bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& o
   operation.input = arguments;
   operation.output = &out;
   operation.stage = &stage;
-  return perform(code_, operation, out);
+  bool const value = perform(code_, operation, out);
+  if (operation.remains != nullptr) remains_ = std::move(operation.remains);
+  return value;
 }
 
 bool LoadedCallable::run(detail::Run& run, detail::Bytes& thrown,

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <typeinfo>
 
@@ -35,6 +36,8 @@ class LoadedCallable {
   // encoded exception. Only where can_run() says so.
   bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage);
   bool can_run() const;
+  // Destroys what the last call has put aside, see Operation::remains.
+  void drop_remains() noexcept { remains_.reset(); }
 
   // Of the callable.
   std::type_info const& type() const;
@@ -46,6 +49,7 @@ class LoadedCallable {
 
   detail::Trampoline code_ = nullptr;
   void* callable_ = nullptr;
+  std::shared_ptr<void> remains_;
 };
 
 }  // namespace procpool::inline v0

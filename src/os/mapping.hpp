@@ -59,6 +59,13 @@ class Mapping {
   boost::interprocess::mapped_region region_;
 };
 
+// Has the pages of a view entered into the page tables at once, which takes a fraction of what a fault
+// for each would. Only a matter of speed: older kernels refuse, and nothing happens.
+void enter_pages(std::span<std::byte const> view, Access access) noexcept;
+
+// Address space is scarce in this process (RLIMIT_AS): views are not kept longer than they must.
+bool addresses_are_limited() noexcept;
+
 class RingMapping {
  public:
   RingMapping() noexcept = default;

@@ -169,7 +169,7 @@ constexpr int proper_seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL
 
 void publish_large(std::uint64_t size) {
   OutboxHeader header = header_of(size, 1);
-  header.large = 1;
+  header.where = procpool::channel::Where::file;
   publish(header);
 }
 

@@ -146,13 +146,15 @@ TEST(Killed, InTheMiddleOfALargeArgument) {
   procpool::ProcessPool pool{1};
   std::string const much(large, 'm');
   int lost = 0;
-  for (int i = 0; i < support::rounds(12, 4); ++i) {
+  int const rounds = support::rounds(12, 4);
+  for (int i = 0; i < rounds; ++i) {
     pid_t const pid = pool.call<who>();
     auto future = pool.submit<count_of>(much, 'm');
     ASSERT_TRUE(support::until([&] {
       return support::maps(pid, "procpool message") || !support::alive(pid) || future.ready();
     }));
-    std::this_thread::sleep_for(std::chrono::microseconds(1500 * i));
+    // Its pages are entered first, which takes a while too.
+    std::this_thread::sleep_for(std::chrono::milliseconds(40) * i / rounds);
     ::kill(pid, SIGKILL);
     try {
       EXPECT_EQ(future.get(), large);

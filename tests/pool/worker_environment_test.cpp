@@ -95,15 +95,20 @@ TEST(Worker, HasFewDescriptorsAndAlwaysTheSame) {
         << number << " -> " << target;
   }
   // The same in a later one, in one with many before it, and after messages that needed
-  // descriptors.
+  // descriptors; but for the memory of its own large results, which it keeps for a while.
   auto const kinds = kinds_of(descriptors);
+  auto with_results = kinds;
+  with_results.insert("/memfd:procpool message (deleted)");
   for (int i = 0; i < 5; ++i) {
     try {
       pool.call([] { ::raise(SIGKILL); });
     } catch (procpool::WorkerDied const&) {
     }
-    pool.call([](std::string const& text) { return text + text; }, std::string(100'000, 'x'));
+    pool.call([](std::string const& text) { return text.size(); }, std::string(1'000'000, 'x'));
     EXPECT_EQ(kinds_of(pool.call(own_descriptors)), kinds);
+    pool.call([](std::string const& text) { return text + text; }, std::string(100'000, 'x'));
+    auto const after = kinds_of(pool.call(own_descriptors));
+    EXPECT_TRUE(after == kinds || after == with_results);
   }
 }
 

@@ -48,7 +48,7 @@ class ChannelTest : public testing::Test {
 
   std::uint64_t put(std::uint64_t count, std::string_view payload = "abc", bool apart = false) {
     std::uint64_t const serial =
-        parent_.put_chunk({0, 1, 0, count, 0, false, apart}, bytes_of(payload), std::nullopt);
+        parent_.put_chunk({0, 1, 0, count, 0, false, apart}, {bytes_of(payload)});
     parent_.publish();
     return serial;
   }

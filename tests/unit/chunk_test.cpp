@@ -1,9 +1,9 @@
 // Chunks and the batches they point into: what is cut off is what it says, in memory or in a file.
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +37,9 @@ TEST(Batch, ElementsOfVaryingSize) {
 }
 
 TEST(Batch, ASingleElementNeedsNoEnds) {
-  Batch batch({10, 1, bytes_of("abc"), {}}, 0);
+  Batch const batch({10, 1, bytes_of("abc"), {}}, 0);
   EXPECT_EQ(text_of(batch.bytes(10, 1)), "abc");
   EXPECT_EQ(batch.elements_within(10, 2), 1u);
-  batch.sealed_whole();
-  EXPECT_EQ(text_of(batch.bytes(10, 1)), "abc");
 }
 
 TEST(Batch, SaysHowManyElementsLieWithinSomeBytes) {
@@ -58,14 +56,56 @@ TEST(Batch, SaysHowManyElementsLieWithinSomeBytes) {
   EXPECT_EQ(varying.elements_within(13, 1), 1u);
 }
 
-TEST(Batch, MovedToAFileItServesTheSame) {
+TEST(Batch, MovedToAWorkersMemoryItServesTheSame) {
+  auto const arena = std::make_shared<Arena>();
+  auto const worker = std::make_shared<Holdings>();
   Batch batch({10, 3, bytes_of("aabbcc"), {}}, 2);
-  os::Memfd const& memory = batch.sealed_whole();
-  EXPECT_NE(memory.seals() & F_SEAL_WRITE, 0);
-  EXPECT_EQ(memory.size(), 6u);
+  auto const block = batch.in_memory_of(*arena, worker);
+  EXPECT_EQ(text_of({block->data(), 6}), "aabbcc");
   EXPECT_EQ(text_of(batch.bytes(10, 3)), "aabbcc");
   EXPECT_EQ(text_of(batch.bytes(11, 2)), "bbcc");
-  EXPECT_EQ(&batch.sealed_whole(), &memory);
+  EXPECT_EQ(batch.bytes(10, 3).data(), block->data());
+  EXPECT_EQ(batch.in_memory_of(*arena, worker), block);
+}
+
+TEST(Batch, EncodedInMessageMemoryItIsNotCopied) {
+  auto const arena = std::make_shared<Arena>();
+  auto const worker = std::make_shared<Holdings>();
+  detail::Bytes bytes{detail::Bytes::allocator_type(arena.get()).for_message()};
+  bytes.resize(detail::message_memory_from, std::byte{'x'});
+  auto const* const place = bytes.data();
+  Batch batch({0, 1, std::move(bytes), {detail::message_memory_from}}, 0);
+  EXPECT_EQ(batch.in_memory_of(*arena, worker)->data(), place);
+  EXPECT_EQ(arena->made(), 1u);
+}
+
+// Memory that has never held another message may go along with this one, and is not used again.
+TEST(Batch, MovesOnToAnotherWorker) {
+  auto const arena = std::make_shared<Arena>();
+  auto first = std::make_shared<Holdings>();
+  auto const second = std::make_shared<Holdings>();
+  auto const third = std::make_shared<Holdings>();
+  std::optional<Batch> batch(std::in_place, detail::Segment{0, 1, bytes_of("abc"), {3}}, 0);
+  auto const id = batch->in_memory_of(*arena, first)->id();
+  EXPECT_EQ(batch->in_memory_of(*arena, second)->id(), id);
+  second->sent(id);
+  EXPECT_NE(batch->in_memory_of(*arena, third)->id(), id);
+  EXPECT_EQ(second->take_news(9).ids, std::vector{id}) << "it is not kept";
+  EXPECT_EQ(text_of(batch->bytes(0, 1)), "abc");
+}
+
+// What has held a message of one worker, another never gets: not even the same message, run again.
+TEST(Batch, IsCopiedForAnotherWorkerIfItsMemoryWasUsedBefore) {
+  auto const arena = std::make_shared<Arena>();
+  auto first = std::make_shared<Holdings>();
+  auto const second = std::make_shared<Holdings>();
+  auto const id = arena->take_for(first, 3)->id();
+  Batch batch({0, 1, bytes_of("abc"), {3}}, 0);
+  ASSERT_EQ(batch.in_memory_of(*arena, first)->id(), id);
+  first.reset();
+  auto const block = batch.in_memory_of(*arena, second);
+  EXPECT_NE(block->id(), id);
+  EXPECT_EQ(text_of(batch.bytes(0, 1)), "abc");
 }
 
 TEST(Chunk, CutsAtBothEnds) {

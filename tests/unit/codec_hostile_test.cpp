@@ -3,9 +3,15 @@
 
 #include "codec_support.hpp"
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <new>
+#include <thread>
+
+#include "support/build.hpp"
 
 namespace {
 // While set, no single allocation may exceed a mebibyte.
@@ -186,6 +192,61 @@ TEST(CodecHostile, NestingHasALimitOnBothSides) {
   EXPECT_THROW(decode<Bush>(deep), procpool::SerializationError);
   EXPECT_THROW(decode<std::shared_ptr<SharedChain>>(Bytes(1 << 20, std::byte{1})),
                procpool::SerializationError);
+}
+
+// So many that judging them takes a while.
+struct Marks {
+  std::array<bool, 3000> each;
+};
+
+// The message changes while it is read: what was judged is what is used.
+TEST(CodecHostile, LoadsWhatItJudgesOnce) {
+  if (support::thread_sanitized) GTEST_SKIP() << "the race is meant";
+  // Each is the bytes of a message that are changed all the time, from one value to the other.
+  auto const while_changing = [](Bytes& bytes, std::size_t at, int from, int to, auto read) {
+    std::atomic<bool> end{false};
+    std::thread changer([&] {
+      auto* const place = reinterpret_cast<unsigned char volatile*>(bytes.data()) + at;
+      while (!end) {
+        for (int i = 0; i < 100; ++i) {
+          *place = static_cast<unsigned char>(from);
+          *place = static_cast<unsigned char>(to);
+        }
+      }
+    });
+    int values = 0;
+    int refused = 0;
+    auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (int i = 0; i < 30'000 ||
+                    ((values < 100 || refused < 100) && std::chrono::steady_clock::now() < limit);
+         ++i) {
+      try {
+        read(bytes);
+        ++values;
+      } catch (procpool::SerializationError const&) {
+        ++refused;
+      }
+    }
+    end = true;
+    changer.join();
+    EXPECT_GT(values, 0);
+    EXPECT_GT(refused, 0);
+  };
+  int impossible = 0;
+  Bytes marks(sizeof(Marks), std::byte{1});
+  while_changing(marks, 0, 1, 2, [&](Bytes const& bytes) {
+    auto const value = decode<Marks>(bytes);
+    unsigned char raw = 0;
+    std::memcpy(&raw, value.each.data(), 1);
+    impossible += raw > 1;
+  });
+  EXPECT_EQ(impossible, 0) << "bools that are neither";
+  Bytes text(8 + 40, std::byte{0});
+  text[0] = std::byte{40};
+  while_changing(text, 0, 40, 200, [&](Bytes const& bytes) {
+    impossible += decode<std::string>(bytes).size() != 40;
+  });
+  EXPECT_EQ(impossible, 0) << "strings longer than their message";
 }
 
 TEST(CodecHostile, Domains) {

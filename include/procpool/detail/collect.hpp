@@ -1,8 +1,8 @@
 #pragma once
 
 // Blocks of outcomes back into values, on the thread that asked for them. What a block holds came from
-// a worker and is believed only as far as it can be decoded: what cannot costs its elements, nothing
-// else.
+// a worker, which may even write to it still, and is believed only as far as it can be decoded: what
+// cannot costs its elements, nothing else.
 
 #include <cxxabi.h>
 
@@ -55,7 +55,9 @@ class BlockReader {
  private:
   void read_values(Block const& block) {
     std::span<std::byte const> rest = block.payload.bytes();
-    // Where one length is wrong, none can be believed: looked at before anything is decoded.
+    if (fixed_size<R> == 0 && block.count == 1) return read_single(block);
+    // Where one length is wrong, none can be believed: looked at before anything is decoded. Several
+    // results never lie where their worker can still write.
     if (!well_formed(rest, block.count)) return malformed(block);
     for (std::uint64_t i = 0; i < block.count; ++i) {
       std::uint64_t size = fixed_size<R>;
@@ -66,6 +68,16 @@ class BlockReader {
       read_value(rest.first(size));
       rest = rest.subspan(size);
     }
+  }
+
+  // The length only confirms what is known anyway, and is looked at once.
+  void read_single(Block const& block) {
+    std::span<std::byte const> const rest = block.payload.bytes();
+    std::uint64_t size = 0;
+    if (rest.size() < sizeof size) return malformed(block);
+    std::memcpy(&size, rest.data(), sizeof size);
+    if (size != rest.size() - sizeof size) return malformed(block);
+    read_value(rest.subspan(sizeof size));
   }
 
   static bool well_formed(std::span<std::byte const> rest, std::uint64_t count) {

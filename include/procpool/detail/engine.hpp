@@ -68,6 +68,9 @@ class PROCPOOL_API Engine {
   // Sets how many workers there shall be, from 1 to most_workers. Does not block.
   virtual void resize(std::size_t workers) = 0;
 
+  // Where large arguments are best encoded to; null: it does not matter. Lives as long as the engine.
+  virtual MessageMemory* message_memory() noexcept { return nullptr; }
+
   // How many elements the typed face should encode before it hands them over.
   virtual std::size_t segment_elements(Task const& task) const = 0;
 };

@@ -33,6 +33,8 @@ struct Operation {
   std::type_info const* type = nullptr;         // describe: set to the callable's type
   bool runs = false;                            // describe: set if `run` may be asked for
   std::atomic<std::uint32_t>* stage = nullptr;  // call, run: where to note the Stage, never null
+  // call: what may be destroyed once the outcome is out. Never anything that runs users' code.
+  std::shared_ptr<void> remains{};
 
   void enter(Stage now) const noexcept {
     // Relaxed: read only after this process is dead, by when every store of it has happened.

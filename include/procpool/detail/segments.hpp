@@ -37,7 +37,8 @@ class SegmentWriter<Parameters<Ps...>> {
         element_size_(task_->function().argument_size),
         by_hand_(task_->chunk() != 0),
         most_elements_(engine_->segment_elements(*task_)),
-        next_elements_(first_segment(task_->chunk(), most_elements_)) {}
+        next_elements_(first_segment(task_->chunk(), most_elements_)),
+        segment_{0, 0, Bytes(Bytes::allocator_type(engine.message_memory())), {}, {}} {}
 
   // Encodes one element from the arguments of its call. A full segment is handed over only when another
   // element comes: the last one must be known as such, and an engine gets no empty ones.
@@ -136,8 +137,9 @@ class SegmentWriter<Parameters<Ps...>> {
     std::size_t const size = segment_.bytes.size() - begin;
     if (!by_hand_ && size > large_element && segment_.count != 0) {
       // The large one was written behind smaller ones: it moves to a segment of its own.
-      Bytes large(segment_.bytes.begin() + static_cast<std::ptrdiff_t>(begin),
-                  segment_.bytes.end());
+      Bytes large(segment_.bytes.get_allocator().for_message());
+      large.resize(size);
+      std::memcpy(large.data(), segment_.bytes.data() + begin, size);
       segment_.bytes.resize(begin);
       Share::List shares = segment_.shares;  // whichever of the two names them
       flush(false);

@@ -6,10 +6,12 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/call.hpp>
 #include <procpool/detail/codec.hpp>
@@ -17,9 +19,17 @@
 
 namespace procpool::inline v0::detail {
 
+// Destroying it only gives memory back. That takes the kernel a while where the memory is large.
+template <class T>
+inline constexpr bool only_memory = false;
+template <class T>
+inline constexpr bool only_memory<std::vector<T>> = std::is_trivially_destructible_v<T>;
+template <class T>
+inline constexpr bool only_memory<std::basic_string<T>> = true;
+
 // One element: its arguments decoded from all of `input`, the call, and its result given to `save`.
 template <class C, class... Ps, class Save>
-void perform(Operation const& operation, std::span<std::byte const> input, Save const& save) {
+void perform(Operation& operation, std::span<std::byte const> input, Save const& save) {
   operation.enter(Stage::loading);
   C const& callable = *static_cast<C const*>(operation.callable);
   Reader reader(input);
@@ -37,13 +47,18 @@ void perform(Operation const& operation, std::span<std::byte const> input, Save 
       decltype(auto) result = std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
       operation.enter(Stage::saving);
       save(as_travel<Result>(std::forward<decltype(result)>(result)));
+      if constexpr (only_memory<Result> && std::is_same_v<decltype(result), Result>) {
+        if (operation.output->size() >= huge_from) {
+          operation.remains = std::make_shared<Result>(std::move(result));
+        }
+      }
     }
   };
   std::apply([&](auto&... values) { call(present<Ps>(values)...); }, arguments);
 }
 
 template <class C, class... Ps>
-void call_element(Operation const& operation) {
+void call_element(Operation& operation) {
   perform<C, Ps...>(operation, operation.input, [&](auto const& result) {
     encode<typename ResultOf<C, Ps...>::type>(*operation.output, result);
   });
@@ -65,7 +80,7 @@ consteval bool can_run() {
 }
 
 template <class C, class... Ps>
-void run_elements(Operation const& operation) {
+void run_elements(Operation& operation) {
   constexpr std::size_t size = (std::size_t{0} + ... + fixed_size<travel_t<Ps>>);
   // Its own while it goes on, so that it can be kept in registers; told back also when one throws.
   struct Local {

@@ -1,5 +1,8 @@
 #include "engine/local/chunk.hpp"
 
+#include <algorithm>
+#include <cstring>
+
 namespace procpool::inline v0::local {
 
 Batch::Batch(detail::Segment segment, std::size_t element_size)
@@ -8,19 +11,20 @@ Batch::Batch(detail::Segment segment, std::size_t element_size)
       element_size_(element_size),
       ends_(std::move(segment.ends)),
       owned_(std::move(segment.bytes)),
-      shares_(std::move(segment.shares)) {}
+      shares_(std::move(segment.shares)),
+      all_(owned_) {
+  if (owned_.size() >= detail::message_memory_from) block_ = detail::message_block_of(owned_);
+}
 
 std::uint64_t Batch::offset(std::uint64_t index) const noexcept {
   if (element_size_ != 0) return index * element_size_;
   if (index == 0) return 0;
-  return ends_.empty() ? (sealed_ ? mapped_.bytes().size() : owned_.size()) : ends_[index - 1];
+  return ends_.empty() ? all_.size() : ends_[index - 1];
 }
 
 std::span<std::byte const> Batch::bytes(std::uint64_t first, std::uint64_t count) const noexcept {
-  auto const all =
-      sealed_ ? std::span<std::byte const>(mapped_.bytes()) : std::span<std::byte const>(owned_);
   std::uint64_t const from = offset(first - first_);
-  return all.subspan(from, offset(first - first_ + count) - from);
+  return all_.subspan(from, offset(first - first_ + count) - from);
 }
 
 std::uint64_t Batch::elements_within(std::uint64_t first, std::uint64_t bytes) const noexcept {
@@ -32,14 +36,22 @@ std::uint64_t Batch::elements_within(std::uint64_t first, std::uint64_t bytes) c
   return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(to - from));
 }
 
-os::Memfd const& Batch::sealed_whole() {
-  if (!sealed_) {
-    os::Memfd memory = os::sealed_copy("procpool message", owned_);
-    mapped_ = os::Mapping(memory, os::Access::private_read);
-    sealed_ = std::move(memory);
+std::shared_ptr<detail::MessageBlock> const& Batch::in_memory_of(Arena& arena,
+                                                                 Arena::Worker const& worker) {
+  if (block_ == nullptr || !arena.claim(*block_, worker)) {
+    auto copy = copy_for(arena, worker, all_);
+    all_ = {copy->data(), all_.size()};
+    block_ = std::move(copy);
     owned_ = detail::Bytes();
   }
-  return sealed_;
+  return block_;
+}
+
+std::shared_ptr<detail::MessageBlock> copy_for(Arena& arena, Arena::Worker const& worker,
+                                               std::span<std::byte const> bytes) {
+  auto copy = arena.take_for(worker, bytes.size());
+  std::memcpy(copy->data(), bytes.data(), bytes.size());
+  return copy;
 }
 
 std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count) {

@@ -16,8 +16,7 @@
 
 #include <procpool/detail/task.hpp>
 
-#include "os/mapping.hpp"
-#include "os/memfd.hpp"
+#include "engine/local/arena.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -42,10 +41,11 @@ class Batch {
   // Shared values that its elements name.
   detail::Share::List const& shares() const noexcept { return shares_; }
 
-  // For a chunk that is the whole batch: its bytes as a write-sealed memory file, made at the first
-  // call, which moves them there; later calls and bytes() then serve from it. Only while no other
-  // chunk of the batch exists. Throws std::system_error when there is no memory.
-  os::Memfd const& sealed_whole();
+  // For a chunk that is the whole batch: its bytes in message memory that is this worker's. They are
+  // moved there if they are not yet; bytes() then serves from it. Only while no other chunk of the batch
+  // exists. Throws std::system_error when there is no memory.
+  std::shared_ptr<detail::MessageBlock> const& in_memory_of(Arena& arena,
+                                                            Arena::Worker const& worker);
 
  private:
   std::uint64_t offset(std::uint64_t index) const noexcept;
@@ -57,9 +57,13 @@ class Batch {
   detail::Bytes owned_;
   detail::Share::List shares_;
   std::atomic<bool> expired_{false};
-  os::Memfd sealed_;
-  os::Mapping mapped_;
+  std::shared_ptr<detail::MessageBlock> block_;  // where the bytes lie, if in message memory
+  std::span<std::byte const> all_;
 };
+
+// A copy of the bytes in message memory that is this worker's. Throws std::system_error.
+std::shared_ptr<detail::MessageBlock> copy_for(Arena& arena, Arena::Worker const& worker,
+                                               std::span<std::byte const> bytes);
 
 struct Chunk {
   std::shared_ptr<detail::Task> task;

@@ -32,6 +32,7 @@ Core::Core(PoolOptions given)
     : options(std::move(given)),
       name(options.name),
       ring_bytes(ring_bytes_for(worker_count(options))),
+      arena(std::make_shared<Arena>(options.confine, [this] { wake_dispatcher(); })),
       wanted(worker_count(options)),
       scheduler(wanted,
                 options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
@@ -45,9 +46,12 @@ Core::Core(PoolOptions given)
   resize(wanted);
 }
 
+// What is still referred to may outlive us.
+Core::~Core() { arena->close(); }
+
 void Core::resize(std::size_t workers) {
   std::lock_guard const lock(mutex);
-  slots.grow(workers);
+  slots.grow(workers, arena);
   scheduler.resize(workers);
   for (std::size_t i = per_worker.size(); i < workers; ++i) {
     per_worker.emplace_back().index = static_cast<unsigned>(i);

@@ -39,6 +39,7 @@ class Core {
   using TimePoint = std::chrono::steady_clock::time_point;
 
   explicit Core(PoolOptions options);
+  ~Core();
 
   std::optional<std::size_t> queue_limit() const noexcept { return queue_limit_; }
 
@@ -55,6 +56,8 @@ class Core {
   void help(detail::Task& task);
   // Acts on deadlines that have passed; says when to look again.
   std::optional<TimePoint> watch_deadlines(TimePoint now);
+  // Lets go message memory that was not used for a while; says when to look again. The dispatcher's.
+  std::optional<TimePoint> trim_memory(TimePoint now);
   Stats stats() const;
   std::vector<WorkerStats> worker_stats() const;
   // How many workers there shall be; the dispatcher sees to it.
@@ -103,6 +106,7 @@ class Core {
   os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
                                    // no descriptor
   std::atomic<bool> startable{false};
+  std::shared_ptr<Arena> const arena;  // of large arguments
   SlotTable slots;
 
   mutable std::mutex mutex;
@@ -167,6 +171,7 @@ class Core {
   void deliver(std::vector<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 
+  std::optional<TimePoint> next_trim_;  // the dispatcher's
   std::optional<std::size_t> const queue_limit_;
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
   std::uint64_t const seed_;

@@ -182,4 +182,18 @@ void Core::fail_expired(std::vector<Chunk> const& chunks) {
   }
 }
 
+// ---- message memory
+
+std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
+  if (next_trim_ ? now < *next_trim_ : !arena->trim_is_expected()) return next_trim_;
+  // The arena first: of what it lets go the workers are told.
+  next_trim_ = arena->trim(now);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    auto const look = slots[i].trim_memory(now);
+    if (look) next_trim_ = next_trim_ ? std::min(*next_trim_, *look) : *look;
+  }
+  if (next_trim_) arena->trim_goes_on();
+  return next_trim_;
+}
+
 }  // namespace procpool::inline v0::local

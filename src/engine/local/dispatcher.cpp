@@ -128,6 +128,7 @@ void Dispatcher::run() {
       core_.place();
     }
   }
+  core_.arena->close();
   // What was in them was killed; a process that the kernel does not let go is not waited for.
   auto const end = std::chrono::steady_clock::now() + group_patience;
   while (!remove_groups() && std::chrono::steady_clock::now() < end) {
@@ -155,6 +156,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
     core_.place();
   }
   if (auto const look = core_.watch_deadlines(now)) at(*look);
+  if (auto const look = core_.trim_memory(now)) at(*look);
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
     bool const alive = life.state == State::ready || life.state == State::leaving;

@@ -160,6 +160,12 @@ Stats LocalEngine::stats() const {
   return core_->stats();
 }
 
+detail::MessageMemory* LocalEngine::message_memory() noexcept {
+  // Not before there is a dispatcher, who sees to it that nothing is kept for long.
+  bool const usable = !forked_since(forks_) && core_->startable.load(std::memory_order_acquire);
+  return usable ? core_->arena.get() : nullptr;
+}
+
 std::size_t LocalEngine::segment_elements(detail::Task const& task) const {
   std::size_t const chunk = task.chunk();
   // Larger ones would find room in an empty queue only.

@@ -36,6 +36,7 @@ class LocalEngine final : public detail::Engine {
   std::vector<WorkerStats> worker_stats() const override;
   void resize(std::size_t workers) override;
   void help(detail::Task& task) override;
+  detail::MessageMemory* message_memory() noexcept override;
   std::size_t segment_elements(detail::Task const& task) const override;
 
  private:

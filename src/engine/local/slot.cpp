@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -30,11 +31,14 @@ bool Slot::ship(Cargo const& cargo) {
 
 bool Slot::put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit) {
   if (shares_.contains(share->id())) return true;
-  Cargo cargo{share->bytes()};
-  if (cargo.bytes.size() > inline_limit) cargo.file = share->sealed().fd();
+  Cargo cargo{{share->bytes()}};
+  if (cargo.bytes.size() > inline_limit) {
+    cargo.where = channel::Where::file;
+    cargo.file = share->sealed().fd();
+  }
   // Should there be no memory to note it by, it went out all the same, and may go out again.
   if (!ship(cargo)) return false;
-  channel_->put_share(share->id(), share->parts().size(), cargo.inside(), cargo.outside());
+  channel_->put_share(share->id(), share->parts().size(), cargo);
   shares_.emplace(share->id(), share);
   return true;
 }
@@ -72,18 +76,32 @@ bool Slot::put_function(detail::Task const& task, std::uint64_t inline_limit, st
   } const undo{functions_, place.slot, sent};
   detail::Bytes const declaration = encode_declaration(task.function());
   os::Memfd file;
-  Cargo cargo{declaration};
+  Cargo cargo{{declaration}};
   if (declaration.size() > inline_limit) {
+    cargo.where = channel::Where::file;
     file = os::sealed_copy(message_name, declaration);
     cargo.file = file.fd();
   }
   if (!ship(cargo)) return false;
-  channel_->put_declaration(slot, cargo.inside(), cargo.outside());
+  channel_->put_declaration(slot, cargo);
   sent = true;
   return true;
 }
 
-bool Slot::put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_limit) {
+Slot::News Slot::put_memory_news(std::uint64_t inline_limit) {
+  Holdings::News news = holdings_->take_news(inline_limit / sizeof(std::uint64_t));
+  if (!news.any()) return News::none;
+  if (channel_->room() < ParentEnd::footprint(std::span(news.ids).size_bytes())) {
+    holdings_->not_told(std::move(news));
+    return News::no_room;
+  }
+  channel_->put_memory(news.words, news.ids);
+  return News::told;
+}
+
+bool Slot::put_all(Chunk const& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
+                   std::uint64_t inline_limit) {
+  put_memory_news(inline_limit);
   put_forgotten(inline_limit);
   for (auto const* const shares : {&chunk.task->function().shares, &chunk.batch->shares()}) {
     for (auto const& share : *shares) {
@@ -92,16 +110,23 @@ bool Slot::put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_
   }
   std::size_t function = 0;
   if (!put_function(*chunk.task, inline_limit, function)) return false;
+  if (block != nullptr) {
+    cargo.where = channel::Where::block;
+    bool const known = holdings_->has(block->id());
+    cargo.block = {block->id(), detail::MessageBlock::ahead, known ? 0u : 1u};
+    if (!known) cargo.file = block->fd();
+  }
   if (!ship(cargo)) return false;
   constexpr std::size_t least = 16;
   if (sent_.full()) sent_.set_capacity(std::max(least, 2 * sent_.capacity()));
+  if (cargo.file >= 0) holdings_->sent(block->id());
   std::uint64_t const serial =
       channel_->put_chunk({function, chunk.task->id(), chunk.first, chunk.count,
                            chunk.task->random(), chunk.task->internal(),
                            // Whom a deadline ends must be certain.
                            chunk.task->timeout().has_value()},
-                          cargo.inside(), cargo.outside());
-  sent_.push_back({serial, chunk});
+                          cargo);
+  sent_.push_back({serial, chunk, std::move(block)});
   return true;
 }
 
@@ -109,17 +134,17 @@ Slot::Put Slot::put(Chunk const& chunk, std::chrono::microseconds spin) {
   // Relaxed: every channel of a pool has rings of the same size. 0: there was no worker here yet.
   std::uint64_t const inline_limit = inline_limit_.load(std::memory_order_relaxed);
   if (inline_limit == 0) return Put::gone;
+  std::shared_ptr<Holdings> worker;
+  if (chunk.bytes().size() > inline_limit) {
+    std::lock_guard const lock(mutex_);
+    if (!channel_ || !bad_.empty()) return Put::gone;
+    worker = holdings_;
+  }
   // Memory for large messages is made before the lock: it takes as long as the message is large.
-  Cargo cargo{chunk.bytes()};
-  os::Memfd copy;
-  if (cargo.bytes.size() > inline_limit) {
-    if (chunk.whole_batch()) {
-      cargo.file = chunk.batch->sealed_whole().fd();
-      cargo.bytes = chunk.bytes();  // they have moved
-    } else {
-      copy = os::sealed_copy(message_name, cargo.bytes);
-      cargo.file = copy.fd();
-    }
+  std::shared_ptr<detail::MessageBlock> block;
+  if (worker != nullptr) {
+    block = chunk.whole_batch() ? chunk.batch->in_memory_of(*arena_, worker)
+                                : copy_for(*arena_, worker, chunk.bytes());
   }
   for (auto const* const shares : {&chunk.task->function().shares, &chunk.batch->shares()}) {
     for (auto const& share : *shares) {
@@ -129,9 +154,10 @@ Slot::Put Slot::put(Chunk const& chunk, std::chrono::microseconds spin) {
 
   std::lock_guard const lock(mutex_);
   if (!channel_ || !bad_.empty()) return Put::gone;
+  if (worker != nullptr && worker != holdings_) return Put::gone;  // another is here by now
   if (channel_->acknowledging() || sentence_) return Put::full;
   try {
-    bool const sent = put_all(chunk, cargo, inline_limit);
+    bool const sent = put_all(chunk, {{chunk.bytes()}}, std::move(block), inline_limit);
     // Where nothing lies ahead that could be taken, waiting for that would be for ever.
     room_ = sent || channel_->emptied() ? Room::enough : Room::missing;
     channel_->let_spin(spin);
@@ -184,13 +210,30 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   return item;
 }
 
-detail::Payload Slot::receive_large(std::uint64_t size) {
+os::Memfd Slot::receive_file() {
   os::Packet packet;
   if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
       packet.fds.size() != 1) {
     throw BadRecord("a large message came without its descriptor");
   }
-  os::Memfd const memory(std::move(packet.fds.front()));
+  return os::Memfd(std::move(packet.fds.front()));
+}
+
+detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
+  std::uint64_t const size = arrival.header.size;
+  if (arrival.header.where == channel::Where::ring) {
+    return detail::Payload(detail::Bytes(arrival.payload.begin(), arrival.payload.end()));
+  }
+  os::Memfd const memory = receive_file();
+  if (arrival.header.where == channel::Where::block) {
+    channel::BlockRef ref{};
+    std::memcpy(&ref, arrival.payload.data(), sizeof ref);
+    detail::Payload payload = holdings_->receive(memory, ref.id, ref.offset, size);
+    arena_->expect_trim();
+    // The worker may still write to it. Decoders of values are made for that, others are not.
+    if (arrival.header.kind == channel::OutboxKind::values) return payload;
+    return detail::Payload(detail::Bytes(payload.bytes().begin(), payload.bytes().end()));
+  }
   // What the worker could still change or cut off would be read under its hands.
   int const needed = F_SEAL_WRITE | F_SEAL_SHRINK;
   int const seals = memory.seals();
@@ -212,7 +255,7 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
                     " + " + std::to_string(front.chunk.count) + " are owed");
   }
   bool const thrown = header.kind == channel::OutboxKind::thrown;
-  if ((thrown || header.large != 0) && header.count != 1) {
+  if ((thrown || header.where != channel::Where::ring) && header.count != 1) {
     throw BadRecord("a record for one element came for " + std::to_string(header.count));
   }
   detail::Function const& function = front.chunk.task->function();
@@ -225,8 +268,7 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
   Block block;
   block.kind = thrown ? Block::Kind::thrown : Block::Kind::values;
   try {
-    block.payload =
-        header.large == 0 ? detail::Payload::copy(arrival.payload) : receive_large(header.size);
+    block.payload = receive(arrival);
   } catch (BadRecord const&) {
     throw;
   } catch (std::exception const& error) {  // our own lack: of memory, descriptors, address space

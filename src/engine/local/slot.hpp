@@ -7,7 +7,7 @@
 // ledger before it is believed.
 //
 // Any thread may put, collect and take back; each takes the slot's private mutex, and no other lock is
-// taken under it. Only bytes move under it, no user code runs. `open` and `bury` are the dispatcher's.
+// taken under it but those of the arena and of the holdings, which are the last. Only bytes move under it, no user code runs. `open` and `bury` are the dispatcher's.
 
 #include <sys/types.h>
 
@@ -29,8 +29,10 @@
 #include "channel/parent_end.hpp"
 #include "engine/local/chunk.hpp"
 #include "engine/local/declaration.hpp"
+#include "engine/local/holdings.hpp"
 #include "engine/local/output_tap.hpp"
 #include "os/fd.hpp"
+#include "os/memfd.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -38,7 +40,8 @@ class Slot {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  explicit Slot(int index) : index_(index) {}
+  explicit Slot(int index, std::shared_ptr<Arena> arena = std::make_shared<Arena>())
+      : index_(index), arena_(std::move(arena)) {}
 
   enum class Put {
     sent,
@@ -127,6 +130,10 @@ class Slot {
   void begin_spin();
   bool end_spin();
 
+  // Lets go, and has the worker let go, message memory that was not used for a while; says when to look
+  // again.
+  std::optional<TimePoint> trim_memory(TimePoint now);
+
   // The worker begins nothing more, and waits to be let go.
   bool retiring() const;
 
@@ -158,19 +165,12 @@ class Slot {
   struct Sent {
     std::uint64_t serial;  // of the chunk's first element
     Chunk chunk;
+    std::shared_ptr<detail::MessageBlock> block;  // that the worker reads it from, if it is large
   };
 
-  // What a record carries: bytes for the ring or, where they are too many for it, a file with them.
-  struct Cargo {
-    std::span<std::byte const> bytes;
+  // What a record carries, and the descriptor that goes ahead of it, -1: none.
+  struct Cargo : channel::ParentEnd::Cargo {
     int file = -1;
-
-    std::span<std::byte const> inside() const noexcept {
-      return file < 0 ? bytes : std::span<std::byte const>();
-    }
-    std::optional<std::uint64_t> outside() const noexcept {
-      return file < 0 ? std::nullopt : std::optional<std::uint64_t>(bytes.size());
-    }
   };
 
   // All of these with mutex_ held. False: no room for it now; nothing of it went out.
@@ -178,12 +178,16 @@ class Slot {
   bool put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit);
   bool put_function(detail::Task const& task, std::uint64_t inline_limit, std::size_t& slot);
   void put_forgotten(std::uint64_t inline_limit);
-  bool put_all(Chunk const& chunk, Cargo const& cargo, std::uint64_t inline_limit);
+  enum class News : std::uint8_t { none, told, no_room };
+  News put_memory_news(std::uint64_t inline_limit);
+  bool put_all(Chunk const& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
+               std::uint64_t inline_limit);
 
   TakenBack take_back_from(std::uint64_t serial);
   void drain(Harvest& harvest);
   Item accept(channel::ParentEnd::Arrival const& arrival);
-  detail::Payload receive_large(std::uint64_t size);
+  detail::Payload receive(channel::ParentEnd::Arrival const& arrival);
+  os::Memfd receive_file();
   Item resolve_front(std::uint64_t count, detail::Block block);
   bool read_tap();
   std::vector<Chunk> return_rest();
@@ -191,9 +195,11 @@ class Slot {
   int const index_;
   std::atomic<std::uint64_t> inline_limit_{
       0};  // of any channel here; may be read without the mutex
+  std::shared_ptr<Arena> const arena_;
   mutable std::mutex mutex_;
   // All below guarded by mutex_; channel_ is null while there is no worker.
   std::unique_ptr<channel::ParentEnd> channel_;
+  std::shared_ptr<Holdings> holdings_;  // what memory it shares with us
   os::UniqueFd control_;
   pid_t pid_ = 0;
   FunctionTable functions_;

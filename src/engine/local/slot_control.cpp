@@ -53,6 +53,26 @@ Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
   return taken;
 }
 
+std::optional<Slot::TimePoint> Slot::trim_memory(TimePoint now) {
+  constexpr std::chrono::milliseconds soon{100};
+  std::lock_guard const lock(mutex_);
+  if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
+  auto const next = holdings_->trim(now);
+  // Nothing may be put while the worker has not acknowledged a take-back.
+  if (channel_->acknowledging()) return now + soon;
+  try {
+    switch (put_memory_news(channel::inline_limit(channel_->ring_bytes()))) {
+      case News::none: return next;
+      case News::no_room: return now + soon;
+      case News::told: channel_->publish(); return next ? std::min(*next, now + soon) : now + soon;
+    }
+    return next;
+  } catch (BadRecord const& bad) {
+    bad_ = bad.what();  // collect() tells it to the engine
+    return std::nullopt;
+  }
+}
+
 // ---- ending what runs
 
 std::optional<Slot::Running> Slot::running(TimePoint now) {

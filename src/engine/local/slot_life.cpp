@@ -23,6 +23,7 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   std::lock_guard const lock(mutex_);
   channel_ = std::move(channel);
   inline_limit_.store(channel::inline_limit(channel_->ring_bytes()), std::memory_order_relaxed);
+  holdings_ = std::make_shared<Holdings>();
   control_ = std::move(control);
   pid_ = pid;
   functions_ = FunctionTable();
@@ -101,6 +102,7 @@ Slot::Death Slot::bury() {
   }
   death.useful = answered_ || !death.charged.empty();
   channel_.reset();
+  holdings_.reset();
   control_.reset();
   output_.reset();
   return death;

@@ -33,14 +33,14 @@ class SlotTable {
   }
 
   // One thread at a time.
-  void grow(std::size_t size) {
+  void grow(std::size_t size, std::shared_ptr<Arena> const& arena) {
     for (std::size_t index = this->size(); index < size; ++index) {
       auto& block = blocks_[index / block_size];
       if (block.load(std::memory_order_relaxed) == nullptr) {
         block.store(new std::unique_ptr<Slot>[block_size], std::memory_order_relaxed);
       }
       block.load(std::memory_order_relaxed)[index % block_size] =
-          std::make_unique<Slot>(static_cast<int>(index));
+          std::make_unique<Slot>(static_cast<int>(index), arena);
       // Release: who sees the size sees the slot.
       size_.store(index + 1, std::memory_order_release);
     }

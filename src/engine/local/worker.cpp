@@ -114,6 +114,7 @@ class Worker {
       if (!channel_.wait()) break;
       bool taken_back = false;
       switch (channel_.header().kind) {
+        case channel::InboxKind::memory: break;  // the channel's own
         case channel::InboxKind::declare: declare(); break;
         case channel::InboxKind::share: adopt(); break;
         case channel::InboxKind::forget: forget(); break;
@@ -141,7 +142,7 @@ class Worker {
   void adopt() {
     channel::InboxHeader const& header = channel_.header();
     detail::Payload payload;
-    if (header.large != 0) {
+    if (header.where == channel::Where::file) {
       auto const mapping = std::make_shared<os::Mapping>(channel_.take_large());
       payload = detail::Payload(mapping, mapping->bytes());
     } else {
@@ -186,7 +187,7 @@ class Worker {
       forgotten_.clear();
       bool value = false;
       context_.begin(serial, chunk.element + i, chunk.random);
-      if (prepare(function)) {
+      if (readable() && prepare(function)) {
         if (i == 0) show(function.name);
         if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
         value = function.callable->call(elements->next(), result_, channel_.stage());
@@ -196,6 +197,7 @@ class Worker {
       if (marks_.used()) OutputMarks::flush();
       if (recycle_above_ != 0 && is_too_large()) channel_.retire();
       answer(serial, function, value);
+      if (function.callable) function.callable->drop_remains();
     }
     return true;
   }
@@ -221,9 +223,23 @@ class Worker {
     shown_ = what;
   }
 
+  // Memory that is kept for messages does not count: it goes by itself, and comes with the next.
   bool is_too_large() const noexcept {
     // The peak is asked for first: that is ten times as quick.
-    return os::peak_resident_bytes() > recycle_above_ && os::resident_bytes() > recycle_above_;
+    return os::peak_resident_bytes() > recycle_above_ &&
+           os::resident_bytes() > recycle_above_ + channel_.kept_bytes();
+  }
+
+  // False: the arguments are nowhere to be seen, and result_ says why.
+  bool readable() {
+    if (channel_.unreadable().empty()) return true;
+    result_.clear();
+    try {
+      throw SetupError("the worker has no room for the arguments: " + channel_.unreadable());
+    } catch (...) {
+      detail::encode_current_exception(result_);
+    }
+    return false;
   }
 
   // Finds the code and loads the callable, once. False: it cannot be used, and result_ says why.
@@ -280,10 +296,9 @@ class Worker {
     shrink();
   }
 
-  // A large result's memory is not kept for the small ones to come.
+  // A large result's memory is the parent's now, or at least not kept for the small ones to come.
   void shrink() {
-    constexpr std::size_t most_kept = std::size_t{1} << 20;
-    if (result_.capacity() > most_kept) result_ = Bytes();
+    if (result_.capacity() >= detail::message_memory_from) result_ = Bytes();
   }
 
   channel::WorkerEnd& channel_;
@@ -297,7 +312,7 @@ class Worker {
   std::vector<Shares::node_type> forgotten_;  // until an element has begun, as the next
   std::vector<Declared> unneeded_;
   std::array<Declared, function_slots> functions_;
-  Bytes result_;
+  Bytes result_{Bytes::allocator_type(&channel_.result_memory())};
 };
 
 // ---- the handshake

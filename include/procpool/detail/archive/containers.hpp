@@ -78,6 +78,7 @@ void fill_block(Source& in, Container& value, std::size_t elements) {
     value.resize(elements);
     if (bytes != 0) std::memcpy(static_cast<void*>(value.data()), raw, bytes);
   }
+  loaded_once();
 }
 
 template <class Container>

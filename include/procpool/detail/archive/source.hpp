@@ -2,14 +2,17 @@
 
 // Source: where a message is read. Belongs to one thread for one message. The bytes may come from a
 // process that has gone mad: every length is compared with what remains before it is believed, and
-// nothing is reserved for bytes that are not there. Failures throw SerializationError; what had
-// been made of the message so far belongs to the objects that were being filled.
+// nothing is reserved for bytes that are not there. It may even write to them while they are read: each
+// is loaded once, and whatever is judged or used is the copy. Failures throw SerializationError; what
+// had been made of the message so far belongs to the objects that were being filled.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <span>
+#include <type_traits>
 
 #include <procpool/detail/archive/failure.hpp>
 #include <procpool/detail/archive/sink.hpp>
@@ -22,6 +25,10 @@ struct DeleteInputArchive {
   PROCPOOL_API void operator()(InputArchive* archive) const noexcept;
 };
 
+// What was loaded from a message before this is not loaded again for what comes after it: for the
+// compiler, the message may have changed.
+inline void loaded_once() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
 class Source {
  public:
   explicit Source(std::span<std::byte const> in)
@@ -31,6 +38,7 @@ class Source {
 
   std::size_t remaining() const noexcept { return static_cast<std::size_t>(end_ - cursor_); }
 
+  // For who copies these bytes before he looks at them.
   std::byte const* take(std::size_t bytes) {
     if (bytes > remaining()) refuse_truncated();
     auto const* place = cursor_;
@@ -41,12 +49,18 @@ class Source {
   void read(void* to, std::size_t bytes) {
     auto const* from = take(bytes);
     if (bytes != 0) std::memcpy(to, from, bytes);
+    loaded_once();
   }
 
   template <class T>
   T scalar() {
     T value;
     std::memcpy(&value, take(sizeof(T)), sizeof(T));
+    if constexpr (sizeof(T) <= sizeof(void*) && (std::is_integral_v<T> || std::is_enum_v<T>)) {
+      asm("" : "+r"(value));  // in a register, and from there alone; cheaper than loaded_once()
+    } else {
+      loaded_once();
+    }
     return value;
   }
 

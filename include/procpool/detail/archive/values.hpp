@@ -4,13 +4,16 @@
 // by kind of type; std types are handled by their StdCodec, users' own types by user.hpp. Runs on
 // the thread that encodes or decodes; failures throw, see sink.hpp and source.hpp.
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/archive/layout.hpp>
 #include <procpool/detail/archive/sink.hpp>
@@ -46,8 +49,8 @@ void check_part(std::byte const* raw, Whole const& whole, Part const& part) {
   check_bytes<std::remove_cv_t<Part>>(raw + offset, part);
 }
 
-// A bool that is neither 0 nor 1 must never come to exist, so the bytes are judged before they are
-// copied into `place` (which only tells where the parts lie).
+// A bool that is neither 0 nor 1 must never come to exist, so the bytes (a copy of the message's) are
+// judged before they are copied into `place` (which only tells where the parts lie).
 template <class T>
 void check_bytes(std::byte const* raw, T const& place) {
   if constexpr (!has_domain<T>()) {
@@ -67,9 +70,18 @@ void check_bytes(std::byte const* raw, T const& place) {
 
 template <class T>
 void load_bytes(Source& in, T& value) {
-  auto const* raw = in.take(sizeof(T));
-  check_bytes(raw, std::as_const(value));
-  std::memcpy(static_cast<void*>(std::addressof(value)), raw, sizeof(T));
+  if constexpr (!has_domain<T>()) {
+    in.read(static_cast<void*>(std::addressof(value)), sizeof(T));
+  } else {
+    constexpr std::size_t most_on_the_stack = 4096;
+    std::conditional_t<sizeof(T) <= most_on_the_stack, std::array<std::byte, sizeof(T)>,
+                       std::vector<std::byte>>
+        raw{};
+    if constexpr (sizeof(T) > most_on_the_stack) raw.resize(sizeof(T));
+    in.read(raw.data(), sizeof(T));
+    check_bytes(raw.data(), std::as_const(value));
+    std::memcpy(static_cast<void*>(std::addressof(value)), raw.data(), sizeof(T));
+  }
 }
 
 // A member `T const&` looks like a T in every way but one: it lies elsewhere.

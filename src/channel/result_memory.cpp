@@ -1,0 +1,62 @@
+// What a worker keeps for its results. What may be done with it stands in the header.
+#include "channel/result_memory.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace procpool::inline v0::channel {
+namespace {
+
+constexpr std::size_t most_blocks = 8;
+constexpr std::size_t most_kept = (std::size_t{1} << 30) + (std::size_t{64} << 20);
+
+}  // namespace
+
+ResultMemory::ResultMemory() : process_(::getpid()) {}
+
+std::shared_ptr<detail::MessageBlock> ResultMemory::take(std::size_t bytes) {
+  if (::getpid() != process_) return nullptr;
+  Kept* best = nullptr;
+  for (Kept& kept : kept_) {
+    if (!kept.free() || !kept.block->fits(bytes)) continue;
+    if (best == nullptr || kept.block->footprint() < best->block->footprint()) best = &kept;
+  }
+  if (best != nullptr) return best->block;
+
+  auto const over = [&](std::size_t more) {
+    return kept_.size() >= most_blocks || footprint() + more > most_kept;
+  };
+  while (over(bytes)) {
+    // The oldest goes first.
+    auto const free = std::ranges::find_if(kept_, &Kept::free);
+    if (free == kept_.end()) break;
+    kept_.erase(free);
+  }
+  auto const block = std::make_shared<detail::MessageBlock>(bytes, false);
+  // One that cannot be kept serves once.
+  if (!over(block->footprint()) && !os::addresses_are_limited()) kept_.push_back({block});
+  return block;
+}
+
+void ResultMemory::lend(detail::MessageBlock const& block) noexcept {
+  for (Kept& kept : kept_) {
+    if (kept.block.get() == &block) kept.lent = true;
+  }
+}
+
+void ResultMemory::give_back(std::uint64_t id) noexcept {
+  for (Kept& kept : kept_) {
+    if (kept.block->id() == id) kept.lent = false;
+  }
+}
+
+void ResultMemory::let_go() noexcept { kept_.clear(); }
+
+std::size_t ResultMemory::footprint() const noexcept {
+  std::size_t sum = 0;
+  for (Kept const& kept : kept_) sum += kept.block->footprint();
+  return sum;
+}
+
+}  // namespace procpool::inline v0::channel
