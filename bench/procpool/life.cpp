@@ -35,9 +35,8 @@ void fill(procpool::ProcessPool& pool, int workers) {
   }
 }
 
-// From the constructor to the first results of all workers, and to the end of the pool. A start method is
-// a system of its own: where there is another one, a line below compares it, such as
-//   add_start(64, "procpool forkserver", {.start = procpool::Start::forkserver});
+// From the constructor to the first results of all workers, and to the end of the pool. A start method that
+// is not the one named for the case is a system of its own.
 void add_start(int workers, std::string const& system, procpool::PoolOptions const& options) {
   Add("start_" + std::to_string(workers), system, "ms", [=](Measure const& measure) {
     measure_once(measure, [&] {
@@ -49,15 +48,20 @@ void add_start(int workers, std::string const& system, procpool::PoolOptions con
   });
 }
 [[maybe_unused]] bool const starts = [] {
-  add_start(2, ours, {});
-  add_start(64, ours, {});
+  procpool::PoolOptions spawn;
+  procpool::PoolOptions forkserver;
+  forkserver.start = procpool::Start::forkserver;
+  add_start(2, ours, spawn);
+  add_start(2, "procpool (forkserver)", forkserver);
+  add_start(64, ours, forkserver);
+  add_start(64, "procpool (spawn)", spawn);
   return true;
 }();
 
 // One worker, so that it is surely the replacement that answers: from the submit of a task that kills
 // its worker until the next task has been served.
-Add const recover("recover", ours, "ms", [](Measure const& measure) {
-  procpool::ProcessPool pool{1};
+void measure_recovery(Measure const& measure, procpool::Start start) {
+  procpool::ProcessPool pool{{.workers = 1, .start = start}};
   Witness witness;
   auto last = pool.call<empty>();
   measure_once(measure, [&] {
@@ -72,6 +76,12 @@ Add const recover("recover", ours, "ms", [](Measure const& measure) {
     } catch (procpool::WorkerDied const&) {
     }
   });
+}
+Add const recover("recover", ours, "ms", [](Measure const& measure) {
+  measure_recovery(measure, procpool::Start::spawn);
+});
+Add const recover_by_fork("recover", "procpool (forkserver)", "ms", [](Measure const& measure) {
+  measure_recovery(measure, procpool::Start::forkserver);
 });
 
 // 4,000 tasks of 2 ms, and every 20 to 50 ms a worker is killed; the share that ended with its value.

@@ -2,6 +2,7 @@
 
 #include "procpool/tasks.hpp"
 
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,7 +15,9 @@
 namespace bench {
 namespace {
 
-pid_t const self = getpid();  // of each worker: it runs static initialisers of its own
+// Of each worker: one that was spawned runs static initialisers of its own, the others are forked.
+pid_t self = getpid();
+[[maybe_unused]] int const followed = pthread_atfork(nullptr, nullptr, [] { self = getpid(); });
 
 }  // namespace
 

@@ -21,8 +21,18 @@ namespace procpool::inline v0 {
 
 // Where tasks run.
 enum class Start {
-  spawn,      // in worker processes, each a fresh execution of this program
-  in_process  // in the calling thread, inside submit and map: for debuggers; nothing is isolated
+  spawn,       // in worker processes, each a fresh execution of this program
+  in_process,  // in the calling thread, inside submit and map: for debuggers; nothing is isolated
+  // In worker processes that are forked from one template process: a fresh execution of this program that
+  // has run static initialisation and nothing else. For many workers, for short-lived ones
+  // (max_tasks_per_worker), and where static initialisation takes long: a worker starts in the time of a
+  // fork, and idle workers share their pages. What differs from `spawn`: static initialisation runs once and
+  // not once per worker, so all workers have what it drew at random, the same address layout, and the same
+  // open files where it opened some; timers that it set are the template's alone. A program whose static
+  // initialisation starts a thread cannot be forked safely: its workers are spawned, and the log says
+  // so. The template does not count as a worker; should it die, workers go on and there is a new one.
+  // Errors are those of `spawn`; how a worker ended may be unknown if its template died before it.
+  forkserver
 };
 
 // How a pool ends.

@@ -20,4 +20,7 @@ unsigned fork_count() noexcept {
   return forks.load(std::memory_order_relaxed);
 }
 
+// Relaxed: as in fork_count().
+void forget_forks() noexcept { forks.store(0, std::memory_order_relaxed); }
+
 }  // namespace procpool::inline v0

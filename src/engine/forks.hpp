@@ -13,4 +13,7 @@ unsigned fork_count() noexcept;
 // Has the current process been forked since `born`?
 inline bool forked_since(unsigned born) noexcept { return fork_count() != born; }
 
+// For a process that was forked to be a worker: what static initialisation has made belongs to it.
+void forget_forks() noexcept;
+
 }  // namespace procpool::inline v0

@@ -65,8 +65,7 @@ class InProcessContext final : public ElementContext {
 
 }  // namespace
 
-InProcessEngine::InProcessEngine(PoolOptions const& options)
-    : seed_(options.seed ? *options.seed : random_seed()) {}
+InProcessEngine::InProcessEngine(PoolOptions const& options) : seed_(options.seed) {}
 
 void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   if (closed_.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
@@ -82,7 +81,10 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     std::lock_guard const lock(mutex_);
     stats_.submitted += segment.count;
     stats_.running += segment.count;
-    if (segment.first == 0) task->set_random(random_of_call(seed_, calls_++));
+    if (segment.first == 0) {
+      if (!seed_) seed_ = random_seed();  // not before, as in Core
+      task->set_random(random_of_call(*seed_, calls_++));
+    }
   }
   task->announce(segment.count);
   std::atomic<std::uint32_t> stage{0};

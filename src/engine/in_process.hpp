@@ -7,7 +7,9 @@
 // Any thread may call anything; tasks of several threads run side by side.
 
 #include <atomic>
+#include <cstdint>
 #include <mutex>
+#include <optional>
 
 #include <procpool/detail/engine.hpp>
 
@@ -37,10 +39,10 @@ class InProcessEngine final : public detail::Engine {
   std::atomic<bool> ending_{false};  // streams get nothing more
   std::atomic<bool> ended_{false};   // by cancel or kill: what is appended now does not run
   mutable std::mutex mutex_;
-  Stats stats_;                  // guarded by mutex_
-  std::uint64_t cancelled_ = 0;  // guarded by mutex_
-  std::uint64_t const seed_;
-  std::uint64_t calls_ = 0;  // guarded by mutex_
+  Stats stats_;                        // guarded by mutex_
+  std::uint64_t cancelled_ = 0;        // guarded by mutex_
+  std::optional<std::uint64_t> seed_;  // guarded by mutex_
+  std::uint64_t calls_ = 0;            // guarded by mutex_
 };
 
 }  // namespace procpool::inline v0

@@ -1,11 +1,16 @@
 #include <procpool/entry.hpp>
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdlib>
+#include <string_view>
 
 #include <procpool/errors.hpp>
 
+#include "engine/local/fork_messages.hpp"
 #include "engine/local/handshake.hpp"
+#include "engine/local/template.hpp"
 #include "engine/local/watch.hpp"
 #include "engine/local/worker.hpp"
 #include "entry/hook.hpp"
@@ -55,9 +60,15 @@ void check_hook() {
 }
 
 int run_worker(int argc, char** argv) {
+  char* const title = argc > 1 ? argv[1] : nullptr;
+  bool const is_template =
+      std::string_view(std::getenv(local::worker_mark)) == local::template_mark;
   ::unsetenv(local::worker_mark);
   became_worker.store(true, std::memory_order_relaxed);
-  return local::worker_main(argc > 1 ? argv[1] : nullptr);
+  // Comes back as many times as there are workers, in each of them once.
+  if (is_template) return local::worker_main(local::template_main(title));
+  ::close(os::child_image_fd);
+  return local::worker_main({os::UniqueFd(os::child_control_fd), title});
 }
 
 void set_worker_index(int index) noexcept {

@@ -17,7 +17,8 @@ void check_hook();
 // The worker mark is in the environment: this process is to become a worker.
 bool marked() noexcept;
 
-// Takes the mark off and becomes a worker; returns the exit status, when the parent needs it no more.
+// Takes the mark off and becomes what it says: a worker, or a template, which this never returns in, but in
+// the workers that it forks. Returns the worker's exit status, when the parent needs it no more.
 int run_worker(int argc, char** argv);
 
 void set_worker_index(int index) noexcept;

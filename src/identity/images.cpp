@@ -221,7 +221,11 @@ Generation generation() {
   return now;
 }
 
-std::vector<Image> all_images() { return run(std::nullopt).images; }
+std::vector<Image> all_images(Generation& seen) {
+  Scan scan = run(std::nullopt);
+  seen = scan.seen;
+  return std::move(scan.images);
+}
 
 std::optional<Image> image_around(void const* address, Generation& seen) {
   Scan scan = run(reinterpret_cast<std::uintptr_t>(address));

@@ -38,10 +38,10 @@ struct Image {
   bool executable_at(std::uint64_t offset) const noexcept;
 };
 
-// All of them, the main program first, without the vdso.
-std::vector<Image> all_images();
+// All of them, the main program first, without the vdso, and the generation in which that was so.
+std::vector<Image> all_images(Generation& seen);
 
-// The one whose segments hold the address, and the generation in which that was so.
+// The one whose segments hold the address.
 std::optional<Image> image_around(void const* address, Generation& seen);
 
 }  // namespace procpool::inline v0::identity

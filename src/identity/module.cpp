@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <unordered_map>
@@ -49,6 +50,24 @@ class UntilModulesChange {
 auto& located() {
   static auto& cache = *new UntilModulesChange<void const*, CodeRef>;
   return cache;
+}
+
+// The images as they are now. Kept until modules come or go: a process that is forked later has them.
+std::shared_ptr<std::vector<Image> const> current_images() {
+  static auto& mutex = *new std::mutex;
+  static auto& kept = *new std::shared_ptr<std::vector<Image> const>;
+  static Generation kept_since;
+  Generation const now = generation();
+  {
+    std::lock_guard const lock(mutex);
+    if (kept && kept_since == now) return kept;
+  }
+  Generation seen;
+  auto images = std::make_shared<std::vector<Image> const>(all_images(seen));
+  std::lock_guard const lock(mutex);
+  kept = images;
+  kept_since = seen;
+  return images;
 }
 
 struct RefHash {
@@ -105,11 +124,11 @@ void* find_or_open(CodeRef const& ref) {
     throw std::runtime_error("procpool: the module " + ref.path +
                              " has neither a build-id nor a file that tells which build it is");
   }
-  std::vector<Image> images = all_images();
-  if (Image const* image = find_image(images, ref)) return code_in(*image, ref);
-  if (Image const* other = find_path(images, ref.path)) throw_replaced(ref, other->id);
+  auto images = current_images();
+  if (Image const* image = find_image(*images, ref)) return code_in(*image, ref);
+  if (Image const* other = find_path(*images, ref.path)) throw_replaced(ref, other->id);
   // A static program could try, and would get a second C library with every module.
-  if (!images.front().has_loader) {
+  if (!images->front().has_loader) {
     throw std::runtime_error("procpool: the module " + ref.path + " (" + ref.module.text() +
                              ") is not part of this worker, which is statically linked and cannot "
                              "open modules");
@@ -120,10 +139,10 @@ void* find_or_open(CodeRef const& ref) {
     throw std::runtime_error("procpool: the worker could not open the module " + ref.path + " (" +
                              ref.module.text() + "): " + (why != nullptr ? why : "no reason"));
   }
-  images = all_images();
-  Image const* const image = find_image(images, ref);
+  images = current_images();
+  Image const* const image = find_image(*images, ref);
   if (image == nullptr) {
-    Image const* const opened = find_path(images, ref.path);
+    Image const* const opened = find_path(*images, ref.path);
     BuildId const here = opened != nullptr ? opened->id : BuildId{};
     ::dlclose(handle);
     throw_replaced(ref, here);
@@ -220,7 +239,7 @@ void* resolve(CodeRef const& ref) {
 
 std::vector<LoadedModule> loaded_modules() {
   std::vector<LoadedModule> modules;
-  for (Image& image : all_images()) modules.push_back({std::move(image.path), image.id});
+  for (Image const& image : *current_images()) modules.push_back({image.path, image.id});
   return modules;
 }
 

@@ -120,11 +120,9 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
     std::size_t at, bytes;
     std::uint64_t offset;
   };
-  std::array<Part, 3> const parts{{{0, control_bytes, 0},
-                                   {control_bytes, ring_bytes, control_bytes},
-                                   {control_bytes + ring_bytes, ring_bytes, control_bytes}}};
+  std::size_t const once = control_bytes + ring_bytes;
+  std::array<Part, 2> const parts{{{0, once, 0}, {once, ring_bytes, control_bytes}}};
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i].bytes == 0) continue;
     try {
       regions_[i] = map(memory, access, parts[i].offset, parts[i].bytes, base + parts[i].at);
     } catch (...) {

@@ -90,8 +90,8 @@ class RingMapping {
   std::size_t ring_bytes() const noexcept { return ring_bytes_; }
 
  private:
-  // The control pages, the ring, the ring again.
-  std::array<boost::interprocess::mapped_region, 3> regions_;
+  // The control pages with the ring behind them, the ring again.
+  std::array<boost::interprocess::mapped_region, 2> regions_;
   std::byte* base_ = nullptr;
   std::size_t control_bytes_ = 0;
   std::size_t ring_bytes_ = 0;

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,8 +17,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace procpool::inline v0::os {
@@ -80,6 +84,15 @@ Exit remembered(int pidfd) {
   return {};
 }
 
+// Of a file, as a string.
+ssize_t read_start(char const* path, std::span<char> into) noexcept {
+  int const fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  ssize_t const got = ::read(fd, into.data(), into.size() - 1);
+  ::close(fd);
+  return got;
+}
+
 bool reaches_by_number(pid_t pid, int signal) { return pid > 1 && ::kill(-pid, signal) == 0; }
 
 }  // namespace
@@ -102,7 +115,9 @@ bool signal_group(int pidfd, pid_t pid, int signal) {
   if (errno != EINVAL && errno != ENOSYS) return false;
   bool gone = false;
   look(pidfd, WNOWAIT, gone);
-  return !gone && reaches_by_number(pid, signal);
+  // Not a child of ours, or not any more: only itself is reached for certain.
+  if (gone) return send_signal(pidfd, signal);
+  return reaches_by_number(pid, signal);
 }
 
 bool exited(int pidfd) {
@@ -133,13 +148,29 @@ Exit reap(int pidfd, pid_t pid) {
   return reaped ? *reaped : end.value_or(Exit{});
 }
 
+std::size_t thread_count() noexcept {
+  // A folder for each thread, and each counts as a link beside the usual two.
+  struct stat folder{};
+  if (::stat("/proc/self/task", &folder) != 0 || folder.st_nlink < 3) return 0;
+  return static_cast<std::size_t>(folder.st_nlink) - 2;
+}
+
+std::uint64_t start_time(pid_t pid) noexcept {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/%d/stat", static_cast<int>(pid));
+  std::array<char, 1024> text{};
+  if (read_start(path.data(), text) <= 0) return 0;
+  // "pid (name) state ppid ...", and the name may be anything.
+  char const* field = std::strrchr(text.data(), ')');
+  if (field == nullptr || field[1] == '\0' || field[2] == 'Z' || field[2] == 'X') return 0;
+  constexpr int between = 20;  // from the name to the time
+  for (int i = 0; i < between && field != nullptr; ++i) field = std::strchr(field + 1, ' ');
+  return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
+}
+
 std::uint64_t resident_bytes() noexcept {
-  int const fd = ::open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
   std::array<char, 128> text{};
-  ssize_t const got = ::read(fd, text.data(), text.size() - 1);
-  ::close(fd);
-  if (got <= 0) return 0;
+  if (read_start("/proc/self/statm", text) <= 0) return 0;
   // "all resident ...", in pages
   char* after = nullptr;
   std::strtoull(text.data(), &after, 10);

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "os/fd.hpp"
@@ -36,13 +37,20 @@ Exit reap(int pidfd, pid_t pid);
 // another user's). Throws for a descriptor that is not a pidfd and for a signal that is none.
 bool send_signal(int pidfd, int signal);
 
-// Signals the process group that the child leads. To be called only before reap(). Returns false
-// when nobody was reached, and also on kernels before 6.9 for a child that somebody else may have
-// reaped: its number could be a stranger's by then.
+// Signals the process group that the process leads. To be called only before reap(). Returns false
+// when nobody was reached. On kernels before 6.9, of one that is no child of ours or that somebody else
+// may have reaped, only the process itself is reached: its number could be a stranger's by then.
 bool signal_group(int pidfd, pid_t pid, int signal);
 
 // Whether the process has ended, reaped or not.
 bool exited(int pidfd);
+
+// When the process began, in the system's ticks: with its number, the identity of a process. 0: there is
+// no such process, or it has ended and was not reaped yet.
+std::uint64_t start_time(pid_t pid) noexcept;
+
+// Threads of this process. 0: the system does not say.
+std::size_t thread_count() noexcept;
 
 // Bytes of this process that are in memory, and the most that ever were. 0: the system does not say.
 std::uint64_t resident_bytes() noexcept;

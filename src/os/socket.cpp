@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -21,6 +22,16 @@ static_assert(control_size < CMSG_LEN((max_packet_fds + 1) * sizeof(int)));
 void wait_for(int fd, short events) {
   pollfd one{fd, events, 0};
   if (::poll(&one, 1, -1) < 0 && errno != EINTR) throw_errno("procpool could not wait on a socket");
+}
+
+// How much memory the next packet needs. A packet may be long where it is short most of the time, and to
+// clear that much memory costs more than to ask.
+std::size_t room_for_next(int fd, bool wait, std::size_t most) noexcept {
+  constexpr std::size_t not_worth_asking = 4096;
+  if (most <= not_worth_asking) return most;
+  ssize_t const size = ::recv(fd, nullptr, 0, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+  // What went wrong shows again, or is over.
+  return size < 0 ? not_worth_asking : std::min(static_cast<std::size_t>(size), most);
 }
 
 // Takes every descriptor of a packet into our hands, before anything can throw them away.
@@ -106,7 +117,7 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
   into.fds.clear();
   // All memory is got before the packet is taken: with it in hand nothing may fail.
   into.fds.reserve(max_packet_fds);
-  into.bytes.resize(max_bytes);
+  into.bytes.resize(room_for_next(fd, wait, max_bytes));
   iovec part{into.bytes.data(), into.bytes.size()};
   alignas(cmsghdr) std::byte control[control_size];
   msghdr message{};

@@ -88,6 +88,13 @@ void expect_none_left_after(int signal) {
                    "signal " + std::to_string(signal));
 }
 
+// While it lives, programs that are started have their workers forked.
+class ForkedWorkers {
+ public:
+  ForkedWorkers() { ::setenv("LEAVES_FORKSERVER", "1", 1); }
+  ~ForkedWorkers() { ::unsetenv("LEAVES_FORKSERVER"); }
+};
+
 // As the terminal does it: to everybody in the foreground process group.
 void press_ctrl_c(support::Program const& program) { ::kill(-program.pid(), SIGINT); }
 
@@ -107,7 +114,7 @@ TEST(ProgramEnd, ByCtrlC) { expect_none_left(press_ctrl_c, "signal 2"); }
 
 // Who is stopped cannot look after itself, and nobody wakes it when those that are orphaned come to a
 // process of the same session, as below a supervisor or in a container.
-TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) {
+void expect_none_left_under_a_supervisor() {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   for (int const signal : {SIGKILL, SIGTERM}) expect_none_left_after(signal);
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
@@ -115,18 +122,22 @@ TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) {
   }
 }
 
+TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) { expect_none_left_under_a_supervisor(); }
+
 // Workers that have not come as far as to watch the program themselves.
 TEST(ProgramEnd, WithAWorkerInStaticInitialisation) {
-  support::Program program(support::program_path("sleeps_at_start"), {"patient"});
-  ASSERT_TRUE(program.wrote_lines(2)) << program.output();
-  auto const pids = pids_from(program);
-  program.kill(SIGKILL);
-  ASSERT_TRUE(program.wait(20s));
-  EXPECT_TRUE(nothing_is_left(program, pids));
+  for (char const* const start : {"spawn", "forkserver"}) {
+    support::Program program(support::program_path("sleeps_at_start"), {"patient", start});
+    ASSERT_TRUE(program.wrote_lines(2)) << program.output();
+    auto const pids = pids_from(program);
+    program.kill(SIGKILL);
+    ASSERT_TRUE(program.wait(20s));
+    EXPECT_TRUE(nothing_is_left(program, pids)) << start;
+  }
 }
 
 // While workers are only being started, or ended: killed at many moments of a life.
-TEST(ProgramEnd, AtAnyMoment) {
+void expect_none_left_at_any_moment() {
   for (int i = 0; i < 30; ++i) {
     support::Program program(support::program_path("leaves"));
     std::this_thread::sleep_for(std::chrono::milliseconds(i));
@@ -134,6 +145,29 @@ TEST(ProgramEnd, AtAnyMoment) {
     ASSERT_TRUE(program.wait(20s));
     ASSERT_TRUE(program.output_ended(soon + 1s)) << "killed after " << i << " ms";
   }
+}
+
+TEST(ProgramEnd, AtAnyMoment) { expect_none_left_at_any_moment(); }
+
+// ---- workers that are children of a template process
+
+TEST(ProgramEnd, OfForkedWorkers) {
+  ForkedWorkers const forked;
+  for (char const* const how : {"return", "exit", "_exit"}) {
+    int const status = how[0] == 'r' ? 6 : how[0] == 'e' ? 4 : 3;
+    expect_none_left_after(how, "exit " + std::to_string(status));
+  }
+  for (int const signal : {SIGKILL, SIGTERM}) expect_none_left_after(signal);
+}
+
+TEST(ProgramEnd, OfAStoppedForkedWorkerUnderASupervisor) {
+  ForkedWorkers const forked;
+  expect_none_left_under_a_supervisor();
+}
+
+TEST(ProgramEnd, OfForkedWorkersAtAnyMoment) {
+  ForkedWorkers const forked;
+  expect_none_left_at_any_moment();
 }
 
 // ---- programs that take the signal themselves, in a thread that waits for it

@@ -22,6 +22,14 @@ inline int die_at_seven(int x) {
   return x * x;
 }
 
+// What the arguments say: "forkserver", or it is the default.
+inline procpool::Start start_of(int argc, char const* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::string(argv[i]) == "forkserver") return procpool::Start::forkserver;
+  }
+  return procpool::Start::spawn;
+}
+
 // Ends the program with status 1 if it is not so.
 inline void check(bool condition, std::string const& what) {
   if (condition) return;

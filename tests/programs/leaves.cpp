@@ -5,6 +5,7 @@
 //   (none)   it leaves by itself, in the way that standard input says: return, exit, ...
 //   kill     a thread that takes SIGINT and SIGTERM by sigwait terminates the pools
 //   cancel   that thread lets what runs finish, and cancels the rest
+// With LEAVES_FORKSERVER in the environment, workers are forked from templates.
 
 #include <atomic>
 #include <chrono>
@@ -57,10 +58,15 @@ int take_a_while(int x) {
   return x;
 }
 
-procpool::ProcessPool global{{.workers = 1, .at_exit = End::kill}};
+// For all pools, also the one that is there before main.
+procpool::Start const start = std::getenv("LEAVES_FORKSERVER") == nullptr
+                                  ? procpool::Start::spawn
+                                  : procpool::Start::forkserver;
+
+procpool::ProcessPool global{{.workers = 1, .start = start, .at_exit = End::kill}};
 
 procpool::ProcessPool& local_static() {
-  static procpool::ProcessPool pool{1};
+  static procpool::ProcessPool pool{{.workers = 1, .start = start}};
   return pool;
 }
 
@@ -89,7 +95,7 @@ int main(int argc, char** argv) {
   sigaddset(&ends, SIGTERM);
   if (!handling.empty()) ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
 
-  procpool::ProcessPool pool{{.workers = 3, .at_exit = End::kill}};
+  procpool::ProcessPool pool{{.workers = 3, .start = start, .at_exit = End::kill}};
   std::thread handler;
   if (!handling.empty()) {
     handler = std::thread([&] {
@@ -99,7 +105,8 @@ int main(int argc, char** argv) {
     });
   }
   say(local_static().call<programs::who>());
-  static auto* const leaked = new procpool::ProcessPool(1);  // static: no leak to a leak checker
+  static auto* const leaked = new procpool::ProcessPool(
+      {.workers = 1, .start = start});  // static: no leak to a leak checker
   say(leaked->call<programs::who>());
   if (handling == "cancel") {
     int const result = finish_what_runs(pool);

@@ -18,12 +18,16 @@ bool const initialised = [] {
 
 }  // namespace
 
-int main(int argc, char**) {
-  if (argc > 1) {
-    procpool::ProcessPool pool{1};
+int main(int argc, char** argv) {
+  procpool::PoolOptions options;
+  options.workers = 2;
+  options.start = programs::start_of(argc, argv);
+  if (argc > 1 && argv[1] == std::string("patient")) {
+    procpool::ProcessPool pool{options};
     pool.call<programs::square>(1);
   }
-  procpool::ProcessPool pool{{.workers = 2, .start_timeout = std::chrono::milliseconds(200)}};
+  options.start_timeout = std::chrono::milliseconds(200);
+  procpool::ProcessPool pool{options};
   auto future = pool.submit<programs::square>(1);
   auto const begin = std::chrono::steady_clock::now();
   std::string const text = programs::error_text<procpool::SetupError>([&] { future.get(); });

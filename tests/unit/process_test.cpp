@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdio>
 #include <system_error>
+#include <thread>
 
 namespace {
 
@@ -246,6 +247,31 @@ TEST(OsProcess, MistakesAreErrors) {
   EXPECT_THROW(os::send_signal(child.pidfd.get(), 12345), std::system_error);
   wait_for_end(child.pidfd.get());
   os::reap(child.pidfd.get(), child.pid);
+}
+
+TEST(OsProcess, CountsItsThreads) {
+  std::size_t const before = os::thread_count();
+  ASSERT_GE(before, 1u);
+  std::jthread const other([](std::stop_token stop) {
+    while (!stop.stop_requested()) std::this_thread::sleep_for(1ms);
+  });
+  EXPECT_EQ(os::thread_count(), before + 1);
+}
+
+TEST(OsProcess, KnowsWhenAProcessBegan) {
+  auto const own = os::start_time(::getpid());
+  EXPECT_NE(own, 0u);
+  EXPECT_EQ(os::start_time(::getpid()), own);
+  std::this_thread::sleep_for(50ms);  // some ticks later
+  Subject const child = start([] {
+    for (;;) ::pause();
+  });
+  EXPECT_GT(os::start_time(child.pid), own);
+  ::kill(child.pid, SIGKILL);
+  ASSERT_TRUE(wait_for_end(child.pidfd.get()));
+  EXPECT_EQ(os::start_time(child.pid), 0u);  // not yet reaped
+  os::reap(child.pidfd.get(), child.pid);
+  EXPECT_EQ(os::start_time(child.pid), 0u);
 }
 
 }  // namespace

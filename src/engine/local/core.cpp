@@ -42,7 +42,7 @@ Core::Core(PoolOptions given)
       queue_limit_(options.queue_limit ? std::optional(options.queue_limit->checked(
                                              "queue_limit", most_queue_limit))
                                        : std::nullopt),
-      seed_(options.seed ? *options.seed : random_seed()) {
+      seed_(options.seed) {
   resize(wanted);
 }
 
@@ -95,7 +95,10 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
       }
       if (first) ++unsealed;
     }
-    if (first) task->set_random(random_of_call(seed_, calls_++));
+    if (first) {
+      if (!seed_) seed_ = random_seed();
+      task->set_random(random_of_call(*seed_, calls_++));
+    }
     accepted += count;
     // It cannot be complete by that: these elements have not ended.
     if (task->announce(count, last) && !task->stream()) --unsealed;

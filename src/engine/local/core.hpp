@@ -174,8 +174,10 @@ class Core {
   std::optional<TimePoint> next_trim_;  // the dispatcher's
   std::optional<std::size_t> const queue_limit_;
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
-  std::uint64_t const seed_;
   // Guarded by mutex:
+  std::optional<std::uint64_t>
+      seed_;                  // drawn with the first call: a global pool of a template process is
+                              // that of many workers
   std::size_t spinning_ = 0;  // threads that wait
   std::size_t waiting_for_room_ = 0;
   std::uint64_t calls_ = 0;  // taken so far

@@ -31,6 +31,8 @@ constexpr std::chrono::microseconds nap{50};
 constexpr std::size_t many_taken = 4;
 constexpr auto group_interval = 10ms;
 constexpr auto group_patience = 1s;
+// Forks are made by the template, and cost us little.
+constexpr int most_births_in_a_turn = 8;
 
 // The usual slack of a timer is as long as a nap. Only meanwhile: workers inherit it.
 class PreciseTimer {
@@ -129,6 +131,7 @@ void Dispatcher::run() {
     }
   }
   core_.arena->close();
+  end_template();
   // What was in them was killed; a process that the kernel does not let go is not waited for.
   auto const end = std::chrono::steady_clock::now() + group_patience;
   while (!remove_groups() && std::chrono::steady_clock::now() < end) {
@@ -157,8 +160,10 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
   }
   if (auto const look = core_.watch_deadlines(now)) at(*look);
   if (auto const look = core_.trim_memory(now)) at(*look);
+  if (auto const look = look_at_template(now)) at(*look);
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
+    if (life.ended) continue;  // dead, and the template owes its status
     bool const alive = life.state == State::ready || life.state == State::leaving;
     if (alive && !life.condemned && !life.killed && core_.slots[slot].condemned()) {
       // It leaves by force. Whatever has it wait, TERM and KILL end it at their times.
@@ -183,6 +188,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
       if (!life.hook_given) at(now + balance_interval);
     }
     if (life.state == State::leaving && !life.termed) await_last_element(slot, now);
+    if (life.unborn) continue;  // its template has a deadline
     if (life.state == State::starting || life.state == State::initializing ||
         life.state == State::leaving) {
       if (now >= life.deadline && !life.killed) {
@@ -208,16 +214,16 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
 
   if (!remove_groups()) at(now + group_interval);
 
-  if (wants_worker()) {
-    if (now < no_birth_before_) {
-      at(no_birth_before_);
-    } else {
-      if (auto const vacant = vacancy(wanted)) {
-        start_worker(*vacant);
-        // At most one per turn, so that deaths and news are never behind a row of births.
-        if (wants_worker()) at(std::max(now, no_birth_before_));
-      }
+  // Few per turn, so that deaths and news are never behind a row of births.
+  for (int births = forks() ? most_births_in_a_turn : 1; wants_worker(); --births) {
+    if (forkserver_ && forkserver_->busy()) break;  // it wakes us
+    if (births == 0 || now < no_birth_before_) {
+      at(std::max(now, no_birth_before_));
+      break;
     }
+    auto const vacant = vacancy(wanted);
+    if (!vacant) break;
+    start_worker(*vacant);
   }
 
   if (core_.balance()) at(now + balance_interval);
@@ -250,6 +256,7 @@ void Dispatcher::park_workers() {
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
     if (life.state == State::vacant || life.state == State::starting || life.parked) continue;
+    if (life.unborn) continue;
     for (;;) {
       core_.slots[slot].park(next_sleep());
       life.parked = true;
@@ -277,7 +284,7 @@ void Dispatcher::park_for_nap() {
 
 void Dispatcher::look_at(std::size_t slot) {
   Life& life = lives_[slot];
-  if (life.state == State::vacant || life.state == State::starting) return;
+  if (life.state == State::vacant || life.state == State::starting || life.unborn) return;
   if (life.parked) {
     core_.slots[slot].unpark();
     life.parked = false;
@@ -300,6 +307,7 @@ void Dispatcher::handle(os::Ready const& ready) {
     case what_control: on_control(slot); break;
     case what_exit: on_exit(slot); break;
     case what_output: on_output(slot); break;
+    case what_template: on_template(); break;
   }
 }
 
@@ -334,6 +342,7 @@ bool Dispatcher::advance_end(TimePoint now) {
   }
   if (!drained && phase != Phase::killing) return false;
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
+    if (lives_[slot].ended) continue;
     if (lives_[slot].state == State::starting || lives_[slot].state == State::initializing) {
       change(slot, State::leaving);  // a planned end, not a failed start
       kill(slot, "it is not needed any more");

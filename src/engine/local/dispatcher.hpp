@@ -5,8 +5,9 @@
 // workers when elements wait for them, ends those that are late or wrote what cannot be, replaces the
 // dead, evens the load, and carries out the pool's end. No user code runs on it.
 //
-// `start_once` may be called from any thread; the rest is the thread's own. All workers are its
-// children and it outlives them, which is what the parent-death signal of a worker is tied to.
+// `start_once` may be called from any thread; the rest is the thread's own. All workers, or the template
+// process that forks them, are its children and it outlives them, which is what the parent-death signal of a
+// worker is tied to.
 
 #include <sys/types.h>
 
@@ -21,12 +22,14 @@
 #include <vector>
 
 #include "engine/local/core.hpp"
+#include "engine/local/forkserver.hpp"
 #include "engine/local/handshake.hpp"
 #include "os/cgroup.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
 #include "os/poller.hpp"
 #include "os/process.hpp"
+#include "os/spawn.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -47,9 +50,23 @@ class Dispatcher {
   // Why a worker that is leaving does.
   enum class Leaves { with_pool, recycled, idle, resized, hung_up };
 
+  // What is made for a worker that has no process yet.
+  struct Cradle {
+    std::unique_ptr<channel::ParentEnd> channel;
+    os::UniqueFd ours;  // of the control socket
+    os::UniqueFd theirs;
+    std::unique_ptr<OutputTap> output;  // null, unless it is captured
+    bool hello_said = false;
+  };
+
   // What the dispatcher knows of a slot's worker.
   struct Life {
     State state = State::vacant;
+    Cradle cradle;
+    std::uint64_t ticket = 0;           // not 0: it is a fork
+    std::uint64_t template_number = 0;  // by that template
+    bool unborn = false;                // not yet forked
+    bool ended = false;                 // and the template is asked how
     pid_t pid = 0;
     int control = -1;  // owned by the slot, as the next
     int output = -1;
@@ -87,6 +104,12 @@ class Dispatcher {
   bool wants_worker();
   std::optional<std::size_t> vacancy(std::size_t wanted);
   void start_worker(std::size_t slot);
+  std::string title(std::size_t slot) const;
+  void make_cradle(std::size_t slot);
+  os::Child spawn(std::size_t slot);
+  void send_hello(std::size_t slot);
+  // There is a process: it is watched, greeted, and the slot's.
+  void born(std::size_t slot, os::Child child);
   void on_control(std::size_t slot);
   void on_output(std::size_t slot);
   void greet(std::size_t slot, Ready const& answer);
@@ -100,6 +123,22 @@ class Dispatcher {
   void start_failed(std::size_t slot, std::string const& reason,
                     std::exception_ptr error = nullptr);
   std::string refusal(std::size_t slot);
+
+  // Forks.
+  bool forks() const;  // workers are forked, not spawned
+  void make_template();
+  std::string end_template();  // how it ended
+  // False: no template could be asked, the worker is to be spawned.
+  bool ask_for_fork(std::size_t slot);
+  // False: nobody can be asked.
+  bool ask_for_status(std::size_t slot);
+  void on_template();
+  void on_report(Forkserver::Forked& forked);
+  // It has not been born, and will not be. `failure`: not empty, if its start counts as a failed one.
+  void unmake(std::size_t slot, std::string const& failure = {});
+  // `believed`: it is the right program, and its start is no failed one.
+  void lose_template(std::string const& why, bool believed = true);
+  std::optional<TimePoint> look_at_template(TimePoint now);
 
   // Deaths.
   void kill(std::size_t slot, std::string why);
@@ -117,8 +156,9 @@ class Dispatcher {
   bool remove_groups();
   void note_end(std::size_t slot, std::string const& how);
   void on_exit(std::size_t slot);
+  void bury(std::size_t slot, os::Exit exit);
   void change(std::size_t slot, State to);
-  void put_off_births(TimePoint now);
+  void put_off_births(TimePoint now, unsigned in_a_row);
 
   // The end. True: every worker is gone.
   bool advance_end(TimePoint now);
@@ -131,9 +171,16 @@ class Dispatcher {
   std::optional<os::Poller> poller_;      // from start_once on
   std::vector<std::string> environment_;  // of the workers: the program's at the time of start_once
   os::UniqueFd image_;
-  os::UniqueFd self_;  // pidfd of this process, for the workers' watch
+  os::UniqueFd self_;  // pidfd of this process, for the workers' watch, as the next
+  std::uint64_t began_ = 0;
   std::vector<identity::LoadedModule> modules_;
   std::vector<Life> lives_;
+  std::optional<Forkserver> forkserver_;
+  std::uint64_t template_number_ = 0;
+  std::uint64_t last_ticket_ = 0;
+  unsigned useless_templates_ = 0;        // in a row
+  bool never_forks_ = false;              // any more
+  bool spawns_next_ = false;              // until one is ready: the last template did not come up
   std::vector<os::Cgroup> ended_groups_;  // somebody may still be in them
   std::size_t seen_wanted_;
   std::uint32_t sleep_number_ = 0;

@@ -8,7 +8,9 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include <procpool/detail/reason.hpp>
@@ -54,93 +56,125 @@ void Dispatcher::change(std::size_t slot, State to) {
 }
 
 void Dispatcher::start_worker(std::size_t slot) {
-  Life& life = lives_[slot];
-  life = Life();
+  lives_[slot] = Life();
   change(slot, State::starting);
   try {
-    if (!image_) image_ = os::open_own_image();
-    if (!self_) self_ = os::open_pidfd(::getpid());
-    if (modules_.empty()) modules_ = identity::loaded_modules();
-
-    auto channel = std::make_unique<channel::ParentEnd>(core_.ring_bytes);
-    auto [ours, theirs] = os::socket_pair();
-    life.event.emplace();
-
-    std::unique_ptr<OutputTap> output;
-    if (core_.options.output == Output::capture) {
-      output = std::make_unique<OutputTap>(
-          core_.options.output_limit.checked("output_limit", most_output));
-    }
-
-    os::SpawnRequest request;
-    request.image = image_.get();
-    request.control = theirs.get();
-    request.arguments = {program_invocation_name,
-                         "[" + core_.name + "/" + std::to_string(slot) + "]" + title_space()};
-    request.environment = environment_;
-    request.environment_additions = {std::string(worker_mark) + "=" +
-                                     std::to_string(channel::protocol_version)};
-    request.silent = core_.options.output == Output::drop;
-    if (output) request.output = output->workers_end();
-    if (!core_.options.cgroup.empty()) {
-      static std::atomic<std::uint64_t> number{0};
-      life.cgroup =
-          os::Cgroup(core_.options.cgroup, os::cgroup_prefix + std::to_string(::getpid()) + "-" +
-                                               std::to_string(++number));
-    }
-    os::Child child = os::spawn(request);
-    theirs.reset();
-    if (output) {
-      output->forget_workers_end();
-      life.output = output->fd();
-    }
-    life.pid = child.pid;
-    life.pidfd = std::move(child.pidfd);
-    life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
-    life.control = ours.get();
-    {
-      std::lock_guard const lock(core_.mutex);
-      ++core_.counted.worker_starts;
-      ++core_.per_worker[slot].starts;
-      core_.per_worker[slot].pid = child.pid;
-    }
-    // From here on there is a process: whatever fails now ends it, and its end is then reported.
-    try {
-      poller_->add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
-      poller_->add(life.control, key(what_control, slot), EPOLLIN);
-      poller_->add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
-      // Before its first word: no task has run yet.
-      if (life.cgroup) life.cgroup.add(life.pid);
-      if (output) poller_->add(life.output, key(what_output, slot), EPOLLIN);
-      std::array<int, hello_fds> fds{};
-      fds[fd_inbox] = channel->inbox().fd();
-      fds[fd_outbox] = channel->outbox().fd();
-      fds[fd_event] = life.event->fd();
-      fds[fd_parent] = self_.get();
-      Hello const hello{
-          channel::protocol_version,
-          static_cast<std::uint32_t>(slot),
-          ::getpid(),
-          core_.ring_bytes,
-          core_.name,
-          limits_of(core_.options.limits),
-          core_.options.cpus.empty() ? -1 : core_.options.cpus[slot % core_.options.cpus.size()],
-          core_.options.nice,
-          core_.options.confine ? 1u : 0u,
-          entry::depth() + 1,
-          core_.options.recycle_above.value_or(0),
-          life.cgroup ? life.cgroup.kill_path() : std::string(),
-          output ? output->token() : std::string()};
-      // The socket is empty and takes it at once; a worker that is dead already reports itself.
-      os::send_packet(life.control, encode(hello), fds, false);
-      channel->forget_memory();
-    } catch (std::exception const& error) {
-      kill(slot, error.what());
-    }
-    core_.slots[slot].open(std::move(channel), std::move(ours), life.pid, std::move(output));
+    make_cradle(slot);
+    if (!ask_for_fork(slot)) born(slot, spawn(slot));
   } catch (std::exception const& error) {
+    lives_[slot].cradle = Cradle();
     start_failed(slot, "worker " + std::to_string(slot) + " could not be made: " + error.what());
   }
+}
+
+std::string Dispatcher::title(std::size_t slot) const {
+  return "[" + core_.name + "/" + std::to_string(slot) + "]";
+}
+
+void Dispatcher::make_cradle(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (!image_) image_ = os::open_own_image();
+  if (!self_) self_ = os::open_pidfd(::getpid());
+  if (began_ == 0) began_ = os::start_time(::getpid());
+  if (modules_.empty()) modules_ = identity::loaded_modules();
+
+  life.cradle.channel = std::make_unique<channel::ParentEnd>(core_.ring_bytes);
+  std::tie(life.cradle.ours, life.cradle.theirs) = os::socket_pair();
+  life.event.emplace();
+  if (core_.options.output == Output::capture) {
+    life.cradle.output = std::make_unique<OutputTap>(
+        core_.options.output_limit.checked("output_limit", most_output));
+  }
+  if (!core_.options.cgroup.empty()) {
+    static std::atomic<std::uint64_t> number{0};
+    life.cgroup = os::Cgroup(core_.options.cgroup, os::cgroup_prefix + std::to_string(::getpid()) +
+                                                       "-" + std::to_string(++number));
+  }
+}
+
+os::Child Dispatcher::spawn(std::size_t slot) {
+  Cradle const& cradle = lives_[slot].cradle;
+  os::SpawnRequest request;
+  request.image = image_.get();
+  request.control = cradle.theirs.get();
+  request.arguments = {program_invocation_name, title(slot) + title_space()};
+  request.environment = environment_;
+  request.environment_additions = {std::string(worker_mark) + "=" +
+                                   std::to_string(channel::protocol_version)};
+  request.silent = core_.options.output == Output::drop;
+  if (cradle.output) request.output = cradle.output->workers_end();
+  return os::spawn(request);
+}
+
+void Dispatcher::send_hello(std::size_t slot) {
+  Life& life = lives_[slot];
+  Cradle& cradle = life.cradle;
+  std::array<int, hello_fds> fds{};
+  fds[fd_inbox] = cradle.channel->inbox().fd();
+  fds[fd_outbox] = cradle.channel->outbox().fd();
+  fds[fd_event] = life.event->fd();
+  fds[fd_parent] = self_.get();
+  Hello const hello{
+      channel::protocol_version,
+      static_cast<std::uint32_t>(slot),
+      ::getpid(),
+      core_.ring_bytes,
+      core_.name,
+      limits_of(core_.options.limits),
+      core_.options.cpus.empty() ? -1 : core_.options.cpus[slot % core_.options.cpus.size()],
+      core_.options.nice,
+      core_.options.confine ? 1u : 0u,
+      entry::depth() + 1,
+      core_.options.recycle_above.value_or(0),
+      life.cgroup ? life.cgroup.kill_path() : std::string(),
+      cradle.output ? cradle.output->token() : std::string(),
+      began_};
+  // The socket is empty and takes it at once; a worker that is dead already reports itself.
+  os::send_packet(cradle.ours.get(), encode(hello), fds, false);
+  cradle.channel->forget_memory();
+  cradle.hello_said = true;
+}
+
+void Dispatcher::born(std::size_t slot, os::Child child) {
+  Life& life = lives_[slot];
+  Cradle cradle = std::exchange(life.cradle, Cradle());
+  cradle.theirs.reset();
+  if (cradle.output) {
+    cradle.output->forget_workers_end();
+    life.output = cradle.output->fd();
+  }
+  life.unborn = false;
+  life.pid = child.pid;
+  life.pidfd = std::move(child.pidfd);
+  life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
+  life.control = cradle.ours.get();
+  {
+    std::lock_guard const lock(core_.mutex);
+    ++core_.counted.worker_starts;
+    ++core_.per_worker[slot].starts;
+    core_.per_worker[slot].pid = child.pid;
+  }
+  // From here on there is a process: whatever fails now ends it, and its end is then reported.
+  try {
+    poller_->add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
+    poller_->add(life.control, key(what_control, slot), EPOLLIN);
+    poller_->add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
+    // Before its first word: no task has run yet.
+    if (life.cgroup) life.cgroup.add(life.pid);
+    if (cradle.output) poller_->add(life.output, key(what_output, slot), EPOLLIN);
+    if (!cradle.hello_said) {
+      life.cradle = std::move(cradle);
+      send_hello(slot);
+      cradle = std::exchange(life.cradle, Cradle());
+    }
+  } catch (std::exception const& error) {
+    if (life.cradle.channel) cradle = std::exchange(life.cradle, Cradle());
+    kill(slot, error.what());
+  }
+  // It was not needed any more before it was there.
+  if (life.killed) os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+  core_.slots[slot].open(std::move(cradle.channel), std::move(cradle.ours), life.pid,
+                         std::move(cradle.output));
 }
 
 // What a starting worker has to say, or that a worker's control socket is gone.
@@ -180,11 +214,14 @@ void Dispatcher::on_output(std::size_t slot) {
 }
 
 void Dispatcher::greet(std::size_t slot, Ready const& answer) {
-  if (auto const difference = identity::first_difference(modules_, answer.modules)) {
+  Life& life = lives_[slot];
+  // What the template has loaded was looked at when it came up.
+  bool const forked = life.ticket != 0;
+  if (auto const difference =
+          forked ? std::nullopt : identity::first_difference(modules_, answer.modules)) {
     kill(slot, *difference);
     return;
   }
-  Life& life = lives_[slot];
   // From now on only its hang-up is of interest; descriptors are fetched when a record names them.
   poller_->remove(life.control);
   try {
@@ -214,6 +251,7 @@ void Dispatcher::make_ready(std::size_t slot) {
         std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(*age) * part);
   }
   failed_starts_ = 0;
+  spawns_next_ = false;
   core_.place();
 }
 
@@ -259,8 +297,8 @@ void Dispatcher::look_at_initializer(std::size_t slot) {
   make_ready(slot);
 }
 
-void Dispatcher::put_off_births(TimePoint now) {
-  unsigned const doublings = std::min(failed_starts_ + useless_deaths_ - 1, most_backoff_doublings);
+void Dispatcher::put_off_births(TimePoint now, unsigned in_a_row) {
+  unsigned const doublings = std::min(in_a_row - 1, most_backoff_doublings);
   no_birth_before_ = now + first_backoff * (1u << doublings);
 }
 
@@ -268,7 +306,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason,
                               std::exception_ptr error) {
   change(slot, State::vacant);
   ++failed_starts_;
-  put_off_births(std::chrono::steady_clock::now());
+  put_off_births(std::chrono::steady_clock::now(), failed_starts_ + useless_deaths_);
   std::vector<Chunk> waiting;
   std::exception_ptr broken;
   {

@@ -26,7 +26,8 @@ void Dispatcher::kill(std::size_t slot, std::string why) {
   if (life.killed) return;
   life.killed = true;
   life.why_killed = std::move(why);
-  os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+  // A worker that is still to be forked is ended when it is there.
+  if (life.pidfd) os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
 }
 
 bool Dispatcher::spent(std::size_t slot) {
@@ -164,10 +165,16 @@ void Dispatcher::note_end(std::size_t slot, std::string const& how) {
 }
 
 void Dispatcher::on_exit(std::size_t slot) {
+  Life const& life = lives_[slot];
+  // No worker any more, or one that has come since.
+  if (life.state == State::vacant || life.unborn || life.ended) return;
+  // A forked worker is the template's child, and its number is its own until the template is asked.
+  if (!ask_for_status(slot)) bury(slot, os::reap(life.pidfd.get(), life.pid));
+}
+
+void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   Life& life = lives_[slot];
-  if (life.state == State::vacant) return;
   std::string const said = life.state == State::starting ? refusal(slot) : std::string();
-  os::Exit const exit = os::reap(life.pidfd.get(), life.pid);
   poller_->remove(life.pidfd.get());
   poller_->remove(life.control);
   poller_->remove(life.event->fd());
@@ -181,6 +188,8 @@ void Dispatcher::on_exit(std::size_t slot) {
   std::string const text = obituary.text();
   life.pidfd.reset();
   life.event.reset();
+  life.ticket = 0;
+  life.ended = false;
   if (life.cgroup) {
     life.cgroup.kill();
     ended_groups_.push_back(std::move(life.cgroup));
@@ -212,7 +221,9 @@ void Dispatcher::on_exit(std::size_t slot) {
   } else if (!asked) {
     ++useless_deaths_;
     // The first is replaced at once; a row of them must not become a storm.
-    if (useless_deaths_ > 1) put_off_births(std::chrono::steady_clock::now());
+    if (useless_deaths_ > 1) {
+      put_off_births(std::chrono::steady_clock::now(), failed_starts_ + useless_deaths_);
+    }
   }
   core_.place();
 }

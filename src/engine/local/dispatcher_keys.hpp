@@ -7,7 +7,14 @@
 
 namespace procpool::inline v0::local {
 
-enum What : std::uint64_t { what_wake, what_exit, what_control, what_event, what_output };
+enum What : std::uint64_t {
+  what_wake,
+  what_exit,
+  what_control,
+  what_event,
+  what_output,
+  what_template
+};
 
 constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 3 | what; }
 

@@ -35,6 +35,7 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.number(hello.recycle_above);
   writer.text(hello.cgroup_kill);
   writer.text(hello.output_token);
+  writer.number(hello.parent_began);
   return out;
 }
 
@@ -61,6 +62,7 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.recycle_above = reader.number<std::uint64_t>();
   hello.cgroup_kill = reader.text();
   hello.output_token = reader.text();
+  hello.parent_began = reader.number<std::uint64_t>();
   if (reader.bad()) return std::nullopt;
   return hello;
 }

@@ -22,7 +22,8 @@
 
 namespace procpool::inline v0::local {
 
-// Tells a fresh execution of the program that it is a worker: "protocol version". It is removed from
+// Tells a fresh execution of the program that it is a worker: "protocol version", or that it is to become
+// the template process of workers, see fork_messages.hpp. It is removed from
 // the environment at entry, so that what the worker starts is not taken for one.
 inline constexpr char const* worker_mark = "PROCPOOL_WORKER";
 
@@ -50,10 +51,12 @@ struct Hello {
   std::uint64_t recycle_above = 0;  // bytes resident; 0: no matter
   std::string cgroup_kill{};        // not empty: the file by which its control group ends
   std::string output_token{};       // not empty: output is captured, see OutputTap
+  std::uint64_t parent_began = 0;   // os::start_time of the parent
 };
 
 struct Ready {
-  std::vector<identity::LoadedModule> modules;
+  std::vector<identity::LoadedModule>
+      modules;  // of a forked worker: none, its template has told them
 };
 
 struct Refusal {

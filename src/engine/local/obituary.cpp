@@ -26,14 +26,17 @@ std::string detail_text(channel::Farewell farewell) {
 
 }  // namespace
 
-std::string Obituary::text() const {
-  std::string text = "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") ";
+std::string text_of(os::Exit const& exit) {
   switch (exit.kind) {
-    case os::Exit::Kind::exited: text += "exited with status " + std::to_string(exit.code); break;
-    case os::Exit::Kind::signalled: text += "was killed by " + signal_text(exit.code); break;
-    case os::Exit::Kind::unknown: text += "ended, its status taken by somebody else"; break;
+    case os::Exit::Kind::exited: return "exited with status " + std::to_string(exit.code);
+    case os::Exit::Kind::signalled: return "was killed by " + signal_text(exit.code);
+    case os::Exit::Kind::unknown: break;
   }
-  return text;
+  return "ended, its status taken by somebody else";
+}
+
+std::string Obituary::text() const {
+  return "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") " + text_of(exit);
 }
 
 std::exception_ptr Obituary::reason(Chunk const& charged) const {

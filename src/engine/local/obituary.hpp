@@ -14,6 +14,9 @@
 
 namespace procpool::inline v0::local {
 
+// "was killed by SIGSEGV", "exited with status 3"
+std::string text_of(os::Exit const& exit);
+
 struct Obituary {
   std::string pool;
   int worker = 0;

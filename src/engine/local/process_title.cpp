@@ -23,6 +23,17 @@ ProcessTitle::ProcessTitle(char* argument) noexcept {
   room_ = room_for_function;
 }
 
+ProcessTitle::ProcessTitle(char* argument, std::string const& name) noexcept
+    : ProcessTitle(argument) {
+  if (begin_ == nullptr) return;
+  std::size_t const length = std::strlen(argument);
+  if (name.size() + room_for_function > length) return;
+  std::memcpy(argument, name.data(), name.size());
+  begin_ = argument + name.size();
+  room_ = length - name.size();
+  std::memset(begin_, ' ', room_);
+}
+
 void ProcessTitle::show(std::string_view what) noexcept {
   if (begin_ == nullptr) return;
   // A space first, and the rest filled with them: it never becomes shorter.
@@ -31,10 +42,10 @@ void ProcessTitle::show(std::string_view what) noexcept {
   std::memset(begin_ + 1 + shown, ' ', room_ - 1 - shown);
 }
 
-void ProcessTitle::name_process(std::string const& pool, int index) noexcept {
-  std::string const number = "/" + std::to_string(index);
+void ProcessTitle::name_process(std::string const& pool, std::string const& role) noexcept {
+  std::string const end = "/" + role;
   constexpr std::size_t most = 15;
-  std::string const name = pool.substr(0, most - std::min(most, number.size())) + number;
+  std::string const name = pool.substr(0, most - std::min(most, end.size())) + end;
   ::prctl(PR_SET_NAME, name.c_str());
 }
 

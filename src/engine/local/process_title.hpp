@@ -16,12 +16,14 @@ class ProcessTitle {
  public:
   // `argument` is null, or what the parent gave: the name and the space.
   explicit ProcessTitle(char* argument) noexcept;
+  // The same, where the argument has another name, no shorter, in the place of this one.
+  ProcessTitle(char* argument, std::string const& name) noexcept;
 
   // Nothing: idle.
   void show(std::string_view what) noexcept;
 
-  // What the kernel calls the process: "NAME/INDEX", cut to 15 bytes.
-  static void name_process(std::string const& pool, int index) noexcept;
+  // What the kernel calls the process: "POOL/ROLE", the pool's name cut so that it has 15 bytes.
+  static void name_process(std::string const& pool, std::string const& role) noexcept;
 
  private:
   char* begin_ = nullptr;

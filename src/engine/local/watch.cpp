@@ -12,6 +12,8 @@
 #include <system_error>
 #include <thread>
 
+#include "os/process.hpp"
+
 namespace procpool::inline v0::local {
 namespace {
 
@@ -36,18 +38,25 @@ int cgroup_kill_file = -1;  // whoever writes there ends the control group
 
 void on_death_signal(int) { end_group(); }
 
-void watch(pid_t parent, int parent_pidfd, int control) {
+// Asked without a descriptor.
+bool is_gone(Parent const& parent) noexcept {
+  if (parent.by_birth) return ::getppid() != parent.pid;
+  // A number may pass to another process; that began later.
+  return os::start_time(parent.pid) != parent.began;
+}
+
+void watch(Parent parent, int parent_pidfd, int control) {
   // Taken by this thread, whatever signals the task's own thread blocks.
   sigset_t death;
   sigemptyset(&death);
   sigaddset(&death, death_signal());
   pthread_sigmask(SIG_UNBLOCK, &death, nullptr);
-  ::prctl(PR_SET_PDEATHSIG, death_signal());
+  if (parent.by_birth) ::prctl(PR_SET_PDEATHSIG, death_signal());
   std::array<pollfd, 2> watched{};
   watched[0] = {parent_pidfd, POLLIN, 0};
   watched[1] = {control, 0, 0};  // a hang-up is always told
   for (;;) {
-    if (::getppid() != parent) end_group();
+    if (parent.by_birth && is_gone(parent)) end_group();
     int const count = ::poll(watched.data(), watched.size(), -1);
     if (count <= 0) continue;
     if ((watched[0].revents & POLLIN) != 0) end_group();
@@ -57,7 +66,7 @@ void watch(pid_t parent, int parent_pidfd, int control) {
     if (((watched[0].revents | watched[1].revents) & POLLNVAL) != 0) {
       // A task closed descriptors under us. Its result is still wanted, so go on without them.
       for (;;) {
-        if (::getppid() != parent) end_group();
+        if (is_gone(parent)) end_group();
         timespec const pause{0, look_ms * 1'000'000L};
         ::nanosleep(&pause, nullptr);
       }
@@ -82,12 +91,15 @@ void follow_parent(int control) noexcept {
   if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
 }
 
-void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill) {
+void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill) {
   cgroup_kill_file = cgroup_kill;
   catch_death_signal();  // once more: static initialisers may have changed it
-  ::prctl(PR_SET_PDEATHSIG, SIGCONT);
-  // It may have died before the signal was armed.
-  if (::getppid() != parent) end_group();
+  // A forked worker would get it when the template dies, which is no matter of its own.
+  if (parent.by_birth) {
+    ::prctl(PR_SET_PDEATHSIG, SIGCONT);
+    // It may have died before the signal was armed.
+    if (is_gone(parent)) end_group();
+  }
   // Signals for the process are for the task's thread.
   sigset_t all;
   sigset_t before;

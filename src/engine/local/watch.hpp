@@ -2,9 +2,12 @@
 
 // The watch: a thread in the worker that ends it, and all of its process group, when the parent is gone.
 // User code that never returns cannot keep an orphan alive. The parent-death signal is a second line,
-// for the case that something stops this thread.
+// for the case that something stops this thread; of a worker that the template process forked, the template
+// is: it continues or ends its workers when the parent is gone.
 
 #include <sys/types.h>
+
+#include <cstdint>
 
 namespace procpool::inline v0::local {
 
@@ -12,10 +15,17 @@ namespace procpool::inline v0::local {
 // parent too. To be called before any other code of the program runs; `control` is the control socket.
 void follow_parent(int control) noexcept;
 
+// Who the worker works for.
+struct Parent {
+  pid_t pid;
+  std::uint64_t began;  // os::start_time of it
+  bool by_birth;        // the worker is its child, and not that of a template
+};
+
 // To be called once, early, by the worker. `parent_pidfd` and `control` stay the caller's and may be
-// closed by anyone: the watch then falls back on looking at the parent's pid. `cgroup_kill`: -1, or the file
+// closed by anyone: the watch then falls back on looking for the parent by its pid. `cgroup_kill`: -1, or the file
 // by which the worker's control group is ended. Throws std::system_error when there is no thread to be
 // had.
-void watch_parent(pid_t parent, int parent_pidfd, int control, int cgroup_kill);
+void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill);
 
 }  // namespace procpool::inline v0::local

@@ -342,10 +342,9 @@ void no_core_dumps() {
 
 }  // namespace
 
-int worker_main(char* title) {
+int worker_main(Birth birth) {
   no_core_dumps();
-  ::close(os::child_image_fd);
-  os::UniqueFd control = out_of_the_way(os::UniqueFd(os::child_control_fd));
+  os::UniqueFd control = out_of_the_way(std::move(birth.control));
 
   os::Packet packet;
   if (os::receive_packet(control.get(), packet, true, longest_message) !=
@@ -363,7 +362,7 @@ int worker_main(char* title) {
   }
   entry::set_worker_index(static_cast<int>(hello->worker));
   entry::set_depth(hello->depth);
-  ProcessTitle::name_process(hello->pool, static_cast<int>(hello->worker));
+  ProcessTitle::name_process(hello->pool, std::to_string(hello->worker));
   // Before the first thread, which has it from here.
   if (auto const failed = apply_scheduling(*hello)) refuse(control.get(), *failed);
   OutputMarks marks;
@@ -382,7 +381,8 @@ int worker_main(char* title) {
       if (!cgroup_kill) refuse(greeting, "it cannot open " + hello->cgroup_kill);
       cgroup_kill = out_of_the_way(std::move(cgroup_kill));
     }
-    watch_parent(static_cast<pid_t>(hello->parent), parent.get(), greeting, cgroup_kill.get());
+    watch_parent({static_cast<pid_t>(hello->parent), hello->parent_began, !birth.forked},
+                 parent.get(), greeting, cgroup_kill.get());
     os::Memfd const inbox(std::move(packet.fds[fd_inbox]));
     os::Memfd const outbox(std::move(packet.fds[fd_outbox]));
     channel = new channel::WorkerEnd(inbox, outbox, hello->ring_bytes,
@@ -398,7 +398,9 @@ int worker_main(char* title) {
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
 
   // Only now: what the pool itself needs is there.
-  auto const modules = identity::loaded_modules();
+  // The template has told those of a forked worker.
+  auto const modules =
+      birth.forked ? std::vector<identity::LoadedModule>() : identity::loaded_modules();
   if (hello->confine != 0) {
     if (auto const failed = confine()) refuse(greeting, *failed);
   }
@@ -406,7 +408,9 @@ int worker_main(char* title) {
   if (os::send_packet(greeting, encode(Ready{modules}), {}, true) != os::SendResult::sent) {
     return EXIT_FAILURE;
   }
-  Worker({*channel, *context, ProcessTitle(title), std::move(marks), hello->recycle_above}).loop();
+  ProcessTitle const title =
+      birth.forked ? ProcessTitle(birth.argument, birth.title) : ProcessTitle(birth.argument);
+  Worker({*channel, *context, title, std::move(marks), hello->recycle_above}).loop();
   std::fflush(stdout);
   return EXIT_SUCCESS;
 }

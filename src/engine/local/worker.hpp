@@ -1,12 +1,24 @@
 #pragma once
 
-// The worker: what a fresh execution of the program does instead of the program's main.
+// The worker: what a fresh execution of the program, or a fork of the template process, does instead of the
+// program's main.
+
+#include <string>
+
+#include "os/fd.hpp"
 
 namespace procpool::inline v0::local {
 
+// What a worker begins with.
+struct Birth {
+  os::UniqueFd control;
+  char* argument = nullptr;  // null, or the one that shows what the process does, see ProcessTitle
+  std::string title{};       // of a forked worker: what the argument shall begin with
+  bool forked = false;       // by the template process; else it is a child of the parent
+};
+
 // Greets the parent, runs elements until the parent needs it no more, and returns the exit status. On
-// the main thread, with the worker mark already off the environment. `title`: null, or the argument that
-// names the worker, see ProcessTitle.
-int worker_main(char* title);
+// the main thread, with the worker mark already off the environment.
+int worker_main(Birth birth);
 
 }  // namespace procpool::inline v0::local

@@ -1,0 +1,124 @@
+#include "engine/local/forkserver.hpp"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+
+#include <exception>
+#include <utility>
+
+#include "channel/layout.hpp"
+#include "engine/local/process_title.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+using namespace std::chrono_literals;
+
+// From one answer to the next, while it owes some.
+constexpr auto patience = 1s;
+// That its socket has room for, and that do not let descriptors pile up in it.
+constexpr std::size_t most_unanswered = 48;
+constexpr int end_patience_ms = 1000;
+
+std::chrono::steady_clock::time_point now() noexcept { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+Forkserver::Forkserver(Making const& making)
+    : start_timeout_(making.start_timeout), waiting_since_(now()) {
+  auto [ours, theirs] = os::socket_pair();
+  os::SpawnRequest request;
+  request.image = making.image;
+  request.control = theirs.get();
+  // No shorter than the titles of the workers, which take its place.
+  request.arguments = {program_invocation_name, "[" + making.pool + "/template]" + title_space()};
+  request.environment = making.environment;
+  request.environment_additions = {std::string(worker_mark) + "=" + template_mark};
+  request.silent = making.silent;
+  process_ = os::spawn(request);
+  socket_ = std::move(ours);
+  int const program = making.program;
+  try {
+    // The socket is empty and takes it at once; a template that is dead already reports itself.
+    os::send_packet(socket_.get(), encode(Greeting{channel::protocol_version, making.pool}),
+                    std::span(&program, 1), false);
+  } catch (std::exception const&) {
+    end();
+    throw;
+  }
+}
+
+Forkserver::~Forkserver() { end(); }
+
+bool Forkserver::order(ForkOrder const& order, std::span<int const> fds) {
+  if (gone_) return false;
+  if (os::send_packet(socket_.get(), encode(order), fds, false) != os::SendResult::sent) {
+    return false;
+  }
+  if (unanswered_++ == 0) waiting_since_ = now();
+  return true;
+}
+
+bool Forkserver::fork(std::uint64_t ticket, std::string title, std::span<int const> fds) {
+  return order({ForkOrder::Kind::fork, ticket, std::move(title)}, fds);
+}
+
+bool Forkserver::bury(std::uint64_t ticket) { return order({ForkOrder::Kind::bury, ticket}, {}); }
+
+bool Forkserver::busy() const noexcept { return unanswered_ >= most_unanswered; }
+
+std::optional<Forkserver::Word> Forkserver::next() {
+  if (gone_) return std::nullopt;
+  try {
+    os::Packet packet;
+    switch (os::receive_packet(socket_.get(), packet, false, longest_message)) {
+      case os::ReceiveResult::would_block: return std::nullopt;
+      case os::ReceiveResult::closed: gone_ = true; return std::nullopt;
+      case os::ReceiveResult::received: break;
+    }
+    if (!greeted_) {
+      auto answer = decode_answer(packet.bytes);
+      gone_ = !answer;
+      if (gone_) return std::nullopt;
+      greeted_ = true;
+      waiting_since_ = now();
+      return std::visit([](auto& word) { return Word(std::move(word)); }, *answer);
+    }
+    auto report = decode_fork_report(packet.bytes);
+    bool const forked = report && report->kind == ForkReport::Kind::forked;
+    gone_ = !report || unanswered_ == 0 || packet.fds.size() != (forked ? 1u : 0u);
+    if (gone_) return std::nullopt;
+    --unanswered_;
+    waiting_since_ = now();
+    useful_ = useful_ || forked;
+    return Forked{*std::move(report), forked ? std::move(packet.fds.front()) : os::UniqueFd()};
+  } catch (std::exception const&) {  // not a packet of ours, or no descriptors for it
+    gone_ = true;
+    return std::nullopt;
+  }
+}
+
+bool Forkserver::gone() { return gone_ || (process_.pidfd && os::exited(process_.pidfd.get())); }
+
+std::optional<Forkserver::TimePoint> Forkserver::deadline() const noexcept {
+  if (!greeted_) return waiting_since_ + start_timeout_;
+  if (unanswered_ == 0) return std::nullopt;
+  return waiting_since_ + patience;
+}
+
+os::Exit Forkserver::end() {
+  gone_ = true;
+  if (!process_.pidfd) return {};
+  os::signal_group(process_.pidfd.get(), process_.pid, SIGKILL);
+  pollfd ended{process_.pidfd.get(), POLLIN, 0};
+  while (::poll(&ended, 1, end_patience_ms) < 0 && errno == EINTR) {
+  }
+  os::Exit const exit = os::reap(process_.pidfd.get(), process_.pid);
+  process_.pidfd.reset();
+  socket_.reset();
+  return exit;
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,221 @@
+#include "engine/local/template.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "channel/layout.hpp"
+#include "engine/forks.hpp"
+#include "engine/local/fork_messages.hpp"
+#include "engine/local/handshake.hpp"
+#include "engine/local/process_title.hpp"
+#include "identity/module.hpp"
+#include "os/process.hpp"
+#include "os/socket.hpp"
+#include "os/spawn.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Once the program is gone: until workers that do not end by themselves are ended.
+constexpr auto orphan_grace = 200ms;
+
+bool has_ended(pid_t child) noexcept {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+         info.si_pid != 0;
+}
+
+// What static initialisation has printed and not flushed would be printed by every worker. Nothing is printed
+// after that.
+void flush_output() noexcept {
+  std::fflush(nullptr);
+  try {
+    std::cout.flush();
+    std::clog.flush();
+  } catch (...) {  // its exceptions are switched on
+  }
+}
+
+class Template {
+ public:
+  Template(os::UniqueFd control, char* title) : control_(std::move(control)), title_(title) {
+    // A handler, or a disposition, of static initialisation must not take our children's statuses.
+    struct sigaction usual{};
+    usual.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &usual, &sigchld_);
+    // Who is stopped cannot see the program end. For the rest there are the descriptors.
+    ::prctl(PR_SET_PDEATHSIG, SIGCONT);
+  }
+
+  void greet() {
+    os::Packet packet;
+    if (os::receive_packet(control_.get(), packet, true) != os::ReceiveResult::received) end();
+    auto const greeting = decode_greeting(packet.bytes);
+    if (!greeting || packet.fds.size() != 1 || greeting->protocol != channel::protocol_version) {
+      say(encode(Refusal{"the program's greeting is not one that its template process knows"}));
+      end();
+    }
+    program_ = std::move(packet.fds.front());
+    ProcessTitle::name_process(greeting->pool, "template");
+    flush_output();
+    say(encode(Ready{identity::loaded_modules()}));
+  }
+
+  Birth serve() {
+    for (;;) {
+      std::array<pollfd, 2> watched{{{control_.get(), POLLIN, 0}, {program_.get(), POLLIN, 0}}};
+      if (::poll(watched.data(), watched.size(), -1) < 0) continue;  // a signal
+      if (watched[1].revents != 0) end();
+      for (bool more = true; more;) {
+        os::Packet packet;
+        switch (os::receive_packet(control_.get(), packet, false)) {
+          case os::ReceiveResult::would_block: more = false; break;
+          case os::ReceiveResult::closed: end();
+          case os::ReceiveResult::received:
+            if (auto birth = obey(packet)) return std::move(*birth);
+        }
+      }
+    }
+  }
+
+  // Workers go on.
+  [[noreturn]] static void give_up() noexcept { ::_exit(EXIT_FAILURE); }
+
+  // The program is gone, or has no use for a template any more. Workers see that themselves, but for those
+  // that are stopped: they are continued, and ended if that does not help.
+  [[noreturn]] void end() noexcept {
+    for (auto const& [ticket, pid] : workers_) ::kill(pid, SIGCONT);
+    auto const limit = std::chrono::steady_clock::now() + orphan_grace;
+    auto const left = [this] {
+      for (auto const& [ticket, pid] : workers_) {
+        if (!has_ended(pid)) return true;
+      }
+      return false;
+    };
+    while (left() && std::chrono::steady_clock::now() < limit) {
+      timespec const pause{0, 1'000'000};
+      ::nanosleep(&pause, nullptr);
+    }
+    // None has been reaped: no number belongs to anybody else.
+    for (auto const& [ticket, pid] : workers_) ::kill(-pid, SIGKILL);
+    // Destructors of static objects belong to workers.
+    ::_exit(EXIT_SUCCESS);
+  }
+
+ private:
+  // The new worker, in that worker.
+  std::optional<Birth> obey(os::Packet& packet) {
+    auto const order = decode_fork_order(packet.bytes);
+    if (!order) give_up();
+    if (order->kind == ForkOrder::Kind::fork) return fork_worker(*order, packet.fds);
+    bury(order->ticket);
+    return std::nullopt;
+  }
+
+  std::optional<Birth> fork_worker(ForkOrder const& order, std::vector<os::UniqueFd>& fds) {
+    if (fds.empty()) give_up();
+    ForkReport report;
+    report.ticket = order.ticket;
+    // A fork copies the calling thread alone: a lock that another one holds would be held for ever.
+    if (std::size_t const threads = os::thread_count(); threads != 1) {
+      report.kind = ForkReport::Kind::unfit;
+      report.reason = threads == 0 ? "it cannot be told how many threads it has (is /proc mounted?)"
+                                   : "static initialisation has started a thread";
+      say(encode(report));
+      return std::nullopt;
+    }
+    Birth birth{std::move(fds[fork_fd_control]), title_, order.title, true};
+    pid_t const pid = ::fork();
+    if (pid == 0) {
+      become_worker(fds);
+      return birth;
+    }
+    try {
+      if (pid < 0) os::throw_errno("the template process could not fork");
+      // The worker does this too: whoever is first.
+      ::setpgid(pid, pid);
+      os::UniqueFd const pidfd =
+          os::open_pidfd(pid);  // still ours, even if it has died: we reap it
+      workers_.emplace(order.ticket, pid);
+      report.pid = pid;
+      int const descriptor = pidfd.get();
+      say(encode(report), std::span(&descriptor, 1));
+    } catch (std::exception const& error) {
+      if (pid > 0) {
+        ::kill(pid, SIGKILL);
+        while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+        }
+        workers_.erase(order.ticket);
+      }
+      report.kind = ForkReport::Kind::failed;
+      report.reason = error.what();
+      say(encode(report));
+    }
+    return std::nullopt;
+  }
+
+  void become_worker(std::vector<os::UniqueFd> const& fds) noexcept {
+    ::setpgid(0, 0);
+    // To what static initialisation has made this is not a forked child of the program.
+    forget_forks();
+    ::sigaction(SIGCHLD, &sigchld_, nullptr);
+    if (fds.size() > fork_fd_output) {
+      for (int const fd : {STDOUT_FILENO, STDERR_FILENO}) ::dup2(fds[fork_fd_output].get(), fd);
+    }
+  }
+
+  // Until here the dead worker's number was its own: its group can be killed by it.
+  void bury(std::uint64_t ticket) {
+    ForkReport report;
+    report.kind = ForkReport::Kind::buried;
+    report.ticket = ticket;
+    if (auto const worker = workers_.find(ticket); worker != workers_.end()) {
+      report.exit = os::reap(os::open_pidfd(worker->second).get(), worker->second);
+      workers_.erase(worker);
+    }
+    say(encode(report));
+  }
+
+  void say(std::vector<std::byte> const& bytes, std::span<int const> fds = {}) {
+    if (os::send_packet(control_.get(), bytes, fds, true) != os::SendResult::sent) end();
+  }
+
+  os::UniqueFd control_;
+  os::UniqueFd program_;  // its pidfd
+  char* const title_;
+  struct sigaction sigchld_{};
+  std::unordered_map<std::uint64_t, pid_t> workers_;  // by ticket; not yet reaped
+};
+
+}  // namespace
+
+Birth template_main(char* title) {
+  ::close(os::child_image_fd);
+  Template self(os::above_standard(os::UniqueFd(os::child_control_fd)), title);
+  try {
+    self.greet();
+    return self.serve();
+  } catch (std::exception const&) {  // no memory, no descriptors: the dispatcher makes another one
+    Template::give_up();
+  }
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,274 @@
+// The template process of Start::forkserver may be killed or stopped at any moment: no task is lost, nothing
+// hangs, and nothing is left of it.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <mutex>
+#include <numeric>
+#include <procpool.hpp>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/build.hpp"
+#include "support/errors.hpp"
+#include "support/processes.hpp"
+#include "support/template.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using support::forkserver;
+using support::template_pid;
+
+pid_t who(int) { return ::getpid(); }
+int square(int x) { return x * x; }
+int square_slowly(int x) {
+  std::this_thread::sleep_for(2ms);
+  return x * x;
+}
+int die(int x) { return x + ::raise(SIGSEGV); }
+
+class TemplateProcess : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (support::thread_sanitized) GTEST_SKIP() << "this sanitizer starts a thread of its own";
+  }
+  procpool::PoolOptions options(int workers) {
+    auto options = forkserver(workers);
+    options.log = [this](std::string_view line) {
+      std::lock_guard const lock(mutex_);
+      log_ += std::string(line) + "\n";
+    };
+    return options;
+  }
+  std::string log() {
+    std::lock_guard const lock(mutex_);
+    return log_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string log_;
+};
+
+testing::AssertionResult nothing_is_left() {
+  auto const children = support::children_of(::getpid());
+  if (!children.empty()) return testing::AssertionFailure() << children.size() << " children";
+  if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD) {
+    return testing::AssertionFailure() << "something to wait for";
+  }
+  return testing::AssertionSuccess();
+}
+
+pid_t other_template(pid_t former) {
+  pid_t found = 0;
+  support::until([&] {
+    found = template_pid();
+    return found != 0 && found != former;
+  });
+  return found;
+}
+
+}  // namespace
+
+TEST_F(TemplateProcess, IsGoneWithThePool) {
+  for (int i = 0; i < support::rounds(30, 5); ++i) {
+    {
+      procpool::ProcessPool pool{forkserver(2)};
+      EXPECT_EQ(pool.call<square>(i), i * i);
+      if (i % 3 == 1) {
+        EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+      }
+      if (i % 3 == 2) pool.terminate();
+    }
+    EXPECT_TRUE(nothing_is_left());
+  }
+}
+
+TEST_F(TemplateProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
+  {
+    procpool::ProcessPool pool{options(2)};
+    std::set<pid_t> workers;
+    for (int const key : {0, 1}) workers.insert(pool.with({.key = key}).call<who>(0));
+    std::vector<int> inputs(200);
+    std::iota(inputs.begin(), inputs.end(), 0);
+    auto results = pool.with({.chunk = 4}).map_async<square_slowly>(inputs);
+    pid_t const killed = template_pid();
+    ::kill(killed, SIGKILL);
+    auto const values = results.get();
+    for (int const i : inputs) EXPECT_EQ(values[static_cast<std::size_t>(i)], i * i);
+    EXPECT_EQ(pool.stats().worker_deaths, 0u);
+    for (int const key : {0, 1}) {
+      EXPECT_TRUE(workers.contains(pool.with({.key = key}).call<who>(0)));
+    }
+    EXPECT_TRUE(
+        support::until([&] { return log().find("its workers go on") != std::string::npos; }));
+    EXPECT_NE(log().find(std::to_string(killed)), std::string::npos) << log();
+
+    // Those that are nobody's children now are blamed as ever, and replaced through a new template.
+    EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+    EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+    EXPECT_EQ(pool.with({.key = 0}).call<square>(3), 9);
+    EXPECT_EQ(pool.with({.key = 1}).call<square>(3), 9);
+    EXPECT_NE(other_template(killed), 0);
+  }
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(TemplateProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
+  {
+    auto given = options(2);
+    given.max_tasks_per_worker = 1;
+    procpool::ProcessPool pool{given};
+    std::vector<int> inputs(static_cast<std::size_t>(support::rounds(300, 60)));
+    std::iota(inputs.begin(), inputs.end(), 0);
+    auto results = pool.map_async<square_slowly>(inputs);
+    for (int i = 0; i < 5; ++i) {
+      pid_t const pid = template_pid();
+      if (pid != 0) ::kill(pid, SIGKILL);
+      std::this_thread::sleep_for(20ms);
+    }
+    auto const values = results.get();
+    for (int const i : inputs) EXPECT_EQ(values[static_cast<std::size_t>(i)], i * i);
+  }
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(TemplateProcess, KilledBeforeItsFirstWord) {
+  for (int i = 0; i < support::rounds(20, 5); ++i) {
+    procpool::ProcessPool pool{options(2)};
+    auto future = pool.submit<square>(4);
+    pid_t pid = 0;
+    support::until([&] { return (pid = template_pid()) != 0 || future.ready(); });
+    if (pid != 0) ::kill(pid, SIGKILL);
+    EXPECT_EQ(future.get(), 16);
+    EXPECT_EQ(pool.call<square>(5), 25);
+  }
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(TemplateProcess, KilledWheneverThereIsOne) {
+  {
+    auto given = options(2);
+    given.max_tasks_per_worker = 1;
+    procpool::ProcessPool pool{given};
+    std::jthread const killer([](std::stop_token stop) {
+      while (!stop.stop_requested()) {
+        if (pid_t const pid = template_pid(); pid != 0) ::kill(pid, SIGKILL);
+      }
+    });
+    for (int i = 0; i < support::rounds(30, 10); ++i) EXPECT_EQ(pool.call<square>(i), i * i);
+  }
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(TemplateProcess, StoppedHangsNobody) {
+  {
+    procpool::ProcessPool pool{options(2)};
+    for (int const key : {0, 1}) pool.with({.key = key}).call<square>(1);
+    pid_t const stopped = template_pid();
+    ::kill(stopped, SIGSTOP);
+    support::Stopwatch const watch;
+    // A status that nobody fetches, and a birth that nobody sees to.
+    EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+    for (int const key : {0, 1}) EXPECT_EQ(pool.with({.key = key}).call<square>(3), 9);
+    EXPECT_LT(watch.passed(), 10s);
+    EXPECT_FALSE(support::alive(stopped));
+    EXPECT_NE(log().find("does not answer"), std::string::npos) << log();
+  }
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(TemplateProcess, StoppedDoesNotHoldThePoolsEndUp) {
+  support::Stopwatch const watch;
+  {
+    procpool::ProcessPool pool{options(2)};
+    for (int const key : {0, 1}) pool.with({.key = key}).call<square>(1);
+    ::kill(template_pid(), SIGSTOP);
+  }
+  EXPECT_LT(watch.passed(), 10s);
+  EXPECT_TRUE(nothing_is_left());
+}
+
+// A stopped worker is nobody's to continue but the pool's, whoever its parent is.
+TEST_F(TemplateProcess, KilledLeavesWorkersThatThePoolStillEnds) {
+  pid_t worker = 0;
+  {
+    procpool::ProcessPool pool{options(1)};
+    worker = pool.call<who>(0);
+    ::kill(template_pid(), SIGKILL);
+    EXPECT_THROW(pool.with({.timeout = 100ms})
+                     .call(
+                         [](int) {
+                           for (;;) ::pause();
+                         },
+                         0),
+                 procpool::TaskTimeout);
+    EXPECT_FALSE(support::alive(worker));
+    worker = pool.call<who>(0);
+  }
+  EXPECT_FALSE(support::alive(worker));
+  EXPECT_TRUE(nothing_is_left());
+}
+
+namespace {
+
+// A child stops and continues this process, whose watch then finds that its descriptors are gone.
+int lose_descriptors(int x) {
+  ::close_range(0, ~0u, 0);
+  pid_t const own = ::getpid();
+  pid_t const child = ::fork();
+  if (child == 0) {
+    ::kill(own, SIGSTOP);
+    support::until([own] { return support::stat_of(own).state == 'T'; });
+    ::kill(own, SIGCONT);
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+  std::this_thread::sleep_for(250ms);  // more than one look of the watch
+  return x + 1;
+}
+
+}  // namespace
+
+// Without descriptors a forked worker finds the program by its number, and not by whose child it is.
+TEST_F(TemplateProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
+  pid_t worker = 0;
+  {
+    procpool::ProcessPool pool{options(1)};
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(pool.call<lose_descriptors>(i), i + 1);
+    worker = pool.call<who>(0);
+  }
+  EXPECT_FALSE(support::alive(worker));
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(TemplateProcess, AThousandReplacementsLeaveNothing) {
+  {
+    procpool::ProcessPool pool{options(2)};
+    auto const replace = [&](int times) {
+      for (int i = 0; i < times; ++i) EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+      for (int const key : {0, 1}) EXPECT_EQ(pool.with({.key = key}).call<square>(3), 9);
+    };
+    replace(10);
+    pid_t const pid = template_pid();
+    auto const own = support::descriptors_of(::getpid()).size();
+    auto const of_template = support::descriptors_of(pid);
+    replace(support::rounds(1000, 50));
+    EXPECT_EQ(template_pid(), pid);
+    EXPECT_EQ(support::descriptors_of(::getpid()).size(), own);
+    EXPECT_EQ(support::descriptors_of(pid), of_template);
+    EXPECT_TRUE(support::until([&] { return support::children_of(pid).size() == 2; }));
+    EXPECT_EQ(support::children_of(::getpid()), std::set{pid});
+    EXPECT_EQ(log(), "");
+  }
+  EXPECT_TRUE(nothing_is_left());
+}
