@@ -147,9 +147,13 @@ bool WorkerEnd::begin(std::uint64_t serial) {
   // The other order would let both sides have the element.
   out().claim.store(serial + 1, std::memory_order_seq_cst);
   if (serial < in().limit.load(std::memory_order_seq_cst)) return true;
+  withdraw(serial);
+  return false;
+}
+
+void WorkerEnd::withdraw(std::uint64_t serial) noexcept {
   // Release: nothing of the element was touched, which the cursor in finish_record() then tells.
   out().claim.store(serial, std::memory_order_release);
-  return false;
 }
 
 // ---- being asked to stop
@@ -184,10 +188,7 @@ void WorkerEnd::append_value(std::uint64_t serial, std::span<std::byte const> va
     put_single(OutboxKind::values, serial, value, length_first);
     return;
   }
-  if (open_count_ != 0 && open_bytes_ + need > inline_limit(outbox_.ring_bytes())) {
-    show_results();
-  }
-  if (open_count_ == 0) open_record(serial);
+  have_room(serial, need);
   std::byte* to = place(tail_) + sizeof(OutboxHeader) + open_bytes_;
   if (length_first) {
     std::memcpy(to, &length, sizeof length);
@@ -200,10 +201,13 @@ void WorkerEnd::append_value(std::uint64_t serial, std::span<std::byte const> va
   count_done(1, need);
 }
 
-void WorkerEnd::open_record(std::uint64_t first) {
+void WorkerEnd::have_room(std::uint64_t serial, std::uint64_t bytes) {
+  std::uint64_t const most = inline_limit(outbox_.ring_bytes());
+  if (open_count_ != 0 && open_bytes_ + bytes > most) show_results();
+  if (open_count_ != 0) return;
   // Room for the largest open record at once, so that it never has to be moved.
-  wait_for_room(sizeof(OutboxHeader) + inline_limit(outbox_.ring_bytes()));
-  open_first_ = first;
+  wait_for_room(sizeof(OutboxHeader) + most);
+  open_first_ = serial;
   open_bytes_ = 0;
 }
 
@@ -233,11 +237,11 @@ bool WorkerEnd::fits_run(std::size_t result_size) const noexcept {
 
 void WorkerEnd::begin_run(std::uint64_t serial, std::size_t result_size, detail::Run::Words& words,
                           detail::Run::Place& run) {
-  std::uint64_t const most_bytes = inline_limit(outbox_.ring_bytes());
-  if (open_count_ != 0 && open_bytes_ + result_size > most_bytes) show_results();
-  if (open_count_ == 0) open_record(serial);
+  have_room(serial, result_size);
   std::uint64_t most = std::min(header_.serial + header_.count - serial, look_at_clock_);
-  if (result_size != 0) most = std::min(most, (most_bytes - open_bytes_) / result_size);
+  if (result_size != 0) {
+    most = std::min(most, (inline_limit(outbox_.ring_bytes()) - open_bytes_) / result_size);
+  }
   words.claim = &out().claim;
   words.limit = &in().limit;
   words.done = &out().done;
@@ -252,10 +256,7 @@ void WorkerEnd::begin_run(std::uint64_t serial, std::size_t result_size, detail:
 
 bool WorkerEnd::end_run(detail::Run const& run) {
   std::uint64_t const next = run.next();
-  if (run.taken_back()) {
-    // Release: nothing of it was touched, which the cursor in finish_record() then tells.
-    out().claim.store(next, std::memory_order_release);
-  }
+  if (run.taken_back()) withdraw(next);
   if (next != run_first_) count_done(next - run_first_, (next - run_first_) * run_result_);
   return !run.taken_back();
 }

@@ -117,7 +117,9 @@ class WorkerEnd {
   void publish();
   void close_record();  // the open one, which is not empty
   void show_results();
-  void open_record(std::uint64_t first);
+  void withdraw(std::uint64_t serial) noexcept;  // the claim
+  // Has a record open with room for the result of this element.
+  void have_room(std::uint64_t serial, std::uint64_t bytes);
   void count_done(std::uint64_t serials, std::uint64_t bytes);
   void look_at_clock();
   os::UniqueFd receive_descriptor();  // empty: a task has taken it

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace procpool::inline v0::os {
 
@@ -33,6 +34,13 @@ class WireWriter {
     if (!value.empty()) std::memcpy(out_.data() + end, value.data(), value.size());
   }
   void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
+
+  void field(std::string_view value) { text(value); }
+  template <class N>
+    requires std::is_arithmetic_v<N> || std::is_enum_v<N>
+  void field(N value) {
+    number(value);
+  }
 
  private:
   Container& out_;
@@ -68,6 +76,12 @@ class WireReader {
     auto const value = bytes();
     return {reinterpret_cast<char const*>(value.data()), value.size()};
   }
+  void field(std::string& value) { value = text(); }
+  template <class N>
+    requires std::is_arithmetic_v<N> || std::is_enum_v<N>
+  void field(N& value) noexcept {
+    value = number<N>();
+  }
   std::span<std::byte const> rest() const noexcept { return rest_; }
   bool bad() const noexcept { return bad_; }
 
@@ -75,5 +89,24 @@ class WireReader {
   std::span<std::byte const> rest_;
   bool bad_ = false;
 };
+
+// A message that is nothing but a few values, behind a number that tells it from all others.
+template <class... Fields>
+std::vector<std::byte> write_packet(std::uint32_t magic, Fields const&... fields) {
+  std::vector<std::byte> out;
+  WireWriter writer(out);
+  writer.number(magic);
+  (writer.field(fields), ...);
+  return out;
+}
+
+// Into the same values. False: it is another message, or none.
+template <class... Fields>
+bool read_packet(std::span<std::byte const> bytes, std::uint32_t magic, Fields&... fields) {
+  WireReader reader(bytes);
+  if (reader.number<std::uint32_t>() != magic) return false;
+  (reader.field(fields), ...);
+  return !reader.bad();
+}
 
 }  // namespace procpool::inline v0::os

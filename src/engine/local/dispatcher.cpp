@@ -108,16 +108,13 @@ void Dispatcher::run() {
     if (advance_end(now)) break;
     auto const timeout = turn(now);
     bool const naps = std::exchange(taken_, 0) >= many_taken;
-    if (naps) {
-      park_for_nap();
-    } else {
-      park_workers();
-    }
     std::size_t count = 0;
     if (naps) {
+      park_for_nap();
       PreciseTimer const precise;
       count = poller_->wait(ready, std::min(timeout.value_or(nap), nap));
     } else {
+      park_workers();
       count = poller_->wait(ready, timeout);
     }
     for (std::size_t i = 0; i < count; ++i) handle(ready[i]);
@@ -255,8 +252,7 @@ std::optional<std::size_t> Dispatcher::vacancy(std::size_t wanted) {
 void Dispatcher::park_workers() {
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
-    if (life.state == State::vacant || life.state == State::starting || life.parked) continue;
-    if (life.unborn) continue;
+    if (!life.speaks() || life.parked) continue;
     for (;;) {
       core_.slots[slot].park(next_sleep());
       life.parked = true;
@@ -276,7 +272,7 @@ std::uint32_t Dispatcher::next_sleep() noexcept {
 void Dispatcher::park_for_nap() {
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
-    if (life.state == State::vacant || life.state == State::starting) continue;
+    if (!life.speaks()) continue;
     life.parked = true;
     if (core_.slots[slot].park_for_nap(next_sleep())) look_at(slot);
   }
@@ -284,7 +280,7 @@ void Dispatcher::park_for_nap() {
 
 void Dispatcher::look_at(std::size_t slot) {
   Life& life = lives_[slot];
-  if (life.state == State::vacant || life.state == State::starting || life.unborn) return;
+  if (!life.speaks()) return;
   if (life.parked) {
     core_.slots[slot].unpark();
     life.parked = false;

@@ -88,6 +88,11 @@ class Dispatcher {
     std::shared_ptr<detail::Task> exit_hook;  // leaving: the call
     bool hook_given = false;
     bool busy = false;  // leaving: it runs an element
+
+    // It has a channel, and may have something to say there.
+    bool speaks() const noexcept {
+      return state != State::vacant && state != State::starting && !unborn;
+    }
   };
 
   void run();
@@ -107,7 +112,7 @@ class Dispatcher {
   std::string title(std::size_t slot) const;
   void make_cradle(std::size_t slot);
   os::Child spawn(std::size_t slot);
-  void send_hello(std::size_t slot);
+  void send_hello(std::size_t slot, Cradle& cradle);
   // There is a process: it is watched, greeted, and the slot's.
   void born(std::size_t slot, os::Child child);
   void on_control(std::size_t slot);

@@ -106,9 +106,8 @@ os::Child Dispatcher::spawn(std::size_t slot) {
   return os::spawn(request);
 }
 
-void Dispatcher::send_hello(std::size_t slot) {
+void Dispatcher::send_hello(std::size_t slot, Cradle& cradle) {
   Life& life = lives_[slot];
-  Cradle& cradle = life.cradle;
   std::array<int, hello_fds> fds{};
   fds[fd_inbox] = cradle.channel->inbox().fd();
   fds[fd_outbox] = cradle.channel->outbox().fd();
@@ -162,13 +161,8 @@ void Dispatcher::born(std::size_t slot, os::Child child) {
     // Before its first word: no task has run yet.
     if (life.cgroup) life.cgroup.add(life.pid);
     if (cradle.output) poller_->add(life.output, key(what_output, slot), EPOLLIN);
-    if (!cradle.hello_said) {
-      life.cradle = std::move(cradle);
-      send_hello(slot);
-      cradle = std::exchange(life.cradle, Cradle());
-    }
+    if (!cradle.hello_said) send_hello(slot, cradle);
   } catch (std::exception const& error) {
-    if (life.cradle.channel) cradle = std::exchange(life.cradle, Cradle());
     kill(slot, error.what());
   }
   // It was not needed any more before it was there.
@@ -263,12 +257,10 @@ Chunk Dispatcher::hook_element(BoundCall const& call) {
   std::uint64_t const length = 0;
   nothing.bytes.resize(sizeof length);
   std::memcpy(nothing.bytes.data(), &length, sizeof length);
-  nothing.ends = {sizeof length};
   detail::TaskOptions options;
   options.internal = true;
   auto task = std::make_shared<detail::Task>(call.function(), std::move(options));
-  task->announce(1);
-  task->seal();
+  task->announce(1, true);
   return {std::move(task), std::make_shared<Batch>(std::move(nothing), 0), 0, 1};
 }
 

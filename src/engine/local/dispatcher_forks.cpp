@@ -59,7 +59,7 @@ bool Dispatcher::ask_for_fork(std::size_t slot) {
   std::vector<int> fds{life.cradle.theirs.get()};
   if (life.cradle.output) fds.push_back(life.cradle.output->workers_end());
   // Said ahead, so that the new worker need not wait for it; but it must be in its group first.
-  if (!life.cgroup) send_hello(slot);
+  if (!life.cgroup) send_hello(slot, life.cradle);
   life.ticket = ++last_ticket_;
   life.template_number = template_number_;
   if (!forkserver_->fork(life.ticket, title(slot), fds)) {

@@ -81,11 +81,7 @@ std::vector<std::byte> encode(Ready const& ready) {
 }
 
 std::vector<std::byte> encode(Refusal const& refusal) {
-  std::vector<std::byte> out;
-  Writer writer(out);
-  writer.number(refusal_magic);
-  writer.text(refusal.reason);
-  return out;
+  return os::write_packet(refusal_magic, refusal.reason);
 }
 
 std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte const> bytes) {

@@ -1,0 +1,220 @@
+// The core's part that moves elements: from the queue to a worker, from there to its task, and back to the
+// queue.
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "engine/local/core.hpp"
+
+namespace procpool::inline v0::local {
+
+bool Core::place() {
+  std::unique_lock lock(mutex);
+  return place(lock);
+}
+
+bool Core::place(std::unique_lock<std::mutex>& lock) {
+  for (;; lock.lock()) {
+    scheduler.expect_more(live < wanted || starting != 0);
+    std::optional<Scheduler::Assignment> assignment = scheduler.next();
+    if (!assignment) {
+      bool const short_of_workers = scheduler.waiting() != 0 && live < wanted;
+      lock.unlock();
+      return short_of_workers;
+    }
+    ++counted.records;
+    tell_room();
+    bool const dozed = std::exchange(dozing, false);
+    std::chrono::microseconds const spin = spin_time();
+    bool const keyed = assignment->chunk.task->key().has_value();
+    bool const last = scheduler.waiting() == 0 && !keyed;
+    lock.unlock();
+    if (dozed) wake_dispatcher();
+    std::exception_ptr unsendable;
+    Slot::Put put = Slot::Put::gone;
+    try {
+      put = slots[assignment->worker].put(assignment->chunk, spin);
+      assignment->chunk.task->placed(assignment->worker);
+    } catch (std::exception const& error) {
+      Chunk const& chunk = assignment->chunk;
+      unsendable = std::make_exception_ptr(
+          SetupError(element_text(chunk.task->id(), chunk.first, chunk.count) +
+                     " could not be sent to a worker: " + error.what()));
+    }
+    if (put == Slot::Put::sent) {
+      if (keyed) {
+        std::lock_guard const placed(mutex);
+        scheduler.placed(assignment->worker);
+      }
+      // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
+      if (unwanted(assignment->chunk)) {
+        take_back(assignment->worker);
+        if (assignment->chunk.task->marked_for_end()) end_running(*assignment->chunk.task);
+      } else if (last) {
+        return false;
+      }
+    } else if (unsendable) {
+      {
+        std::lock_guard const failed(mutex);
+        --counted.records;
+        scheduler.placed(assignment->worker);
+        scheduler.finished(assignment->worker, nullptr, assignment->chunk.count, 1, 0,
+                           std::chrono::steady_clock::now());
+      }
+      fail({assignment->chunk}, unsendable);
+    } else {
+      {
+        std::lock_guard const refused(mutex);
+        --counted.records;
+        scheduler.refused(*assignment);
+      }
+      if (put == Slot::Put::full && slots[assignment->worker].await_room()) {
+        std::lock_guard const roomy(mutex);
+        scheduler.roomy(assignment->worker);
+      }
+      // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
+      std::vector<Chunk> back;
+      back.push_back(std::move(assignment->chunk));
+      requeue(std::move(back));
+      if (put == Slot::Put::gone) wake_dispatcher();
+    }
+  }
+}
+
+void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
+  if (items.empty()) return;
+  std::uint64_t elements = 0;
+  std::vector<bool> again;
+  again.reserve(items.size());
+  for (Slot::Item& item : items) {
+    // Before another attempt can add to it.
+    for (auto& [element, text] : item.output) item.task->add_output(element, std::move(text));
+    again.push_back(thrown_is_tried_again(item));
+  }
+  {
+    std::lock_guard const lock(mutex);
+    TimePoint const now = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      Slot::Item const& item = items[i];
+      if (item.task->internal()) continue;
+      scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
+                         item.nanoseconds, now);
+      if (again[i]) continue;
+      elements += item.block.count;
+      count_resolved(*item.task, item.block.count);
+      per_worker[slot].done += item.block.count;
+      // The worker says so: lies must not overflow it.
+      constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62};
+      auto& busy = per_worker[slot].busy;
+      busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
+    }
+    summary.done += elements;
+  }
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Slot::Item& item = items[i];
+    if (again[i]) continue;
+    if (item.element && item.task->retries()) {
+      item.block.earlier = item.task->earlier_attempts(item.block.first);
+    }
+    stop_after_failure(*item.task, item.block);
+    item.task->deliver(std::move(item.block));
+  }
+  count_delivered(elements);
+}
+
+void Core::count_delivered(std::uint64_t elements) {
+  std::lock_guard const lock(mutex);
+  delivered += elements;
+  tell_room();
+  if (phase != Phase::open && delivered == accepted) wake_dispatcher();
+}
+
+std::optional<std::size_t> Core::collect(std::size_t index) {
+  Slot::Harvest harvest = slots[index].collect();
+  std::size_t const taken = harvest.items.size();
+  bool const anything = taken != 0 || harvest.settled || harvest.roomy;
+  deliver(std::move(harvest.items), index);
+  if (harvest.settled) {
+    std::uint64_t elements = 0;
+    for (Chunk const& chunk : harvest.returned) elements += chunk.count;
+    std::lock_guard const lock(mutex);
+    scheduler.taken_back(index, elements, harvest.returned.size());
+    scheduler.settled(index);
+  }
+  if (harvest.roomy) {
+    std::lock_guard const lock(mutex);
+    scheduler.roomy(index);
+  }
+  requeue(std::move(harvest.returned));
+  if (anything) place();
+  return harvest.bad.empty() ? std::optional(taken) : std::nullopt;
+}
+
+bool Core::balance() {
+  for (;;) {
+    bool look_again = false;
+    std::optional<Scheduler::TakeBack> take;
+    {
+      std::lock_guard const lock(mutex);
+      take = scheduler.imbalance(std::chrono::steady_clock::now(), look_again);
+    }
+    if (!take) return look_again;
+    Slot::TakenBack taken = slots[take->worker].take_back(take->elements);
+    if (!taken.asked) return true;
+    {
+      std::lock_guard const lock(mutex);
+      scheduler.taken_back(take->worker, taken.elements, taken.ended_chunks);
+    }
+    requeue(std::move(taken.chunks));
+    place();
+  }
+}
+
+void Core::take_back(std::size_t index) {
+  Slot::TakenBack taken = slots[index].take_back(~std::uint64_t{0});
+  if (!taken.asked) return;
+  {
+    std::lock_guard const lock(mutex);
+    scheduler.taken_back(index, taken.elements, taken.ended_chunks);
+  }
+  requeue(std::move(taken.chunks));
+}
+
+void Core::take_back_everything() {
+  for (std::size_t i = 0; i < slots.size(); ++i) take_back(i);
+}
+
+void Core::requeue(std::vector<Chunk> chunks) {
+  if (chunks.empty()) return;  // as after most looks
+  std::vector<Chunk> cancelled;
+  std::vector<Chunk> expired;
+  std::vector<Chunk> hopeless;
+  std::exception_ptr reason;
+  {
+    std::lock_guard const lock(mutex);
+    reason = broken;
+    for (Chunk& chunk : std::views::reverse(chunks)) {
+      if (chunk.task->internal()) continue;  // for the worker that is gone
+      std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+      if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
+        cancelled.push_back(std::move(unwanted));
+      }
+      if (chunk.count == 0) continue;
+      if (chunk.batch->expired()) {
+        expired.push_back(std::move(chunk));
+      } else if (reason) {
+        hopeless.push_back(std::move(chunk));
+      } else {
+        scheduler.give_back(std::move(chunk));
+      }
+    }
+  }
+  fail_cancelled(cancelled);
+  fail_expired(expired);
+  fail(hopeless, reason);
+}
+
+}  // namespace procpool::inline v0::local
