@@ -6,12 +6,6 @@
 #include <algorithm>
 
 namespace procpool::inline v0::channel {
-namespace {
-
-constexpr std::size_t most_blocks = 8;
-constexpr std::size_t most_kept = (std::size_t{1} << 30) + (std::size_t{64} << 20);
-
-}  // namespace
 
 ResultMemory::ResultMemory() : process_(::getpid()) {}
 
@@ -25,7 +19,7 @@ std::shared_ptr<detail::MessageBlock> ResultMemory::take(std::size_t bytes) {
   if (best != nullptr) return best->block;
 
   auto const over = [&](std::size_t more) {
-    return kept_.size() >= most_blocks || footprint() + more > most_kept;
+    return kept_.size() >= most_result_blocks || footprint() + more > most_result_bytes;
   };
   while (over(bytes)) {
     // The oldest goes first.

@@ -19,6 +19,10 @@
 
 namespace procpool::inline v0::channel {
 
+// What a worker keeps at most, and what the parent keeps views of.
+inline constexpr std::size_t most_result_blocks = 8;
+inline constexpr std::size_t most_result_bytes = (std::size_t{1} << 30) + (std::size_t{64} << 20);
+
 class ResultMemory final : public detail::MessageMemory {
  public:
   ResultMemory();

@@ -109,7 +109,7 @@ WorkerEnd::Letter WorkerEnd::seal_letter(std::span<std::byte const> payload, std
                   static_cast<std::uint32_t>(detail::MessageBlock::ahead - ahead), 1};
     return letter;
   }
-  letter.file = os::Memfd::create_growing("procpool message");
+  letter.file = os::Memfd::create_growing(detail::message_name);
   letter.file.write_at(std::as_bytes(std::span(&length, 1)).first(ahead), 0);
   letter.file.write_at(payload, ahead);
   // What is sealed cannot change while the parent decodes it in place.

@@ -27,7 +27,7 @@ std::size_t rounded(std::size_t bytes) {
 }
 
 os::Memfd make_file(std::size_t bytes) {
-  return os::Memfd::create("procpool message", rounded(bytes + MessageBlock::ahead));
+  return os::Memfd::create(message_name, rounded(bytes + MessageBlock::ahead));
 }
 
 std::uint64_t next_id() noexcept {

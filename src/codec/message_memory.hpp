@@ -20,6 +20,9 @@
 
 namespace procpool::inline v0::detail {
 
+// For /proc/<pid>/maps: of everything that holds a large message.
+inline constexpr char const* message_name = "procpool message";
+
 class MessageBlock {
  public:
   // In front of the bytes: room for what is only known once they are written.

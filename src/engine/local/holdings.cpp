@@ -11,14 +11,13 @@
 #include <utility>
 
 #include "channel/parent_end.hpp"
+#include "channel/result_memory.hpp"
 
 namespace procpool::inline v0::local {
 namespace {
 
 using channel::BadRecord;
 
-constexpr std::size_t most_views = 8;
-constexpr std::size_t most_viewed = (std::size_t{1} << 30) + (std::size_t{64} << 20);
 constexpr std::uint64_t largest_offset = 4096;
 constexpr long tmpfs = 0x01021994;
 
@@ -102,7 +101,8 @@ detail::Payload Holdings::receive(os::Memfd const& file, std::uint64_t block, st
   } else {
     // Much more than the message is of no use to us.
     bool const sensible = there / 4 <= size || there <= (std::uint64_t{1} << 20);
-    bool const keep = sensible && there <= most_viewed && !os::addresses_are_limited();
+    bool const keep =
+        sensible && there <= channel::most_result_bytes && !os::addresses_are_limited();
     view = std::make_shared<os::Mapping const>(file, os::Access::read_only, 0,
                                                keep ? there : offset + size);
     os::enter_pages(std::span<std::byte const>(view->bytes()).first(offset + size),
@@ -113,7 +113,8 @@ detail::Payload Holdings::receive(os::Memfd const& file, std::uint64_t block, st
         for (View const& kept : views_) sum += kept.mapping->size();
         return sum;
       };
-      while (!views_.empty() && (views_.size() >= most_views || viewed() + there > most_viewed)) {
+      while (!views_.empty() && (views_.size() >= channel::most_result_blocks ||
+                                 viewed() + there > channel::most_result_bytes)) {
         views_.erase(views_.begin());
       }
       views_.push_back({status.st_dev, status.st_ino, view});

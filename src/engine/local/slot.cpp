@@ -18,8 +18,6 @@ using channel::BadRecord;
 using channel::ParentEnd;
 using detail::Block;
 
-constexpr char const* message_name = "procpool message";
-
 // ---- giving
 
 bool Slot::ship(Cargo const& cargo) {
@@ -79,7 +77,7 @@ bool Slot::put_function(detail::Task const& task, std::uint64_t inline_limit, st
   Cargo cargo{{declaration}};
   if (declaration.size() > inline_limit) {
     cargo.where = channel::Where::file;
-    file = os::sealed_copy(message_name, declaration);
+    file = os::sealed_copy(detail::message_name, declaration);
     cargo.file = file.fd();
   }
   if (!ship(cargo)) return false;
