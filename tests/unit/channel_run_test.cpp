@@ -234,39 +234,15 @@ TEST_F(ChannelRunTest, AnElementThatThrowsLeavesTheRunWhereItWas) {
 }
 
 TEST_F(ChannelRunTest, BothSidesNeverHaveAnElement) {
-  // As ChannelTest.BothSidesNeverHaveAnElement, with blocks.
-  constexpr std::uint64_t rounds = 20'000;
-  constexpr std::uint64_t count = 256;
-  std::atomic<std::uint64_t> ran{0};
-  std::thread worker([&] {
-    while (worker_->wait()) {
-      InboxHeader const header = worker_->header();
-      Elements run = begin_run(header.serial, 1 + header.serial / count % most_claimed);
-      ran.store(go(run, count));
-      worker_->finish_record(!worker_->end_run(run));
-    }
-  });
-  for (std::uint64_t round = 0; round < rounds; ++round) {
-    std::uint64_t const first = put(count);
-    std::uint64_t const start = first + round % (count - 10);
-    std::uint64_t claim = 0;
-    while ((claim = words().claim.load()) <= start) {
-    }
-    std::uint64_t const from = std::min(claim + round % 4, first + count - 1);
-    std::uint64_t const cut = parent_.take_back(from);
-    while (!parent_.acknowledged()) {
-    }
-    std::uint64_t done = 0;
-    while (auto const arrival = parent_.next()) done += arrival->header.count;
-    parent_.taken();
-    // Nothing at or above the cut ran, everything below what was wanted back did; what lies between them
-    // was undecided.
-    ASSERT_LE(first + done, cut) << "round " << round;
-    ASSERT_GE(first + done, from) << "round " << round;
-    ASSERT_EQ(done, ran.load());
-  }
-  parent_.ask_to_leave();
-  worker.join();
+  race_for_elements(
+      [&](InboxHeader const& header) {
+        Elements run = begin_run(header.serial, 1 + header.serial / race_chunk % most_claimed);
+        std::uint64_t const ran = go(run, header.count);
+        worker_->end_run(run);
+        return ran;
+      },
+      // What lies in a block above it was undecided.
+      [](std::uint64_t from, std::uint64_t) { return from; });
 }
 
 }  // namespace

@@ -5,12 +5,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "channel/parent_end.hpp"
@@ -69,6 +72,45 @@ class ChannelTest : public testing::Test {
     worker_->finish_record(false);
     return header.count;
   }
+
+  // The race for elements itself, as close as it can be brought about: the worker runs through a chunk
+  // while the parent, always a few elements ahead of the last claim it saw, takes the rest back.
+  // `run_chunk` runs the record that is there, and says how many of its elements; of those from `from` on
+  // at least `least(from, cut)` must have ended, as serials count.
+  template <class RunChunk, class Least>
+  void race_for_elements(RunChunk const& run_chunk, Least const& least) {
+    constexpr std::uint64_t rounds = 20'000;
+    constexpr std::uint64_t count = race_chunk;
+    std::atomic<std::uint64_t> ran{0};  // in the round, set before its end
+    std::thread worker([&] {
+      while (worker_->wait()) {
+        std::uint64_t const chunk = run_chunk(worker_->header());
+        ran.store(chunk);
+        worker_->finish_record(chunk < count);
+      }
+    });
+    for (std::uint64_t round = 0; round < rounds; ++round) {
+      std::uint64_t const first = put(count);
+      std::uint64_t const start = first + round % (count - 10);
+      std::uint64_t claim = 0;
+      while ((claim = words().claim.load()) <= start) {
+      }
+      std::uint64_t const from = std::min(claim + round % 4, first + count - 1);
+      std::uint64_t const cut = parent_.take_back(from);
+      while (!parent_.acknowledged()) {
+      }
+      std::uint64_t done = 0;
+      while (auto const arrival = parent_.next()) done += arrival->header.count;
+      parent_.taken();
+      // Nothing at or above the cut ran.
+      ASSERT_LE(first + done, cut) << "round " << round;
+      ASSERT_GE(first + done, least(from, cut)) << "round " << round;
+      ASSERT_EQ(done, ran.load());
+    }
+    parent_.ask_to_leave();
+    worker.join();
+  }
+  static constexpr std::uint64_t race_chunk = 256;
 
   ParentEnd parent_{ring_bytes};
   os::Event event_;

@@ -258,43 +258,17 @@ TEST_F(ChannelTest, ATakeBackOverSeveralRecordsEndsThemAll) {
 }
 
 TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
-  // The race itself, as close as it can be brought about: the worker runs through a chunk while the
-  // parent, always a few elements ahead of the last claim it saw, takes the rest back.
-  constexpr std::uint64_t rounds = 20'000;
-  constexpr std::uint64_t count = 256;
-  std::atomic<std::uint64_t> ran{0};  // in the round, set at its end
-  std::thread worker([&] {
-    while (worker_->wait()) {
-      InboxHeader const header = worker_->header();
-      std::uint64_t i = 0;
-      while (i < header.count && worker_->begin(header.serial + i)) {
-        worker_->append_value(header.serial + i, bytes_of("r"), false);
-        ++i;
-      }
-      ran.store(i);
-      worker_->finish_record(i < header.count);
-    }
-  });
-  for (std::uint64_t round = 0; round < rounds; ++round) {
-    std::uint64_t const first = put(count);
-    std::uint64_t const start = first + round % (count - 10);
-    std::uint64_t claim = 0;
-    while ((claim = words().claim.load()) <= start) {
-    }
-    std::uint64_t const from = std::min(claim + round % 4, first + count - 1);
-    std::uint64_t const cut = parent_.take_back(from);
-    while (!parent_.acknowledged()) {
-    }
-    std::uint64_t done = 0;
-    while (auto const arrival = parent_.next()) done += arrival->header.count;
-    parent_.taken();
-    // Nothing at or above the cut ran; below it only the undecided one, if there is one, may not have.
-    ASSERT_LE(first + done, cut) << "round " << round;
-    ASSERT_GE(first + done, cut > from ? cut - 1 : cut) << "round " << round;
-    ASSERT_EQ(done, ran.load());
-  }
-  parent_.ask_to_leave();
-  worker.join();
+  race_for_elements(
+      [&](InboxHeader const& header) {
+        std::uint64_t i = 0;
+        while (i < header.count && worker_->begin(header.serial + i)) {
+          worker_->append_value(header.serial + i, bytes_of("r"), false);
+          ++i;
+        }
+        return i;
+      },
+      // Only the undecided one, if there is one, may not have run.
+      [](std::uint64_t from, std::uint64_t cut) { return cut > from ? cut - 1 : cut; });
 }
 
 // ---- deaths
