@@ -35,6 +35,19 @@ void fill(procpool::ProcessPool& pool, int workers) {
   }
 }
 
+// The first result of each worker: a call for each, which its key binds to one of its own.
+void first_results(procpool::ProcessPool& pool, int workers) {
+  std::vector<procpool::Future<pid_t>> results;
+  for (int worker = 0; worker < workers; ++worker) {
+    results.push_back(pool.with({.key = procpool::Key(worker)}).submit<empty>());
+  }
+  Witness witness;
+  for (auto& result : results) witness.saw(result.get());
+  if (witness.processes() != static_cast<std::size_t>(workers)) {
+    throw std::logic_error("not every worker had a task");
+  }
+}
+
 // From the constructor to the first results of all workers, and to the end of the pool. A start method that
 // is not the one named for the case is a system of its own.
 void add_start(int workers, std::string const& system, procpool::PoolOptions const& options) {
@@ -43,7 +56,7 @@ void add_start(int workers, std::string const& system, procpool::PoolOptions con
       auto own = options;
       own.workers = workers;
       procpool::ProcessPool pool{std::move(own)};
-      fill(pool, workers);
+      first_results(pool, workers);
     });
   });
 }

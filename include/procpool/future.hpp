@@ -35,12 +35,7 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
 
  private:
   static T take_only(detail::Completion& completion, void*) {
-    auto& task = static_cast<detail::Task&>(completion);
-    if constexpr (std::is_void_v<T>) {
-      detail::collect_values<void>(task);
-    } else {
-      return std::move(detail::collect_values<T>(task).front());
-    }
+    return detail::collect_value<T>(static_cast<detail::Task&>(completion));
   }
 };
 

@@ -39,11 +39,10 @@ class PoolView : public detail::Verbs<PoolView>,
         given_(given),
         effective_(detail::merge_options(defaults, given)) {
     detail::check_options(given);
-    if (given.executor) {
-      auto own = std::make_shared<detail::CallSite>(*site_);
-      own->executor = given.executor;
-      site_ = std::move(own);
-    }
+    auto own = std::make_shared<detail::CallSite>(*site_);
+    if (given.executor) own->executor = given.executor;
+    own->control = detail::control_of(effective_);
+    site_ = std::move(own);
   }
 
  private:
@@ -77,8 +76,9 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// For tests of the face: a pool over an engine of one's own.
   explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {})
       : engine_(std::move(engine)),
-        site_(std::make_shared<detail::CallSite const>(detail::CallSite{
-            engine_, std::make_shared<detail::Callbacks>(options.log), options.defaults.executor})),
+        site_(std::make_shared<detail::CallSite const>(
+            detail::CallSite{engine_, std::make_shared<detail::Callbacks>(options.log),
+                             options.defaults.executor, detail::control_of(options.defaults)})),
         options_(std::move(options)) {}
 
   ProcessPool(ProcessPool&&) noexcept = default;

@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 8;
+inline constexpr std::uint32_t protocol_version = 9;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -26,8 +26,9 @@ inline constexpr std::size_t record_alignment = 16;
 
 // In the inbox: written by the parent, read by the worker.
 struct InboxWords {
-  alignas(line) std::atomic<std::uint64_t> tail;         // bytes put into the inbox
-  alignas(line) std::atomic<std::uint64_t> limit;        // serials at or above it must not begin
+  alignas(line) std::atomic<std::uint64_t> tail;  // bytes put into the inbox
+  // Serials at or above it must not begin. Beside the tail, with which it comes: one line to fetch, not two.
+  std::atomic<std::uint64_t> limit;
   alignas(line) std::atomic<std::uint64_t> outbox_head;  // bytes taken out of the outbox
   alignas(line) std::atomic<std::uint32_t> parked;  // not 0: the parent sleeps, ring its event;
                                                     // each sleep has its own number, see nap

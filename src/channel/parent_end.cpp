@@ -50,7 +50,14 @@ std::uint64_t ParentEnd::inbox_head() {
   return seen_head_ = head;
 }
 
-std::uint64_t ParentEnd::room() { return ring_bytes() - (tail_ - inbox_head()); }
+bool ParentEnd::fits(std::uint64_t inline_payload) {
+  std::uint64_t const need = footprint(inline_payload);
+  // The worker's cursor is asked only when what is known of it does not suffice: it writes it with every
+  // record, so each look would fetch the line from its core.
+  if (free_bytes() >= need) return true;
+  inbox_head();
+  return free_bytes() >= need;
+}
 
 void ParentEnd::put(InboxHeader header, Cargo const& cargo) {
   header.where = cargo.where;
@@ -258,8 +265,10 @@ bool ParentEnd::news(bool emptied) const noexcept {
 }
 
 void ParentEnd::let_spin(std::chrono::microseconds time) noexcept {
+  auto const microseconds = static_cast<std::uint32_t>(time.count());
+  if (microseconds == spin_) return;
   // Relaxed: only a matter of speed.
-  in().spin.store(static_cast<std::uint32_t>(time.count()), std::memory_order_relaxed);
+  in().spin.store(spin_ = microseconds, std::memory_order_relaxed);
 }
 
 void ParentEnd::ask_to_leave() {

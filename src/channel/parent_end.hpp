@@ -47,7 +47,8 @@ class ParentEnd {
   static std::uint64_t footprint(std::uint64_t inline_payload) noexcept {
     return aligned(sizeof(InboxHeader) + inline_payload);
   }
-  std::uint64_t room();  // bytes free in the inbox
+  // Is there room in the inbox for a record with so much payload inside?
+  bool fits(std::uint64_t inline_payload);
   // A payload: bytes to be copied into the ring, or where they lie.
   struct Cargo {
     std::span<std::byte const> bytes;
@@ -148,6 +149,7 @@ class ParentEnd {
   }
   void put(InboxHeader header, Cargo const& cargo);
   std::uint64_t inbox_head();
+  std::uint64_t free_bytes() const noexcept { return ring_bytes() - (tail_ - seen_head_); }
   void wake() noexcept;  // if it sleeps; after a seq_cst store of what it should see
   void wake_from(std::uint32_t sleep) noexcept;
   void ring_bell() noexcept;
@@ -163,6 +165,7 @@ class ParentEnd {
   std::uint64_t next_serial_ = 0;     // of the next element put
   std::uint64_t limit_ = 0;           // as it was stored last
   std::uint32_t rung_for_ = 0;        // the worker's sleep that was last ended
+  std::uint32_t spin_ = 0;            // as it was stored last
   std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
 };
 

@@ -371,12 +371,14 @@ void WorkerEnd::ring_for(std::uint32_t sleep) noexcept {
 
 void WorkerEnd::wait_for_room(std::uint64_t bytes) {
   std::uint64_t const end = tail_ + aligned(bytes);
-  if (end > outbox_.ring_bytes()) wait_until_taken(end - outbox_.ring_bytes());
+  // As in ParentEnd::fits: the parent's cursor is asked when what is known of it does not suffice.
+  if (end <= outbox_.ring_bytes() + seen_taken_) return;
+  wait_until_taken(end - outbox_.ring_bytes());
 }
 
 void WorkerEnd::wait_until_taken(std::uint64_t cursor) {
   // Acquire: the parent has copied what we are about to overwrite.
-  while (in().outbox_head.load(std::memory_order_acquire) < cursor) {
+  while ((seen_taken_ = in().outbox_head.load(std::memory_order_acquire)) < cursor) {
     std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
     park(for_room);
     ring_before_sleep();

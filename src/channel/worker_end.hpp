@@ -142,8 +142,9 @@ class WorkerEnd {
   os::Event event_;
   os::UniqueFd control_;
 
-  std::uint64_t head_ = 0;  // inbox: end of what was taken
-  std::uint64_t tail_ = 0;  // outbox: end of what was published
+  std::uint64_t head_ = 0;        // inbox: end of what was taken
+  std::uint64_t seen_taken_ = 0;  // outbox: the parent's head when last looked at
+  std::uint64_t tail_ = 0;        // outbox: end of what was published
   InboxHeader header_{};
   std::span<std::byte const> payload_;
   os::Mapping large_;  // the current record's payload, if its view is not kept

@@ -9,7 +9,7 @@ namespace procpool::inline v0::detail {
 
 std::shared_ptr<CallSite const> site_of(Completion const& completion) {
   if (completion.site()) return completion.site();
-  return std::make_shared<CallSite const>(CallSite{{}, Callbacks::without_pool(), {}});
+  return std::make_shared<CallSite const>(CallSite{{}, Callbacks::without_pool(), {}, {}});
 }
 
 SiteWork::SiteWork(std::shared_ptr<CallSite const> site)

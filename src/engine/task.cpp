@@ -12,22 +12,34 @@ std::uint64_t next_id() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+constinit TaskControl const usual{};
+
 }  // namespace
 
 Task::Task(Function function, TaskOptions options)
-    : Completion(options.site),
+    : Completion(std::move(options.site)),
       function_(std::move(function)),
-      options_(std::move(options)),
-      id_(next_id()),
-      block_arrived_(options_.stream ? std::make_unique<std::condition_variable>() : nullptr) {}
+      progress_(std::move(options.progress)),
+      control_(options.control != nullptr ? options.control : &usual),
+      chunk_(options.chunk),
+      stop_on_error_(options.stop_on_error),
+      stream_(options.stream),
+      internal_(options.internal),
+      refuse_when_full_(options.refuse_when_full),
+      id_(next_id()) {}
 
 Task::~Task() = default;
+
+Task::Rare& Task::rare() {
+  if (!rare_) rare_ = std::make_unique<Rare>();
+  return *rare_;
+}
 
 void Task::keep(Share::List const& shares) {
   // A stream would gather them without end: its shares live as long as their elements.
   if (stream()) return;
   std::lock_guard const lock(mutex_);
-  kept_.insert(shares.begin(), shares.end());
+  rare().kept.insert(shares.begin(), shares.end());
 }
 
 std::vector<Block> Task::take() {
@@ -40,6 +52,11 @@ std::vector<Block> Task::take() {
   return taken;
 }
 
+Block Task::take_only() {
+  std::lock_guard const lock(mutex_);
+  return *std::exchange(first_block_, std::nullopt);
+}
+
 bool Task::is_awaited(Block const& block) const {
   return !awaited_ || *awaited_ - block.first < block.count;
 }
@@ -49,7 +66,7 @@ void Task::wait_for_block(std::optional<std::uint64_t> element) {
   std::unique_lock lock(mutex_);
   awaited_ = element;
   waiting_ = true;
-  block_arrived_->wait(lock, [this] {
+  rare().block_arrived.wait(lock, [this] {
     return complete_ ||
            std::ranges::any_of(blocks_, [this](Block const& block) { return is_awaited(block); });
   });
@@ -64,7 +81,7 @@ Task::Counts Task::counts() const {
 bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
   std::size_t const most = retries()->times.checked("retries", most_retries);
   std::lock_guard const lock(mutex_);
-  std::vector<std::string>& failures = attempts_[element];
+  std::vector<std::string>& failures = rare().attempts[element];
   if (failures.size() >= most) return false;
   failures.push_back(how);
   return true;
@@ -72,25 +89,27 @@ bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
 
 std::vector<std::string> Task::earlier_attempts(std::uint64_t element) const {
   std::lock_guard const lock(mutex_);
-  auto const found = attempts_.find(element);
-  return found == attempts_.end() ? std::vector<std::string>() : found->second;
+  if (!rare_) return {};
+  auto const found = rare_->attempts.find(element);
+  return found == rare_->attempts.end() ? std::vector<std::string>() : found->second;
 }
 
 void Task::add_output(std::uint64_t element, std::string text) {
   if (stream()) return;
   std::lock_guard const lock(mutex_);
-  outputs_[element] += text;
+  rare().outputs[element] += text;
 }
 
 std::string Task::output(std::uint64_t element) const {
   std::lock_guard const lock(mutex_);
-  auto const found = outputs_.find(element);
-  return found == outputs_.end() ? std::string() : found->second;
+  if (!rare_) return {};
+  auto const found = rare_->outputs.find(element);
+  return found == rare_->outputs.end() ? std::string() : found->second;
 }
 
 std::map<std::uint64_t, std::string> Task::outputs() const {
   std::lock_guard const lock(mutex_);
-  return outputs_;
+  return rare_ ? rare_->outputs : std::map<std::uint64_t, std::string>();
 }
 
 bool Task::announce(std::uint64_t elements, bool last) {
@@ -122,7 +141,7 @@ void Task::deliver(Block block) {
       counts_.failed += block.count;
     }
     // A wake-up costs more than most elements do: only for what is waited for.
-    if (waiting_ && is_awaited(block)) block_arrived_->notify_all();
+    if (waiting_ && is_awaited(block)) rare_->block_arrived.notify_all();
     if (!stream() && blocks_.empty() && !first_block_) {
       first_block_ = std::move(block);
     } else {
@@ -136,7 +155,7 @@ void Task::deliver(Block block) {
 bool Task::completes() {
   if (complete_ || !counts_.sealed || counts_.delivered != counts_.announced) return false;
   complete_ = true;
-  if (waiting_) block_arrived_->notify_all();
+  if (waiting_) rare_->block_arrived.notify_all();
   return true;
 }
 

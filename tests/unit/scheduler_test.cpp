@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -24,9 +25,16 @@ std::shared_ptr<detail::Task> make_task(std::size_t chunk = 0) {
   return std::make_shared<detail::Task>(function, detail::TaskOptions{.chunk = chunk});
 }
 
+// Tasks refer to it.
+detail::TaskControl const& kept_control(detail::TaskControl control) {
+  static std::deque<detail::TaskControl> kept;
+  return kept.emplace_back(std::move(control));
+}
+
 std::shared_ptr<detail::Task> make_keyed(Key key) {
   auto const plain = make_task();
-  return std::make_shared<detail::Task>(plain->function(), detail::TaskOptions{.key = key});
+  return std::make_shared<detail::Task>(
+      plain->function(), detail::TaskOptions{.control = &kept_control({.key = key})});
 }
 
 Chunk make_chunk(std::shared_ptr<detail::Task> const& task, std::uint64_t count,
@@ -268,8 +276,9 @@ TEST_F(SchedulerTest, RemoveFromAnElementOnCutsWhatLiesAcross) {
 TEST_F(SchedulerTest, HigherPrioritiesGoFirstAndEqualOnesInTheirOrder) {
   ready(1);
   auto const with_priority = [](int priority) {
-    return std::make_shared<detail::Task>(detail::Function{},
-                                          detail::TaskOptions{.chunk = 1, .priority = priority});
+    return std::make_shared<detail::Task>(
+        detail::Function{},
+        detail::TaskOptions{.chunk = 1, .control = &kept_control({.priority = priority})});
   };
   std::vector const tasks{with_priority(0), with_priority(5), with_priority(-1), with_priority(5),
                           with_priority(0)};

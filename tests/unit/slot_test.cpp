@@ -202,7 +202,7 @@ TEST_F(SlotTest, WhatFindsNoRoomComesLater) {
     for (int i = 0; i < 1500; ++i) shares.push_back(share_of(size));
     if (size > 16'384) shares.resize(700);  // each has a descriptor
     arrivals_ = 0;
-    Chunk const chunk = chunk_with(shares);
+    Chunk chunk = chunk_with(shares);
     Slot::Put put = slot_.put(chunk);
     ASSERT_EQ(put, Slot::Put::full);
     EXPECT_FALSE(slot_.await_room());
@@ -235,7 +235,7 @@ TEST_F(SlotTest, WhatFindsNoRoomComesLater) {
 TEST_F(SlotTest, RoomThatCameBeforeItWasAwaited) {
   Share::List shares;
   for (int i = 0; i < 10; ++i) shares.push_back(share_of(10'000));
-  Chunk const chunk = chunk_with(shares);
+  Chunk chunk = chunk_with(shares);
   ASSERT_EQ(slot_.put(chunk), Slot::Put::full);
   for (std::size_t i = 0; i < 6; ++i) {
     ASSERT_TRUE(worker_->wait());

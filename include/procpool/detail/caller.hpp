@@ -50,7 +50,7 @@ class Caller {
   // The same, but what finds no room in the queue throws QueueFull, whatever the options say.
   Caller refusing() const {
     Caller caller = *this;
-    caller.when_full_ = WhenFull::refuse;
+    caller.refusing_ = true;
     return caller;
   }
 
@@ -62,7 +62,7 @@ class Caller {
   template <class C, class... Args>
   std::shared_ptr<Task> start_one(C const& callable, Args&&... args) const {
     using Ps = typename Call<C, Args&&...>::Params;
-    auto task = std::make_shared<Task>(make_function(callable, Ps{}), with_control({}));
+    auto task = std::make_shared<Task>(make_function(callable, Ps{}), at_site({}));
     SegmentWriter<Ps> writer(*engine_, task);
     writer.add(std::forward<Args>(args)...);
     writer.finish();
@@ -73,7 +73,7 @@ class Caller {
   template <class Ps, class C>
   std::shared_ptr<Task> many(C const& callable, TaskOptions task,
                              std::optional<std::uint64_t> total) const {
-    task = with_control(std::move(task));
+    task = at_site(std::move(task));
     if (options_.progress) {
       task.progress = std::make_shared<ProgressReport>(site_, options_.progress, total);
     }
@@ -135,14 +135,10 @@ class Caller {
   }
 
  private:
-  TaskOptions with_control(TaskOptions task) const {
+  TaskOptions at_site(TaskOptions task) const {
     task.site = site_;
-    task.timeout = options_.timeout;
-    task.queue_timeout = options_.queue_timeout;
-    task.retries = options_.retries;
-    task.priority = options_.priority.value_or(0);
-    task.key = options_.key;
-    task.when_full = when_full_.value_or(options_.when_full.value_or(WhenFull::block));
+    task.control = &site_->control;
+    task.refuse_when_full = refusing_;
     return task;
   }
 
@@ -173,7 +169,7 @@ class Caller {
   std::shared_ptr<Engine> const& engine_;
   std::shared_ptr<CallSite const> const& site_;
   CallOptions const& options_;
-  std::optional<WhenFull> when_full_{};
+  bool refusing_ = false;
 };
 
 }  // namespace procpool::inline v0::detail

@@ -123,6 +123,30 @@ class BlockReader {
   Sink& sink_;
 };
 
+// ---- for submit: the one value, or the reason why there is none
+
+template <class R>
+struct SingleSink {
+  std::optional<R> result;
+
+  void value(R&& value) { result.emplace(std::move(value)); }
+  [[noreturn]] void error(std::exception_ptr const& reason) { std::rethrow_exception(reason); }
+};
+
+template <>
+struct SingleSink<void> {
+  void value() {}
+  [[noreturn]] void error(std::exception_ptr const& reason) { std::rethrow_exception(reason); }
+};
+
+template <class R>
+R collect_value(Task& task) {
+  Block const block = task.take_only();
+  SingleSink<R> sink;
+  BlockReader<R, SingleSink<R>>(task, sink).read(block);
+  if constexpr (!std::is_void_v<R>) return *std::move(sink.result);
+}
+
 // ---- for map: values until the first error by index, and errors
 
 class ErrorSink {
@@ -164,6 +188,22 @@ struct ValueSink<void> : ErrorSink {
   void value() { passed(1); }
 };
 
+// Results that lie as they are.
+template <class R>
+void append_bitwise(std::vector<R>& values, std::span<std::byte const> bytes, std::size_t count) {
+  if constexpr (std::is_trivially_copyable_v<R>) {
+    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(R) == 0) {
+      // Straight into the new elements: resize() would write zeros over all of them first.
+      auto const* const from = reinterpret_cast<R const*>(bytes.data());
+      values.insert(values.end(), from, from + count);
+      return;
+    }
+  }
+  std::size_t const before = values.size();
+  values.resize(before + count);
+  std::memcpy(values.data() + before, bytes.data(), bytes.size());
+}
+
 template <class R>
 auto collect_values(Task& task, OnError how = OnError::finish)
     -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
@@ -179,10 +219,7 @@ auto collect_values(Task& task, OnError how = OnError::finish)
                     std::is_trivially_default_constructible_v<R>) {
         if (block.kind == Block::Kind::values && !sink.failed() &&
             block.payload.size() == block.count * sizeof(R)) {
-          std::size_t const before = sink.values.size();
-          sink.values.resize(before + block.count);
-          std::memcpy(sink.values.data() + before, block.payload.bytes().data(),
-                      block.payload.size());
+          append_bitwise(sink.values, block.payload.bytes(), block.count);
           sink.passed(block.count);
           continue;
         }

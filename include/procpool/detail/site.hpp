@@ -10,6 +10,7 @@
 #include <procpool/detail/callbacks.hpp>
 #include <procpool/detail/completion.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/detail/task_control.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -20,6 +21,7 @@ struct CallSite {
   std::weak_ptr<Engine> engine;
   std::shared_ptr<Callbacks> callbacks;
   Executor executor;  // empty: on the callback thread itself
+  TaskControl control{};
 };
 
 // The site of a completion, or one without a pool.

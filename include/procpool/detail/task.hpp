@@ -26,13 +26,13 @@
 
 #include <sys/types.h>
 
-#include <procpool/call_options.hpp>
 #include <procpool/detail/bytes.hpp>
 #include <procpool/detail/completion.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/function.hpp>
 #include <procpool/detail/progress_report.hpp>
 #include <procpool/detail/share.hpp>
+#include <procpool/detail/task_control.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -72,15 +72,12 @@ struct TaskOptions {
   bool stop_on_error = false;  // a failure cancels what lies behind it
   // Elements come as long as somebody takes results: the end of a pool does not wait for them.
   bool stream = false;
+  bool internal = false;          // the pool's own, counted nowhere
+  bool refuse_when_full = false;  // whatever `control` says
   std::shared_ptr<CallSite const> site{};
   std::shared_ptr<ProgressReport> progress{};
-  std::optional<std::chrono::milliseconds> timeout{};        // for running
-  std::optional<std::chrono::milliseconds> queue_timeout{};  // until it begins
-  std::optional<Retries> retries{};
-  int priority = 0;
-  bool internal = false;  // the pool's own, counted nowhere
-  std::optional<Key> key{};
-  WhenFull when_full = WhenFull::block;
+  TaskControl const* control =
+      nullptr;  // null: the usual; lives as long as the task, as the site's does
 };
 
 class PROCPOOL_API Task final : public Completion {
@@ -90,22 +87,27 @@ class PROCPOOL_API Task final : public Completion {
 
   std::uint64_t id() const noexcept { return id_; }
   Function const& function() const noexcept { return function_; }
-  std::size_t chunk() const noexcept { return options_.chunk; }
-  bool stop_on_error() const noexcept { return options_.stop_on_error; }
-  bool stream() const noexcept { return options_.stream; }
-  bool internal() const noexcept { return options_.internal; }
-  int priority() const noexcept { return options_.priority; }
-  std::optional<Key> const& key() const noexcept { return options_.key; }
-  WhenFull when_full() const noexcept { return options_.when_full; }
-  std::optional<Retries> const& retries() const noexcept { return options_.retries; }
-  ProgressReport* progress() const noexcept { return options_.progress.get(); }
-  std::optional<std::chrono::milliseconds> timeout() const noexcept { return options_.timeout; }
+  std::size_t chunk() const noexcept { return chunk_; }
+  bool stop_on_error() const noexcept { return stop_on_error_; }
+  bool stream() const noexcept { return stream_; }
+  bool internal() const noexcept { return internal_; }
+  int priority() const noexcept { return control_->priority; }
+  std::optional<Key> const& key() const noexcept { return control_->key; }
+  WhenFull when_full() const noexcept {
+    return refuse_when_full_ ? WhenFull::refuse : control_->when_full;
+  }
+  std::optional<Retries> const& retries() const noexcept { return control_->retries; }
+  ProgressReport* progress() const noexcept { return progress_.get(); }
+  std::optional<std::chrono::milliseconds> timeout() const noexcept { return control_->timeout; }
   std::optional<std::chrono::milliseconds> queue_timeout() const noexcept {
-    return options_.queue_timeout;
+    return control_->queue_timeout;
   }
 
   // The blocks that arrived since the last call, in the order of their arrival.
   std::vector<Block> take();
+
+  // The outcome of a task that has one element, no stream, and has ended. Once.
+  Block take_only();
 
   // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or the
   // task has ended.
@@ -174,8 +176,23 @@ class PROCPOOL_API Task final : public Completion {
   bool is_awaited(Block const& block) const;  // mutex_ is held
   void tell(bool complete);                   // mutex_ is not held
 
+  // What only some tasks ever have, so that the many others are small.
+  struct Rare {
+    std::unordered_map<std::uint64_t, std::vector<std::string>> attempts;  // of what was run again
+    std::map<std::uint64_t, std::string> outputs;
+    std::unordered_set<std::shared_ptr<Share>> kept;
+    std::condition_variable block_arrived;  // of streams
+  };
+  Rare& rare();  // mutex_ is held
+
   Function const function_;
-  TaskOptions const options_;
+  std::shared_ptr<ProgressReport> const progress_;
+  TaskControl const* const control_;
+  std::size_t const chunk_;
+  bool const stop_on_error_;
+  bool const stream_;
+  bool const internal_;
+  bool const refuse_when_full_;
   std::uint64_t const id_;
   std::atomic<std::uint64_t> cancelled_from_{std::numeric_limits<std::uint64_t>::max()};
 
@@ -191,13 +208,9 @@ class PROCPOOL_API Task final : public Completion {
   std::vector<Block> blocks_;         // behind it
   Counts counts_;
   bool complete_ = false;
-  std::unordered_map<std::uint64_t, std::vector<std::string>> attempts_;  // of what was run again
-  std::map<std::uint64_t, std::string> outputs_;
-  bool waiting_ = false;                  // somebody sleeps on block_arrived_
+  bool waiting_ = false;                  // somebody sleeps on block_arrived
   std::optional<std::uint64_t> awaited_;  // for this element, or for any
-  std::unordered_set<std::shared_ptr<Share>> kept_;
-
-  std::unique_ptr<std::condition_variable> const block_arrived_;  // of streams
+  std::unique_ptr<Rare> rare_;
 };
 
 }  // namespace procpool::inline v0::detail

@@ -74,8 +74,13 @@ struct Chunk {
   unsigned losses = 0;
   std::uint64_t order = 0;  // of its add() to the scheduler
 
-  // Cuts the first `elements` off.
+  // Cuts the first `elements` off. Nothing but `count`, which is 0, may be asked of what is empty then.
   Chunk take_front(std::uint64_t elements) {
+    if (elements == count) {
+      Chunk all = std::move(*this);
+      count = 0;
+      return all;
+    }
     Chunk front{task, batch, first, elements, std::exchange(losses, 0u), order};
     first += elements;
     count -= elements;
@@ -96,6 +101,10 @@ struct Chunk {
     return std::min(count, batch->elements_within(first, bytes));
   }
   bool whole_batch() const noexcept { return count == batch->count(); }
+  // No element of it may run any more: cancelled, or it has waited too long.
+  bool unwanted() const noexcept {
+    return first + count > task->cancelled_from() || batch->expired();
+  }
 };
 
 // "task 3, element 7": sentences of the engine begin with what they are about.

@@ -154,10 +154,6 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   take_back_everything();
 }
 
-bool Core::unwanted(Chunk const& chunk) {
-  return chunk.first + chunk.count > chunk.task->cancelled_from() || chunk.batch->expired();
-}
-
 void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
   resolved += elements;
   if (task.timeout()) timed -= elements;
@@ -218,14 +214,22 @@ void Core::await_room(std::unique_lock<std::mutex>& lock, detail::Task const& ta
 std::chrono::microseconds Core::spin_time() const {
   // Longer than a wake-up takes, or not at all.
   constexpr std::chrono::microseconds long_enough{50};
-  return scheduler.busy_workers() + spinning_ + 1 <= cpus ? long_enough
-                                                          : std::chrono::microseconds(0);
+  std::size_t const spinning = spinning_.load(std::memory_order_relaxed);
+  return scheduler.busy_workers() + spinning + 1 <= cpus ? long_enough
+                                                         : std::chrono::microseconds(0);
+}
+
+void Core::note_busy() {
+  others_busy_.store(scheduler.busy_workers() != 0, std::memory_order_relaxed);
 }
 
 // This thread looks for what a worker has to say, which need not ring meanwhile.
 class Core::Spin {
  public:
-  Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) { core_.slots[slot_].begin_spin(); }
+  Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) {
+    core_.spinning_.fetch_add(1, std::memory_order_relaxed);
+    core_.slots[slot_].begin_spin();
+  }
   Spin(Spin const&) = delete;
   Spin& operator=(Spin const&) = delete;
   // The thread may be ended in the middle: what the worker says by then is found a look later.
@@ -234,10 +238,8 @@ class Core::Spin {
   // True: there is something that the worker has not rung for.
   bool end() {
     if (std::exchange(ended_, true)) return false;
-    bool const news = core_.slots[slot_].end_spin();
-    std::lock_guard const lock(core_.mutex);
-    --core_.spinning_;
-    return news;
+    core_.spinning_.fetch_sub(1, std::memory_order_relaxed);
+    return core_.slots[slot_].end_spin();
   }
 
  private:
@@ -257,27 +259,23 @@ void Core::help(detail::Task& task) {
     time = spin_time();
     // Something that takes long is slept for.
     if (scheduler.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
-    ++spinning_;
   }
   Spin spin(*this, *worker);
   auto const end = std::chrono::steady_clock::now() + time;
   bool good = true;
   do {
-    constexpr int looks_per_clock = 16;
+    constexpr int looks_per_clock = 64;
     for (int look = 0; look < looks_per_clock && good && !task.ended(); ++look) {
       // What is wrong with the worker is for the dispatcher, at its next look.
-      if (slots[*worker].news()) good = collect(*worker).has_value();
-      for (int i = 0; i < looks_per_clock && !task.ended(); ++i) os::pause();
+      if (slots[*worker].news_at_a_glance()) good = collect(*worker).has_value();
+      // Each look keeps others from the slot for a moment.
+      constexpr int pauses = 2;
+      for (int i = 0; i < pauses; ++i) os::pause();
     }
   } while (good && !task.ended() && std::chrono::steady_clock::now() < end);
   if (spin.end()) collect(*worker);
-  bool others = false;
-  {
-    std::lock_guard const lock(mutex);
-    others = scheduler.busy_workers() != 0;
-  }
   // This worker may have become idle, and what waits behind others be for it.
-  if (others) wake_dispatcher();
+  if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
 }
 
 // ---- what the end of a pool, and its log, want to know

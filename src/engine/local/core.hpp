@@ -5,7 +5,7 @@
 // back to the queue when a worker gave them up.
 //
 // Any thread may call anything here. `mutex` guards the fields that say so and is never held together
-// with a slot's or a task's; no user code runs under it.
+// with a slot's; under it a task's may be taken, which is the last. No user code runs under it.
 
 #include <atomic>
 #include <chrono>
@@ -17,6 +17,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -147,6 +148,7 @@ class Core {
   void await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task, std::uint64_t first,
                   std::uint64_t count);
   std::uint64_t running() const;  // mutex is held
+  void note_busy();               // mutex is held
   // How long one more thread may spin: not at all, unless there is a CPU for it; mutex is held.
   std::chrono::microseconds spin_time() const;
   bool has_room(std::uint64_t count) const;  // mutex is held
@@ -161,24 +163,25 @@ class Core {
   std::vector<Chunk> remove_put_off(
       std::function<bool(Chunk const&)> const& which);  // mutex is held
   void fail_expired(std::vector<Chunk> const& chunks);
-  // No element of it may run any more: cancelled, or it has waited too long.
-  static bool unwanted(Chunk const& chunk);
   // What has not begun of the task's elements from `first` on never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
   void stop_after_failure(detail::Task& task, detail::Block const& block);
   void end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
                     bool cancelled, bool begun = false);
-  void deliver(std::vector<Slot::Item> items, std::size_t slot);
+  // True: something waits in the queue.
+  bool deliver(std::span<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 
-  std::optional<TimePoint> next_trim_;  // the dispatcher's
+  // Both for threads that spin, and relaxed: only a matter of speed.
+  std::atomic<std::size_t> spinning_{0};  // so many of them
+  std::atomic<bool> others_busy_{false};  // there are workers at work, as far as was seen last
+  std::optional<TimePoint> next_trim_;    // the dispatcher's
   std::optional<std::size_t> const queue_limit_;
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
   // Guarded by mutex:
   std::optional<std::uint64_t>
-      seed_;                  // drawn with the first call: a global pool of a template process is
-                              // that of many workers
-  std::size_t spinning_ = 0;  // threads that wait
+      seed_;  // drawn with the first call: a global pool of a template process is
+              // that of many workers
   std::size_t waiting_for_room_ = 0;
   std::uint64_t calls_ = 0;  // taken so far
 };

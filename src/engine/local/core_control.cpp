@@ -64,7 +64,7 @@ void Core::condemn(std::size_t index, Slot::Sentence sentence) {
 
 bool Core::try_again(Chunk const& element, bool allowed, std::string const& how) {
   auto const& retries = element.task->retries();
-  if (!retries || !allowed || unwanted(element)) return false;
+  if (!retries || !allowed || element.unwanted()) return false;
   {
     std::lock_guard const lock(mutex);
     if (phase >= Phase::cancelling || broken) return false;

@@ -71,7 +71,7 @@ void Core::cancel_waiting() {
 
 void Core::settle_death(std::size_t index, Slot::Death death,
                         std::function<std::exception_ptr(Chunk const&)> const& reason) {
-  deliver(std::move(death.harvest.items), index);
+  deliver(death.harvest.items, index);
   bool killed = false;
   {
     std::lock_guard const lock(mutex);

@@ -36,21 +36,20 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
     try {
-      put = slots[assignment->worker].put(assignment->chunk, spin);
       assignment->chunk.task->placed(assignment->worker);
+      put = slots[assignment->worker].put(assignment->chunk, spin);
     } catch (std::exception const& error) {
       Chunk const& chunk = assignment->chunk;
       unsendable = std::make_exception_ptr(
           SetupError(element_text(chunk.task->id(), chunk.first, chunk.count) +
                      " could not be sent to a worker: " + error.what()));
     }
-    if (put == Slot::Put::sent) {
+    if (put == Slot::Put::sent || put == Slot::Put::unwanted) {
       if (keyed) {
         std::lock_guard const placed(mutex);
         scheduler.placed(assignment->worker);
       }
-      // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
-      if (unwanted(assignment->chunk)) {
+      if (put == Slot::Put::unwanted) {
         take_back(assignment->worker);
         if (assignment->chunk.task->marked_for_end()) end_running(*assignment->chunk.task);
       } else if (last) {
@@ -84,25 +83,23 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
-  if (items.empty()) return;
+bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
+  if (items.empty()) return false;
   std::uint64_t elements = 0;
-  std::vector<bool> again;
-  again.reserve(items.size());
+  bool more = false;
   for (Slot::Item& item : items) {
     // Before another attempt can add to it.
     for (auto& [element, text] : item.output) item.task->add_output(element, std::move(text));
-    again.push_back(thrown_is_tried_again(item));
+    item.again = thrown_is_tried_again(item);
   }
   {
     std::lock_guard const lock(mutex);
     TimePoint const now = std::chrono::steady_clock::now();
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      Slot::Item const& item = items[i];
+    for (Slot::Item const& item : items) {
       if (item.task->internal()) continue;
       scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
                          item.nanoseconds, now);
-      if (again[i]) continue;
+      if (item.again) continue;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
       per_worker[slot].done += item.block.count;
@@ -112,10 +109,11 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
       busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
     }
     summary.done += elements;
+    more = scheduler.waiting() != 0;
+    note_busy();
   }
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    Slot::Item& item = items[i];
-    if (again[i]) continue;
+  for (Slot::Item& item : items) {
+    if (item.again) continue;
     if (item.element && item.task->retries()) {
       item.block.earlier = item.task->earlier_attempts(item.block.first);
     }
@@ -123,6 +121,7 @@ void Core::deliver(std::vector<Slot::Item> items, std::size_t slot) {
     item.task->deliver(std::move(item.block));
   }
   count_delivered(elements);
+  return more;
 }
 
 void Core::count_delivered(std::uint64_t elements) {
@@ -135,8 +134,7 @@ void Core::count_delivered(std::uint64_t elements) {
 std::optional<std::size_t> Core::collect(std::size_t index) {
   Slot::Harvest harvest = slots[index].collect();
   std::size_t const taken = harvest.items.size();
-  bool const anything = taken != 0 || harvest.settled || harvest.roomy;
-  deliver(std::move(harvest.items), index);
+  bool const more = deliver(harvest.items, index);
   if (harvest.settled) {
     std::uint64_t elements = 0;
     for (Chunk const& chunk : harvest.returned) elements += chunk.count;
@@ -149,7 +147,7 @@ std::optional<std::size_t> Core::collect(std::size_t index) {
     scheduler.roomy(index);
   }
   requeue(std::move(harvest.returned));
-  if (anything) place();
+  if (more || harvest.settled || harvest.roomy) place();
   return harvest.bad.empty() ? std::optional(taken) : std::nullopt;
 }
 

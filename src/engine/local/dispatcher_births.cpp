@@ -268,7 +268,7 @@ void Dispatcher::initialize(std::size_t slot) {
   Life& life = lives_[slot];
   change(slot, State::initializing);
   try {
-    Chunk const element = hook_element(*core_.options.initializer);
+    Chunk element = hook_element(*core_.options.initializer);
     life.initializer = element.task;
     if (core_.slots[slot].put(element) == Slot::Put::sent) return;
     kill(slot, "the initializer could not be sent to it");

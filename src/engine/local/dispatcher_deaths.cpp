@@ -97,7 +97,7 @@ void Dispatcher::await_last_element(std::size_t slot, TimePoint now) {
 void Dispatcher::give_exit_hook(std::size_t slot) {
   Life& life = lives_[slot];
   try {
-    Chunk const element = hook_element(*core_.options.exit_hook);
+    Chunk element = hook_element(*core_.options.exit_hook);
     life.exit_hook = element.task;
     // It has no room while what was taken back is under way: tried again.
     if (core_.slots[slot].put(element) == Slot::Put::full) return;

@@ -167,9 +167,9 @@ double Scheduler::cost(detail::Trampoline code) const {
   return found == costs_.end() ? 0 : found->second;
 }
 
-std::uint64_t Scheduler::portion(Chunk const& chunk) const {
+std::uint64_t Scheduler::portion(Chunk const& chunk, double each) const {
+  if (chunk.count == 1) return 1;
   std::uint64_t const by_hand = chunk.task->chunk();
-  double const each = cost(chunk.task->function().code);
   if (each <= 0) return std::min(std::max<std::uint64_t>(by_hand, 1), chunk.count);
   auto const lasting = [each](double nanoseconds) {
     return static_cast<std::uint64_t>(std::max(1.0, nanoseconds / each));
@@ -247,7 +247,8 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
   auto const queue = queues.begin();
   Chunk& front = queue->second.front();
   std::uint64_t const left = worker.most - worker.given;
-  Assignment assignment{*chosen, front.take_front(std::min(portion(front), left))};
+  double const each = cost(front.task->function().code);
+  Assignment assignment{*chosen, front.take_front(std::min(portion(front, each), left))};
   if (front.count == 0) queue->second.pop_front();
   if (queue->second.empty()) drop(queues, queue);
   waiting_ -= assignment.chunk.count;
@@ -258,7 +259,6 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
   bool const has_key = assignment.chunk.task->key().has_value();
   worker.keyed = worker.keyed || has_key;
   worker.placing = worker.placing || has_key;
-  double const each = cost(assignment.chunk.task->function().code);
   // Of an unknown cost one portion is plenty and two are enough.
   worker.ahead_ns += each > 0 ? each * static_cast<double>(assignment.chunk.count) : ahead_ns;
   return assignment;
@@ -287,7 +287,8 @@ void Scheduler::update(Worker& worker) {
 void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64_t elements,
                          std::size_t ended_chunks, std::uint64_t nanoseconds, TimePoint now) {
   Worker& worker = workers_[index];
-  double const before = cost(code);
+  double& known = costs_[code];
+  double const before = known;
   if (nanoseconds != 0 && elements != 0) {
     auto const many = static_cast<double>(elements);
     double const measured = static_cast<double>(nanoseconds) / many;
@@ -295,7 +296,7 @@ void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64
     // the loading of the function.
     constexpr double enough = 8;
     double const weight = std::max(0.5, many / (many + enough));
-    costs_[code] = before <= 0 ? measured : before + weight * (measured - before);
+    known = before <= 0 ? measured : before + weight * (measured - before);
   }
   worker.ahead_ns -= before > 0 ? before * static_cast<double>(elements)
                                 : ahead_ns * static_cast<double>(ended_chunks);

@@ -36,7 +36,7 @@ class Scheduler {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  static constexpr double portion_ns = 500'000;
+  static constexpr double portion_ns = 1'000'000;
   // A smaller portion costs more than it evens out.
   static constexpr double least_portion_ns = 10'000;
   // Several chunks that were set by hand go together when all of them are over within this time.
@@ -144,7 +144,7 @@ class Scheduler {
     void begin_anew();
   };
 
-  std::uint64_t portion(Chunk const& chunk) const;
+  std::uint64_t portion(Chunk const& chunk, double each) const;
   bool takes_more(Worker const& worker) const;
   std::optional<std::size_t> choose(double each) const;  // for elements of this cost; 0: not known
   std::optional<std::size_t> choose_awaited() const;

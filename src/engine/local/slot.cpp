@@ -21,7 +21,7 @@ using detail::Block;
 // ---- giving
 
 bool Slot::ship(Cargo const& cargo) {
-  if (channel_->room() < ParentEnd::footprint(cargo.inside().size())) return false;
+  if (!channel_->fits(cargo.inside().size())) return false;
   if (cargo.file < 0) return true;
   return os::send_packet(control_.get(), std::as_bytes(std::span("large")),
                          std::span(&cargo.file, 1), false) == os::SendResult::sent;
@@ -51,7 +51,7 @@ void Slot::put_forgotten(std::uint64_t inline_limit) {
   }
   if (!ids.empty()) {
     // No room, or more than one record takes: with a later chunk.
-    if (channel_->room() < ParentEnd::footprint(std::span(ids).size_bytes())) return;
+    if (!channel_->fits(std::span(ids).size_bytes())) return;
     channel_->put_forget(ids);
     for (std::uint64_t const id : ids) shares_.erase(id);
   }
@@ -89,7 +89,7 @@ bool Slot::put_function(detail::Task const& task, std::uint64_t inline_limit, st
 Slot::News Slot::put_memory_news(std::uint64_t inline_limit) {
   Holdings::News news = holdings_->take_news(inline_limit / sizeof(std::uint64_t));
   if (!news.any()) return News::none;
-  if (channel_->room() < ParentEnd::footprint(std::span(news.ids).size_bytes())) {
+  if (!channel_->fits(std::span(news.ids).size_bytes())) {
     holdings_->not_told(std::move(news));
     return News::no_room;
   }
@@ -97,7 +97,7 @@ Slot::News Slot::put_memory_news(std::uint64_t inline_limit) {
   return News::told;
 }
 
-bool Slot::put_all(Chunk const& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
+bool Slot::put_all(Chunk& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
                    std::uint64_t inline_limit) {
   put_memory_news(inline_limit);
   put_forgotten(inline_limit);
@@ -124,11 +124,11 @@ bool Slot::put_all(Chunk const& chunk, Cargo cargo, std::shared_ptr<detail::Mess
                            // Whom a deadline ends must be certain.
                            chunk.task->timeout().has_value()},
                           cargo);
-  sent_.push_back({serial, chunk, std::move(block)});
+  sent_.push_back({serial, std::move(chunk), std::move(block)});
   return true;
 }
 
-Slot::Put Slot::put(Chunk const& chunk, std::chrono::microseconds spin) {
+Slot::Put Slot::put(Chunk& chunk, std::chrono::microseconds spin) {
   // Relaxed: every channel of a pool has rings of the same size. 0: there was no worker here yet.
   std::uint64_t const inline_limit = inline_limit_.load(std::memory_order_relaxed);
   if (inline_limit == 0) return Put::gone;
@@ -160,7 +160,12 @@ Slot::Put Slot::put(Chunk const& chunk, std::chrono::microseconds spin) {
     room_ = sent || channel_->emptied() ? Room::enough : Room::missing;
     channel_->let_spin(spin);
     channel_->publish();
-    return sent ? Put::sent : Put::full;
+    if (!sent) return Put::full;
+    // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
+    Chunk const& given = sent_.back().chunk;
+    if (!given.unwanted()) return Put::sent;
+    chunk = given;
+    return Put::unwanted;
   } catch (BadRecord const& bad) {
     bad_ = bad.what();  // collect() tells it to the engine
     return Put::gone;
@@ -189,7 +194,8 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   block.count = count;
   block.worker = index_;
   block.pid = pid_;
-  Item item{front.chunk.task, std::move(block), 0, 0};
+  bool const last = count == front.chunk.count;
+  Item item{last ? std::move(front.chunk.task) : front.chunk.task, std::move(block), 0, 0};
   if (output_) {
     // Written before the outcome was published.
     read_tap();
@@ -201,7 +207,7 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   front.chunk.first += count;
   front.chunk.count -= count;
   front.chunk.losses = 0;
-  if (front.chunk.count == 0) {
+  if (last) {
     sent_.pop_front();
     item.ended_chunks = 1;
   }
@@ -220,7 +226,7 @@ os::Memfd Slot::receive_file() {
 detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
   std::uint64_t const size = arrival.header.size;
   if (arrival.header.where == channel::Where::ring) {
-    return detail::Payload(detail::Bytes(arrival.payload.begin(), arrival.payload.end()));
+    return detail::Payload::copy(arrival.payload);
   }
   os::Memfd const memory = receive_file();
   if (arrival.header.where == channel::Where::block) {
@@ -365,12 +371,21 @@ bool Slot::end_spin() {
   // Parked, then a last look, as the dispatcher does: what was published in between has rung nobody. The
   // number may be one that the worker has rung for; then the dispatcher is awake, or will be.
   channel_->park(parked_);
-  return channel_->news(room_ == Room::awaited) || !bad_.empty();
+  return has_news();
+}
+
+bool Slot::has_news() const {
+  return channel_ && (channel_->news(room_ == Room::awaited) || !bad_.empty());
 }
 
 bool Slot::news() {
   std::lock_guard const lock(mutex_);
-  return channel_ && (channel_->news(room_ == Room::awaited) || !bad_.empty());
+  return has_news();
+}
+
+bool Slot::news_at_a_glance() {
+  std::unique_lock const lock(mutex_, std::try_to_lock);
+  return lock && has_news();
 }
 
 void Slot::ask_to_leave() {

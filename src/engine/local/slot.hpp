@@ -25,6 +25,7 @@
 #include <vector>
 
 #include <boost/circular_buffer.hpp>
+#include <boost/container/small_vector.hpp>
 
 #include "channel/parent_end.hpp"
 #include "engine/local/chunk.hpp"
@@ -45,15 +46,17 @@ class Slot {
 
   enum class Put {
     sent,
-    full,  // no room now; there will be when something of this worker has ended: see await_room
-    gone   // no worker here
+    unwanted,  // sent, but no element of it may run any more: it is to be taken back
+    full,      // no room now; there will be when something of this worker has ended: see await_room
+    gone       // no worker here
   };
   // Gives a chunk to the worker as one record, behind the shared values that it names and that the
   // worker has not got yet, and the declaration of its function. Those that went out stay out when the
-  // chunk does not. Throws std::system_error when a large message finds no
-  // memory, std::runtime_error when the function lies in no module; nothing was given then.
-  // `spin`: how long the worker may look for more once it has nothing.
-  Put put(Chunk const& chunk, std::chrono::microseconds spin = {});
+  // chunk does not. What was sent is this slot's: `chunk` is left empty. Throws std::system_error when a
+  // large message finds no memory, std::runtime_error when the function lies in no module; nothing was
+  // given then. `spin`: how long the worker may look for more once it has nothing.
+  Put put(Chunk& chunk, std::chrono::microseconds spin = {});
+  Put put(Chunk&& chunk) { return put(chunk); }
 
   // After Put::full, when the engine has noted that. True: there is room again already. False: should an
   // idle worker, of which nothing can end, make room by taking shared values, a harvest will say so.
@@ -66,10 +69,11 @@ class Slot {
     std::uint64_t nanoseconds = 0;  // that these elements took together, as the worker says
     std::size_t ended_chunks = 0;
     std::optional<Chunk> element{};  // of one that threw: as it was given
+    bool again = false;              // it is run once more
     std::vector<std::pair<std::uint64_t, std::string>> output{};  // captured, by element
   };
   struct Harvest {
-    std::vector<Item> items;
+    boost::container::small_vector<Item, 1> items;
     std::vector<Chunk> returned;  // never begun, and never will be here
     bool settled = false;         // a take-back is over
     bool roomy = false;           // the room that was awaited is there
@@ -126,6 +130,8 @@ class Slot {
   bool park_for_nap(std::uint32_t number);
   void unpark();
   bool news();
+  // As news(), for who asks again and again: false where another has the slot just now, who may see it too.
+  bool news_at_a_glance();
   // As long as somebody spins, the worker need not ring. True: there is news that it has not rung for.
   void begin_spin();
   bool end_spin();
@@ -173,6 +179,7 @@ class Slot {
     int file = -1;
   };
 
+  bool has_news() const;  // mutex_ is held
   // All of these with mutex_ held. False: no room for it now; nothing of it went out.
   bool ship(Cargo const& cargo);
   bool put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit);
@@ -180,7 +187,7 @@ class Slot {
   void put_forgotten(std::uint64_t inline_limit);
   enum class News : std::uint8_t { none, told, no_room };
   News put_memory_news(std::uint64_t inline_limit);
-  bool put_all(Chunk const& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
+  bool put_all(Chunk& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
                std::uint64_t inline_limit);
 
   TakenBack take_back_from(std::uint64_t serial);

@@ -1,0 +1,28 @@
+#pragma once
+
+// TaskControl: what the options of a call say of how its elements run. One for all calls that are made
+// through a pool, or through one pool.with(...), because many tasks wait at the same time.
+
+#include <chrono>
+#include <optional>
+
+#include <procpool/call_options.hpp>
+
+namespace procpool::inline v0::detail {
+
+struct TaskControl {
+  std::optional<std::chrono::milliseconds> timeout{};        // for running
+  std::optional<std::chrono::milliseconds> queue_timeout{};  // until it begins
+  std::optional<Retries> retries{};
+  int priority = 0;
+  std::optional<Key> key{};
+  WhenFull when_full = WhenFull::block;
+};
+
+inline TaskControl control_of(CallOptions const& options) {
+  return {options.timeout, options.queue_timeout,
+          options.retries, options.priority.value_or(0),
+          options.key,     options.when_full.value_or(WhenFull::block)};
+}
+
+}  // namespace procpool::inline v0::detail
