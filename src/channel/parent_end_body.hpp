@@ -344,9 +344,12 @@ typename BasicParentEnd<Steps>::Remains BasicParentEnd<Steps>::remains(
   std::uint64_t const first_open = expected + remains.done;
   std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
   remains.claim = claim <= next_serial_ ? claim : 0;
-  std::uint64_t const most = std::min(most_claimed, outstanding - remains.done);
+  // Behind a take-back it may claim more than is left to it: it had not looked at the limit yet, and would
+  // have withdrawn.
+  std::uint64_t const left = outstanding - remains.done;
+  std::uint64_t const most = std::min(most_claimed, cut_ ? next_serial_ - first_open : left);
   if (claim > first_open && claim - first_open <= most) {
-    remains.begun = true;
+    remains.begun = left != 0;
   } else if (claim > first_open) {
     remains.believable = false;
   }

@@ -326,6 +326,29 @@ TEST_F(ChannelTest, ADeathAfterAThrownRecordFindsTheOpenRecordEmpty) {
   EXPECT_FALSE(remains.begun);
 }
 
+TEST_F(ChannelTest, ADeathAheadOfTheLookAtTheLimitAccusesNobody) {
+  put(10);
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  EXPECT_EQ(parent_.take_back(0), 1u);  // so one of them is left to it
+  worker_->append_value(0, bytes_of("r"), false);
+  for (std::uint64_t const claimed : {std::uint64_t{2}, std::uint64_t{10}}) {
+    words().claim.store(claimed);  // ... and then it dies
+    auto const remains = parent_.remains(0, 1);
+    EXPECT_TRUE(remains.believable);
+    EXPECT_EQ(remains.done, 1u);
+    EXPECT_FALSE(remains.begun);
+  }
+  words().claim.store(11);
+  EXPECT_FALSE(parent_.remains(0, 1).believable) << "it was never given so many";
+  // Withdrawn, and acknowledged: the next claim is of something else.
+  words().claim.store(1);
+  worker_->finish_record(true);
+  EXPECT_TRUE(parent_.acknowledged());
+  words().claim.store(2);
+  EXPECT_FALSE(parent_.remains(0, 1).believable);
+}
+
 // ---- a hostile worker
 
 TEST_F(ChannelTest, AbsurdCursorsAreRefused) {
