@@ -19,6 +19,8 @@
 #include <span>
 #include <stdexcept>
 
+#include <procpool/detail/steps.hpp>
+
 #include "channel/layout.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
@@ -30,11 +32,13 @@ class BadRecord : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class ParentEnd {
+// `Steps` is told of each step, see detail::Step.
+template <class Steps>
+class BasicParentEnd {
  public:
   // Makes the memory of both rings: reserved, sealed against resizing, the inbox also against any
   // further writable mapping. Throws std::system_error when there is no memory.
-  explicit ParentEnd(std::size_t ring_bytes);
+  explicit BasicParentEnd(std::size_t ring_bytes);
 
   // For the handshake; `forget_memory` closes both descriptors once the worker has them.
   os::Memfd const& inbox() const noexcept { return inbox_memory_; }
@@ -137,6 +141,8 @@ class ParentEnd {
   Remains remains(std::uint64_t expected, std::uint64_t outstanding) const;
 
  private:
+  using Step = detail::Step;
+
   InboxWords& in() const noexcept { return *reinterpret_cast<InboxWords*>(inbox_.control()); }
   OutboxWords const& out() const noexcept {
     return *reinterpret_cast<OutboxWords const*>(outbox_.control());
@@ -168,5 +174,8 @@ class ParentEnd {
   std::uint32_t spin_ = 0;            // as it was stored last
   std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
 };
+
+using ParentEnd = BasicParentEnd<detail::NoSteps>;
+extern template class BasicParentEnd<detail::NoSteps>;
 
 }  // namespace procpool::inline v0::channel

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include <procpool/detail/run.hpp>
+#include <procpool/detail/steps.hpp>
 
 #include "channel/layout.hpp"
 #include "channel/result_memory.hpp"
@@ -27,11 +28,13 @@
 
 namespace procpool::inline v0::channel {
 
-class WorkerEnd {
+// `Steps` is told of each step, see detail::Step.
+template <class Steps>
+class BasicWorkerEnd {
  public:
   // Throws when there is no memory or address space for the rings; `control` is then still the caller's.
-  WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
-            os::Event event, os::UniqueFd&& control);
+  BasicWorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
+                 os::Event event, os::UniqueFd&& control);
 
   // Blocks until there is a record, which stays in the ring until finish_record(). False: the parent
   // wants us to leave and the inbox is empty.
@@ -73,11 +76,11 @@ class WorkerEnd {
   bool fits_run(std::size_t result_size) const noexcept;
   // A run of elements of the record from `serial` on, as many as there is room for: the caller says what
   // is not the channel's. Blocks while the outbox is full.
-  void begin_run(std::uint64_t serial, std::size_t result_size, detail::Run::Words& words,
-                 detail::Run::Place& place);
+  void begin_run(std::uint64_t serial, std::size_t result_size, detail::RunWords& words,
+                 detail::RunPlace& place);
   // It is over, or one of its elements has thrown: what it has done belongs to the open record. False: the
   // rest of the record was taken back.
-  bool end_run(detail::Run const& run);
+  bool end_run(detail::BasicRun<Steps> const& run);
   // Where large results are best encoded to.
   ResultMemory& result_memory() noexcept { return results_; }
   // Of the memory that this process has mapped, so much is kept for messages to come.
@@ -94,6 +97,8 @@ class WorkerEnd {
   std::span<std::byte> control_page() noexcept { return {outbox_.control(), control_bytes}; }
 
  private:
+  using Step = detail::Step;
+
   InboxWords const& in() const noexcept {
     return *reinterpret_cast<InboxWords const*>(inbox_.control());
   }
@@ -105,12 +110,14 @@ class WorkerEnd {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
   bool load_record();
-  bool load_payload();  // false: a task has taken its descriptor
+  bool cursor_is_awaited() const noexcept;  // that was just moved behind the record
+  bool load_payload();                      // false: a task has taken its descriptor
   bool load_block();
   void hear_of_memory();
   bool spin() const noexcept;
   void park(std::uint32_t what_for) noexcept;  // for_room or 0; seq_cst, before the last look
   void unpark() noexcept;
+  void fall_asleep(std::uint32_t bell) noexcept;
   void wait_until_wanted_back(std::uint64_t serial);
   void wait_for_room(std::uint64_t bytes);
   void wait_until_taken(std::uint64_t cursor);
@@ -173,5 +180,8 @@ class WorkerEnd {
   bool descriptors_gone_ = false;
   bool retiring_ = false;
 };
+
+using WorkerEnd = BasicWorkerEnd<detail::NoSteps>;
+extern template class BasicWorkerEnd<detail::NoSteps>;
 
 }  // namespace procpool::inline v0::channel

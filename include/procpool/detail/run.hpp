@@ -11,35 +11,41 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <procpool/detail/steps.hpp>
+
 namespace procpool::inline v0::detail {
 
-class Run {
+// What other processes, and other threads of the task, can see of a run.
+struct RunWords {
+  std::atomic<std::uint64_t>* claim;        // serial + 1 of the last element wanted or begun
+  std::atomic<std::uint64_t> const* limit;  // serials at or above it must not begin
+  std::atomic<std::uint64_t>* done;         // the mark, see below
+  std::atomic<std::uint64_t>* running;      // serial + 1 of the element that runs
+  std::atomic<std::uint64_t>* index;        // of that element in its task
+  std::atomic<bool> const* abandoned;       // the process is a fork of the one that began
+};
+
+// Where it lies, and what is ahead of it.
+struct RunPlace {
+  std::uint64_t serial;  // of the first element
+  std::uint64_t end;     // and behind the last one
+  std::uint64_t index;   // of the first one in its task
+  std::byte const* arguments;
+  std::size_t argument_step;
+  std::byte* results;
+  std::size_t result_size;
+  std::uint64_t mark;       // the done mark before the first element
+  std::uint64_t mark_step;  // added with each
+  std::uint64_t block;      // how many elements may be claimed at once
+};
+
+template <class Steps>
+class BasicRun {
  public:
-  // What other processes, and other threads of the task, can see of it.
-  struct Words {
-    std::atomic<std::uint64_t>* claim;        // serial + 1 of the last element wanted or begun
-    std::atomic<std::uint64_t> const* limit;  // serials at or above it must not begin
-    std::atomic<std::uint64_t>* done;         // the mark, see below
-    std::atomic<std::uint64_t>* running;      // serial + 1 of the element that runs
-    std::atomic<std::uint64_t>* index;        // of that element in its task
-    std::atomic<bool> const* abandoned;       // the process is a fork of the one that began
-  };
+  using Words = RunWords;
+  using Place = RunPlace;
 
-  // Where it lies, and what is ahead of it.
-  struct Place {
-    std::uint64_t serial;  // of the first element
-    std::uint64_t end;     // and behind the last one
-    std::uint64_t index;   // of the first one in its task
-    std::byte const* arguments;
-    std::size_t argument_step;
-    std::byte* results;
-    std::size_t result_size;
-    std::uint64_t mark;       // the done mark before the first element
-    std::uint64_t mark_step;  // added with each
-    std::uint64_t block;      // how many elements may be claimed at once
-  };
-
-  Run(Words const& words, Place const& place) noexcept : words_(words), place_(place) {}
+  BasicRun(Words const& words, Place const& place) noexcept : words_(words), place_(place) {}
 
   // Claims the next element. False: there is none, or it must not begin.
   bool begin() noexcept {
@@ -49,11 +55,13 @@ class Run {
     if (place_.serial >= claimed_) {
       claimed_ = std::min(place_.serial + place_.block, place_.end);
       words_.claim->store(claimed_, std::memory_order_seq_cst);
+      Steps::at(Step::claimed);
     }
     if (place_.serial >= words_.limit->load(std::memory_order_seq_cst)) {
       taken_back_ = true;
       return false;
     }
+    Steps::at(Step::begun);
     // Relaxed: threads of the task are started by it, after this.
     words_.index->store(place_.index, std::memory_order_relaxed);
     words_.running->store(place_.serial + 1, std::memory_order_relaxed);
@@ -68,6 +76,7 @@ class Run {
 
   // Its result is written.
   void done() noexcept {
+    Steps::at(Step::written);
     ++place_.serial;
     ++place_.index;
     place_.arguments += place_.argument_step;
@@ -76,10 +85,11 @@ class Run {
     // Release: the result's bytes first, then the mark that counts them. Should the process die now, the
     // result is taken from where it lies.
     words_.done->store(place_.mark, std::memory_order_release);
+    Steps::at(Step::marked);
   }
 
   // Stands where `other`, a copy of it, stands.
-  void follow(Run const& other) noexcept {
+  void follow(BasicRun const& other) noexcept {
     place_ = other.place_;
     taken_back_ = other.taken_back_;
   }
@@ -94,5 +104,7 @@ class Run {
   std::uint64_t claimed_ = 0;
   bool taken_back_ = false;
 };
+
+using Run = BasicRun<NoSteps>;
 
 }  // namespace procpool::inline v0::detail

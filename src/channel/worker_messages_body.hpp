@@ -1,3 +1,5 @@
+#pragma once
+
 // The worker end's part that is about payloads which do not lie in the rings: where they are found, and
 // where those of results are put. As the rest of it for the worker's loop alone; a death in the middle
 // leaves files without names.
@@ -15,7 +17,8 @@ namespace procpool::inline v0::channel {
 
 // ---- arguments
 
-bool WorkerEnd::load_payload() {
+template <class Steps>
+bool BasicWorkerEnd<Steps>::load_payload() {
   unreadable_.clear();
   if (header_.where == Where::ring) {
     payload_ = {at(head_) + sizeof header_, header_.size};
@@ -33,7 +36,8 @@ bool WorkerEnd::load_payload() {
   return true;
 }
 
-bool WorkerEnd::load_block() {
+template <class Steps>
+bool BasicWorkerEnd<Steps>::load_block() {
   BlockRef ref{};
   std::memcpy(&ref, at(head_) + sizeof header_, sizeof ref);
   std::size_t const end = ref.offset + header_.size;
@@ -59,17 +63,20 @@ bool WorkerEnd::load_block() {
   return true;
 }
 
-os::UniqueFd WorkerEnd::receive_descriptor() {
+template <class Steps>
+os::UniqueFd BasicWorkerEnd<Steps>::receive_descriptor() {
   os::Packet packet;
   // Without waiting: it was sent before its record, so if it is not there the task took it.
   if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
       packet.fds.size() != 1) {
     return {};
   }
+  Steps::at(Step::received);
   return std::move(packet.fds.front());
 }
 
-void WorkerEnd::hear_of_memory() {
+template <class Steps>
+void BasicWorkerEnd<Steps>::hear_of_memory() {
   if (header_.serial != 0) results_.let_go();
   std::uint64_t gone = header_.count;
   for (auto ids = payload_; !ids.empty(); ids = ids.subspan(sizeof(std::uint64_t))) {
@@ -84,7 +91,8 @@ void WorkerEnd::hear_of_memory() {
   }
 }
 
-std::size_t WorkerEnd::kept_bytes() const noexcept {
+template <class Steps>
+std::size_t BasicWorkerEnd<Steps>::kept_bytes() const noexcept {
   std::size_t sum = results_.footprint();
   for (auto const& [id, block] : blocks_) sum += block.view.size();
   return sum;
@@ -92,7 +100,9 @@ std::size_t WorkerEnd::kept_bytes() const noexcept {
 
 // ---- results
 
-WorkerEnd::Letter WorkerEnd::seal_letter(std::span<std::byte const> payload, std::uint64_t ahead) {
+template <class Steps>
+typename BasicWorkerEnd<Steps>::Letter BasicWorkerEnd<Steps>::seal_letter(
+    std::span<std::byte const> payload, std::uint64_t ahead) {
   std::uint64_t const length = payload.size();
   Letter letter;
   try {
