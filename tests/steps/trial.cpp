@@ -134,11 +134,13 @@ void Trial::put_what_can_be() {
     bool others = false;
     for (State const state : states_) others |= state == State::given;
     if (others && (scenario_.one_by_one || hook)) return;
+    std::uint64_t const first = chunk.first;
+    std::uint64_t const end = first + chunk.count;
     Slot::Put const put = slot_.put(chunk);
     if (put == Slot::Put::full && slot_.await_room()) continue;
     if (put != Slot::Put::sent) return;  // gone: its death is on the way
-    for (std::uint64_t i = 0; i < chunk.count; ++i) {
-      State& state = states_.at(chunk.first + i);
+    for (std::uint64_t element = first; element < end; ++element) {
+      State& state = states_.at(element);
       if (state != State::waiting) wrong("given though it was not waiting");
       state = State::given;
     }
