@@ -123,6 +123,7 @@ class BasicParentEnd {
   bool news(bool emptied = false) const noexcept;
 
   // For how long the worker looks for more before it sleeps. Seen with what is published next.
+  bool sleeps() const noexcept;  // the worker does, or is just waking up: a hint
   void let_spin(std::chrono::microseconds time) noexcept;
 
   void ask_to_leave();  // when the inbox is empty

@@ -304,6 +304,11 @@ bool BasicParentEnd<Steps>::news(bool emptied) const noexcept {
 }
 
 template <class Steps>
+bool BasicParentEnd<Steps>::sleeps() const noexcept {
+  return out().parked.load(std::memory_order_relaxed) != 0;
+}
+
+template <class Steps>
 void BasicParentEnd<Steps>::let_spin(std::chrono::microseconds time) noexcept {
   auto const microseconds = static_cast<std::uint32_t>(time.count());
   if (microseconds == spin_) return;

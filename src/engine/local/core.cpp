@@ -228,12 +228,14 @@ class Core::Spin {
  public:
   Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) {
     core_.spinning_.fetch_add(1, std::memory_order_relaxed);
-    core_.slots[slot_].begin_spin();
+    asleep_ = core_.slots[slot_].begin_spin();
   }
   Spin(Spin const&) = delete;
   Spin& operator=(Spin const&) = delete;
   // The thread may be ended in the middle: what the worker says by then is found a look later.
   ~Spin() { static_cast<void>(end()); }
+
+  bool worker_sleeps() const noexcept { return asleep_; }
 
   // True: there is something that the worker has not rung for.
   bool end() {
@@ -245,6 +247,7 @@ class Core::Spin {
  private:
   Core& core_;
   std::size_t const slot_;
+  bool asleep_ = false;
   bool ended_ = false;
 };
 
@@ -261,6 +264,8 @@ void Core::help(detail::Task& task) {
     if (scheduler.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
   }
   Spin spin(*this, *worker);
+  // Its waking up comes first, and our own sleep would cost one more.
+  if (spin.worker_sleeps()) time *= 3;
   auto const end = std::chrono::steady_clock::now() + time;
   bool good = true;
   do {

@@ -29,6 +29,7 @@
 #include "engine/local/slot.hpp"
 #include "engine/local/slot_table.hpp"
 #include "os/event.hpp"
+#include "os/timer.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -106,6 +107,13 @@ class Core {
   }
   os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
                                    // no descriptor
+  // As wake_dispatcher(), but soon and not at once: a thread that is woken now would be in the way of the
+  // worker that is.
+  void wake_dispatcher_soon() const noexcept {
+    constexpr std::chrono::milliseconds soon{2};
+    if (startable.load(std::memory_order_acquire)) look.arm(soon);
+  }
+  os::Timer look{os::UniqueFd()};  // made with the thread, as `wake`
   std::atomic<bool> startable{false};
   std::shared_ptr<Arena> const arena;  // of large arguments
   SlotTable slots;
@@ -124,8 +132,8 @@ class Core {
   std::size_t live = 0;                   // workers starting or ready
   std::size_t starting = 0;
   std::size_t ready = 0;
-  bool dozing = false;  // the dispatcher saw no work, and sleeps without an end: new work wakes it,
-                        // so that a worker which does not ring is looked at in time all the same
+  bool dozing = false;  // the dispatcher saw no work, and sleeps without an end: new work ends that, so that
+                        // a worker which does not ring is looked at in time all the same
   Summary summary;
   std::uint64_t accepted = 0;   // elements
   std::uint64_t resolved = 0;   // their outcome is known

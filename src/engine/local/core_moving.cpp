@@ -32,7 +32,7 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
     bool const keyed = assignment->chunk.task->key().has_value();
     bool const last = scheduler.waiting() == 0 && !keyed;
     lock.unlock();
-    if (dozed) wake_dispatcher();
+    if (dozed) wake_dispatcher_soon();
     std::exception_ptr unsendable;
     Slot::Put put = Slot::Put::gone;
     try {

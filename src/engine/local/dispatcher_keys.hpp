@@ -13,7 +13,8 @@ enum What : std::uint64_t {
   what_control,
   what_event,
   what_output,
-  what_template
+  what_template,
+  what_look
 };
 
 constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 3 | what; }

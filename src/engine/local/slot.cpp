@@ -360,9 +360,10 @@ void Slot::unpark() {
   if (channel_) channel_->unpark();
 }
 
-void Slot::begin_spin() {
+bool Slot::begin_spin() {
   std::lock_guard const lock(mutex_);
   if (spinners_++ == 0 && channel_) channel_->unpark();
+  return channel_ && channel_->sleeps();
 }
 
 bool Slot::end_spin() {

@@ -132,9 +132,9 @@ class Slot {
   bool news();
   // As news(), for who asks again and again: false where another has the slot just now, who may see it too.
   bool news_at_a_glance();
-  // As long as somebody spins, the worker need not ring. True: there is news that it has not rung for.
-  void begin_spin();
-  bool end_spin();
+  // As long as somebody spins, the worker need not ring. True: it sleeps, or is just waking up.
+  bool begin_spin();
+  bool end_spin();  // true: there is news that it has not rung for
 
   // Lets go, and has the worker let go, message memory that was not used for a while; says when to look
   // again.

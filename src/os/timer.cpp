@@ -1,0 +1,36 @@
+// Arming and draining a timerfd. Any thread.
+#include "os/timer.hpp"
+
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+namespace procpool::inline v0::os {
+
+Timer::Timer() {
+  int const fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  if (fd < 0) throw_errno("procpool could not make a timer");
+  fd_ = above_standard(UniqueFd(fd));
+}
+
+void Timer::arm(std::chrono::milliseconds time) const noexcept {
+  int const kept = errno;
+  auto const whole = std::chrono::floor<std::chrono::seconds>(time);
+  itimerspec once{};
+  once.it_value.tv_sec = static_cast<std::time_t>(whole.count());
+  once.it_value.tv_nsec = static_cast<long>(std::chrono::nanoseconds(time - whole).count());
+  ::timerfd_settime(fd_.get(), 0, &once, nullptr);
+  errno = kept;
+}
+
+void Timer::drain() const noexcept {
+  int const kept = errno;
+  std::uint64_t times = 0;
+  // Nothing there (EAGAIN) is as good.
+  static_cast<void>(::read(fd_.get(), &times, sizeof times));
+  errno = kept;
+}
+
+}  // namespace procpool::inline v0::os
