@@ -73,17 +73,19 @@ struct Chunk {
   // Workers that died with its first element next in turn and, as their marks say, not begun.
   unsigned losses = 0;
   std::uint64_t order = 0;  // of its add() to the scheduler
+  // An element that has begun before, and is to be run again: its time to wait is over.
+  bool again = false;
 
   // Cuts the first `elements` off.
   Chunk take_front(std::uint64_t elements) {
-    Chunk front{task, batch, first, elements, std::exchange(losses, 0u), order};
+    Chunk front{task, batch, first, elements, std::exchange(losses, 0u), order, again};
     first += elements;
     count -= elements;
     return front;
   }
   // Cuts off all but the first `elements`.
   Chunk take_back(std::uint64_t keep) {
-    Chunk back{task, batch, first + keep, count - keep, 0, order};
+    Chunk back{task, batch, first + keep, count - keep, 0, order, again};
     count = keep;
     return back;
   }
@@ -96,6 +98,8 @@ struct Chunk {
     return std::min(count, batch->elements_within(first, bytes));
   }
   bool whole_batch() const noexcept { return count == batch->count(); }
+  // It has waited too long for its first begin.
+  bool expired() const noexcept { return !again && batch->expired(); }
 };
 
 // "task 3, element 7": sentences of the engine begin with what they are about.

@@ -155,7 +155,7 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
 }
 
 bool Core::unwanted(Chunk const& chunk) {
-  return chunk.first + chunk.count > chunk.task->cancelled_from() || chunk.batch->expired();
+  return chunk.first + chunk.count > chunk.task->cancelled_from() || chunk.expired();
 }
 
 void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
