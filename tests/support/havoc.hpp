@@ -51,6 +51,9 @@ class Havoc {
   explicit Havoc(std::uint64_t seed) : Havoc(havoc_name(), seed, {}) {}
   ~Havoc() { stop(); }
 
+  // Leaves everybody alone, while it is so: for what takes longer here than workers live.
+  void rest(bool on) { resting_.store(on, std::memory_order_relaxed); }
+
   // After it nobody is killed any more, and nobody is left stopped.
   Damage const& stop() {
     over_.store(true, std::memory_order_relaxed);
@@ -102,6 +105,7 @@ class Havoc {
     while (!over_.load(std::memory_order_relaxed)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(between(20, 50) * slower));
       go_on(Clock::now());
+      if (resting_.load(std::memory_order_relaxed)) continue;
       bool const a_template = kinds_.templates && between(1, 8) == 1;
       bool const stops = kinds_.stops && (!kinds_.kills || between(1, 3) == 1);
       Victim const victim = pick(a_template);
@@ -132,6 +136,7 @@ class Havoc {
   std::mt19937 random_;
   std::vector<Stopped> stopped_;
   Damage damage_;
+  std::atomic<bool> resting_{false};
   std::atomic<bool> over_{false};
   std::thread thread_;
 };
