@@ -9,6 +9,7 @@
 #include "support/build.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
+#include "support/seed.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -72,6 +73,18 @@ TEST(ScarceHost, MayHaveLittleMemory) {
       }
     }
   }
+}
+
+// Whoever needed it, a thread of the program or one of the pool's: a call ends with an error that tells of
+// it, and the next one works. (What is small must be there: without it the pool's thread ends the program.)
+TEST(ScarceHost, IsRefusedMemoryNowAndThen) {
+  if (support::sanitized) GTEST_SKIP() << "sanitizers have an operator new of their own";
+  unsigned const seed = support::new_seed();
+  support::Program program(support::program_path("failing_new"),
+                           {"16384", "3", "20", std::to_string(seed)});
+  EXPECT_EQ(end_of(program), worked) << program.output();
+  EXPECT_TRUE(has(program, "were refused")) << program.output();
+  EXPECT_FALSE(has(program, " 0 were refused")) << program.output();
 }
 
 // The kernel refuses memory too where files may have only so many bytes, and sends a signal along.
