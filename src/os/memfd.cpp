@@ -2,7 +2,9 @@
 // most memory that goes when the process's descriptors are closed.
 #include "os/memfd.hpp"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -39,6 +42,39 @@ UniqueFd make(char const* name) {
   if (fd < 0) throw_errno("procpool could not make a memfd for " + std::string(name));
   return above_standard(UniqueFd(fd));
 }
+
+// RLIMIT_FSIZE holds for memory too: the kernel refuses, and sends SIGXFSZ to the thread, which would end a
+// program that knows nothing of it. While this exists the signal is kept away; what the refusal sent is taken
+// out again at its end, what was sent by others stays.
+class NoSignalForSize {
+ public:
+  NoSignalForSize() noexcept {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY) return;
+    sigset_t pending;
+    sigemptyset(&signal_);
+    sigaddset(&signal_, SIGXFSZ);
+    ::sigpending(&pending);
+    if (sigismember(&pending, SIGXFSZ) == 1) return;
+    active_ = ::pthread_sigmask(SIG_BLOCK, &signal_, &before_) == 0;
+  }
+  NoSignalForSize(NoSignalForSize const&) = delete;
+  NoSignalForSize& operator=(NoSignalForSize const&) = delete;
+  ~NoSignalForSize() {
+    if (!active_) return;
+    int const error = errno;
+    timespec const at_once{};
+    while (::sigtimedwait(&signal_, nullptr, &at_once) < 0 && errno == EINTR) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    errno = error;
+  }
+
+ private:
+  sigset_t signal_{};
+  sigset_t before_{};
+  bool active_ = false;
+};
 
 constexpr std::uint64_t allocation_step = 64U << 20;
 
@@ -75,6 +111,7 @@ Memfd Memfd::create(char const* name, std::uint64_t size) {
   };
   if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) fail(EFBIG);
   Memfd made(make(name));
+  NoSignalForSize const quiet;
   // In steps: an interrupted fallocate gives back all that it had allocated, and under a steady
   // stream of signals a large one would never end.
   for (std::uint64_t done = 0; done < size;) {
@@ -114,6 +151,7 @@ int Memfd::seals() const noexcept { return ::fcntl(fd(), F_GET_SEALS); }
 
 void Memfd::write_at(std::span<std::byte const> bytes, std::uint64_t offset) {
   off_t at = checked_offset(offset, bytes.size(), "write");
+  NoSignalForSize const quiet;
   while (!bytes.empty()) {
     ssize_t const n = ::pwrite(fd(), bytes.data(), bytes.size(), at);
     if (n < 0 && errno == EINTR) continue;

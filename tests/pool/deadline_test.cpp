@@ -31,6 +31,13 @@ int noted_after(int milliseconds) {
   support::Trace::note(milliseconds);
   return after(milliseconds);
 }
+int dies_late_at_first(int x) {
+  bool const first = support::Trace::seen(x) == 0;
+  support::Trace::note(x);
+  after(150);
+  if (first) ::raise(SIGKILL);
+  return x;
+}
 int hang_at_seven(int x) {
   if (x == 7) std::this_thread::sleep_for(10min);
   return x;
@@ -156,6 +163,24 @@ TEST(QueueTimeout, DoesNotCountOnceItRuns) {
   procpool::ProcessPool pool{1};
   EXPECT_EQ(pool.call<square>(1), 1);
   EXPECT_EQ(pool.with({.queue_timeout = 100ms}).call<after>(300), 300);
+}
+
+// It has begun in time; that its worker died later does not make it one that has not.
+TEST(QueueTimeout, DoesNotCountForFurtherAttempts) {
+  support::Trace trace;
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  auto const call = [&pool](procpool::Retries retries) {
+    return pool.with({.queue_timeout = 50ms, .retries = std::move(retries)})
+        .call<dies_late_at_first>(7);
+  };
+  EXPECT_EQ(call(1), 7);
+  EXPECT_EQ(trace.size(), 2u);
+  trace.clear();
+  // Nor is the time between two attempts one of waiting for the first.
+  auto retries = procpool::Retries(1);
+  retries.backoff = 100ms;
+  EXPECT_EQ(call(retries), 7);
 }
 
 TEST(QueueTimeout, OfAMapIsPerElement) {

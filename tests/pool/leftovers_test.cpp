@@ -11,24 +11,12 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/holdings.hpp"
 #include "support/processes.hpp"
 
 namespace {
 
 int square(int x) { return x * x; }
-
-struct Holdings {
-  std::size_t descriptors = 0;
-  std::size_t threads = 0;
-  std::size_t mappings = 0;
-  std::size_t children = 0;
-};
-
-Holdings count() {
-  pid_t const self = ::getpid();
-  return {support::descriptors_of(self).size(), support::threads_of(self),
-          support::mappings_of(self).size(), support::children_of(self).size()};
-}
 
 void use_a_pool(int i) {
   procpool::ProcessPool pool{2};
@@ -57,9 +45,9 @@ template <class Use>
 void expect_nothing_left(int pools, Use use) {
   for (int i = 0; i < 10; ++i) use(i);  // what is made once and kept
   auto const names = support::shared_memory_names();
-  Holdings const before = count();
+  support::Holdings const before = support::holdings();
   for (int i = 0; i < pools; ++i) use(i);
-  Holdings const after = count();
+  support::Holdings const after = support::holdings();
   EXPECT_EQ(after.descriptors, before.descriptors);
   // The background thread of a sanitizer may come late.
   EXPECT_LE(after.threads, before.threads + (support::sanitized ? 1 : 0));
@@ -86,12 +74,12 @@ TEST(Leftovers, NoneOf100DeadWorkers) {
   auto const die = [] { ::raise(SIGKILL); };
   for (int i = 0; i < 5; ++i) EXPECT_THROW(pool.call(die), procpool::WorkerDied);
   EXPECT_EQ(pool.call<square>(2), 4);
-  Holdings const before = count();
+  support::Holdings const before = support::holdings();
   for (int i = 0; i < support::rounds(100, 20); ++i) {
     EXPECT_THROW(pool.call(die), procpool::WorkerDied);
   }
   EXPECT_EQ(pool.call<square>(3), 9);
-  Holdings const after = count();
+  support::Holdings const after = support::holdings();
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_EQ(after.threads, before.threads);
   EXPECT_LE(after.mappings, before.mappings + 6);
@@ -108,10 +96,10 @@ TEST(Leftovers, NoneOf300LargeMessages) {
   };
   std::string const text(100'000, 'm');
   for (int i = 0; i < 20; ++i) pool.call(echo, text);
-  Holdings const before = count();
+  support::Holdings const before = support::holdings();
   auto const [worker_descriptors, worker_mappings] = holdings_of_worker();
   for (int i = 0; i < 300; ++i) EXPECT_EQ(pool.call(echo, text), text);
-  Holdings const after = count();
+  support::Holdings const after = support::holdings();
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_LE(after.mappings, before.mappings + 6);
   auto const [descriptors_then, mappings_then] = holdings_of_worker();
@@ -123,9 +111,9 @@ TEST(Leftovers, RefusedSubmitsLeaveNone) {
   procpool::ProcessPool pool{1};
   pool.call<square>(1);
   pool.close();
-  Holdings const before = count();
+  support::Holdings const before = support::holdings();
   for (int i = 0; i < 100; ++i) {
     EXPECT_THROW(static_cast<void>(pool.submit<square>(i)), procpool::PoolClosed);
   }
-  EXPECT_EQ(count().descriptors, before.descriptors);
+  EXPECT_EQ(support::holdings().descriptors, before.descriptors);
 }

@@ -1,4 +1,4 @@
-// Programs that may have only little of something: processes, memory, /dev/shm. The pool works, or it
+// Programs that may have only little of something: processes, memory, files, /dev/shm. The pool works, or it
 // says in a typed error what it lacks; it never hangs, and no worker says a word of its own.
 
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 #include "support/build.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
+#include "support/seed.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -70,6 +71,31 @@ TEST(ScarceHost, MayHaveLittleMemory) {
         EXPECT_TRUE(kibibytes != "64" || end == refused) << which;
         EXPECT_TRUE(kibibytes != "400000" || end == worked) << which << "\n" << program.output();
       }
+    }
+  }
+}
+
+// Whoever needed it, a thread of the program or one of the pool's: a call ends with an error that tells of
+// it, and the next one works. (What is small must be there: without it the pool's thread ends the program.)
+TEST(ScarceHost, IsRefusedMemoryNowAndThen) {
+  if (support::sanitized) GTEST_SKIP() << "sanitizers have an operator new of their own";
+  unsigned const seed = support::new_seed();
+  support::Program program(support::program_path("failing_new"),
+                           {"16384", "3", "20", std::to_string(seed)});
+  EXPECT_EQ(end_of(program), worked) << program.output();
+  EXPECT_TRUE(has(program, "were refused")) << program.output();
+  EXPECT_FALSE(has(program, " 0 were refused")) << program.output();
+}
+
+// The kernel refuses memory too where files may have only so many bytes, and sends a signal along.
+TEST(ScarceHost, MayHaveOnlySmallFiles) {
+  for (std::string const when : {"early", "late"}) {
+    for (std::string const kibibytes : {"0", "16", "64", "600", "2000", "16000"}) {
+      support::Program program(support::program_path("small_files"), {kibibytes, when});
+      std::string const end = end_of(program);
+      std::string const which = kibibytes + " KiB, " + when;
+      EXPECT_EQ(end, kibibytes == "16000" ? worked : refused) << which << "\n" << program.output();
+      EXPECT_TRUE(end != refused || has(program, "File too large")) << program.output();
     }
   }
 }

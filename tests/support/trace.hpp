@@ -51,6 +51,12 @@ class Trace {
     return times;
   }
 
+  // In a task: how many were noted so far, by anybody.
+  static std::int64_t total() {
+    static int const fd = ::open(std::getenv(variable), O_RDONLY | O_CLOEXEC);
+    return ::lseek(fd, 0, SEEK_END) / static_cast<off_t>(sizeof(std::int64_t));
+  }
+
   // All of them, in the order in which they were noted.
   std::vector<std::int64_t> numbers() const {
     off_t const size = ::lseek(fd_, 0, SEEK_END);

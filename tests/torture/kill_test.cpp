@@ -3,20 +3,17 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <procpool.hpp>
-#include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
-#include "support/processes.hpp"
+#include "support/havoc.hpp"
 #include "support/seed.hpp"
 #include "support/trace.hpp"
 
@@ -28,37 +25,13 @@ int work(int x) {
   return 7 * x + 3;
 }
 
-// Kills one of this process's workers every 20 to 50 ms; ten times more rarely where it takes ten
-// times as long to start one.
-class Killer {
- public:
-  explicit Killer(unsigned seed) : thread_([this, seed] { run(seed); }) {}
-  ~Killer() { stop(); }
-  std::uint64_t stop() {
-    over_ = true;
-    if (thread_.joinable()) thread_.join();
-    return kills_;
-  }
-
- private:
-  void run(unsigned seed) {
-    std::mt19937 random(seed);
-    while (!over_) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(
-          std::uniform_int_distribution(20, 50)(random) * (support::sanitized ? 10 : 1)));
-      std::vector<pid_t> live;
-      for (pid_t const pid : support::children_of(::getpid())) {
-        if (support::alive(pid)) live.push_back(pid);
-      }
-      if (live.empty()) continue;
-      kills_ += ::kill(live[random() % live.size()], SIGKILL) == 0;
-    }
-  }
-
-  std::atomic<bool> over_{false};
-  std::atomic<std::uint64_t> kills_{0};
-  std::thread thread_;
-};
+// Havoc knows its workers by the name.
+procpool::PoolOptions workers(int count) {
+  procpool::PoolOptions options;
+  options.workers = count;
+  options.name = support::havoc_name();
+  return options;
+}
 
 template <class Get>
 void count_end(int x, std::vector<int>& values, std::vector<int>& deaths, Get get) {
@@ -90,16 +63,16 @@ TEST(Torture, RandomKillsDuringSubmits) {
   int const tasks = support::rounds(1'000, 300);
   std::vector<int> values(static_cast<std::size_t>(tasks));
   std::vector<int> deaths(static_cast<std::size_t>(tasks));
-  procpool::ProcessPool pool{4};
+  procpool::ProcessPool pool{workers(4)};
   std::vector<procpool::Future<int>> futures;
-  Killer killer(support::new_seed());
+  support::Havoc killer(support::new_seed());
   for (int x = 0; x < tasks; ++x) futures.push_back(pool.submit<work>(x));
   for (int x = 0; x < tasks; ++x) {
     auto& future = futures[static_cast<std::size_t>(x)];
     ASSERT_TRUE(future.wait_for(std::chrono::seconds(40))) << "task " << x << " hangs";
     count_end(x, values, deaths, [&] { return future.get(); });
   }
-  auto const kills = killer.stop();
+  auto const kills = killer.stop().kills;
   EXPECT_GT(kills, 0u);
   expect_begun_at_most_once(trace, values);
   EXPECT_EQ(pool.call([](int x) { return x; }, 5), 5);
@@ -119,8 +92,8 @@ TEST(Torture, RandomKillsDuringMaps) {
     std::vector<int> deaths(static_cast<std::size_t>(tasks));
     std::vector<int> inputs(static_cast<std::size_t>(tasks));
     for (int x = 0; x < tasks; ++x) inputs[static_cast<std::size_t>(x)] = x;
-    procpool::ProcessPool pool{4};
-    Killer killer(seed + static_cast<unsigned>(chunk));
+    procpool::ProcessPool pool{workers(4)};
+    support::Havoc killer(seed + static_cast<unsigned>(chunk));
     auto const outcomes =
         chunk == 0 ? pool.try_map<work>(inputs) : pool.with({.chunk = chunk}).try_map<work>(inputs);
     killer.stop();
@@ -142,8 +115,8 @@ TEST(Torture, RandomKillsDuringMaps) {
 TEST(Torture, RandomKillsDuringLargeMessages) {
   auto const echo = [](std::string text) { return text; };
   std::string const text(3'000'000, 'k');
-  procpool::ProcessPool pool{3};
-  Killer killer(support::new_seed());
+  procpool::ProcessPool pool{workers(3)};
+  support::Havoc killer(support::new_seed());
   int values = 0;
   int deaths = 0;
   for (int round = 0; round < support::rounds(12, 3); ++round) {
@@ -166,11 +139,11 @@ TEST(Torture, RandomKillsDuringLargeMessages) {
 
 // Pools that come and go under fire.
 TEST(Torture, RandomKillsWhilePoolsEnd) {
-  Killer killer(support::new_seed());
+  support::Havoc killer(support::new_seed());
   for (int round = 0; round < support::rounds(60, 10); ++round) {
     std::vector<procpool::Future<int>> futures;
     {
-      procpool::ProcessPool pool{3};
+      procpool::ProcessPool pool{workers(3)};
       for (int x = 0; x < 30; ++x) {
         futures.push_back(pool.submit(
             [](int y) {
@@ -193,21 +166,4 @@ TEST(Torture, RandomKillsWhilePoolsEnd) {
       }
     }
   }
-}
-
-// With retries nothing is lost at all: every task has its value, each exactly once.
-TEST(Torture, RandomKillsWithRetriesLoseNothing) {
-  support::Trace trace;
-  int const tasks = support::rounds(4'000, 400);
-  std::vector<int> inputs(static_cast<std::size_t>(tasks));
-  for (int x = 0; x < tasks; ++x) inputs[static_cast<std::size_t>(x)] = x;
-  procpool::ProcessPool pool{2};
-  Killer killer(support::new_seed());
-  auto const results = pool.with({.retries = 20}).map<work>(inputs);
-  EXPECT_GT(killer.stop(), 0u);
-  ASSERT_EQ(results.size(), inputs.size());
-  for (int x = 0; x < tasks; ++x) EXPECT_EQ(results[static_cast<std::size_t>(x)], 7 * x + 3);
-  auto const stats = pool.stats();
-  EXPECT_EQ(stats.done, stats.submitted);
-  EXPECT_EQ(stats.submitted, static_cast<std::uint64_t>(tasks));
 }

@@ -2,16 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
-#include <fstream>
 #include <procpool.hpp>
 #include <ranges>
 
 #include "support/build.hpp"
+#include "support/holdings.hpp"
 
 namespace {
 
@@ -19,15 +17,6 @@ std::uint64_t square(std::uint64_t x) { return x * x; }
 std::uint64_t square_or_die(std::uint64_t x) {
   if (x % 1'000 == 999) ::raise(SIGKILL);
   return x * x;
-}
-
-// Of this process, in KiB.
-long resident() {
-  std::ifstream statm("/proc/self/statm");
-  long size = 0;
-  long pages = 0;
-  statm >> size >> pages;
-  return pages * ::sysconf(_SC_PAGESIZE) / 1024;
 }
 
 TEST(LongStream, TenMillionSquaresInFlatMemory) {
@@ -40,8 +29,8 @@ TEST(LongStream, TenMillionSquaresInFlatMemory) {
        pool.imap<square>(std::views::iota(std::uint64_t{0}, elements))) {
     ASSERT_EQ(result, next * next);
     ++next;
-    if (next == elements / 10) early = resident();
-    if (next % (elements / 100) == 0) most = std::max(most, resident());
+    if (next == elements / 10) early = support::resident_kib();
+    if (next % (elements / 100) == 0) most = std::max(most, support::resident_kib());
   }
   EXPECT_EQ(next, elements);
   RecordProperty("resident_early_kib", static_cast<int>(early));

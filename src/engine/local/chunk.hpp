@@ -73,6 +73,8 @@ struct Chunk {
   // Workers that died with its first element next in turn and, as their marks say, not begun.
   unsigned losses = 0;
   std::uint64_t order = 0;  // of its add() to the scheduler
+  // An element that has begun before, and is to be run again: its time to wait is over.
+  bool again = false;
 
   // Cuts the first `elements` off. Nothing but `count`, which is 0, may be asked of what is empty then.
   Chunk take_front(std::uint64_t elements) {
@@ -81,14 +83,14 @@ struct Chunk {
       count = 0;
       return all;
     }
-    Chunk front{task, batch, first, elements, std::exchange(losses, 0u), order};
+    Chunk front{task, batch, first, elements, std::exchange(losses, 0u), order, again};
     first += elements;
     count -= elements;
     return front;
   }
   // Cuts off all but the first `elements`.
   Chunk take_back(std::uint64_t keep) {
-    Chunk back{task, batch, first + keep, count - keep, 0, order};
+    Chunk back{task, batch, first + keep, count - keep, 0, order, again};
     count = keep;
     return back;
   }
@@ -101,9 +103,11 @@ struct Chunk {
     return std::min(count, batch->elements_within(first, bytes));
   }
   bool whole_batch() const noexcept { return count == batch->count(); }
+  // It has waited too long for its first begin.
+  bool expired() const noexcept { return !again && batch->expired(); }
   // No element of it may run any more: cancelled, or it has waited too long.
   bool unwanted() const noexcept {
-    return first + count > task->cancelled_from() || batch->expired();
+    return first + count > task->cancelled_from() || expired();
   }
 };
 

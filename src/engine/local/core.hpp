@@ -164,7 +164,7 @@ class Core {
   void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
   void condemn(std::size_t slot, Slot::Sentence sentence);
   // An attempt at an element has failed. True: it will be run again, as soon as its time has come.
-  bool try_again(Chunk const& element, bool allowed, std::string const& how);
+  bool try_again(Chunk const& failed, bool allowed, std::string const& how);
   // The reason of an element that was ended, with what became of its earlier attempts.
   static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
   bool thrown_is_tried_again(Slot::Item const& item);

@@ -62,8 +62,10 @@ void Core::condemn(std::size_t index, Slot::Sentence sentence) {
 
 // ---- attempts
 
-bool Core::try_again(Chunk const& element, bool allowed, std::string const& how) {
-  auto const& retries = element.task->retries();
+bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) {
+  auto const& retries = failed.task->retries();
+  Chunk element = failed;
+  element.again = true;
   if (!retries || !allowed || element.unwanted()) return false;
   {
     std::lock_guard const lock(mutex);
@@ -75,7 +77,7 @@ bool Core::try_again(Chunk const& element, bool allowed, std::string const& how)
   {
     std::lock_guard const lock(mutex);
     if (phase >= Phase::cancelling || broken) return false;
-    put_off.emplace(std::chrono::steady_clock::now() + backoff, element);
+    put_off.emplace(std::chrono::steady_clock::now() + backoff, std::move(element));
     ++counted.retries;
   }
   wake_dispatcher();

@@ -201,7 +201,7 @@ void Core::requeue(std::vector<Chunk> chunks) {
         cancelled.push_back(std::move(unwanted));
       }
       if (chunk.count == 0) continue;
-      if (chunk.batch->expired()) {
+      if (chunk.expired()) {
         expired.push_back(std::move(chunk));
       } else if (reason) {
         hopeless.push_back(std::move(chunk));

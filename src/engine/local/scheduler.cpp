@@ -110,8 +110,7 @@ std::vector<Chunk> Scheduler::remove(detail::Task const& task, std::uint64_t fir
 }
 
 std::vector<Chunk> Scheduler::remove_expired() {
-  return remove_where(
-      [](Chunk& chunk) { return chunk.batch->expired() ? chunk.take_back(0) : Chunk(); });
+  return remove_where([](Chunk& chunk) { return chunk.expired() ? chunk.take_back(0) : Chunk(); });
 }
 
 std::vector<Chunk> Scheduler::remove_all() {

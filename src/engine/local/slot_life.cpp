@@ -1,8 +1,12 @@
 // The slot's part that is the dispatcher's: the birth of its worker, and what it left when it died.
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
+#include <string>
 #include <utility>
+
+#include <procpool/errors.hpp>
 
 #include "engine/local/slot.hpp"
 
@@ -15,6 +19,21 @@ namespace {
 
 // Deaths of workers with an element next in turn that by the marks had not begun.
 constexpr unsigned most_losses = 8;
+
+// The results that it had counted in its open record.
+Block results_left(ParentEnd::Remains const& remains, Chunk const& chunk) {
+  Block block;
+  try {
+    block.payload = detail::Payload::copy(remains.payload);
+  } catch (std::exception const& error) {  // our own lack of memory: these end, nothing else
+    block.kind = Block::Kind::failed;
+    block.failure = std::make_exception_ptr(
+        SetupError(element_text(chunk.task->id(), chunk.first, remains.done) + ": the outcome, " +
+                   std::to_string(remains.payload.size()) +
+                   " bytes, arrived but could not be taken: " + error.what()));
+  }
+  return block;
+}
 
 }  // namespace
 
@@ -56,8 +75,7 @@ Slot::Death Slot::bury() {
       if (fixed && remains.payload.size() != remains.done * function.result_size) {
         death.bad = "its open record has not the size of the results it counts";
       } else {
-        Block block;
-        block.payload = detail::Payload::copy(remains.payload);
+        Block block = results_left(remains, front.chunk);
         death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
       }
     }

@@ -1,0 +1,122 @@
+// Many tasks and many replacements of workers: memory, descriptors, threads and mappings of the program stay
+// as they were. A hundredth of it, or all of it with TEST_SECONDS in the environment.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <functional>
+#include <iostream>
+#include <procpool.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/build.hpp"
+#include "support/duration.hpp"
+#include "support/holdings.hpp"
+#include "support/processes.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+int square(int x) { return x * x; }
+int die(int x) { return x + ::raise(SIGKILL); }
+
+struct Usage {
+  support::Holdings held;
+  long resident = 0;
+};
+
+// What a program holds between two calls; threads and descriptors of workers that are on their way out
+// take a moment.
+Usage usage_when(std::size_t descriptors) {
+  support::until([&] { return support::holdings().descriptors <= descriptors; },
+                 std::chrono::seconds(2));
+  return {support::holdings(), support::resident_kib()};
+}
+
+// Does so much of it, after a tenth of it, and holds what there is against what there was.
+void expect_flat(std::string const& what, int times, std::function<void(int)> const& some) {
+  some(std::max(20, times / 10));
+  Usage const before = usage_when(0);
+  support::Stopwatch const watch;
+  some(times);
+  auto const passed = watch.passed();
+  Usage const after = usage_when(before.held.descriptors);
+  std::cout << "load: " << what << ": " << times << " in " << passed.count() << " ms; "
+            << before.held << ", " << before.resident << " KiB before; " << after.held << ", "
+            << after.resident << " KiB after" << std::endl;
+  EXPECT_EQ(after.held.descriptors, before.held.descriptors);
+  EXPECT_EQ(after.held.threads, before.held.threads);
+  EXPECT_LE(after.held.mappings, before.held.mappings + 6);
+  EXPECT_LE(after.held.children, before.held.children);
+  // A sanitizer keeps freed memory for a while.
+  if (!support::sanitized) {
+    EXPECT_LE(after.resident - before.resident, 1024) << "KiB";
+  }
+}
+
+int times(int all) {
+  if (support::long_form()) return all;
+  return support::sanitized ? all / 200 : all / 20;
+}
+
+procpool::PoolOptions one_worker(procpool::Start start) {
+  procpool::PoolOptions options;
+  options.workers = 1;
+  options.start = start;
+  return options;
+}
+
+void call_often(procpool::ProcessPool& pool, int count) {
+  for (int i = 0; i < count; ++i) ASSERT_EQ(pool.call<square>(i), i * i);
+}
+
+}  // namespace
+
+TEST(Load, TenThousandForksLeaveTheProgramAsItWas) {
+  auto options = one_worker(procpool::Start::forkserver);
+  options.max_tasks_per_worker = 1;
+  procpool::ProcessPool pool{options};
+  expect_flat("workers, forked for one task each", times(10'000),
+              [&](int count) { call_often(pool, count); });
+  EXPECT_GE(pool.stats().workers_recycled, static_cast<std::uint64_t>(times(10'000)));
+}
+
+TEST(Load, ThousandsOfSpawnsLeaveTheProgramAsItWas) {
+  auto options = one_worker(procpool::Start::spawn);
+  options.max_tasks_per_worker = 1;
+  procpool::ProcessPool pool{options};
+  expect_flat("workers, spawned for one task each", times(3'000),
+              [&](int count) { call_often(pool, count); });
+}
+
+TEST(Load, ThousandsOfCrashesLeaveTheProgramAsItWas) {
+  for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
+    procpool::ProcessPool pool{one_worker(start)};
+    bool const forks = start == procpool::Start::forkserver;
+    expect_flat(std::string("crashes of workers that were ") + (forks ? "forked" : "spawned"),
+                times(forks ? 3'000 : 1'500), [&](int count) {
+                  for (int i = 0; i < count; ++i) {
+                    ASSERT_THROW(pool.call<die>(i), procpool::WorkerDied);
+                  }
+                  ASSERT_EQ(pool.call<square>(3), 9);
+                });
+  }
+}
+
+TEST(Load, AHundredThousandTasksLeaveTheProgramAsItWas) {
+  procpool::ProcessPool pool{2};
+  expect_flat("tasks", times(100'000), [&](int count) {
+    constexpr int at_a_time = 500;
+    for (int done = 0; done < count; done += at_a_time) {
+      std::vector<procpool::Future<int>> futures;
+      for (int i = 0; i < at_a_time; ++i) futures.push_back(pool.submit<square>(i));
+      for (int i = 0; i < at_a_time; ++i) {
+        ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), i * i);
+      }
+    }
+  });
+}

@@ -1,0 +1,321 @@
+#pragma once
+
+// Client: one of several threads that use the same pool at random: submits, maps, streams; with retries,
+// deadlines, priorities and keys; cancelling, abandoning, composing. It looks at every outcome: only a value
+// that is right, or a reason that can be, is taken. What each element may have done by then is in its Deeds,
+// to be held against the trace of what was really begun.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <numeric>
+#include <procpool.hpp>
+#include <random>
+#include <ranges>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/errors.hpp"
+#include "support/trace.hpp"
+#include "support/watchdog.hpp"
+
+namespace torture {
+
+// An element of a call: who it is, and for how long it runs.
+struct Deed {
+  std::int64_t id = 0;
+  std::int64_t microseconds = 0;
+};
+inline std::int64_t do_deed(Deed deed) {
+  support::Trace::note(deed.id);
+  std::this_thread::sleep_for(std::chrono::microseconds(deed.microseconds));
+  return 3 * deed.id + 1;
+}
+
+// What is known of a deed whose call has ended.
+struct Known {
+  std::int64_t id = 0;
+  int least = 0;  // that it was begun
+  int most = 0;
+};
+
+// Shared by the clients of one pool.
+struct Common {
+  procpool::ProcessPool& pool;
+  support::Watchdog& watchdog;
+  std::atomic<bool> over{false};    // begin nothing new
+  std::atomic<bool> ending{false};  // the pool may be ended: by others
+  std::atomic<std::int64_t> last_id{0};
+};
+
+struct Account {
+  std::vector<Known> known;
+  std::uint64_t values = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t deadlines = 0;
+  std::uint64_t died = 0;
+  std::uint64_t refused = 0;  // calls that the pool's end refused
+};
+
+class Client {
+ public:
+  Client(Common& common, std::uint64_t seed)
+      : common_(common), random_(static_cast<unsigned>(seed)) {}
+
+  // Until it is over, or the pool is.
+  void run() {
+    while (!common_.over.load(std::memory_order_relaxed) && !testing::Test::HasFailure()) {
+      try {
+        switch (random_() % 8) {
+          case 0:
+          case 1: submits(); break;
+          case 2: cancels(); break;
+          case 3: maps(); break;
+          case 4: tries(); break;
+          case 5: leaves_a_map(); break;
+          case 6: streams(); break;
+          case 7: composes(); break;
+        }
+      } catch (procpool::PoolClosed const&) {
+        EXPECT_TRUE(ending()) << "the pool is open";
+        ++account_.refused;
+        return;
+      } catch (...) {
+        ADD_FAILURE() << "a call threw " << support::current_exception_text();
+        return;
+      }
+    }
+  }
+
+  Account const& account() const { return account_; }
+
+ private:
+  static constexpr int many = 20;  // retries
+
+  struct Call {
+    Deed deed;
+    procpool::CallOptions options;
+    procpool::Future<std::int64_t> future;
+  };
+
+  int between(int least, int most) { return std::uniform_int_distribution(least, most)(random_); }
+  bool one_in(int count) { return between(1, count) == 1; }
+  bool ending() const { return common_.ending.load(std::memory_order_seq_cst); }
+
+  Deed deed() {
+    // Mostly short ones.
+    int const longest = one_in(4) ? 8'000 : 500;
+    return {common_.last_id.fetch_add(1, std::memory_order_relaxed) + 1, between(0, longest)};
+  }
+  std::vector<Deed> deeds(int most) {
+    std::vector<Deed> all(static_cast<std::size_t>(between(0, most)));
+    for (Deed& one : all) one = deed();
+    return all;
+  }
+
+  procpool::CallOptions options() {
+    procpool::CallOptions options;
+    if (!one_in(3)) options.retries = many;
+    if (one_in(4)) options.timeout = std::chrono::milliseconds(between(1, 30));
+    if (one_in(4)) options.queue_timeout = std::chrono::milliseconds(between(1, 50));
+    if (one_in(4)) options.priority = between(-2, 2);
+    if (one_in(4)) options.key = between(0, 5);
+    return options;
+  }
+
+  // Waits for it, and holds what comes against what may come.
+  void settle(Call call, bool was_cancelled, bool never_began) {
+    int const attempts = 1 + (call.options.retries ? many : 0);
+    Known known{call.deed.id, 0, never_began && attempts == 1 ? 0 : attempts};
+    support::Watchdog::Wait const wait(common_.watchdog,
+                                       "deed " + std::to_string(call.deed.id) +
+                                           (was_cancelled ? ", which was cancelled" : "") +
+                                           (call.options.key ? ", with a key" : ""));
+    try {
+      std::int64_t const value = call.future.get();
+      EXPECT_EQ(value, 3 * call.deed.id + 1);
+      EXPECT_FALSE(never_began);
+      known.least = 1;
+      ++account_.values;
+    } catch (procpool::TaskCancelled const&) {
+      // Should it not have been cancelled when the pool was ended: that was said before it was done.
+      EXPECT_TRUE(was_cancelled || ending()) << "nobody cancelled it";
+      ++account_.cancelled;
+    } catch (procpool::TaskTimeout const& error) {
+      EXPECT_TRUE(call.options.timeout || call.options.queue_timeout) << error.what();
+      EXPECT_FALSE(never_began) << error.what();
+      // It has waited too long: then it never runs.
+      if (!call.options.timeout && attempts == 1) known.most = 0;
+      ++account_.deadlines;
+    } catch (procpool::WorkerDied const& error) {
+      // A cancelled one is not run again.
+      EXPECT_TRUE(attempts == 1 || was_cancelled || ending()) << error.what();
+      ++account_.died;
+    }
+    account_.known.push_back(known);
+  }
+
+  Call submit() {
+    Call call{deed(), options(), {}};
+    call.future = common_.pool.with(call.options).submit<do_deed>(call.deed);
+    return call;
+  }
+
+  void submits() {
+    std::vector<Call> calls;
+    for (int i = between(1, 40); i > 0; --i) calls.push_back(submit());
+    for (Call& call : calls) settle(std::move(call), false, false);
+  }
+
+  void cancels() {
+    std::vector<Call> calls;
+    for (int i = between(1, 20); i > 0; --i) calls.push_back(submit());
+    std::this_thread::sleep_for(std::chrono::microseconds(between(0, 3'000)));
+    for (Call& call : calls) {
+      bool const cancel = one_in(2);
+      auto found = procpool::Cancel::too_late;
+      if (cancel) {
+        support::Watchdog::Wait const wait(common_.watchdog, "a cancel");
+        found = call.future.cancel();
+      }
+      settle(std::move(call), cancel, found == procpool::Cancel::never_began);
+    }
+  }
+
+  // All values are right, whatever happens to workers.
+  void maps() {
+    auto const inputs = deeds(60);
+    procpool::CallOptions given;
+    given.retries = many;
+    if (one_in(2)) given.chunk = between(1, 20);
+    support::Watchdog::Wait const wait(common_.watchdog,
+                                       "a map of " + std::to_string(inputs.size()));
+    try {
+      auto const values = common_.pool.with(given).map<do_deed>(inputs);
+      ASSERT_EQ(values.size(), inputs.size());
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        EXPECT_EQ(values[i], 3 * inputs[i].id + 1);
+        account_.known.push_back({inputs[i].id, 1, 1 + many});
+      }
+      account_.values += values.size();
+    } catch (procpool::TaskCancelled const&) {
+      EXPECT_TRUE(ending()) << "nobody cancelled it";
+    } catch (procpool::WorkerDied const& error) {
+      EXPECT_TRUE(ending()) << error.what();
+    }
+  }
+
+  // Without retries: nothing is begun twice.
+  void tries() {
+    auto const inputs = deeds(60);
+    support::Watchdog::Wait const wait(common_.watchdog,
+                                       "a try_map of " + std::to_string(inputs.size()));
+    auto const outcomes =
+        one_in(2) ? common_.pool.try_map<do_deed>(inputs)
+                  : common_.pool.with({.chunk = between(1, 20)}).try_map<do_deed>(inputs);
+    ASSERT_EQ(outcomes.size(), inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      bool const ok = outcomes[i].ok();
+      account_.known.push_back({inputs[i].id, ok ? 1 : 0, 1});
+      if (ok) {
+        EXPECT_EQ(outcomes[i].value(), 3 * inputs[i].id + 1);
+        ++account_.values;
+        continue;
+      }
+      try {
+        outcomes[i].value();
+      } catch (procpool::WorkerDied const& error) {
+        EXPECT_EQ(error.element(), i);
+        ++account_.died;
+      } catch (procpool::TaskCancelled const&) {
+        EXPECT_TRUE(ending()) << "nobody cancelled it";
+        ++account_.cancelled;
+      }
+    }
+  }
+
+  // A map that is cancelled, or forgotten, in the middle.
+  void leaves_a_map() {
+    auto const inputs = deeds(200);
+    auto results = common_.pool.map_async<do_deed>(inputs);
+    std::this_thread::sleep_for(std::chrono::microseconds(between(0, 20'000)));
+    if (one_in(3)) return;
+    support::Watchdog::Wait const wait(common_.watchdog, "a map that was cancelled");
+    results.cancel();
+    results.wait();
+    EXPECT_EQ(results.done(), inputs.size());
+    for (Deed const& one : inputs) account_.known.push_back({one.id, 0, 1});
+  }
+
+  void streams() {
+    auto const inputs = deeds(300);
+    std::size_t const most = one_in(3) ? random_() % (inputs.size() + 1) : inputs.size();
+    support::Watchdog::Wait const wait(common_.watchdog,
+                                       "a stream of " + std::to_string(inputs.size()));
+    auto pool = common_.pool.with({.retries = many});
+    std::size_t taken = 0;
+    try {
+      if (one_in(2)) {
+        for (std::int64_t const value : pool.imap<do_deed>(inputs)) {
+          EXPECT_EQ(value, 3 * inputs[taken].id + 1);
+          account_.known.push_back({inputs[taken].id, 1, 1 + many});
+          if (++taken >= most) break;
+        }
+      } else {
+        std::vector<bool> seen(inputs.size());
+        for (auto const [index, value] : pool.imap_unordered<do_deed>(inputs)) {
+          EXPECT_EQ(value, 3 * inputs[index].id + 1);
+          EXPECT_FALSE(seen[index]) << index << " came twice";
+          seen[index] = true;
+          account_.known.push_back({inputs[index].id, 1, 1 + many});
+          if (++taken >= most) break;
+        }
+      }
+      EXPECT_GE(taken, most);
+      account_.values += taken;
+    } catch (procpool::TaskCancelled const&) {
+      EXPECT_TRUE(ending()) << "nobody cancelled it";
+    } catch (procpool::WorkerDied const& error) {
+      EXPECT_TRUE(ending()) << error.what();
+    }
+  }
+
+  // A continuation is called once; it submits to the same pool.
+  void composes() {
+    Call call{deed(), {}, {}};
+    Deed const second = deed();
+    auto called = std::make_shared<std::atomic<int>>(0);
+    call.options.retries = many;
+    auto& pool = common_.pool;
+    auto sum = pool.with(call.options)
+                   .submit<do_deed>(call.deed)
+                   .then([&pool, second, called](std::int64_t first) {
+                     called->fetch_add(1);
+                     return pool.with({.retries = many})
+                         .submit<do_deed>(second)
+                         .then([first](std::int64_t value) { return first + value; });
+                   });
+    support::Watchdog::Wait const wait(common_.watchdog, "a continuation");
+    try {
+      EXPECT_EQ(sum.get(), 3 * (call.deed.id + second.id) + 2);
+      EXPECT_EQ(called->load(), 1);
+      account_.known.push_back({call.deed.id, 1, 1 + many});
+      account_.known.push_back({second.id, 1, 1 + many});
+      account_.values += 2;
+    } catch (procpool::TaskCancelled const&) {
+      EXPECT_TRUE(ending()) << "nobody cancelled it";
+    } catch (procpool::WorkerDied const& error) {
+      EXPECT_TRUE(ending()) << error.what();
+    }
+  }
+
+  Common& common_;
+  std::mt19937 random_;
+  Account account_;
+};
+
+}  // namespace torture
