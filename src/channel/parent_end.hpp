@@ -134,6 +134,10 @@ class ParentEnd {
     bool believable = true;  // false: the marks could not be true, and were taken for the least
   };
   Remains remains(std::uint64_t expected, std::uint64_t outstanding) const;
+  // What a crash has left, see crash_words.hpp.
+  std::span<std::byte const> crash_area() const noexcept {
+    return {outbox_.control() + crash_offset, control_bytes - crash_offset};
+  }
 
  private:
   InboxWords& in() const noexcept { return *reinterpret_cast<InboxWords*>(inbox_.control()); }
