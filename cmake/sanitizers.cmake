@@ -1,8 +1,13 @@
 # PROCPOOL_SANITIZE: everything that is built here carries these sanitizers.
 #
+# PROCPOOL_FUZZ: and what libFuzzer needs to see where an input leads.
+#
 # Sanitizers catch fatal signals by default and turn them into exit codes. Workers must die as they
 # would without, so whatever is run in tests also carries procpool_sanitizer_options (see testing.cmake).
 
+if(PROCPOOL_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 if(PROCPOOL_SANITIZE)
   add_compile_options(-fsanitize=${PROCPOOL_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${PROCPOOL_SANITIZE})

@@ -2,7 +2,15 @@
 
 #include <string.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <mutex>
+
 #include <procpool/detail/type_name.hpp>
+
+#include "engine/crash_report.hpp"
+#include "engine/describe.hpp"
 
 namespace procpool::inline v0 {
 namespace {
@@ -18,7 +26,13 @@ std::string_view stage_text(detail::Stage stage) {
   return "running";  // the worker wrote something else
 }
 
-std::string sentence(WorkerDeath const& death) {
+std::string hexadecimal(std::uint64_t number) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(number));
+  return text.data();
+}
+
+std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
   std::string text = "task " + std::to_string(death.task) + ", element " +
                      std::to_string(death.element) + ": its worker (worker " +
                      std::to_string(death.worker) + " of pool \"" + death.pool + "\", pid " +
@@ -27,6 +41,9 @@ std::string sentence(WorkerDeath const& death) {
     char const* const name = ::sigabbrev_np(*death.signal);
     text += "was killed by ";
     text += name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(*death.signal);
+    if (death.crash) {
+      if (std::string const where = death.crash->where(); !where.empty()) text += " " + where;
+    }
   } else if (death.exit_status) {
     text += "exited with status " + std::to_string(*death.exit_status);
   } else {
@@ -34,6 +51,7 @@ std::string sentence(WorkerDeath const& death) {
   }
   text += " while ";
   text += stage_text(death.stage);
+  if (!calls.empty()) text += ", " + calls;
   if (!death.detail.empty()) text += ": " + death.detail;
   text += attempts_text(death.earlier);
   return text;
@@ -51,8 +69,48 @@ RemoteError::RemoteError(std::string const& text, Origin origin)
     : Error(text), Origin(std::move(origin)) {}
 RemoteError::~RemoteError() = default;
 
-WorkerDied::WorkerDied(WorkerDeath death) : Error(sentence(death)), death_(std::move(death)) {}
+std::string StackFrame::text() const {
+  std::string const place =
+      module.empty() ? hexadecimal(offset) : module + "+" + hexadecimal(offset);
+  return function.empty() ? place : function + " (" + place + ")";
+}
+
+struct WorkerDied::Text {
+  std::once_flag once;
+  std::string text;
+};
+
+WorkerDied::WorkerDied(WorkerDeath death)
+    : Error(sentence(death)),
+      death_(std::move(death)),
+      text_(death_.crash ? std::make_shared<Text>() : nullptr) {}
 WorkerDied::~WorkerDied() = default;
+
+char const* WorkerDied::what() const noexcept {
+  if (!text_) return Error::what();
+  try {
+    std::call_once(text_->once,
+                   [this] { text_->text = sentence(death_, death_.crash->first_calls()); });
+    return text_->text.c_str();
+  } catch (...) {  // no memory, no descriptor
+    return Error::what();
+  }
+}
+
+std::vector<StackFrame> const& WorkerDied::stack() const {
+  static std::vector<StackFrame> const none;
+  return death_.crash ? death_.crash->stack() : none;
+}
+
+std::optional<std::uintptr_t> WorkerDied::fault_address() const noexcept {
+  return death_.crash ? death_.crash->fault_address() : std::nullopt;
+}
+
+std::optional<std::uint64_t> WorkerDied::peak_memory() const noexcept {
+  if (death_.peak_memory == 0) return std::nullopt;
+  return death_.peak_memory;
+}
+
 std::string_view WorkerDied::stage() const noexcept { return stage_text(death_.stage); }
 
 TaskTimeout::~TaskTimeout() = default;
@@ -68,25 +126,66 @@ ElementErrors::ElementErrors(std::vector<ElementError> failures)
       failures_(std::move(failures)) {}
 ElementErrors::~ElementErrors() = default;
 
+namespace {
+
+std::string line_of(std::exception const& exception, char const* what) {
+  auto const* const origin = dynamic_cast<Origin const*>(&exception);
+  std::string text = origin != nullptr ? origin->type : detail::type_name(typeid(exception));
+  text += ": ";
+  text += what;
+  if (origin != nullptr) {
+    text += " (task " + std::to_string(origin->task) + ", element " +
+            std::to_string(origin->element) + ", worker " + std::to_string(origin->worker) +
+            ", pid " + std::to_string(origin->pid) + ")";
+    for (std::string const& cause : origin->causes) text += "; because of " + cause;
+  }
+  return text;
+}
+
+// Indented, to stand below the line of the error.
+std::string details_of(WorkerDied const& died) {
+  std::string text;
+  std::size_t number = 0;
+  for (StackFrame const& frame : died.stack()) {
+    text += "\n  #" + std::to_string(number++) + " " + frame.text();
+  }
+  if (auto const peak = died.peak_memory()) {
+    text += "\n  memory at most: " + std::to_string(*peak / 1024) + " KiB";
+  }
+  if (!died.output().empty()) {
+    text += "\n  last output:";
+    for (std::size_t at = 0; at < died.output().size();) {
+      std::size_t const end = std::min(died.output().find('\n', at), died.output().size());
+      text += "\n  | " + died.output().substr(at, end - at);
+      at = end + 1;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string describe(std::exception_ptr const& error) {
   if (!error) return "nothing";
   try {
     std::rethrow_exception(error);
+  } catch (WorkerDied const& died) {
+    return line_of(died, died.what()) + details_of(died);
   } catch (std::exception const& exception) {
-    auto const* const origin = dynamic_cast<Origin const*>(&exception);
-    std::string text = origin != nullptr ? origin->type : detail::type_name(typeid(exception));
-    text += ": ";
-    text += exception.what();
-    if (origin != nullptr) {
-      text += " (task " + std::to_string(origin->task) + ", element " +
-              std::to_string(origin->element) + ", worker " + std::to_string(origin->worker) +
-              ", pid " + std::to_string(origin->pid) + ")";
-      for (std::string const& cause : origin->causes) text += "; because of " + cause;
-    }
-    return text;
+    return line_of(exception, exception.what());
   } catch (...) {
     return "something that is no std::exception";
   }
+}
+
+std::string detail::describe_briefly(std::exception_ptr const& error) {
+  try {
+    if (error) std::rethrow_exception(error);
+  } catch (WorkerDied const& died) {
+    return line_of(died, died.Error::what());
+  } catch (...) {
+  }
+  return describe(error);
 }
 
 }  // namespace procpool::inline v0

@@ -21,6 +21,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,6 +65,20 @@ class FromWorker : public E, public Origin {
   std::string text_;
 };
 
+namespace detail {
+class CrashReport;
+}
+
+/// One call on the stack of a task that crashed.
+struct StackFrame {
+  std::string function;      // empty: not known
+  std::string module;        // the file that its code is in; empty: not in any
+  std::uint64_t offset = 0;  // there; without a module, the address
+
+  /// "parse(char const*) (/usr/lib/libparse.so+0x1234)"
+  PROCPOOL_API std::string text() const;
+};
+
 /// How a worker ended that had begun an element, as WorkerDied tells it.
 struct WorkerDeath {
   std::string pool;
@@ -76,6 +91,9 @@ struct WorkerDeath {
   detail::Stage stage = detail::Stage::running;
   std::string detail;                  // a further clause, or empty
   std::vector<std::string> earlier{};  // attempts at the same element, and how they failed
+  std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote itself; null: nothing
+  std::uint64_t peak_memory = 0;                       // bytes; 0: not known
+  std::string output{};                                // the end of what was captured
 };
 
 // "; attempt 3, after: ..." for the text of an error.
@@ -87,6 +105,9 @@ class PROCPOOL_API WorkerDied : public Error {
  public:
   explicit WorkerDied(WorkerDeath death);
   ~WorkerDied() override;
+
+  /// One line: who died, how, at what. Of a crash, the functions that were running.
+  char const* what() const noexcept override;
 
   /// The signal that killed it; none if it left by itself or if its status is not known.
   std::optional<int> signal() const noexcept { return death_.signal; }
@@ -101,8 +122,22 @@ class PROCPOOL_API WorkerDied : public Error {
   /// What it was doing: "loading" its arguments, "running" the function, "saving" its result.
   std::string_view stage() const noexcept;
 
+  /// Of a crash: the calls of the thread that crashed, innermost first; at most 64. Empty if the worker could
+  /// not tell: it was killed from outside, or had a handler of its own for the signal. Names are looked up when
+  /// this, or what(), is called first.
+  std::vector<StackFrame> const& stack() const;
+  /// Of SIGSEGV and SIGBUS what could not be accessed, of other crashes the instruction.
+  std::optional<std::uintptr_t> fault_address() const noexcept;
+  /// The most memory that the worker has had resident, in bytes, where that is known.
+  std::optional<std::uint64_t> peak_memory() const noexcept;
+  /// The last lines that the element wrote, where output is captured.
+  std::string const& output() const noexcept { return death_.output; }
+
  private:
+  struct Text;  // what what() says once it was asked
+
   WorkerDeath death_;
+  std::shared_ptr<Text> text_;  // null: there is nothing to add to what the base says
 };
 
 /// The task took longer than it was allowed to.
@@ -167,8 +202,9 @@ class PROCPOOL_API ElementErrors : public Error {
   std::vector<ElementError> failures_;
 };
 
-/// "type: text" of an exception, with where it was thrown if that is known, for logs. Never throws for
-/// what the exception is; "nothing" for a null pointer.
+/// "type: text" of an exception, with where it was thrown if that is known, for logs. Of a WorkerDied all that
+/// is known, in several lines: the stack, the memory, the last output. Never throws for what the exception is;
+/// "nothing" for a null pointer.
 PROCPOOL_API std::string describe(std::exception_ptr const& error);
 
 }  // namespace procpool::inline v0

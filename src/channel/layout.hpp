@@ -22,6 +22,8 @@ inline constexpr std::uint32_t protocol_version = 9;
 inline constexpr std::size_t line = 128;
 
 inline constexpr std::size_t control_bytes = 4096;
+inline constexpr std::size_t crash_offset =
+    2048;  // in the outbox's: what a crash leaves, crash_words.hpp
 inline constexpr std::size_t record_alignment = 16;
 
 // In the inbox: written by the parent, read by the worker.

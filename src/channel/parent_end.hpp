@@ -140,6 +140,10 @@ class BasicParentEnd {
     bool believable = true;  // false: the marks could not be true, and were taken for the least
   };
   Remains remains(std::uint64_t expected, std::uint64_t outstanding) const;
+  // What a crash has left, see crash_words.hpp.
+  std::span<std::byte const> crash_area() const noexcept {
+    return {outbox_.control() + crash_offset, control_bytes - crash_offset};
+  }
 
  private:
   using Step = detail::Step;

@@ -12,14 +12,13 @@
 #include <algorithm>
 #include <array>
 
-#include <charconv>
 #include <climits>
 #include <cstddef>
 #include <cstring>
 #include <exception>
-#include <fstream>
 #include <span>
-#include <string_view>
+
+#include "identity/mapped_files.hpp"
 
 namespace procpool::inline v0::identity {
 namespace {
@@ -35,27 +34,6 @@ struct Scan {
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
   return (value + to - 1) / to * to;
-}
-
-// The build-id among the notes that lie in memory at `notes`.
-BuildId note_in(std::byte const* notes, std::uint64_t size, std::uint64_t align) {
-  std::uint64_t const step = align == 8 ? 8 : 4;
-  std::uint64_t at = 0;
-  while (size - at >= sizeof(ElfW(Nhdr))) {
-    ElfW(Nhdr) header;
-    std::memcpy(&header, notes + at, sizeof header);
-    std::uint64_t const name = at + sizeof header;
-    std::uint64_t const content = round_up(name + header.n_namesz, step);
-    std::uint64_t const end = content + header.n_descsz;
-    if (end > size) break;
-    if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == 4 &&
-        std::memcmp(notes + name, "GNU", 4) == 0) {
-      return BuildId::from_note({notes + content, header.n_descsz});
-    }
-    at = round_up(end, step);
-    if (at > size) break;
-  }
-  return {};
 }
 
 bool holds(Image const& image, std::uint64_t begin, std::uint64_t size) {
@@ -82,7 +60,7 @@ void take(Scan& scan, dl_phdr_info const& info) {
     // Only notes that were loaded with the module are there to be read.
     if (h.p_type != PT_NOTE || !holds(image, h.p_vaddr, h.p_memsz)) continue;
     auto const* const notes = reinterpret_cast<std::byte const*>(image.base + h.p_vaddr);
-    image.id = note_in(notes, h.p_memsz, h.p_align);
+    image.id = build_id_in({notes, h.p_memsz}, h.p_align);
     if (image.id.kind() != BuildId::Kind::none) break;
   }
   if (info.dlpi_name != nullptr) image.path = info.dlpi_name;
@@ -105,50 +83,6 @@ int visit(dl_phdr_info* info, std::size_t size, void* data) noexcept {
   return scan.only_around && !scan.images.empty() ? 1 : 0;
 }
 
-// The file that /proc/self/maps names for an address. The kernel's word counts: it knows the file
-// by itself, not by a path that may lead elsewhere by now.
-struct MappedFile {
-  std::string path;
-  std::uint64_t inode = 0;
-  bool deleted = false;
-};
-
-constexpr std::string_view deleted_mark = " (deleted)";
-
-bool cut_deleted(std::string& path) {
-  if (!path.ends_with(deleted_mark)) return false;
-  path.resize(path.size() - deleted_mark.size());
-  return true;
-}
-
-std::optional<MappedFile> mapped_file(std::uintptr_t address) {
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);) {
-    // begin-end rwxp offset major:minor inode   path
-    std::uintptr_t begin = 0;
-    std::uintptr_t end = 0;
-    char const* const stop = line.data() + line.size();
-    auto part = std::from_chars(line.data(), stop, begin, 16);
-    if (part.ec != std::errc{} || part.ptr == stop) continue;
-    part = std::from_chars(part.ptr + 1, stop, end, 16);
-    if (part.ec != std::errc{} || address < begin || address >= end) continue;
-    std::string_view rest(part.ptr, static_cast<std::size_t>(stop - part.ptr));
-    for (int skip = 0; skip < 4; ++skip) {  // to the inode
-      rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
-      if (skip < 3) rest.remove_prefix(std::min(rest.find(' '), rest.size()));
-    }
-    MappedFile file;
-    auto const number = std::from_chars(rest.data(), rest.data() + rest.size(), file.inode);
-    rest.remove_prefix(static_cast<std::size_t>(number.ptr - rest.data()));
-    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
-    if (!rest.starts_with('/')) return std::nullopt;
-    file.path = rest;
-    file.deleted = cut_deleted(file.path);
-    return file;
-  }
-  return std::nullopt;
-}
-
 std::string own_path() {
   std::array<char, PATH_MAX> buffer;
   ssize_t const n = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
@@ -156,15 +90,6 @@ std::string own_path() {
   std::string path(buffer.data(), static_cast<std::size_t>(n));
   cut_deleted(path);
   return path;
-}
-
-BuildId file_identity(char const* path) {
-  struct stat status{};
-  if (::stat(path, &status) != 0) return {};
-  auto const nanoseconds = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
-                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
-  return BuildId::from_file(status.st_dev, status.st_ino,
-                            static_cast<std::uint64_t>(status.st_size), nanoseconds);
 }
 
 // Path and, without a note, file identity: all that needs system calls.
@@ -200,6 +125,37 @@ Scan run(std::optional<std::uintptr_t> only_around) {
 }
 
 }  // namespace
+
+BuildId build_id_in(std::span<std::byte const> all, std::uint64_t align) {
+  std::byte const* const notes = all.data();
+  std::uint64_t const size = all.size();
+  std::uint64_t const step = align == 8 ? 8 : 4;
+  std::uint64_t at = 0;
+  while (size - at >= sizeof(ElfW(Nhdr))) {
+    ElfW(Nhdr) header;
+    std::memcpy(&header, notes + at, sizeof header);
+    std::uint64_t const name = at + sizeof header;
+    std::uint64_t const content = round_up(name + header.n_namesz, step);
+    std::uint64_t const end = content + header.n_descsz;
+    if (end > size) break;
+    if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == 4 &&
+        std::memcmp(notes + name, "GNU", 4) == 0) {
+      return BuildId::from_note({notes + content, header.n_descsz});
+    }
+    at = round_up(end, step);
+    if (at > size) break;
+  }
+  return {};
+}
+
+BuildId file_identity(char const* path) {
+  struct stat status{};
+  if (::stat(path, &status) != 0) return {};
+  auto const nanoseconds = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+  return BuildId::from_file(status.st_dev, status.st_ino,
+                            static_cast<std::uint64_t>(status.st_size), nanoseconds);
+}
 
 bool Image::executable_at(std::uint64_t offset) const noexcept {
   for (Segment const& s : segments) {

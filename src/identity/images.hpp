@@ -4,8 +4,10 @@
 // as soon as another thread opens or closes a module. A crash leaves nothing.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,5 +45,11 @@ std::vector<Image> all_images(Generation& seen);
 
 // The one whose segments hold the address.
 std::optional<Image> image_around(void const* address, Generation& seen);
+
+// The build-id among notes that lie one behind the other.
+BuildId build_id_in(std::span<std::byte const> notes, std::uint64_t align);
+
+// What stands for the build-id of a file that has none.
+BuildId file_identity(char const* path);
 
 }  // namespace procpool::inline v0::identity

@@ -52,10 +52,12 @@ long pidfd_signal(int pidfd, int signal, unsigned flags) {
 std::optional<Exit> look(int pidfd, int flags, bool& gone) {
   for (;;) {
     siginfo_t info{};
-    if (::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | flags) == 0) {
+    rusage usage{};
+    // The library's waitid has no usage.
+    if (::syscall(SYS_waitid, by_pidfd, pidfd, &info, WEXITED | WNOHANG | flags, &usage) == 0) {
       if (info.si_pid == 0) return std::nullopt;
-      return info.si_code == CLD_EXITED ? Exit{Exit::Kind::exited, info.si_status}
-                                        : Exit{Exit::Kind::signalled, info.si_status};
+      return Exit{info.si_code == CLD_EXITED ? Exit::Kind::exited : Exit::Kind::signalled,
+                  info.si_status, static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
     }
     if (errno == EINTR) continue;
     if (errno != ECHILD) throw_errno("procpool could not ask how a worker ended");

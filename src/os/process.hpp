@@ -25,6 +25,9 @@ struct Exit {
   };
   Kind kind = Kind::unknown;
   int code = 0;
+  // Bytes that were resident at most, in it or in a child that it waited for; of what was spawned, no less
+  // than in whoever did it. 0: not known.
+  std::uint64_t peak = 0;
 };
 
 // To be called once `pidfd` is readable, once. Kills what is left of the child's process group (if

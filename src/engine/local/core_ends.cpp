@@ -5,6 +5,7 @@
 
 #include <procpool/errors.hpp>
 
+#include "engine/describe.hpp"
 #include "engine/local/core.hpp"
 
 namespace procpool::inline v0::local {
@@ -105,7 +106,7 @@ void Core::settle_death(std::size_t index, Slot::Death death,
     } else {
       std::exception_ptr const why = reason(chunk);
       auto const& retries = chunk.task->retries();
-      if (retries && try_again(chunk, retries->on_crash, describe(why))) continue;
+      if (retries && try_again(chunk, retries->on_crash, detail::describe_briefly(why))) continue;
       fail({chunk}, why);
     }
   }

@@ -68,7 +68,8 @@ class Dispatcher {
     bool unborn = false;                // not yet forked
     bool ended = false;                 // and the template is asked how
     pid_t pid = 0;
-    int control = -1;  // owned by the slot, as the next
+    std::uint64_t inherited_peak = 0;  // os::Exit::peak says nothing up to this
+    int control = -1;                  // owned by the slot, as the next
     int output = -1;
     os::Cgroup cgroup;
     os::UniqueFd pidfd;

@@ -144,6 +144,8 @@ void Dispatcher::born(std::size_t slot, os::Child child) {
   }
   life.unborn = false;
   life.pid = child.pid;
+  // Some of ours counts as its own, and the system's sums are a bit behind.
+  if (life.ticket == 0) life.inherited_peak = os::peak_resident_bytes() / 16 * 17 + (1u << 20);
   life.pidfd = std::move(child.pidfd);
   life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
   life.control = cradle.ours.get();

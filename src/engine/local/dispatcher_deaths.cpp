@@ -181,8 +181,11 @@ void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   if (life.output >= 0) poller_->remove(life.output);
 
   Slot::Death death = core_.slots[slot].bury();
-  Obituary const obituary{core_.name,  static_cast<int>(slot), life.pid,  exit,
-                          death.stage, death.farewell,         death.bad, death.weary};
+  // A spawned one has inherited the mark of the program that it was until it became itself.
+  if (exit.peak <= life.inherited_peak) exit.peak = 0;
+  Obituary const obituary{core_.name,  static_cast<int>(slot),  life.pid,  exit,
+                          death.stage, death.farewell,          death.bad, death.weary,
+                          death.crash, last_lines(death.output)};
   State const was = life.state;
   std::exception_ptr const failure = life.failure;
   std::string const text = obituary.text();

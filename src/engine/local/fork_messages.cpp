@@ -37,13 +37,13 @@ std::optional<ForkOrder> decode_fork_order(std::span<std::byte const> bytes) {
 
 std::vector<std::byte> encode(ForkReport const& report) {
   return os::write_packet(report_magic, report.kind, report.ticket, report.pid, report.exit.kind,
-                          report.exit.code, report.reason);
+                          report.exit.code, report.exit.peak, report.reason);
 }
 
 std::optional<ForkReport> decode_fork_report(std::span<std::byte const> bytes) {
   ForkReport report;
   if (!os::read_packet(bytes, report_magic, report.kind, report.ticket, report.pid,
-                       report.exit.kind, report.exit.code, report.reason) ||
+                       report.exit.kind, report.exit.code, report.exit.peak, report.reason) ||
       report.kind > ForkReport::Kind::buried || report.exit.kind > os::Exit::Kind::unknown) {
     return std::nullopt;
   }

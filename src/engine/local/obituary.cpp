@@ -35,6 +35,20 @@ std::string text_of(os::Exit const& exit) {
   return "ended, its status taken by somebody else";
 }
 
+std::string last_lines(std::string_view output) {
+  constexpr std::size_t most_lines = 20;
+  constexpr std::size_t most_bytes = 4096;
+  while (output.ends_with('\n')) output.remove_suffix(1);
+  if (output.size() > most_bytes) output.remove_prefix(output.size() - most_bytes);
+  std::size_t begin = output.size();
+  for (std::size_t lines = 0; lines < most_lines; ++lines) {
+    std::size_t const end = begin == 0 ? std::string_view::npos : output.rfind('\n', begin - 1);
+    if (end == std::string_view::npos) return std::string(output);
+    begin = end;
+  }
+  return std::string(output.substr(begin + 1));
+}
+
 std::string Obituary::text() const {
   return "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") " + text_of(exit);
 }
@@ -59,6 +73,11 @@ std::exception_ptr Obituary::reason(Chunk const& charged) const {
   death.detail =
       weary ? "one of several workers in a row that died when this element was next in turn"
             : detail_text(farewell);
+  if (crash && crash->belongs_to(death.signal)) death.crash = crash;
+  death.peak_memory = exit.peak;
+  // Its own word, where the system does not know and could not contradict.
+  if (death.peak_memory == 0 && death.crash) death.peak_memory = death.crash->peak_bytes();
+  death.output = output;
   return std::make_exception_ptr(WorkerDied(std::move(death)));
 }
 

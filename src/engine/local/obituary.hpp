@@ -6,9 +6,12 @@
 #include <sys/types.h>
 
 #include <exception>
+#include <memory>
 #include <string>
+#include <string_view>
 
 #include "channel/layout.hpp"
+#include "engine/crash_report.hpp"
 #include "engine/local/chunk.hpp"
 #include "os/process.hpp"
 
@@ -16,6 +19,9 @@ namespace procpool::inline v0::local {
 
 // "was killed by SIGSEGV", "exited with status 3"
 std::string text_of(os::Exit const& exit);
+
+// Of what an element has written: what an error shows of it.
+std::string last_lines(std::string_view output);
 
 struct Obituary {
   std::string pool;
@@ -26,6 +32,8 @@ struct Obituary {
   channel::Farewell farewell = channel::Farewell::none;
   std::string bad;     // not empty: what it wrote cannot be
   bool weary = false;  // the last of several in a row that died before the same element had begun
+  std::shared_ptr<detail::CrashReport const> crash{};
+  std::string output{};  // the last lines of the element's
 
   // "worker 3 (pid 4711) was killed by SIGSEGV"
   std::string text() const;

@@ -28,6 +28,7 @@
 #include <boost/container/small_vector.hpp>
 
 #include "channel/parent_end.hpp"
+#include "engine/crash_report.hpp"
 #include "engine/local/chunk.hpp"
 #include "engine/local/declaration.hpp"
 #include "engine/local/holdings.hpp"
@@ -162,6 +163,7 @@ class Slot {
     bool weary = false;   // charged though it had not begun: it was one loss too many
     std::optional<Sentence>
         sentence;  // what the first charged element ends with, if that was decided
+    std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote of its own; null: nothing
   };
   Death bury();
 

@@ -64,6 +64,7 @@ Slot::Death Slot::bury() {
   drain(death.harvest);
   death.harvest.settled = false;
   death.bad = std::move(death.harvest.bad);
+  death.crash = detail::CrashReport::read(channel_->crash_area());
   if (!sent_.empty()) {
     Sent const& front = sent_.front();
     ParentEnd::Remains const remains = channel_->remains(front.serial, front.chunk.count);

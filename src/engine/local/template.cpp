@@ -21,6 +21,7 @@
 
 #include "channel/layout.hpp"
 #include "engine/forks.hpp"
+#include "engine/local/crash_handler.hpp"
 #include "engine/local/fork_messages.hpp"
 #include "engine/local/handshake.hpp"
 #include "engine/local/process_title.hpp"
@@ -76,6 +77,7 @@ class Template {
     program_ = std::move(packet.fds.front());
     ProcessTitle::name_process(greeting->pool, "template");
     flush_output();
+    prepare_crash_reports();
     say(encode(Ready{identity::loaded_modules()}));
   }
 

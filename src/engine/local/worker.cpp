@@ -28,6 +28,7 @@
 #include "channel/worker_end.hpp"
 #include "engine/elements.hpp"
 #include "engine/executor.hpp"
+#include "engine/local/crash_handler.hpp"
 #include "engine/local/declaration.hpp"
 #include "engine/local/element_run.hpp"
 #include "engine/local/handshake.hpp"
@@ -396,6 +397,7 @@ int worker_main(Birth birth) {
   context_of_process = context;
   set_worker_context(context);
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
+  report_crashes(control_page);
 
   // Only now: what the pool itself needs is there.
   // The template has told those of a forked worker.

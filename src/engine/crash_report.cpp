@@ -1,0 +1,144 @@
+#include "engine/crash_report.hpp"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+
+#include "channel/crash_words.hpp"
+
+namespace procpool::inline v0::detail {
+namespace {
+
+using channel::CrashWords;
+
+constexpr std::size_t most_calls_told = 3;
+constexpr std::size_t longest_call_told = 160;
+std::uint64_t get(channel::CrashWord const& word) noexcept {
+  // Relaxed: its writer is dead. Loaded once: should it not be, it may say what it likes.
+  return word.load(std::memory_order_relaxed);
+}
+
+std::string path_of(channel::CrashModule const& module) {
+  std::array<char, sizeof module.path> text{};
+  for (std::size_t i = 0; i < module.path.size(); ++i) {
+    std::uint64_t const word = get(module.path[i]);
+    std::memcpy(text.data() + i * sizeof word, &word, sizeof word);
+  }
+  std::string path(text.begin(), std::ranges::find(text, '\0'));
+  std::ranges::replace_if(path, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+  return path;
+}
+
+identity::ForeignStack stack_of(CrashWords const& words) {
+  identity::ForeignStack stack;
+  std::uint64_t const modules = std::min<std::uint64_t>(get(words.modules), words.module.size());
+  for (std::size_t i = 0; i < modules; ++i) {
+    channel::CrashModule const& module = words.module[i];
+    stack.modules.push_back({get(module.device), get(module.inode), path_of(module)});
+  }
+  std::uint64_t const frames = std::min<std::uint64_t>(get(words.frames), words.frame.size());
+  for (std::size_t i = 0; i < frames; ++i) {
+    std::uint64_t const frame = get(words.frame[i]);
+    std::uint64_t const module = frame >> channel::crash_frame_bits;
+    bool const known = module != 0 && module <= modules;
+    stack.frames.push_back(
+        {known ? static_cast<std::size_t>(module - 1) : identity::ForeignStack::no_module,
+         frame & channel::crash_frame_mask});
+  }
+  return stack;
+}
+
+bool has_address(int signal) noexcept {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+         signal == SIGSYS || signal == SIGTRAP;
+}
+
+// What stands between a fault and the code that made it.
+bool is_runtime(std::string_view function) {
+  constexpr std::array exact{"abort",          "raise",          "gsignal",
+                             "pthread_kill",   "__libc_message", "__stack_chk_fail",
+                             "__fortify_fail", "__assert_fail",  "kill"};
+  constexpr std::array begins{
+      "__pthread_kill", "__GI_",         "std::terminate",        "__cxxabiv1::", "__cxa_",
+      "__gnu_cxx::",    "__assert_fail", "std::__glibcxx_assert", "__sanitizer"};
+  return std::ranges::find(exact, function) != exact.end() ||
+         std::ranges::any_of(begins, [&](char const* way) { return function.starts_with(way); });
+}
+
+// From here on outwards it is ours: the way from the worker's start to the task.
+bool is_ours(std::string_view function) {
+  return function.find("procpool::v0::detail::") != std::string_view::npos ||
+         function.find("procpool::v0::local::") != std::string_view::npos;
+}
+
+}  // namespace
+
+std::shared_ptr<CrashReport const> CrashReport::read(std::span<std::byte const> area) {
+  if (area.size() < sizeof(CrashWords)) return nullptr;
+  auto const& words = *reinterpret_cast<CrashWords const*>(area.data());
+  std::uint64_t const signal = get(words.signal);
+  if (signal == 0 || signal > static_cast<std::uint64_t>(SIGRTMAX)) return nullptr;
+  std::shared_ptr<CrashReport> const report(new CrashReport());
+  report->signal_ = static_cast<int>(signal);
+  report->code_ = static_cast<std::int32_t>(static_cast<std::uint32_t>(get(words.code)));
+  std::uint64_t const address = get(words.address);
+  // Raised by the processor, and not by somebody; of some faults it does not know where they were.
+  if (report->code_ > 0 && report->code_ != SI_KERNEL && has_address(report->signal_)) {
+    report->fault_address_ = address;
+    report->overflow_ = report->signal_ == SIGSEGV && get(words.overflow) != 0;
+  }
+  report->other_thread_ = get(words.other_thread) != 0;
+  report->peak_ = get(words.peak);
+  report->raw_ = stack_of(words);
+  return report;
+}
+
+bool CrashReport::belongs_to(std::optional<int> signal) const noexcept {
+  return signal && (*signal == signal_ || *signal == SIGKILL);
+}
+
+std::string CrashReport::where() const {
+  std::string text;
+  if (fault_address_) {
+    std::array<char, 32> hex{};
+    std::snprintf(hex.data(), hex.size(), "at address 0x%llx",
+                  static_cast<unsigned long long>(*fault_address_));
+    text = hex.data();
+    if (overflow_) {
+      text += ", its stack overflowed,";
+    } else if (signal_ == SIGSEGV && code_ == SEGV_MAPERR) {
+      text += ", where nothing is mapped,";
+    } else if (signal_ == SIGSEGV && code_ == SEGV_ACCERR) {
+      text += ", which must not be used so,";
+    } else if (signal_ == SIGFPE && code_ == FPE_INTDIV) {
+      text += ", dividing by zero,";
+    }
+  }
+  if (other_thread_) text += std::string(text.empty() ? "" : " ") + "in a thread of its own";
+  return text;
+}
+
+std::vector<StackFrame> const& CrashReport::stack() const {
+  std::call_once(once_, [this] { named_ = raw_.named(); });
+  return named_;
+}
+
+std::string CrashReport::first_calls() const {
+  std::string text;
+  std::size_t told = 0;
+  for (StackFrame const& frame : stack()) {
+    if (told == most_calls_told || is_ours(frame.function)) break;
+    if (frame.function.empty() || is_runtime(frame.function)) continue;
+    std::string const name = frame.function.size() <= longest_call_told
+                                 ? frame.function
+                                 : frame.function.substr(0, longest_call_told) + "...";
+    text += (told++ == 0 ? "in " : " < ") + name;
+  }
+  return text;
+}
+
+}  // namespace procpool::inline v0::detail

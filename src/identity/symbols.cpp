@@ -1,0 +1,166 @@
+// The file is read piece by piece: what is mapped would be a SIGBUS as soon as somebody cuts it short.
+#include "identity/symbols.hpp"
+
+#include <cxxabi.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+
+#include "identity/images.hpp"
+#include "os/fd.hpp"
+
+namespace procpool::inline v0::identity {
+namespace {
+
+using Header = ElfW(Ehdr);
+using Segment = ElfW(Phdr);
+using Section = ElfW(Shdr);
+using Symbol = ElfW(Sym);
+
+constexpr std::size_t most_headers = 65'536;
+constexpr std::size_t most_note_bytes = 65'536;
+constexpr std::size_t most_name_bytes = 16 * 1024;
+constexpr std::size_t symbols_at_once = 4'096;
+
+class File {
+ public:
+  explicit File(char const* path) : fd_(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+
+  // How much of it there is, up to the size of `into`.
+  template <class T>
+  std::size_t read(std::uint64_t offset, std::span<T> into) const {
+    auto const bytes = std::as_writable_bytes(into);
+    std::size_t there = 0;
+    while (there < bytes.size()) {
+      ssize_t const got = ::pread(fd_.get(), bytes.data() + there, bytes.size() - there,
+                                  static_cast<off_t>(offset + there));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      there += static_cast<std::size_t>(got);
+    }
+    return there / sizeof(T);
+  }
+  // So many or none.
+  template <class T>
+  std::vector<T> table(std::uint64_t offset, std::size_t count) const {
+    std::vector<T> entries(count);
+    if (read(offset, std::span(entries)) != count) entries.clear();
+    return entries;
+  }
+
+ private:
+  os::UniqueFd fd_;
+};
+
+bool is_build(File const& file, char const* path, std::span<Segment const> segments,
+              BuildId const& build) {
+  if (build.kind() == BuildId::Kind::file) return file_identity(path) == build;
+  if (build.kind() != BuildId::Kind::note) return false;
+  for (Segment const& segment : segments) {
+    if (segment.p_type != PT_NOTE || segment.p_filesz > most_note_bytes) continue;
+    auto const notes = file.table<std::byte>(segment.p_offset, segment.p_filesz);
+    BuildId const found = build_id_in(notes, segment.p_align);
+    if (found.kind() != BuildId::Kind::none) return found == build;
+  }
+  return false;
+}
+
+std::optional<std::uint64_t> address_of(std::uint64_t offset, std::span<Segment const> segments) {
+  for (Segment const& segment : segments) {
+    if (segment.p_type == PT_LOAD && offset >= segment.p_offset &&
+        offset - segment.p_offset < segment.p_filesz) {
+      return offset - segment.p_offset + segment.p_vaddr;
+    }
+  }
+  return std::nullopt;
+}
+
+struct Wanted {
+  std::optional<std::uint64_t> address;
+  std::uint64_t name = 0;  // where it is among the names; 0: not found
+  std::uint64_t size = 0;  // of the function
+};
+
+void find(File const& file, Section const& symbols, std::vector<Wanted>& wanted) {
+  std::uint64_t const count = symbols.sh_size / sizeof(Symbol);
+  std::vector<Symbol> some(symbols_at_once);
+  for (std::uint64_t at = 0; at < count;) {
+    std::size_t const ask = std::min<std::uint64_t>(count - at, some.size());
+    std::size_t const got =
+        file.read(symbols.sh_offset + at * sizeof(Symbol), std::span(some).first(ask));
+    for (Symbol const& symbol : std::span(some).first(got)) {
+      auto const type = symbol.st_info & 0xf;  // ELF64_ST_TYPE, which is the same for both sizes
+      if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol.st_shndx == SHN_UNDEF) continue;
+      for (Wanted& one : wanted) {
+        if (one.address && *one.address >= symbol.st_value &&
+            *one.address - symbol.st_value < symbol.st_size &&
+            (one.name == 0 || symbol.st_size < one.size)) {
+          one.name = symbol.st_name;
+          one.size = symbol.st_size;
+        }
+      }
+    }
+    if (got < ask) return;
+    at += got;
+  }
+}
+
+std::string name_at(File const& file, Section const& names, std::uint64_t at) {
+  if (at == 0 || at >= names.sh_size) return {};
+  std::string text(std::min<std::uint64_t>(names.sh_size - at, most_name_bytes), '\0');
+  text.resize(file.read(names.sh_offset + at, std::span(text)));
+  text.resize(std::min(text.find('\0'), text.size()));
+  int status = 0;
+  std::unique_ptr<char, decltype(&std::free)> const readable(
+      abi::__cxa_demangle(text.c_str(), nullptr, nullptr, &status), std::free);
+  return readable != nullptr ? std::string(readable.get()) : text;
+}
+
+}  // namespace
+
+std::vector<std::string> function_names(char const* path, BuildId const& build,
+                                        std::span<std::uint64_t const> offsets) {
+  std::vector<std::string> found(offsets.size());
+  File const file(path);
+  Header header{};
+  if (file.read(0, std::span(&header, 1)) != 1 ||
+      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Segment) ||
+      header.e_shentsize != sizeof(Section) || header.e_shnum > most_headers) {
+    return found;
+  }
+  auto const segments = file.table<Segment>(header.e_phoff, header.e_phnum);
+  auto const sections = file.table<Section>(header.e_shoff, header.e_shnum);
+  if (!is_build(file, path, segments, build)) return found;
+
+  // What a stripped file has left is the table of what it exports.
+  for (auto const type : {SHT_SYMTAB, SHT_DYNSYM}) {
+    std::vector<Wanted> wanted(offsets.size());
+    for (std::size_t i = 0; i < offsets.size(); ++i) {
+      if (found[i].empty()) wanted[i].address = address_of(offsets[i], segments);
+    }
+    for (Section const& symbols : sections) {
+      if (symbols.sh_type != static_cast<decltype(symbols.sh_type)>(type) ||
+          symbols.sh_link >= sections.size()) {
+        continue;
+      }
+      find(file, symbols, wanted);
+      for (std::size_t i = 0; i < wanted.size(); ++i) {
+        if (found[i].empty() && wanted[i].name != 0) {
+          found[i] = name_at(file, sections[symbols.sh_link], wanted[i].name);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+}  // namespace procpool::inline v0::identity

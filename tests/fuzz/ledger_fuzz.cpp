@@ -1,0 +1,235 @@
+// A slot with its ledger, against a worker that writes what it likes: every element that was given ends
+// exactly once, be it as a result, as given back, or as charged.
+
+#include <sys/socket.h>
+
+#include <map>
+#include <memory>
+
+#include <procpool/detail/exception_codec.hpp>
+
+#include "engine/local/slot.hpp"
+#include "fuzz/worker_side.hpp"
+#include "os/socket.hpp"
+
+namespace {
+
+using namespace procpool::local;
+namespace os = procpool::os;
+namespace detail = procpool::detail;
+
+constexpr int most_acts = 200;
+
+void trampoline(detail::Operation&) {}
+
+class Ledger {
+ public:
+  Ledger() {
+    auto [ours, theirs] = os::socket_pair();
+    auto channel = std::make_unique<procpool::channel::ParentEnd>(fuzz::ring_bytes);
+    worker_ = std::make_unique<fuzz::WorkerSide>(*channel);
+    control_ = std::move(theirs);
+    slot_.open(std::move(channel), std::move(ours), 1);
+  }
+
+  // False: the worker was found out.
+  bool act(std::uint8_t what, fuzz::Input& in) {
+    switch (what % 10) {
+      case 0: put(1 + in.take() % 70, in.take() % 3); return true;
+      case 1:
+      case 2: return collect();
+      case 3: settle(slot_.take_back(in.take())); return true;
+      case 4: condemn(); return true;
+      case 5: send(in.take()); return true;
+      case 6: look(in.take()); return true;
+      default: worker_->act(in.take(), in); return true;
+    }
+  }
+
+  void put(std::uint64_t count, std::uint8_t kind) {
+    detail::Function function;
+    function.code = trampoline;
+    function.argument_size = 1;
+    function.returns_nothing = kind == 0;
+    function.result_size = kind == 1 ? 4 : 0;
+    auto task = std::make_shared<detail::Task>(std::move(function));
+    auto batch =
+        std::make_shared<Batch>(detail::Segment{first_, count, detail::Bytes(count), {}, {}}, 1);
+    Chunk const chunk{std::move(task), std::move(batch), first_, count};
+    try {
+      if (slot_.put(chunk) != Slot::Put::sent) return;
+    } catch (procpool::channel::BadRecord const&) {
+      return;
+    }
+    first_ += count;
+    open_ += count;
+  }
+
+  bool collect() {
+    auto harvest = slot_.collect();
+    settle(harvest);
+    return harvest.bad.empty();
+  }
+
+  void bury() {
+    auto death = slot_.bury();
+    settle(death.harvest);
+    for (Chunk const& chunk : death.charged) end(chunk.first, chunk.count);
+    fuzz::require(open_ == 0, "every element has ended");
+  }
+
+ private:
+  void end(std::uint64_t first, std::uint64_t count) {
+    fuzz::require(count != 0 && count <= open_, "no element ends twice");
+    for (std::uint64_t i = first; i < first + count; ++i) {
+      fuzz::require(ended_.emplace(i, true).second, "no element ends twice");
+    }
+    open_ -= count;
+  }
+
+  void settle(Slot::Harvest const& harvest) {
+    for (Slot::Item const& item : harvest.items) {
+      end(item.block.first, item.block.count);
+      auto const bytes = item.block.payload.bytes();
+      sum_ = static_cast<std::uint8_t>(sum_ + fuzz::sum_of(bytes));
+      if (item.block.kind == detail::Block::Kind::thrown) {
+        fuzz::require(detail::decode_exception(bytes, {}) != nullptr,
+                      "what was thrown is an error");
+      }
+    }
+    for (Chunk const& chunk : harvest.returned) end(chunk.first, chunk.count);
+  }
+
+  void settle(Slot::TakenBack const& taken) {
+    for (Chunk const& chunk : taken.chunks) end(chunk.first, chunk.count);
+  }
+
+  void condemn() {
+    auto const running = slot_.running(std::chrono::steady_clock::now());
+    if (!running) return;
+    auto const verdict = slot_.condemn(
+        {running->serial, std::make_exception_ptr(procpool::TaskTimeout("late")), false});
+    settle(verdict.taken);
+  }
+
+  void send(std::uint8_t what) {
+    os::UniqueFd const file(::memfd_create("forged", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    static_cast<void>(!::ftruncate(file.get(), 64 * (what % 64)));
+    if ((what & 64) != 0) ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE);
+    int const fd = file.get();
+    std::byte const word{};
+    try {
+      os::send_packet(control_.get(), std::span(&word, 1),
+                      std::span(&fd, (what & 128) != 0 ? 0u : 1u), false);
+    } catch (std::exception const&) {  // it is full
+    }
+  }
+
+  void look(std::uint8_t number) {
+    slot_.park(number);
+    static_cast<void>(slot_.news());
+    static_cast<void>(slot_.park_for_nap(number));
+    slot_.unpark();
+    static_cast<void>(slot_.await_room());
+    static_cast<void>(slot_.ask_to_stop(number));
+    static_cast<void>(slot_.trim_memory(std::chrono::steady_clock::now()));
+    static_cast<void>(slot_.retiring());
+  }
+
+  Slot slot_{0};
+  std::unique_ptr<fuzz::WorkerSide> worker_;
+  os::UniqueFd control_;
+  std::uint64_t first_ = 0;
+  std::uint64_t open_ = 0;
+  std::map<std::uint64_t, bool> ended_;
+  std::uint8_t volatile sum_ = 0;
+};
+
+}  // namespace
+
+void fuzz::run(std::span<std::byte const> input) {
+  Input in(input);
+  Ledger ledger;
+  ledger.put(3, in.take() % 3);
+  for (int i = 0; i < most_acts && !in.empty(); ++i) {
+    if (!ledger.act(in.take(), in)) break;
+  }
+  ledger.bury();
+}
+
+std::vector<fuzz::Bytes> fuzz::seeds() {
+  std::uint8_t const worker = 7;
+  std::uint8_t const values = WorkerSide::values;
+  std::uint8_t const set_word = WorkerSide::set_word;
+  auto const number = [](int value) { return static_cast<std::uint8_t>(value); };
+  return {
+      // Three that return nothing, one record.
+      Output()
+          .put(number(0))
+          .put(worker)
+          .put(values)
+          .put(number(3))
+          .put(number(0))
+          .put(number(1))
+          .take(),
+      // Of four bytes each, in two records; the death in the middle of another chunk.
+      Output()
+          .put(number(1))
+          .put(worker)
+          .put(values)
+          .put(number(2))
+          .put(number(4))
+          .put(number(1))
+          .put(worker)
+          .put(values)
+          .put(number(1))
+          .put(number(4))
+          .put(number(1))
+          .put(number(0))
+          .put(number(9))
+          .put(number(1))
+          .put(worker)
+          .put(set_word)
+          .put(number(0))
+          .put(std::uint64_t{5})
+          .take(),
+      // Taken back, and acknowledged.
+      Output()
+          .put(number(0))
+          .put(number(0))
+          .put(number(20))
+          .put(number(0))
+          .put(number(3))
+          .put(number(9))
+          .put(worker)
+          .put(set_word)
+          .put(number(3))
+          .put(std::uint64_t{304})
+          .put(number(1))
+          .take(),
+      // One that runs is condemned.
+      Output()
+          .put(number(0))
+          .put(worker)
+          .put(set_word)
+          .put(number(0))
+          .put(std::uint64_t{1})
+          .put(number(4))
+          .take(),
+      // A large result in a file.
+      Output()
+          .put(number(2))
+          .put(number(5))
+          .put(number(64 + 40))
+          .put(worker)
+          .put(number(WorkerSide::record))
+          .put(number(1))
+          .put(number(1))
+          .put(std::uint16_t{2000})
+          .put(std::uint16_t{0})
+          .put(number(1))
+          .put(std::uint64_t{1})
+          .put(number(1))
+          .take(),
+  };
+}
