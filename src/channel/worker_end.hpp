@@ -110,6 +110,7 @@ class BasicWorkerEnd {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
   bool load_record();
+  bool cursor_is_awaited() const noexcept;  // that was just moved behind the record
   bool load_payload();                      // false: a task has taken its descriptor
   bool load_block();
   void hear_of_memory();

@@ -135,14 +135,28 @@ void BasicWorkerEnd<Steps>::finish_record(bool taken_back) {
   payload_ = {};
   large_ = os::Mapping();
   // After what is no chunk the parent may be waiting for room: no outcome tells it.
-  bool const news = open_count_ != 0 || taken_back || header_.kind == InboxKind::share ||
-                    header_.kind == InboxKind::memory;
+  bool news = open_count_ != 0 || taken_back || header_.kind == InboxKind::share ||
+              header_.kind == InboxKind::memory;
   if (open_count_ != 0) close_record();
   // After the outcomes: a parent that took elements back takes what is unanswered when it sees this
   // cursor for never begun. seq_cst: a release, and before the look at `parked`, as in publish().
   out().inbox_head.store(head_, std::memory_order_seq_cst);
   Steps::at(Step::given_back);
+  if (!news) news = cursor_is_awaited();
   if (news) ring_parent();
+}
+
+template <class Steps>
+bool BasicWorkerEnd<Steps>::cursor_is_awaited() const noexcept {
+  bool const chunk = header_.kind == InboxKind::chunk || header_.kind == InboxKind::hook;
+  // The last outcome was a record of its own, and published before: a parent that took something back
+  // meanwhile has heard of it already, and waits for the cursor. seq_cst: behind the cursor's store; the
+  // parent looks at that behind the limit's.
+  if (chunk) {
+    return in().limit.load(std::memory_order_seq_cst) < header_.serial + header_.count;
+  }
+  // No chunk is behind it: there was no room for one. Seen late, it rings once too often.
+  return !has_record();
 }
 
 template <class Steps>

@@ -214,6 +214,51 @@ TEST_F(ChannelTest, ANappingParentIsRungOnlyForWhatCouldNotGoOn) {
   worker.join();
 }
 
+// A parent may wait for the worker's cursor alone, where no outcome tells it.
+TEST_F(ChannelTest, ARecordThatLeavesNoOutcomeRingsIfTheParentWaitsForItsEnd) {
+  // The outcome was published by itself, and has rung; what was taken back since is to be acknowledged.
+  put(1);
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  parent_.park(7);
+  worker_->append_thrown(0, bytes_of("error"));
+  EXPECT_EQ(event_.drain(), 1u);
+  ASSERT_TRUE(parent_.next());
+  parent_.taken();
+  parent_.take_back(0);
+  parent_.park(8);
+  EXPECT_FALSE(parent_.news());
+  worker_->finish_record(false);
+  EXPECT_EQ(event_.drain(), 1u);
+  EXPECT_TRUE(parent_.acknowledged());
+
+  // Without that it is rung for nothing.
+  put(1);
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(1));
+  worker_->append_thrown(1, bytes_of("error"));
+  parent_.park(9);
+  worker_->finish_record(false);
+  EXPECT_EQ(event_.drain(), 0u);
+
+  // A chunk that found no room behind the declaration of its function.
+  parent_.put_declaration(0, {bytes_of("code")});
+  parent_.publish();
+  parent_.park(10);
+  ASSERT_TRUE(worker_->wait());
+  worker_->finish_record(false);
+  EXPECT_EQ(event_.drain(), 1u);
+
+  // And one that found some.
+  parent_.put_declaration(0, {bytes_of("code")});
+  parent_.put_chunk({0, 1, 0, 1}, {bytes_of("abc")});
+  parent_.publish();
+  parent_.park(11);
+  ASSERT_TRUE(worker_->wait());
+  worker_->finish_record(false);
+  EXPECT_EQ(event_.drain(), 0u);
+}
+
 // ---- taking back
 
 TEST_F(ChannelTest, WhatIsTakenBackIsNotRun) {
