@@ -1,0 +1,208 @@
+// The parent dies at each step of the channel's protocol, whatever its worker does at that time: the worker
+// goes too, and nothing of either is left. The parent is a real process with the channel's real end;
+// its worker has the real watch.
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "channel/parent_end_body.hpp"
+#include "channel/worker_end.hpp"
+#include "diary.hpp"
+#include "engine/local/watch.hpp"
+#include "os/process.hpp"
+#include "os/socket.hpp"
+#include "scenario.hpp"
+
+namespace procpool::steps {
+namespace {
+
+// What the worker does with its first element.
+enum class Does : std::uint8_t { answers, never_ends, stops_itself };
+
+struct Family {
+  char const* name;
+  Does does = Does::answers;
+  bool by_birth = true;  // the worker is the parent's child, and not that of a template
+};
+
+constexpr std::array families = {
+    Family{"a worker that answers"}, Family{"a worker that never ends", Does::never_ends},
+    Family{"a worker that is stopped", Does::stops_itself},
+    Family{"a forked worker", Does::answers, false},
+    Family{"a forked worker that never ends", Does::never_ends, false}};
+
+void work(channel::WorkerEnd& end, Diary& diary, Does does) {
+  while (end.wait()) {
+    channel::InboxHeader const chunk = end.header();
+    bool taken_back = false;
+    for (std::uint64_t i = 0; i < chunk.count && !taken_back; ++i) {
+      taken_back = !end.begin(chunk.serial + i);
+      if (taken_back) break;
+      ++diary.begun.at(chunk.serial + i);
+      if (does == Does::stops_itself) ::raise(SIGSTOP);
+      while (does == Does::never_ends) ::pause();
+      end.append_value(chunk.serial + i, {}, false);
+    }
+    end.finish_record(taken_back);
+  }
+}
+
+// The parent's process: one worker, and every call by which it moves the protocol on.
+class Parent {
+ public:
+  Parent(Diary& diary, Family const& family) : diary_(diary), family_(family) {
+    auto [ours, theirs] = os::socket_pair();
+    control_ = std::move(ours);
+    os::UniqueFd const self = os::open_pidfd(::getpid());
+    local::Parent const me{::getpid(), os::start_time(::getpid()), family.by_birth};
+    outbox_.emplace(end_.outbox(), channel::control_bytes, ring_bytes, os::Access::read_only);
+    pid_t const worker = ::fork();
+    if (worker < 0) ::_exit(2);
+    if (worker != 0) return;
+    Told::disarm();
+    ::setpgid(0, 0);
+    control_.reset();
+    local::watch_parent(me, self.get(), theirs.get(), -1);
+    {
+      channel::WorkerEnd end(end_.inbox(), end_.outbox(), ring_bytes, os::Event(event_.duplicate()),
+                             std::move(theirs));
+      work(end, diary, family.does);
+    }
+    for (;;) ::pause();  // asked to leave: so that it is the parent's end that ends it
+  }
+
+  void live() {
+    while (words().parked.load() == 0) {  // it is there, and will be rung
+    }
+    end_.let_spin(std::chrono::microseconds(1));
+    put(3);
+    if (family_.does == Does::answers) {
+      answers(3);
+      put(2);
+      put(3);
+      std::uint64_t const cut = end_.take_back(7);
+      while (!end_.acknowledged()) {
+      }
+      while (end_.next()) {
+      }
+      end_.taken();
+      put(1);
+      answers(1);
+      if (cut < 7) ::_exit(3);
+    } else {
+      while (diary_.begun[0] == 0) {
+      }
+      end_.park(1);
+      end_.unpark();
+      end_.taken();
+      end_.take_back(1);
+    }
+    end_.ask_to_stop(0);
+    end_.ask_to_leave();
+    Told::disarm();
+  }
+
+ private:
+  channel::OutboxWords const& words() const {
+    return *reinterpret_cast<channel::OutboxWords const*>(outbox_->control());
+  }
+  void put(std::uint64_t count) {
+    end_.put_chunk({0, 1, 0, count}, {});
+    end_.publish();
+  }
+  // So many answers come, and ring.
+  void answers(std::uint64_t count) {
+    while (count != 0) {
+      end_.park(++sleeps_);
+      if (!end_.news()) {
+        pollfd rung{event_.fd(), POLLIN, 0};
+        ::poll(&rung, 1, -1);
+      }
+      end_.unpark();
+      event_.drain();
+      while (auto const arrival = end_.next()) count -= arrival->header.count;
+      end_.taken();
+    }
+  }
+
+  Diary& diary_;
+  Family const family_;
+  channel::BasicParentEnd<Told> end_{ring_bytes};
+  os::Event event_;
+  os::UniqueFd control_;
+  std::optional<os::RingMapping> outbox_;
+  std::uint32_t sleeps_ = 0;
+};
+
+struct End {
+  bool killed = false;
+  unsigned last = 0;
+};
+
+// A parent that dies at this moment, or else in the end. Fails if anything of it is left.
+End live_and_die(Family const& family, Moment moment) {
+  std::unique_ptr<Diary, void (*)(Diary*)> const diary(
+      Diary::make(), [](Diary* gone) { ::munmap(gone, sizeof(Diary)); });
+  diary->die = moment;
+  os::Event const never;
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe to be had");
+  os::UniqueFd const ours(ends[0]);
+  os::UniqueFd theirs(ends[1]);  // who has it open is there still
+  pid_t const parent = ::fork();
+  if (parent == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
+    Told::arm(*diary, never);
+    Parent(*diary, family).live();
+    ::_exit(0);
+  }
+  theirs.reset();
+  constexpr int hard_limit_ms = 20'000;
+  pollfd gone{ours.get(), 0, 0};
+  bool const all_gone = ::poll(&gone, 1, hard_limit_ms) == 1;
+  EXPECT_TRUE(all_gone) << family.name << ": somebody is left after a death at "
+                        << name_of(moment.point) << " number " << moment.time;
+  End end;
+  end.last = diary->last;
+  int status = 0;
+  if (!all_gone) ::kill(parent, SIGKILL);
+  EXPECT_EQ(::waitpid(parent, &status, 0), parent);
+  end.killed = WIFSIGNALED(status);
+  EXPECT_TRUE(end.killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) << status;
+  // The orphan is this process's to bury; there is no other.
+  while (all_gone && ::waitpid(-1, &status, 0) > 0) {
+  }
+  return end;
+}
+
+TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  Toll deaths;
+  for (Family const& family : families) {
+    for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+      for (unsigned time = 1;; ++time) {
+        End const end = live_and_die(family, {point, time});
+        ASSERT_FALSE(HasFailure());
+        if (!end.killed) break;
+        deaths.add(end.last);
+      }
+    }
+  }
+  std::printf("deaths of the parent: %u in all\n", deaths.sum());
+  for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+    std::printf("  %-18s %6u\n", name_of(point), deaths.at(point));
+    EXPECT_GT(deaths.at(point), 0u) << "no death fell on: " << name_of(point);
+  }
+}
+
+}  // namespace
+}  // namespace procpool::steps

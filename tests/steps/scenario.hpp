@@ -1,0 +1,106 @@
+#pragma once
+
+// What a worker is given in a trial, and how the parent behaves meanwhile. Elements are numbered through
+// all chunks of a scenario, from 0.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "diary.hpp"
+
+namespace procpool::steps {
+
+struct Scenario {
+  char const* name;
+  std::vector<std::uint64_t> chunks;  // how many elements each has
+  std::size_t result = 8;             // bytes of each
+  bool fixed = true;         // so many of every element's; else they vary, as the types say
+  std::size_t argument = 8;  // bytes of each
+  std::uint64_t block = 0;   // 0: each by itself; else as a run that claims so many at once
+  std::optional<std::uint64_t> throws{};   // this element
+  std::optional<std::uint64_t> retires{};  // the worker, with this element
+  bool one_by_one = false;                 // a chunk is put when those before it have ended
+  std::vector<std::size_t> shares{};       // bytes of the shared values that they name
+  bool hook = false;                       // one element of the pool's own comes last
+  bool apart = false;                      // they have a deadline
+  bool listens = false;                    // each looks whether it is asked to stop
+  // When the parent collects: when it is rung; when it is rung while it naps; only once the worker sleeps.
+  enum class Parent : std::uint8_t { sleeps, naps, is_late } parent = Parent::sleeps;
+};
+
+inline constexpr std::size_t ring_bytes = 16 * 1024;
+// More than travels in a ring, and as much as does.
+inline constexpr std::size_t large = 6000;
+inline constexpr std::size_t nearly_large = 4000;
+
+inline std::vector<Scenario> const& scenarios() {
+  using Parent = Scenario::Parent;
+  static std::vector<Scenario> const all = {
+      {.name = "single values", .chunks = {1, 1, 1}},
+      {.name = "one after the other", .chunks = {1, 1, 1}, .one_by_one = true},
+      {.name = "chunks", .chunks = {3, 2}, .fixed = false},
+      {.name = "chunks, napping", .chunks = {3, 1, 2}, .one_by_one = true, .parent = Parent::naps},
+      {.name = "an element throws", .chunks = {3}, .fixed = false, .throws = 1},
+      {.name = "a run", .chunks = {4, 2}, .block = 1},
+      {.name = "a run of blocks", .chunks = {9, 5}, .block = 4},
+      {.name = "a block throws", .chunks = {6}, .block = 4, .throws = 2},
+      {.name = "large results",
+       .chunks = {1, 3},
+       .result = large,
+       .fixed = false,
+       .one_by_one = true},
+      {.name = "more large results than may wait",
+       .chunks = {7},
+       .result = large,
+       .fixed = false,
+       .parent = Parent::is_late},
+      {.name = "large arguments", .chunks = {1, 1}, .argument = large, .one_by_one = true},
+      {.name = "a full outbox",
+       .chunks = {9},
+       .result = nearly_large,
+       .fixed = false,
+       .parent = Parent::is_late},
+      {.name = "a run in a full outbox",
+       .chunks = {9},
+       .result = nearly_large,
+       .block = 2,
+       .parent = Parent::is_late},
+      {.name = "shared values", .chunks = {1, 2}, .shares = {100, large}},
+      {.name = "shared values that leave no room",
+       .chunks = {1},
+       .argument = nearly_large,
+       .shares = {nearly_large, nearly_large, nearly_large}},
+      {.name = "the worker retires", .chunks = {3, 2}, .retires = 1, .hook = true},
+      {.name = "a hook", .chunks = {2}, .hook = true},
+      {.name = "elements that listen", .chunks = {3}, .apart = true, .listens = true},
+  };
+  return all;
+}
+
+// What the parent does while the worker is stopped.
+enum class Act : std::uint8_t {
+  nothing,
+  take_all_back,  // and keeps it
+  take_one_back,
+  take_back_again,  // and gives it to the same worker again
+  put_more,
+  cancel,  // what runs, by ending the worker
+  ask_to_stop,
+  ask_to_leave,
+  collect
+};
+
+inline constexpr std::array every_act = {
+    Act::nothing, Act::take_all_back, Act::take_one_back, Act::take_back_again, Act::put_more,
+    Act::cancel,  Act::ask_to_stop,   Act::ask_to_leave,  Act::collect};
+
+inline char const* name_of(Act act) {
+  static constexpr std::array names = {
+      "nothing",  "take all back", "take one back", "take back and give again",
+      "put more", "cancel",        "ask to stop",   "ask to leave",
+      "collect"};
+  return names.at(static_cast<unsigned>(act));
+}
+
+}  // namespace procpool::steps

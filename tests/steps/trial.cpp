@@ -1,0 +1,424 @@
+#include "trial.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstring>
+#include <stdexcept>
+
+#include "os/process.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::steps {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using channel::ParentEnd;
+using detail::Block;
+
+constexpr std::chrono::seconds hard_limit{20};
+
+void nothing(detail::Operation&) {}
+
+channel::OutboxWords const& words_of(os::RingMapping const& outbox) {
+  return *reinterpret_cast<channel::OutboxWords const*>(outbox.control());
+}
+
+}  // namespace
+
+Trial::Trial(Plan const& plan) : plan_(plan), scenario_(plan.scenario), diary_(Diary::make()) {
+  diary_->die = plan.die;
+  diary_->stop = plan.stop;
+  diary_->die_later = plan.die_later;
+  make_work();
+  start();
+}
+
+Trial::~Trial() {
+  if (!gone_) {
+    os::send_signal(pidfd_.get(), SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  ::munmap(diary_, sizeof(Diary));
+}
+
+void Trial::make_work() {
+  auto const function = [this] {
+    detail::Function made;
+    made.code = nothing;
+    made.argument_size = scenario_.argument;
+    made.result_size = scenario_.fixed ? scenario_.result : 0;
+    return made;
+  };
+  detail::TaskOptions options;
+  if (scenario_.apart) options.timeout = std::chrono::hours(1);
+  task_ = std::make_shared<detail::Task>(function(), options);
+  detail::Share::List shares;
+  for (std::size_t const bytes : scenario_.shares) {
+    shares.push_back(detail::Share::create(detail::Bytes(bytes), {}, typeid(int)));
+  }
+  auto const add = [&](std::shared_ptr<detail::Task> const& task, std::uint64_t count) {
+    detail::Bytes arguments(count * scenario_.argument);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      std::uint64_t const element = elements_ + i;
+      std::memcpy(arguments.data() + i * scenario_.argument, &element, sizeof element);
+    }
+    auto batch = std::make_shared<local::Batch>(
+        detail::Segment{elements_, count, std::move(arguments), {}, shares}, scenario_.argument);
+    waiting_.push_back({task, std::move(batch), elements_, count});
+    elements_ += count;
+  };
+  for (std::uint64_t const count : scenario_.chunks) add(task_, count);
+  if (plan_.act == Act::put_more) {
+    add(task_, 1);
+    more_ = std::move(waiting_.back());
+    waiting_.pop_back();
+  }
+  if (scenario_.hook) {
+    detail::TaskOptions internal;
+    internal.internal = true;
+    hook_ = std::make_shared<detail::Task>(function(), internal);
+    add(hook_, 1);
+  }
+  states_.resize(elements_, State::waiting);
+}
+
+void Trial::start() {
+  auto [ours, theirs] = os::socket_pair();
+  auto end = std::make_unique<ParentEnd>(ring_bytes);
+  outbox_.emplace(end->outbox(), channel::control_bytes, ring_bytes, os::Access::read_only);
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::runtime_error("no process to be had");
+  if (pid_ == 0) {
+    ours.reset();
+    live(*diary_, scenario_, end->inbox(), end->outbox(), event_, theirs.release(), about_to_stop_);
+  }
+  pidfd_ = os::open_pidfd(pid_);
+  end->forget_memory();
+  slot_.open(std::move(end), std::move(ours), pid_);
+}
+
+void Trial::run() {
+  put_what_can_be();
+  auto const limit = Clock::now() + hard_limit;
+  while (wrong_.empty()) {
+    if (!leaving_ && all_ended()) {
+      leaving_ = true;
+      slot_.ask_to_leave();
+    }
+    if (scenario_.parent == Scenario::Parent::is_late) {
+      wait_late(limit);
+    } else {
+      wait_for_news();
+    }
+    if (!wrong_.empty() || !look_at_worker()) break;
+    collect();
+  }
+  if (wrong_.empty()) bury();
+  if (wrong_.empty()) judge();
+}
+
+// ---- the parent
+
+void Trial::put_what_can_be() {
+  while (!waiting_.empty() && !leaving_ && !slot_.condemned()) {
+    Chunk& chunk = waiting_.front();
+    bool const hook = chunk.task == hook_;
+    if (let_go_ && !hook) {  // it begins nothing more
+      waiting_.pop_front();
+      continue;
+    }
+    bool others = false;
+    for (State const state : states_) others |= state == State::given;
+    if (others && (scenario_.one_by_one || hook)) return;
+    Slot::Put const put = slot_.put(chunk);
+    if (put == Slot::Put::full && slot_.await_room()) continue;
+    if (put != Slot::Put::sent) return;  // gone: its death is on the way
+    for (std::uint64_t i = 0; i < chunk.count; ++i) {
+      State& state = states_.at(chunk.first + i);
+      if (state != State::waiting) wrong("given though it was not waiting");
+      state = State::given;
+    }
+    waiting_.pop_front();
+  }
+}
+
+void Trial::wait_for_news() {
+  std::uint32_t const number = ++sleeps_;
+  bool news = false;
+  if (scenario_.parent == Scenario::Parent::naps) {
+    news = slot_.park_for_nap(number);
+  } else {
+    slot_.park(number);
+    news = slot_.news();
+  }
+  if (!news) {
+    std::array<pollfd, 3> watched{
+        {{event_.fd(), POLLIN, 0}, {about_to_stop_.fd(), POLLIN, 0}, {pidfd_.get(), POLLIN, 0}}};
+    int const limit = static_cast<int>(std::chrono::milliseconds(hard_limit).count());
+    if (::poll(watched.data(), watched.size(), limit) == 0) wrong("stuck: nobody rang");
+  }
+  slot_.unpark();
+  event_.drain();
+}
+
+// The one who does not look before the worker sleeps, dies or stops.
+void Trial::wait_late(Clock::time_point limit) {
+  auto const told = [this] {
+    constexpr timespec briefly{0, 50'000};
+    std::array<pollfd, 2> watched{{{about_to_stop_.fd(), POLLIN, 0}, {pidfd_.get(), POLLIN, 0}}};
+    return ::ppoll(watched.data(), watched.size(), &briefly, nullptr) != 0;
+  };
+  while (words_of(*outbox_).parked.load() == 0) {
+    if (told()) return;
+    if (Clock::now() > limit) {
+      wrong("stuck: the worker neither sleeps nor ends");
+      return;
+    }
+  }
+  // What it sleeps for is to be found; until it has moved on there is nothing to do.
+  std::uint32_t const sleep = words_of(*outbox_).parked.load();
+  collect();
+  if (!leaving_ && all_ended()) {
+    leaving_ = true;
+    slot_.ask_to_leave();
+  }
+  while (sleep != 0 && words_of(*outbox_).parked.load() == sleep) {
+    if (told()) return;
+    if (Clock::now() > limit) {
+      wrong("stuck: the worker sleeps on");
+      return;
+    }
+  }
+}
+
+bool Trial::look_at_worker() {
+  if (about_to_stop_.drain() != 0) {
+    if (::waitpid(pid_, &status_, WUNTRACED) != pid_) throw std::runtime_error("waitpid");
+    if (!WIFSTOPPED(status_)) {
+      gone_ = true;
+      return false;
+    }
+    stopped_at_ = diary_->last;
+    steps_then_ = diary_->steps;
+    act();
+    os::send_signal(pidfd_.get(), SIGCONT);
+  }
+  if (!os::exited(pidfd_.get())) return true;
+  ::waitpid(pid_, &status_, 0);
+  gone_ = true;
+  return false;
+}
+
+// ---- what it does while the worker is stopped
+
+void Trial::act() {
+  switch (plan_.act) {
+    case Act::nothing: break;
+    case Act::take_all_back: cancel_back(most_elements, false); break;
+    case Act::take_one_back: cancel_back(1, false); break;
+    case Act::take_back_again: cancel_back(most_elements, true); break;
+    case Act::put_more:
+      waiting_.push_front(std::move(*more_));
+      put_what_can_be();
+      break;
+    case Act::cancel: cancel(); break;
+    case Act::ask_to_stop:
+      if (auto const running = slot_.running(Clock::now())) {
+        asked_ = slot_.ask_to_stop(running->serial);
+      }
+      break;
+    case Act::ask_to_leave:
+      leaving_ = true;
+      slot_.ask_to_leave();
+      break;
+    case Act::collect: collect(); break;
+  }
+}
+
+void Trial::cancel_back(std::uint64_t elements, bool again) {
+  again_ = again;
+  Slot::TakenBack taken = slot_.take_back(elements);
+  for (Chunk& chunk : taken.chunks) returned(std::move(chunk), again);
+}
+
+void Trial::cancel() {
+  slot_.running(Clock::now());
+  // One that stays undecided for so long is stopped, as this one is.
+  auto const running = slot_.running(Clock::now() + std::chrono::seconds(1));
+  if (!running) return;
+  if (running->task == task_) task_->mark_for_end();
+  Slot::Verdict verdict = slot_.condemn(
+      {running->serial, std::make_exception_ptr(std::runtime_error("cancelled")), true});
+  for (Chunk& chunk : verdict.taken.chunks) returned(std::move(chunk), false);
+  if (!verdict.condemned) return;
+  condemned_ = true;
+  victim_ = running->element;
+  os::send_signal(pidfd_.get(), SIGKILL);
+}
+
+// ---- what comes of it
+
+void Trial::collect() {
+  accept(slot_.collect(), true);
+  if (scenario_.retires && !let_go_ && slot_.retiring()) {
+    let_go_ = true;
+    cancel_back(most_elements, false);
+  }
+  put_what_can_be();
+}
+
+void Trial::accept(Slot::Harvest&& harvest, bool alive) {
+  if (!harvest.bad.empty()) wrong("not believed: " + harvest.bad);
+  for (Slot::Item const& item : harvest.items) answered(item.block);
+  for (Chunk& chunk : harvest.returned) returned(std::move(chunk), alive && again_);
+}
+
+void Trial::answered(Block const& block) {
+  auto bytes = block.payload.bytes();
+  for (std::uint64_t i = 0; i < block.count; ++i) {
+    std::uint64_t const element = block.first + i;
+    bool const thrown = block.kind == Block::Kind::thrown;
+    move(element, State::given, thrown ? State::thrown : State::value, "answered for");
+    if (thrown != (scenario_.throws == element)) wrong("it threw, or did not");
+    std::uint64_t length = scenario_.result;
+    if (!thrown && !scenario_.fixed) {
+      if (bytes.size() < sizeof length) return wrong("a result without its length");
+      std::memcpy(&length, bytes.data(), sizeof length);
+      bytes = bytes.subspan(sizeof length);
+    }
+    if (length != scenario_.result || bytes.size() < length)
+      return wrong("a result of another size");
+    std::uint64_t value = 0;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    bool const whole =
+        length == sizeof value || bytes[length - 1] == static_cast<std::byte>(element);
+    if (value != answer_of(element) || !whole) wrong("the result of another element");
+    bytes = bytes.subspan(length);
+  }
+  if (!bytes.empty()) wrong("bytes behind the last result");
+}
+
+void Trial::returned(Chunk&& chunk, bool again) {
+  for (std::uint64_t i = 0; i < chunk.count; ++i) {
+    move(chunk.first + i, State::given, again ? State::waiting : State::back, "given back");
+    if (diary_->begun.at(chunk.first + i) != 0) {
+      wrong("element " + std::to_string(chunk.first + i) + " is given back though it had begun");
+    }
+  }
+  if (again) waiting_.push_back(std::move(chunk));
+}
+
+void Trial::move(std::uint64_t element, State from, State to, char const* what) {
+  State& state = states_.at(element);
+  if (state != from) {
+    wrong("element " + std::to_string(element) + " is " + what + " in state " +
+          std::to_string(static_cast<int>(state)));
+  }
+  state = to;
+}
+
+bool Trial::all_ended() const {
+  if (slot_.condemned()) return false;
+  for (Chunk const& chunk : waiting_) {
+    if (!let_go_ || chunk.task == hook_) return false;
+  }
+  for (State const state : states_) {
+    if (state == State::given) return false;
+  }
+  return true;
+}
+
+// ---- the end
+
+void Trial::bury() {
+  died_ = WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL;
+  if (!died_ && !(WIFEXITED(status_) && WEXITSTATUS(status_) == 0)) {
+    wrong("the worker ended with status " + std::to_string(status_));
+  }
+  Slot::Death death = slot_.bury();
+  stage_ = static_cast<unsigned>(death.stage);
+  if (!death.bad.empty()) wrong("not believed after the death: " + death.bad);
+  accept(std::move(death.harvest), false);
+  for (Chunk const& chunk : death.charged) {
+    charges_ += static_cast<unsigned>(chunk.count);
+    for (std::uint64_t i = 0; i < chunk.count; ++i) {
+      move(chunk.first + i, State::given, State::charged, "charged");
+    }
+  }
+  bool const sentenced = death.sentence.has_value();
+  if (sentenced && (charges_ != 1 || !condemned_)) wrong("sentenced and not charged");
+  if (condemned_ && scenario_.block == 0) {
+    State const end = states_.at(victim_);
+    if ((end == State::charged) != sentenced) wrong("charged, and not by the sentence");
+    if (charges_ == 1 && end != State::charged) wrong("another one than was condemned is charged");
+  }
+}
+
+void Trial::judge() {
+  Diary const& diary = *diary_;
+  if (diary.wrong != 0) wrong("an element had not its own argument");
+  if (charges_ > 1) wrong("several are charged");
+  if (charges_ != 0 && !died_) wrong("charged, and nobody died");
+  for (std::uint64_t element = 0; element < elements_; ++element) {
+    std::string const name = "element " + std::to_string(element);
+    State const state = states_[element];
+    unsigned const begun = diary.begun.at(element);
+    if (begun > 1) wrong(name + " began " + std::to_string(begun) + " times");
+    switch (state) {
+      case State::given: wrong(name + " is lost"); break;
+      case State::waiting:
+      case State::back:
+        if (begun != 0) wrong(name + " had begun and counts as not begun");
+        break;
+      case State::value:
+      case State::thrown:
+        if (begun != 1) wrong(name + " is answered for and had not begun");
+        break;
+      case State::charged:
+        // What was handed to the channel as ended is published, or in the open record.
+        if (diary.ended.at(element) != 0) wrong(name + " is charged and had ended");
+        break;
+    }
+  }
+  // Stopped at the step ahead of its look, it sees that.
+  if (asked_ && *stopped_at_ == point_of(Step::listening) && diary.steps > steps_then_ &&
+      diary.asked == 0) {
+    wrong("asked to stop, and it was not told");
+  }
+  if (!died_) return;
+  // Where exactly one must be charged, or none may be. (In a block the next one has been claimed already.)
+  unsigned const last = diary.last;
+  bool const undisturbed = plan_.act == Act::nothing && !scenario_.retires;
+  bool const one = (last == point_of(Step::claimed) && undisturbed) ||
+                   last == point_of(Step::begun) || last == point_of(Step::written) ||
+                   last == point_of(Step::single_sent) || last == point_of(Step::single_written) ||
+                   last >= point_of(Stage::starting);
+  bool const none = last == point_of(Step::loaded) || last == point_of(Step::received) ||
+                    last == point_of(Step::withdrawn) || last == point_of(Step::given_back) ||
+                    last == point_of(Step::single_marked) || last == point_of(Step::parked) ||
+                    last == point_of(Step::parked_to_retire) ||
+                    (last == point_of(Step::marked) && scenario_.block <= 1);
+  if (one && charges_ != 1) wrong("nobody is charged for a death at " + std::string(name_of(last)));
+  if (none && charges_ != 0 && scenario_.block <= 1) {
+    wrong("somebody is charged for a death at " + std::string(name_of(last)));
+  }
+}
+
+std::string Trial::verdict() const {
+  if (wrong_.empty()) return {};
+  auto const moment = [](char const* what, Moment const& at) {
+    if (at.time == 0) return std::string();
+    return std::string(", ") + what + " at " + name_of(at.point) + " number " +
+           std::to_string(at.time);
+  };
+  std::string text = scenario_.name + moment("death", plan_.die) + moment("stop", plan_.stop);
+  if (plan_.stop.time != 0) text += std::string(" to ") + name_of(plan_.act);
+  if (plan_.die_later != 0) text += ", death " + std::to_string(plan_.die_later) + " steps later";
+  return text + "; last step: " + name_of(diary_->last) + ": " + wrong_;
+}
+
+}  // namespace procpool::steps

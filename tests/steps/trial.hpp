@@ -1,0 +1,110 @@
+#pragma once
+
+// A trial: a slot, its worker in a process of its own, and the elements of a scenario. The worker may be
+// stopped at one step, where the parent does something, and die at another. Every element is followed
+// through the slot's ledger, and everything that must not happen is said in a sentence.
+//
+// The parent looks only when it is told (a bell, a death), and waits long: a wake-up that is lost is
+// found out.
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/local/slot.hpp"
+#include "scenario.hpp"
+#include "worker_process.hpp"
+
+namespace procpool::steps {
+
+class Trial {
+ public:
+  struct Plan {
+    Scenario const& scenario;
+    Moment die{};
+    Moment stop{};
+    Act act = Act::nothing;
+    unsigned die_later = 0;  // so many steps behind the stop
+  };
+
+  explicit Trial(Plan const& plan);
+  ~Trial();
+  Trial(Trial const&) = delete;
+  Trial& operator=(Trial const&) = delete;
+
+  // Returns once the worker is gone.
+  void run();
+
+  // What was wrong; empty: nothing.
+  std::string verdict() const;
+
+  bool died() const { return died_; }
+  bool stopped() const { return stopped_at_.has_value(); }
+  unsigned stopped_at() const { return *stopped_at_; }
+  unsigned last_point() const { return diary_->last; }
+  unsigned stage() const { return stage_; }
+  unsigned times(unsigned point) const { return diary_->times.at(point); }
+
+ private:
+  using Chunk = local::Chunk;
+  using Slot = local::Slot;
+
+  enum class State : std::uint8_t { waiting, given, back, value, thrown, charged };
+
+  void make_work();
+  void start();
+  void put_what_can_be();
+  void wait_for_news();
+  void wait_late(std::chrono::steady_clock::time_point limit);
+  bool look_at_worker();  // false: it is dead
+  void act();
+  void cancel();
+  void cancel_back(std::uint64_t elements, bool again);
+  void collect();
+  void bury();
+  void accept(Slot::Harvest&& harvest, bool alive);
+  void answered(detail::Block const& block);
+  void returned(Chunk&& chunk, bool again);
+  void move(std::uint64_t element, State from, State to, char const* what);
+  bool all_ended() const;
+  void judge();
+  void wrong(std::string const& what) { wrong_ += (wrong_.empty() ? "" : "; ") + what; }
+
+  Plan const plan_;
+  Scenario const& scenario_;
+  Diary* const diary_;
+  os::Event event_;
+  os::Event about_to_stop_;
+  pid_t pid_ = -1;
+  os::UniqueFd pidfd_;
+  Slot slot_{0};
+  std::optional<os::RingMapping> outbox_;  // to see that the worker sleeps
+
+  std::shared_ptr<detail::Task> task_;
+  std::shared_ptr<detail::Task> hook_;
+  std::deque<Chunk> waiting_;
+  std::optional<Chunk> more_;   // that is put while the worker is stopped
+  std::uint64_t elements_ = 0;  // the hook is behind the last
+  std::vector<State> states_;
+  unsigned charges_ = 0;
+  std::uint32_t sleeps_ = 0;
+  bool leaving_ = false;
+  bool let_go_ = false;  // it retires, and has nothing any more
+  bool again_ = false;   // what comes back is given again
+  bool condemned_ = false;
+  std::uint64_t victim_ = 0;
+  bool asked_ = false;
+  bool gone_ = false;
+  bool died_ = false;
+  std::optional<unsigned> stopped_at_;
+  unsigned steps_then_ = 0;
+  unsigned stage_ = 0;
+  int status_ = 0;
+  std::string wrong_;
+};
+
+}  // namespace procpool::steps

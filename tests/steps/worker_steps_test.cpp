@@ -1,0 +1,117 @@
+// The worker dies, or is stopped while the parent does something, at each step of the channel's protocol, in
+// every scenario: each element ends once, with its value, or as the one that is charged, or is given back
+// never begun; and nobody waits for ever.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <span>
+
+#include "trial.hpp"
+
+namespace procpool::steps {
+namespace {
+
+constexpr unsigned first_of_parent = point_of(detail::first_of_parent);
+
+bool is_workers(unsigned point) {
+  return point < first_of_parent || point >= point_of(Stage::loading);
+}
+
+// How often which point was hit; a failure if one never was.
+void tell(char const* what, Toll const& at, Toll const* stages = nullptr) {
+  std::printf("%s: %u in all\n", what, at.sum());
+  for (unsigned point = 0; point < point_count; ++point) {
+    if (!is_workers(point)) continue;
+    std::printf("  %-18s %6u\n", name_of(point), at.at(point));
+    EXPECT_GT(at.at(point), 0u) << what << " never fell on: " << name_of(point);
+  }
+  if (stages == nullptr) return;
+  std::printf("and in the stages that the deaths were reported with:\n");
+  for (unsigned stage = 0; stage < stage_count; ++stage) {
+    std::printf("  %-18s %6u\n", name_of(detail::step_count + stage),
+                stages->at(detail::step_count + stage));
+  }
+}
+
+// Calls `at` for every moment of an undisturbed run, and for those behind it that a disturbed one may have,
+// until it says that there was none.
+template <class At>
+void at_every_moment(Scenario const& scenario, At const& at) {
+  Trial undisturbed({scenario});
+  undisturbed.run();
+  ASSERT_EQ(undisturbed.verdict(), "");
+  for (unsigned point = 0; point < point_count; ++point) {
+    // What depends on who is faster may have been missing.
+    bool const may_be = undisturbed.times(point) != 0 || point == point_of(Step::rang) ||
+                        point == point_of(Step::falling_asleep) || point == point_of(Step::woken) ||
+                        point == point_of(Step::withdrawn);
+    if (!is_workers(point) || !may_be) continue;
+    for (unsigned time = 1; at(Moment{point, time}); ++time) {
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+TEST(WorkerSteps, ADeathAtEachLosesAndDoublesNothing) {
+  Toll deaths;
+  Toll stages;
+  for (Scenario const& scenario : scenarios()) {
+    at_every_moment(scenario, [&](Moment moment) {
+      Trial trial({scenario, moment});
+      trial.run();
+      EXPECT_EQ(trial.verdict(), "");
+      if (!trial.died()) return false;
+      deaths.add(trial.last_point());
+      stages.add(detail::step_count + trial.stage());
+      return true;
+    });
+    ASSERT_FALSE(HasFailure());
+  }
+  tell("deaths", deaths, &stages);
+}
+
+TEST(WorkerSteps, StoppedAtEachItDoesNotConfuseTheParent) {
+  Toll stops;
+  for (Scenario const& scenario : scenarios()) {
+    for (Act const act : every_act) {
+      at_every_moment(scenario, [&](Moment moment) {
+        Trial trial({scenario, {}, moment, act});
+        trial.run();
+        EXPECT_EQ(trial.verdict(), "");
+        if (trial.stopped()) stops.add(trial.stopped_at());
+        return trial.stopped();
+      });
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+  tell("stops", stops);
+}
+
+TEST(WorkerSteps, ADeathBehindATakeBackLosesAndDoublesNothing) {
+  constexpr std::array acts = {Act::take_all_back, Act::take_one_back, Act::take_back_again};
+  constexpr unsigned most_later = 5;
+  Toll deaths;
+  for (Scenario const& scenario : scenarios()) {
+    for (Act const act : acts) {
+      at_every_moment(scenario, [&](Moment moment) {
+        bool stopped = false;
+        for (unsigned later = 1; later <= most_later; ++later) {
+          Trial trial({scenario, {}, moment, act, later});
+          trial.run();
+          EXPECT_EQ(trial.verdict(), "");
+          stopped = trial.stopped();
+          if (!trial.died()) break;
+          deaths.add(trial.last_point());
+        }
+        return stopped;
+      });
+      ASSERT_FALSE(HasFailure());
+    }
+  }
+  tell("deaths", deaths);
+}
+
+}  // namespace
+}  // namespace procpool::steps
