@@ -2,7 +2,6 @@
 #include "channel/worker_end.hpp"
 
 #include "channel/worker_end_body.hpp"
-#include "channel/worker_messages_body.hpp"
 
 namespace procpool::inline v0::channel {
 

@@ -13,7 +13,6 @@
 #include <procpool/detail/run.hpp>
 
 #include "channel/worker_end_body.hpp"
-#include "channel/worker_messages_body.hpp"
 #include "scenario.hpp"
 
 namespace procpool::steps {

@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cstdio>
-#include <span>
 
 #include "trial.hpp"
 
