@@ -1,3 +1,4 @@
+// Needs the worker's end with its steps; nothing else of the tests does.
 #include "trial.hpp"
 
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 
 #include "os/process.hpp"
 #include "os/socket.hpp"
+#include "worker_process.hpp"
 
 namespace procpool::steps {
 namespace {

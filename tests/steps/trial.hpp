@@ -17,7 +17,6 @@
 
 #include "engine/local/slot.hpp"
 #include "scenario.hpp"
-#include "worker_process.hpp"
 
 namespace procpool::steps {
 

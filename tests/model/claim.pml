@@ -1,0 +1,234 @@
+/* Who has an element: the worker's claim against the parent's take-back, with blocks of elements, a death of the
+ * worker at any step, and elements that are given again to the same worker.
+ *
+ * The first record has elements 0..2. At any time the parent takes back everything from an element on; what
+ * has not begun is, after the worker has acknowledged, put again as the second record. In the end every
+ * element has exactly one outcome: its value, or charged to a death, or never begun.
+ *
+ * Broken on purpose by: CLAIM_LATE (look at the limit, then claim), CUT_LATE (look at the claim, then
+ * lower the limit), CLAIM_ORDER, LIMIT_ORDER (weaker than seq_cst), NO_ACK (put again without waiting),
+ * DONE_ORDER (relaxed), HEAD_EARLY (the acknowledgement ahead of the outcomes).
+ */
+#define CLAIM 0
+#define LIMIT 1
+#define DONE 2   /* elements marked as done */
+#define TAIL 3   /* of the outbox: outcomes published, in elements */
+#define HEAD 4   /* of the inbox: records taken */
+#define PUT 5    /* of the inbox: records put */
+#define RESULT 6 /* of each element: its bytes are there */
+#define WORDS 12
+#include "memory.pml"
+
+#ifndef CLAIM_ORDER
+#define CLAIM_ORDER SEQ_CST
+#endif
+#ifndef LIMIT_ORDER
+#define LIMIT_ORDER SEQ_CST
+#endif
+#ifndef DONE_ORDER
+#define DONE_ORDER RELEASE
+#endif
+#ifndef BLOCK
+#define BLOCK 1
+#endif
+#define FIRST 3 /* elements of the first record */
+#define MOST 6  /* serials in all */
+
+/* What happened, which no process looks at. By serial. */
+bit begun[MOST];
+bit finished[MOST];
+/* What the parent made of it: 1 value, 2 charged, 3 never begun. */
+byte fate[MOST];
+bool worker_gone = false;
+
+/* Elements of the second record: as many as came back. */
+byte second = 0;
+#define MOST_PUT (FIRST + second)
+
+inline resolve(e, what) {
+  assert(fate[e] == 0);
+  fate[e] = what
+}
+
+/* Killed here, or not. */
+#define may_die \
+  if \
+  :: goto gone \
+  :: skip \
+  fi
+
+proctype Worker() {
+  byte moved = 0, seen = 0;
+  byte record = 0, e = 0, end = 0, claimed = 0, limit = 0, put = 0, published = 0;
+  do
+  :: record == 2 -> break
+  :: else ->
+     /* Asleep until there is one: what wakes it is the other model's. */
+     if
+     :: mem[PUT] > record
+     :: goto gone
+     fi;
+     load(0, PUT, put);
+     end = (record == 0 -> FIRST : MOST_PUT);
+     do
+     :: e == end -> break
+     :: else ->
+#ifdef CLAIM_LATE
+        load(0, LIMIT, limit);
+#endif
+        if
+        :: e >= claimed ->
+           claimed = (e + BLOCK < end -> e + BLOCK : end);
+           may_die;
+           store(0, CLAIM, claimed, CLAIM_ORDER)
+        :: else
+        fi;
+        may_die;
+#ifndef CLAIM_LATE
+        load(0, LIMIT, limit);
+#endif
+        if
+        :: e >= limit -> claimed = e; store(0, CLAIM, e, RELEASE); break
+        :: else
+        fi;
+        begun[e] = 1;
+        may_die;
+        /* The element runs, and its result is written. */
+        store(0, RESULT + e, 1, RELAXED);
+        may_die;
+        finished[e] = 1;
+        store(0, DONE, e + 1, DONE_ORDER);
+        may_die;
+        published = e + 1;
+        e++
+     od;
+     may_die;
+     record++;
+#ifdef HEAD_EARLY
+     store(0, HEAD, record, SEQ_CST);
+     may_die;
+     store(0, TAIL, published, SEQ_CST);
+#else
+     store(0, TAIL, published, SEQ_CST);
+     may_die;
+     store(0, HEAD, record, SEQ_CST);
+#endif
+     e = FIRST
+  od;
+gone:
+  atomic { drain(0); worker_gone = true }
+}
+
+proctype Parent() {
+  byte moved = 0, seen = 0;
+  byte r = 0, c = 0, e = 0, t = 0, head = 0, done = 0, cut = 0, taken = 0, result = 0;
+  store(1, LIMIT, FIRST, RELAXED);
+  store(1, PUT, 1, SEQ_CST);
+
+  /* Take back, from any element on. */
+  select(r : 0 .. 2);
+#ifdef CUT_LATE
+  load(1, CLAIM, c);
+  store(1, LIMIT, r, LIMIT_ORDER);
+#else
+  store(1, LIMIT, r, LIMIT_ORDER);
+  load(1, CLAIM, c);
+#endif
+  cut = (c > r -> c : r);
+  e = cut;
+  do
+  :: e < FIRST -> resolve(e, 3); second++; e++
+  :: else -> break
+  od;
+
+#ifndef NO_ACK
+  /* Until it has acknowledged, or is dead. */
+  (mem[HEAD] >= 1 || worker_gone);
+  load(1, HEAD, head);
+  if
+  :: head >= 1 ->
+     load(1, TAIL, t);
+     do
+     :: taken < t -> load(1, RESULT + taken, result); assert(result == 1); resolve(taken, 1); taken++
+     :: else -> break
+     od;
+     e = taken;
+     do
+     :: e < cut -> resolve(e, 3); second++; e++
+     :: else -> break
+     od;
+     cut = taken
+  :: else
+  fi;
+#endif
+
+  /* What came back is put again, if the worker lives. */
+  taken = (taken < cut -> taken : cut);
+  store(1, LIMIT, MOST_PUT, RELAXED);
+  store(1, PUT, 2, SEQ_CST);
+
+  (mem[HEAD] >= 2 || worker_gone);
+  load(1, HEAD, head);
+  /* What was published. The first record's rest, then the second's. */
+  load(1, TAIL, t);
+  e = taken;
+  do
+  :: e < cut && e < t -> load(1, RESULT + e, result); assert(result == 1); resolve(e, 1); e++
+  :: else -> break
+  od;
+  taken = e;
+  /* And what a dead one left: the open record, then the claim. */
+  load(1, DONE, done);
+  do
+  :: taken < cut && taken < done -> load(1, RESULT + taken, result); assert(result == 1); resolve(taken, 1); taken++
+  :: else -> break
+  od;
+  load(1, CLAIM, c);
+  if
+  :: taken < cut && c > taken && head < 1 -> resolve(taken, 2); taken++
+  :: else
+  fi;
+  do
+  :: taken < cut -> resolve(taken, 3); taken++
+  :: else -> break
+  od;
+  /* The second record. */
+  e = FIRST;
+  do
+  :: e < MOST_PUT && e < t -> load(1, RESULT + e, result); assert(result == 1); resolve(e, 1); e++
+  :: else -> break
+  od;
+  do
+  :: e < MOST_PUT && e < done -> load(1, RESULT + e, result); assert(result == 1); resolve(e, 1); e++
+  :: else -> break
+  od;
+  if
+  :: e < MOST_PUT && c > e && worker_gone && head < 2 -> resolve(e, 2); e++
+  :: else
+  fi;
+  do
+  :: e < MOST_PUT -> resolve(e, 3); e++
+  :: else -> break
+  od;
+
+  /* Nothing is lost, doubled, or told to be what it was not. */
+  (worker_gone);
+  e = 0;
+  do
+  :: e < MOST_PUT ->
+     assert(fate[e] != 0);
+     assert(fate[e] != 1 || finished[e]);
+     assert(fate[e] != 3 || !begun[e]);
+     e++
+  :: else -> break
+  od
+}
+
+init {
+  atomic {
+    run Flusher(0);
+    run Flusher(1);
+    run Parent();
+    run Worker()
+  }
+}
