@@ -7,7 +7,12 @@
  *
  * Broken on purpose by: CLAIM_LATE (look at the limit, then claim), CUT_LATE (look at the claim, then
  * lower the limit), CLAIM_ORDER, LIMIT_ORDER (weaker than seq_cst), NO_ACK (put again without waiting),
- * DONE_ORDER (relaxed), HEAD_EARLY (the acknowledgement ahead of the outcomes).
+ * DONE_EARLY (marked as done ahead of its result), HEAD_EARLY (the acknowledgement ahead of the outcomes),
+ * NO_LIMIT (no look at it), NO_CLAIM (none is made).
+ *
+ * What it judges of memory orders: claim and limit must be seq_cst on both sides. The mark of what is done
+ * needs no more than to stand behind the result in the program, since it is read when the worker is dead, by when all that it
+ * stored is seen; its release is for the compiler.
  */
 #define CLAIM 0
 #define LIMIT 1
@@ -24,9 +29,6 @@
 #endif
 #ifndef LIMIT_ORDER
 #define LIMIT_ORDER SEQ_CST
-#endif
-#ifndef DONE_ORDER
-#define DONE_ORDER RELEASE
 #endif
 #ifndef BLOCK
 #define BLOCK 1
@@ -80,24 +82,35 @@ proctype Worker() {
         :: e >= claimed ->
            claimed = (e + BLOCK < end -> e + BLOCK : end);
            may_die;
+#ifndef NO_CLAIM
            store(0, CLAIM, claimed, CLAIM_ORDER)
+#endif
         :: else
         fi;
         may_die;
 #ifndef CLAIM_LATE
         load(0, LIMIT, limit);
 #endif
+#ifndef NO_LIMIT
         if
         :: e >= limit -> claimed = e; store(0, CLAIM, e, RELEASE); break
         :: else
         fi;
+#endif
         begun[e] = 1;
         may_die;
         /* The element runs, and its result is written. */
+#ifdef DONE_EARLY
+        finished[e] = 1;
+        store(0, DONE, e + 1, RELEASE);
+        may_die;
+        store(0, RESULT + e, 1, RELAXED);
+#else
         store(0, RESULT + e, 1, RELAXED);
         may_die;
         finished[e] = 1;
-        store(0, DONE, e + 1, DONE_ORDER);
+        store(0, DONE, e + 1, RELEASE);
+#endif
         may_die;
         published = e + 1;
         e++

@@ -22,8 +22,10 @@
 #ifndef TAIL_ORDER
 #define TAIL_ORDER SEQ_CST
 #endif
-#define RECORDS 4
-#define ROOM 2
+#ifndef RECORDS
+#define RECORDS 2
+#endif
+#define ROOM 1
 #define NAP 64
 
 bool asleep = false;   /* the worker, in the futex */
@@ -140,7 +142,7 @@ proctype Parent() {
   byte moved = 0, seen = 0;
   byte put = 0, taken = 0, tail = 0, sleep = 0, rung = 0, number = 0;
   bit naps = 0;
-  byte naps_left = 2;
+  byte naps_left = 1;
   do
   :: put < RECORDS ->
      put++;

@@ -47,6 +47,7 @@ struct Diary {
   Moment stop;
   Moment die;
   unsigned die_later = 0;          // so many steps behind the stop; 0: never
+  std::atomic<pid_t> worker{0};    // of a parent that is tried
   std::atomic<unsigned> steps{0};  // so far
   std::atomic<unsigned> last{0};   // the point of the last of them
   std::array<std::atomic<unsigned>, point_count> times{};  // at each point

@@ -21,6 +21,7 @@
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "scenario.hpp"
+#include "support/processes.hpp"
 
 namespace procpool::steps {
 namespace {
@@ -67,8 +68,10 @@ class Parent {
     outbox_.emplace(end_.outbox(), channel::control_bytes, ring_bytes, os::Access::read_only);
     pid_t const worker = ::fork();
     if (worker < 0) ::_exit(2);
-    if (worker != 0) return;
-    Told::disarm();
+    if (worker != 0) {
+      diary.worker = worker;
+      return;
+    }
     ::setpgid(0, 0);
     control_.reset();
     local::watch_parent(me, self.get(), theirs.get(), -1);
@@ -80,9 +83,17 @@ class Parent {
     for (;;) ::pause();  // asked to leave: so that it is the parent's end that ends it
   }
 
-  void live() {
+  void live(os::Event const& about_to_stop) {
     while (words().parked.load() == 0) {  // it is there, and will be rung
     }
+    // A worker that is stopped when its parent is dead already, and before its watch has seen that, is
+    // beyond the promise.
+    if (family_.does == Does::stops_itself) {
+      put(1);
+      while (support::stat_of(diary_.worker).state != 'T') {
+      }
+    }
+    Told::arm(diary_, about_to_stop);
     end_.let_spin(std::chrono::microseconds(1));
     put(3);
     if (family_.does == Does::answers) {
@@ -92,12 +103,12 @@ class Parent {
       std::uint64_t const cut = end_.take_back(7);
       while (!end_.acknowledged()) {
       }
-      while (end_.next()) {
+      while (auto const arrival = end_.next()) {
+        if (arrival->header.serial + arrival->header.count > cut) ::_exit(3);
       }
       end_.taken();
       put(1);
       answers(1);
-      if (cut < 7) ::_exit(3);
     } else {
       while (diary_.begun[0] == 0) {
       }
@@ -145,15 +156,36 @@ class Parent {
 
 struct End {
   bool killed = false;
+  bool stopped = false;
   unsigned last = 0;
 };
 
-// A parent that dies at this moment, or else in the end. Fails if anything of it is left.
-End live_and_die(Family const& family, Moment moment) {
+constexpr int hard_limit_ms = 20'000;
+
+// Goes on with a parent that has stopped, once its worker has nothing more to do: it sleeps, or is gone.
+bool let_worker_go_first(pid_t parent, Diary const& diary, os::Event const& about_to_stop,
+                         int gone) {
+  std::array<pollfd, 2> watched{{{about_to_stop.fd(), POLLIN, 0}, {gone, 0, 0}}};
+  ::poll(watched.data(), watched.size(), hard_limit_ms);
+  if (about_to_stop.drain() == 0) return false;
+  int status = 0;
+  EXPECT_EQ(::waitpid(parent, &status, WUNTRACED), parent);
+  if (!WIFSTOPPED(status)) return false;
+  pid_t const worker = diary.worker;
+  while (support::alive(worker) && !support::asleep(worker)) {
+  }
+  ::kill(parent, SIGCONT);
+  return true;
+}
+
+// A parent that dies, or stops, at this moment, and else in the end. Fails if anything of it is left.
+End live_and_die(Family const& family, Moment die, Moment stop = {}) {
+  Moment const moment = stop.time != 0 ? stop : die;
   std::unique_ptr<Diary, void (*)(Diary*)> const diary(
       Diary::make(), [](Diary* gone) { ::munmap(gone, sizeof(Diary)); });
-  diary->die = moment;
-  os::Event const never;
+  diary->die = die;
+  diary->stop = stop;
+  os::Event const about_to_stop;
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe to be had");
   os::UniqueFd const ours(ends[0]);
@@ -161,17 +193,16 @@ End live_and_die(Family const& family, Moment moment) {
   pid_t const parent = ::fork();
   if (parent == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
-    Told::arm(*diary, never);
-    Parent(*diary, family).live();
+    Parent(*diary, family).live(about_to_stop);
     ::_exit(0);
   }
   theirs.reset();
-  constexpr int hard_limit_ms = 20'000;
+  End end;
+  if (stop.time != 0) end.stopped = let_worker_go_first(parent, *diary, about_to_stop, ours.get());
   pollfd gone{ours.get(), 0, 0};
   bool const all_gone = ::poll(&gone, 1, hard_limit_ms) == 1;
-  EXPECT_TRUE(all_gone) << family.name << ": somebody is left after a death at "
+  EXPECT_TRUE(all_gone) << family.name << ": somebody is stuck, or left, behind "
                         << name_of(moment.point) << " number " << moment.time;
-  End end;
   end.last = diary->last;
   int status = 0;
   if (!all_gone) ::kill(parent, SIGKILL);
@@ -182,6 +213,14 @@ End live_and_die(Family const& family, Moment moment) {
   while (all_gone && ::waitpid(-1, &status, 0) > 0) {
   }
   return end;
+}
+
+void tell(char const* what, Toll const& at) {
+  std::printf("%s: %u in all\n", what, at.sum());
+  for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+    std::printf("  %-18s %6u\n", name_of(point), at.at(point));
+    EXPECT_GT(at.at(point), 0u) << what << " never fell on: " << name_of(point);
+  }
 }
 
 TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
@@ -197,11 +236,24 @@ TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
       }
     }
   }
-  std::printf("deaths of the parent: %u in all\n", deaths.sum());
-  for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
-    std::printf("  %-18s %6u\n", name_of(point), deaths.at(point));
-    EXPECT_GT(deaths.at(point), 0u) << "no death fell on: " << name_of(point);
+  tell("deaths of the parent", deaths);
+}
+
+TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  Toll stops;
+  for (Family const& family : families) {
+    if (family.does == Does::stops_itself) continue;
+    for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+      for (unsigned time = 1;; ++time) {
+        End const end = live_and_die(family, {}, {point, time});
+        ASSERT_FALSE(HasFailure());
+        if (!end.stopped) break;
+        stops.add(point);
+      }
+    }
   }
+  tell("stops of the parent", stops);
 }
 
 }  // namespace

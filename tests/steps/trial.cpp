@@ -55,8 +55,9 @@ void Trial::make_work() {
     made.result_size = scenario_.fixed ? scenario_.result : 0;
     return made;
   };
+  static detail::TaskControl const limited{.timeout = std::chrono::hours(1)};
   detail::TaskOptions options;
-  if (scenario_.apart) options.timeout = std::chrono::hours(1);
+  if (scenario_.apart) options.control = &limited;
   task_ = std::make_shared<detail::Task>(function(), options);
   detail::Share::List shares;
   for (std::size_t const bytes : scenario_.shares) {

@@ -111,9 +111,9 @@ class Core {
   // worker that is.
   void wake_dispatcher_soon() const noexcept {
     constexpr std::chrono::milliseconds soon{2};
-    if (startable.load(std::memory_order_acquire)) look.arm(soon);
+    if (startable.load(std::memory_order_acquire)) look_timer.arm(soon);
   }
-  os::Timer look{os::UniqueFd()};  // made with the thread, as `wake`
+  os::Timer look_timer{os::UniqueFd()};  // made with the thread, as `wake`
   std::atomic<bool> startable{false};
   std::shared_ptr<Arena> const arena;  // of large arguments
   SlotTable slots;

@@ -69,10 +69,10 @@ void Dispatcher::start_once() {
   if (thread_.joinable()) return;
   try {
     core_.wake = os::Event();
-    core_.look = os::Timer();
+    core_.look_timer = os::Timer();
     poller_.emplace();
     poller_->add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
-    poller_->add(core_.look.fd(), key(what_look, 0), EPOLLIN);
+    poller_->add(core_.look_timer.fd(), key(what_look, 0), EPOLLIN);
     if (!core_.options.cgroup.empty()) os::sweep_cgroups(core_.options.cgroup);
   } catch (std::system_error const& error) {
     throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
@@ -307,7 +307,7 @@ void Dispatcher::handle(os::Ready const& ready) {
     case what_output: on_output(slot); break;
     case what_template: on_template(); break;
     case what_look:
-      core_.look.drain();
+      core_.look_timer.drain();
       look_at_everything();
       break;
   }
