@@ -65,7 +65,8 @@ using namespace shapes;
 // beside is known, and does not own.
 struct Node {
   int value = 0;
-  std::vector<std::unique_ptr<Node>> children;
+  std::unique_ptr<Node> left;
+  std::unique_ptr<Node> right;
   std::shared_ptr<std::string> label;
   std::weak_ptr<std::string> other;
 };
@@ -106,10 +107,10 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
 
   Node node;
   node.label = std::make_shared<std::string>("shared");
-  for (int i = 0; i < 2; ++i) {
-    node.children.push_back(std::make_unique<Node>());
-    node.children.back()->label = node.label;
-    node.children.back()->other = node.label;
+  for (auto* const side : {&node.left, &node.right}) {
+    *side = std::make_unique<Node>();
+    (*side)->label = node.label;
+    (*side)->other = node.label;
   }
   Tree tree;
   tree.children.resize(2);

@@ -30,6 +30,7 @@
 #include "support/processes.hpp"
 #include "support/seed.hpp"
 #include "support/until.hpp"
+#include "support/worker_memory.hpp"
 
 using namespace std::chrono_literals;
 
@@ -39,30 +40,8 @@ using procpool::channel::OutboxHeader;
 using procpool::channel::OutboxKind;
 using procpool::channel::OutboxWords;
 
-// The part of this worker's memory that has this name: from the first of its mappings to the last.
-struct Memory {
-  std::byte* begin = nullptr;
-  std::size_t size = 0;
-  std::string first_range;  // as in /proc/self/map_files
-};
-
-Memory find_memory(std::string const& name) {
-  Memory memory;
-  for (std::string const& line : support::mappings_of(::getpid())) {
-    if (line.find(name) == std::string::npos) continue;
-    unsigned long from = 0;
-    unsigned long to = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx", &from, &to) != 2) continue;
-    auto* const address = reinterpret_cast<std::byte*>(from);
-    if (memory.begin == nullptr) {
-      memory.begin = address;
-      memory.first_range = line.substr(0, line.find(' '));
-    }
-    memory.size = to - reinterpret_cast<std::uintptr_t>(memory.begin);
-  }
-  if (memory.begin == nullptr) throw std::runtime_error("this worker has no " + name);
-  return memory;
-}
+using support::find_memory;
+using support::Memory;
 
 OutboxWords& words() {
   return *reinterpret_cast<OutboxWords*>(find_memory("procpool outbox").begin);
@@ -383,6 +362,38 @@ TEST(Hostile, ClaimTakenBackByEachDeath) {
       << pool.stats().worker_starts << " workers were started for it";
   EXPECT_THROW(hostile.get(), procpool::Error);
   expect_others_right(pool);
+}
+
+// Marks by which nothing runs, and a task that runs for ever: its deadline holds all the same.
+TEST(Hostile, MarksThatHideWhatRuns) {
+  auto const hide = [](int how) {
+    std::uint64_t const claim = words().claim.load();
+    switch (how) {
+      case 0: words().claim.store(0); break;
+      case 1: words().claim.store(~std::uint64_t{0}); break;
+      case 2: words().done.store(procpool::channel::pack_done(claim, 0)); break;
+      case 3: words().done.store(procpool::channel::pack_done(claim + 1000, 0)); break;
+      default: words().claim.store(claim - 1); break;
+    }
+    wait_for_the_end(10min);
+  };
+  for (int how = 0; how < 5; ++how) {
+    SCOPED_TRACE(how);
+    procpool::ProcessPool pool{1};
+    expect_others_right(pool);
+    auto hostile = pool.with({.timeout = 100ms}).submit(hide, how);
+    if (!hostile.wait_for(40s)) {
+      ADD_FAILURE() << "it hangs";
+      pool.terminate();
+      return;
+    }
+    try {
+      hostile.get();
+      EXPECT_EQ(how, 2);  // it says that it is done, and it should know
+    } catch (procpool::Error const&) {
+    }
+    expect_others_right(pool);
+  }
 }
 
 // It says that it has begun what waited behind it. No more than a block may be claimed at once, and of a

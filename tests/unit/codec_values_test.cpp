@@ -61,6 +61,30 @@ TEST(CodecValues, Sequences) {
   expect_same(std::array<int, 0>{});
 }
 
+// Where a block of elements lies in a message depends on what lies before it.
+TEST(CodecValues, BlocksThatAreNotAligned) {
+  struct alignas(32) Wide {
+    std::array<double, 4> parts;
+  };
+  static_assert(bitwise<Wide>);
+  for (std::size_t const count : {0u, 1u, 2u, 127u, 128u, 129u, 511u, 512u, 513u, 100'000u}) {
+    std::vector<double> numbers(count);
+    for (std::size_t i = 0; i < count; ++i) numbers[i] = static_cast<double>(i) / 3;
+    std::vector<Wide> wide(count / 10 + 1);
+    for (std::size_t i = 0; i < wide.size(); ++i) wide[i].parts[3] = static_cast<double>(i);
+    for (std::size_t ahead = 0; ahead < 9; ++ahead) {
+      auto const [text, same, wider] = there_and_back(
+          std::tuple(std::string(ahead, 'x'), numbers, std::make_pair(wide, std::u32string(U"u"))));
+      EXPECT_TRUE(same == numbers);
+      ASSERT_EQ(wider.first.size(), wide.size());
+      for (std::size_t i = 0; i < wide.size(); ++i) {
+        ASSERT_EQ(wider.first[i].parts[3], static_cast<double>(i));
+      }
+      EXPECT_EQ(wider.second, U"u");
+    }
+  }
+}
+
 TEST(CodecValues, SetsAndMaps) {
   expect_same(std::set<int>{3, 1, 2});
   expect_same(std::multiset<int>{1, 1, 2});

@@ -99,7 +99,9 @@ class Slot {
     std::uint64_t serial;
     TimePoint since;  // when it was first seen to run
   };
-  // The element that the worker is running, if it surely is, and nothing was decided about it yet.
+  // The element that the worker is running, if it surely is, and nothing was decided about it yet. To be asked
+  // again and again while elements with a deadline are out: a worker that for a second does nothing with one,
+  // as it says, is condemned.
   std::optional<Running> running(TimePoint now);
   // Asks the element to stop. False: it does not look at that, or does not run any more.
   bool ask_to_stop(std::uint64_t serial);
@@ -193,6 +195,7 @@ class Slot {
                std::uint64_t inline_limit);
 
   TakenBack take_back_from(std::uint64_t serial);
+  void note_silence(TimePoint now);
   void drain(Harvest& harvest);
   Item accept(channel::ParentEnd::Arrival const& arrival);
   detail::Payload receive(channel::ParentEnd::Arrival const& arrival);
@@ -220,6 +223,10 @@ class Slot {
   bool answered_ = false;              // for at least one element
   std::uint64_t watched_ = 0;          // the serial seen to run
   TimePoint watched_since_{};          // none: nothing was
+  // The front of the ledger that the worker neither runs, by its marks, nor has answered for.
+  std::uint64_t silent_ = 0;
+  TimePoint silent_since_{};  // none: it is not so
+  bool silenced_ = false;     // and is ended for that
   std::optional<Sentence> sentence_;
   std::atomic<bool> condemned_{false};  // sentence_ is set; may be read without the mutex
   std::string bad_;

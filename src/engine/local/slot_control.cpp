@@ -10,6 +10,12 @@ namespace procpool::inline v0::local {
 
 using channel::BadRecord;
 
+namespace {
+
+constexpr std::uint64_t nobodys_serial = ~std::uint64_t{0};
+
+}  // namespace
+
 Slot::TakenBack Slot::take_back(std::uint64_t elements) {
   TakenBack taken;
   std::lock_guard const lock(mutex_);
@@ -83,10 +89,15 @@ std::optional<Slot::Running> Slot::running(TimePoint now) {
   if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
   auto const running = channel_->running();
   // With news there may be its outcome among them: collected first.
-  if (!running || channel_->news(false)) return std::nullopt;
+  if (channel_->news(false)) {
+    silent_since_ = TimePoint();
+    return std::nullopt;
+  }
   for (Sent const& sent : sent_) {
+    if (!running) break;
     std::uint64_t const ahead = running->serial - sent.serial;
     if (running->serial < sent.serial || ahead >= sent.chunk.count) continue;
+    silent_since_ = TimePoint();
     if (watched_since_ == TimePoint() || watched_ != running->serial) {
       watched_ = running->serial;
       watched_since_ = now;
@@ -94,7 +105,36 @@ std::optional<Slot::Running> Slot::running(TimePoint now) {
     if (!running->sure && now - watched_since_ < undecided) return std::nullopt;
     return Running{sent.chunk.task, sent.chunk.first + ahead, running->serial, watched_since_};
   }
+  note_silence(now);
   return std::nullopt;
+}
+
+// What was scribbled over its marks may run on for ever, and never be seen to. From the outside that is a
+// worker which does not begin what it was given. One that is honest, and stopped, or starved by the machine, is
+// replaced at no cost: what it has not begun goes elsewhere.
+void Slot::note_silence(TimePoint now) {
+  constexpr std::chrono::seconds patience{1};
+  if (sent_.empty() || !sent_.front().chunk.task->timeout()) {
+    silent_since_ = TimePoint();
+    return;
+  }
+  std::uint64_t const front = sent_.front().serial;
+  if (silent_since_ == TimePoint() || silent_ != front) {
+    silent_ = front;
+    silent_since_ = now;
+  }
+  if (now - silent_since_ < patience) return;
+  try {
+    // First it can begin nothing more, then it is looked at again. What it would begin all the same comes
+    // back with its acknowledgement, if it lives to give that.
+    if (!channel_->acknowledging() && channel_->take_back(front) != front) return;
+  } catch (BadRecord const& bad) {
+    bad_ = bad.what();  // collect() tells it to the engine
+    return;
+  }
+  silenced_ = true;
+  sentence_ = Sentence{nobodys_serial, nullptr, false};
+  condemned_.store(true, std::memory_order_release);
 }
 
 bool Slot::ask_to_stop(std::uint64_t serial) {

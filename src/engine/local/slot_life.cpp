@@ -51,6 +51,8 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   sent_.clear();
   answered_ = false;
   watched_since_ = TimePoint();
+  silent_since_ = TimePoint();
+  silenced_ = false;
   sentence_.reset();
   condemned_.store(false, std::memory_order_release);
   bad_.clear();
@@ -105,7 +107,9 @@ Slot::Death Slot::bury() {
       if (!sent_.empty()) {
         // Marks that say "not begun" each time that a worker dies with this element next in turn may be
         // lies of the element itself; it must not end one worker after the other for ever.
-        death.weary = !remains.begun && ++sent_.front().chunk.losses >= most_losses;
+        // A worker that was silent is the second last.
+        sent_.front().chunk.losses += silenced_ ? most_losses / 2 : 1;
+        death.weary = !remains.begun && sent_.front().chunk.losses >= most_losses;
         if (remains.begun || death.weary || death.sentence) charge_front(1);
       }
     } else if (!sent_.empty()) {

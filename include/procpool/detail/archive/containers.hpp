@@ -57,6 +57,24 @@ std::size_t room(Source const& in, std::size_t elements) {
   return most;
 }
 
+inline constexpr std::size_t most_bytes_at_once = 4096;
+
+// Where the message is not aligned for the elements: by way of memory that is, which stays in the cache.
+template <class Container>
+void fill_by_and_by(Container& value, std::byte const* raw, std::size_t elements) {
+  using T = typename Container::value_type;
+  constexpr std::size_t at_once = most_bytes_at_once / sizeof(T);
+  alignas(T) std::byte aligned[at_once * sizeof(T)];
+  auto const* const first = reinterpret_cast<T const*>(aligned);
+  value.reserve(elements);
+  for (std::size_t done = 0; done < elements;) {
+    std::size_t const some = std::min(at_once, elements - done);
+    std::memcpy(aligned, raw + done * sizeof(T), some * sizeof(T));
+    value.insert(value.end(), first, first + some);
+    done += some;
+  }
+}
+
 template <class Container>
 void fill_block(Source& in, Container& value, std::size_t elements) {
   using T = typename Container::value_type;
@@ -67,12 +85,13 @@ void fill_block(Source& in, Container& value, std::size_t elements) {
     value.reserve(elements);
     advise_huge(static_cast<void*>(value.data()), bytes);
   }
-  if constexpr (std::is_trivially_copyable_v<T>) {
-    // Assigning a range does not zero first, and copies trivial elements with memmove, which does
-    // not mind that the message is not aligned for T.
-    if (elements != 0) {
+  if constexpr (std::is_trivially_copyable_v<T> && sizeof(T) <= most_bytes_at_once) {
+    // A range is put in without zeros being written first.
+    if (reinterpret_cast<std::uintptr_t>(raw) % alignof(T) == 0) {
       auto const* first = reinterpret_cast<T const*>(raw);
       value.assign(first, first + elements);
+    } else {
+      fill_by_and_by(value, raw, elements);
     }
   } else {
     value.resize(elements);
