@@ -94,8 +94,10 @@ class Watchdog {
     }
     for (pid_t const thread : numbers_in("/proc/self/task")) {
       std::string const folder = "/proc/self/task/" + std::to_string(thread) + "/";
-      text << "  thread " << thread << " " << read_text(folder + "comm").substr(0, 15)
-           << " waits in " << read_text(folder + "wchan") << "\n";
+      std::string name = read_text(folder + "comm");
+      if (name.ends_with('\n')) name.pop_back();
+      text << "  thread " << thread << " " << name << " waits in " << read_text(folder + "wchan")
+           << "\n";
     }
     std::fputs(text.str().c_str(), stderr);
     // The pool may be what is stuck, also for who asks it: last, and not for ever.
