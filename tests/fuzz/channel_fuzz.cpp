@@ -21,7 +21,7 @@ class Parent {
   }
 
   void put(std::uint64_t count, std::size_t bytes) {
-    if (end_.acknowledging() || end_.room() < ParentEnd::footprint(bytes)) return;
+    if (end_.acknowledging() || !end_.fits(bytes)) return;
     std::array<std::byte, 256> const payload{};
     end_.put_chunk({0, 1, 0, count, 0, false, count % 2 == 0}, {std::span(payload).first(bytes)});
     end_.publish();
