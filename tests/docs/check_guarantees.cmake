@@ -9,7 +9,8 @@ if(count LESS 50)
   message(FATAL_ERROR "only ${count} names of tests found in ${DOCUMENT}")
 endif()
 
-file(GLOB_RECURSE sources "${TESTS}/pool/*.cpp" "${TESTS}/torture/*.cpp" "${TESTS}/unit/*.cpp")
+file(GLOB_RECURSE sources "${TESTS}/pool/*.cpp" "${TESTS}/torture/*.cpp" "${TESTS}/unit/*.cpp"
+  "${TESTS}/steps/*.cpp")
 set(defined "")
 foreach(source IN LISTS sources)
   file(STRINGS "${source}" lines REGEX "^TEST(_F|_P)?[(]")

@@ -50,7 +50,7 @@ void work(channel::WorkerEnd& end, Diary& diary, Does does) {
       if (taken_back) break;
       ++diary.begun.at(chunk.serial + i);
       if (does == Does::stops_itself) ::raise(SIGSTOP);
-      while (does == Does::never_ends) ::pause();
+      while (does != Does::answers) ::pause();
       end.append_value(chunk.serial + i, {}, false);
     }
     end.finish_record(taken_back);

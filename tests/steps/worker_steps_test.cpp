@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdio>
 
+#include "support/build.hpp"
 #include "trial.hpp"
 
 namespace procpool::steps {
@@ -90,7 +91,7 @@ TEST(WorkerSteps, StoppedAtEachItDoesNotConfuseTheParent) {
 
 TEST(WorkerSteps, ADeathBehindATakeBackLosesAndDoublesNothing) {
   constexpr std::array acts = {Act::take_all_back, Act::take_one_back, Act::take_back_again};
-  constexpr unsigned most_later = 5;
+  constexpr unsigned most_later = support::rounds(4, 2);
   Toll deaths;
   for (Scenario const& scenario : scenarios()) {
     for (Act const act : acts) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -316,6 +317,23 @@ TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
       [](std::uint64_t from, std::uint64_t cut) { return cut > from ? cut - 1 : cut; });
 }
 
+// ---- being asked to stop
+
+TEST_F(ChannelTest, WhoWaitsToBeAskedIsWoken) {
+  std::uint64_t seen = 0;
+  for (std::uint64_t serial = 0; serial < 2000; ++serial) {
+    std::thread waiter([&] { seen = worker_->wait_until_asked(serial); });
+    // Now and then it is asleep already.
+    if (serial % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    parent_.ask_to_stop(serial);
+    waiter.join();
+    ASSERT_EQ(seen, serial + 1);
+    EXPECT_TRUE(worker_->asked_to_stop(serial));
+    EXPECT_FALSE(worker_->asked_to_stop(serial + 1));
+  }
+  EXPECT_EQ(worker_->wait_until_asked(0), seen) << "it was asked before it waited";
+}
+
 // ---- deaths
 
 TEST_F(ChannelTest, ADeathBeforeAnythingBeganLeavesAll) {
@@ -447,6 +465,7 @@ TEST_F(ChannelTest, MarksThatCannotBeTrueAreNotBelieved) {
   words().done.store(0);
   words().claim.store(6);
   EXPECT_FALSE(parent_.remains(0, 5).believable);
+  EXPECT_THROW(parent_.take_back(0), BadRecord);
   words().claim.store(~std::uint64_t{0});
   EXPECT_FALSE(parent_.remains(0, 5).believable);
   EXPECT_THROW(parent_.take_back(0), BadRecord);
