@@ -317,6 +317,27 @@ TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
       [](std::uint64_t from, std::uint64_t cut) { return cut > from ? cut - 1 : cut; });
 }
 
+TEST_F(ChannelTest, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
+  put(100);
+  EXPECT_FALSE(parent_.running());
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  ASSERT_TRUE(parent_.running());
+  EXPECT_EQ(parent_.running()->serial, 0u);
+  EXPECT_TRUE(parent_.running()->sure);
+  parent_.take_back(0);
+  ASSERT_TRUE(parent_.running());
+  EXPECT_FALSE(parent_.running()->sure) << "it may be about to be withdrawn";
+  // What cannot be is nothing that runs.
+  for (std::uint64_t const claim : {std::uint64_t{0}, most_claimed + 1, std::uint64_t{101}}) {
+    words().claim.store(claim);
+    EXPECT_FALSE(parent_.running()) << claim;
+  }
+  words().claim.store(1);
+  words().done.store(pack_done(0xffff'fff0u, 0));  // ahead of serial 0
+  EXPECT_FALSE(parent_.running());
+}
+
 // ---- being asked to stop
 
 TEST_F(ChannelTest, WhoWaitsToBeAskedIsWoken) {
