@@ -10,7 +10,7 @@ if(count LESS 50)
 endif()
 
 file(GLOB_RECURSE sources "${TESTS}/pool/*.cpp" "${TESTS}/torture/*.cpp" "${TESTS}/load/*.cpp"
-     "${TESTS}/unit/*.cpp")
+     "${TESTS}/steps/*.cpp" "${TESTS}/unit/*.cpp")
 set(defined "")
 foreach(source IN LISTS sources)
   file(STRINGS "${source}" lines REGEX "^TEST(_F|_P)?[(]")

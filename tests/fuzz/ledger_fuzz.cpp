@@ -55,7 +55,7 @@ class Ledger {
     auto task = std::make_shared<detail::Task>(std::move(function));
     auto batch =
         std::make_shared<Batch>(detail::Segment{first_, count, detail::Bytes(count), {}, {}}, 1);
-    Chunk const chunk{std::move(task), std::move(batch), first_, count};
+    Chunk chunk{std::move(task), std::move(batch), first_, count};
     try {
       if (slot_.put(chunk) != Slot::Put::sent) return;
     } catch (procpool::channel::BadRecord const&) {

@@ -9,10 +9,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <thread>
+#include <vector>
 
 #include "channel/parent_end_body.hpp"
 #include "channel/worker_end.hpp"
@@ -50,7 +54,7 @@ void work(channel::WorkerEnd& end, Diary& diary, Does does) {
       if (taken_back) break;
       ++diary.begun.at(chunk.serial + i);
       if (does == Does::stops_itself) ::raise(SIGSTOP);
-      while (does == Does::never_ends) ::pause();
+      while (does != Does::answers) ::pause();
       end.append_value(chunk.serial + i, {}, false);
     }
     end.finish_record(taken_back);
@@ -254,6 +258,82 @@ TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
     }
   }
   tell("stops of the parent", stops);
+}
+
+// ---- a worker that is faster: it does something at a step of the parent's, in the same thread
+
+class Interrupted {
+ public:
+  static inline std::optional<Step> where;
+  static inline std::function<void()> what;
+  static void at(Step step) {
+    if (step == where) what();
+  }
+};
+
+TEST(ParentSteps, AWorkerMayBeginWhatItIsToldOfAtOnce) {
+  channel::BasicParentEnd<Interrupted> parent(ring_bytes);
+  auto [ours, theirs] = os::socket_pair();
+  channel::WorkerEnd worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
+                            std::move(theirs));
+  unsigned ran = 0;
+  Interrupted::where = Step::told;
+  Interrupted::what = [&] {
+    ASSERT_TRUE(worker.has_record());
+    ASSERT_TRUE(worker.wait());
+    ASSERT_TRUE(worker.begin(worker.header().serial)) << "the limit came behind the record";
+    worker.append_value(worker.header().serial, {}, false);
+    worker.finish_record(false);
+    ++ran;
+  };
+  for (unsigned i = 1; i <= 3; ++i) {
+    parent.put_chunk({0, 1, 0, 1}, {});
+    parent.publish();
+    EXPECT_EQ(ran, i);
+    EXPECT_TRUE(parent.next());
+    parent.taken();
+  }
+  Interrupted::where.reset();
+}
+
+TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
+  channel::BasicParentEnd<Interrupted> parent(ring_bytes);
+  os::RingMapping const outbox(parent.outbox(), channel::control_bytes, ring_bytes,
+                               os::Access::read_only);
+  auto const& words = *reinterpret_cast<channel::OutboxWords const*>(outbox.control());
+  auto [ours, theirs] = os::socket_pair();
+  channel::WorkerEnd worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
+                            std::move(theirs));
+  std::vector<std::byte> const result(nearly_large);
+  auto const run = [&](std::uint64_t elements) {
+    ASSERT_TRUE(worker.wait());
+    for (std::uint64_t i = 0; i < elements; ++i) {
+      ASSERT_TRUE(worker.begin(worker.header().serial + i));
+      worker.append_value(worker.header().serial + i, result, false);
+    }
+    worker.finish_record(false);
+  };
+  parent.put_chunk({0, 1, 0, 4}, {});
+  parent.put_chunk({0, 1, 0, 1}, {});
+  parent.publish();
+  run(4);  // and there is no room for a fifth
+  while (parent.next()) {
+  }
+  std::atomic<bool> over{false};
+  std::thread late;
+  Interrupted::where = Step::taken;
+  Interrupted::what = [&] {
+    late = std::thread([&] {
+      run(1);
+      over = true;
+    });
+    while (!over && (words.parked.load() & channel::for_room) == 0) {
+    }
+  };
+  parent.taken();
+  late.join();
+  Interrupted::where.reset();
+  EXPECT_TRUE(parent.next());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -316,6 +317,44 @@ TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
       [](std::uint64_t from, std::uint64_t cut) { return cut > from ? cut - 1 : cut; });
 }
 
+TEST_F(ChannelTest, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
+  put(100);
+  EXPECT_FALSE(parent_.running());
+  ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  ASSERT_TRUE(parent_.running());
+  EXPECT_EQ(parent_.running()->serial, 0u);
+  EXPECT_TRUE(parent_.running()->sure);
+  parent_.take_back(0);
+  ASSERT_TRUE(parent_.running());
+  EXPECT_FALSE(parent_.running()->sure) << "it may be about to be withdrawn";
+  // What cannot be is nothing that runs.
+  for (std::uint64_t const claim : {std::uint64_t{0}, most_claimed + 1, std::uint64_t{101}}) {
+    words().claim.store(claim);
+    EXPECT_FALSE(parent_.running()) << claim;
+  }
+  words().claim.store(1);
+  words().done.store(pack_done(0xffff'fff0u, 0));  // ahead of serial 0
+  EXPECT_FALSE(parent_.running());
+}
+
+// ---- being asked to stop
+
+TEST_F(ChannelTest, WhoWaitsToBeAskedIsWoken) {
+  std::uint64_t seen = 0;
+  for (std::uint64_t serial = 0; serial < 2000; ++serial) {
+    std::thread waiter([&] { seen = worker_->wait_until_asked(serial); });
+    // Now and then it is asleep already.
+    if (serial % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    parent_.ask_to_stop(serial);
+    waiter.join();
+    ASSERT_EQ(seen, serial + 1);
+    EXPECT_TRUE(worker_->asked_to_stop(serial));
+    EXPECT_FALSE(worker_->asked_to_stop(serial + 1));
+  }
+  EXPECT_EQ(worker_->wait_until_asked(0), seen) << "it was asked before it waited";
+}
+
 // ---- deaths
 
 TEST_F(ChannelTest, ADeathBeforeAnythingBeganLeavesAll) {
@@ -447,6 +486,7 @@ TEST_F(ChannelTest, MarksThatCannotBeTrueAreNotBelieved) {
   words().done.store(0);
   words().claim.store(6);
   EXPECT_FALSE(parent_.remains(0, 5).believable);
+  EXPECT_THROW(parent_.take_back(0), BadRecord);
   words().claim.store(~std::uint64_t{0});
   EXPECT_FALSE(parent_.remains(0, 5).believable);
   EXPECT_THROW(parent_.take_back(0), BadRecord);
