@@ -6,8 +6,8 @@
 #include <atomic>
 #include <string>
 
-#include "common.hpp"
 #include "../support/build.hpp"
+#include "common.hpp"
 
 namespace {
 
