@@ -32,16 +32,22 @@ std::string hexadecimal(std::uint64_t number) {
   return text.data();
 }
 
+std::string signal_name(int signal) {
+  char const* const name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+}
+
 std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
   std::string text = "task " + std::to_string(death.task) + ", element " +
                      std::to_string(death.element) + ": its worker (worker " +
                      std::to_string(death.worker) + " of pool \"" + death.pool + "\", pid " +
                      std::to_string(death.pid) + ") ";
   if (death.signal) {
-    char const* const name = ::sigabbrev_np(*death.signal);
-    text += "was killed by ";
-    text += name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(*death.signal);
+    text += "was killed by " + signal_name(*death.signal);
     if (death.crash) {
+      if (death.crash->signal() != *death.signal) {
+        text += ", having hung while it reported " + signal_name(death.crash->signal());
+      }
       if (std::string const where = death.crash->where(); !where.empty()) text += " " + where;
     }
   } else if (death.exit_status) {

@@ -10,10 +10,10 @@ constexpr int most_acts = 256;
 
 class Parent {
  public:
-  void act(std::uint8_t what, fuzz::Input& in) {
+  void act(std::uint8_t what, fuzz::Input& in, fuzz::WorkerSide const& worker) {
     switch (what % 5) {
       case 0: put(1 + in.take() % 80, in.take()); break;
-      case 1: collect(); break;
+      case 1: collect(worker); break;
       case 2: take_back(in.take()); break;
       case 3: look(in.take()); break;
       default: end_.acknowledged(); break;
@@ -28,11 +28,12 @@ class Parent {
     given_ += count;
   }
 
-  void collect() {
+  void collect(fuzz::WorkerSide const& worker) {
     std::size_t records = 0;
     while (auto const arrival = end_.next()) {
       fuzz::require(++records <= fuzz::ring_bytes / sizeof(OutboxHeader), "reading ends");
-      fuzz::require(arrival->payload.size() <= fuzz::ring_bytes, "a payload is within the ring");
+      taken_ += aligned(sizeof(OutboxHeader) + arrival->payload.size());
+      fuzz::require(taken_ <= worker.words().tail, "nothing is read that was not published");
       sum_ = static_cast<std::uint8_t>(sum_ + fuzz::sum_of(arrival->payload));
     }
     end_.taken();
@@ -74,6 +75,7 @@ class Parent {
  private:
   ParentEnd end_{fuzz::ring_bytes};
   std::uint64_t given_ = 0;
+  std::uint64_t taken_ = 0;
   std::uint8_t volatile sum_ = 0;
 };
 
@@ -90,10 +92,10 @@ void fuzz::run(std::span<std::byte const> input) {
       if (what % 2 == 0) {
         worker.act(what / 2, in);
       } else {
-        parent.act(what / 2, in);
+        parent.act(what / 2, in, worker);
       }
     }
-    parent.collect();
+    parent.collect(worker);
   } catch (BadRecord const&) {
   }
   std::uint64_t const expected = parent.given() == 0 ? 0 : in.take() % parent.given();
@@ -144,7 +146,7 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
           .put(std::uint16_t{64})
           .put(std::uint16_t{0})
           .put(one)
-          .put(std::uint64_t{9})
+          .put(std::uint16_t{9})
           .put(parent(1))
           .take(),
   };

@@ -228,7 +228,7 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
           .put(std::uint16_t{2000})
           .put(std::uint16_t{0})
           .put(number(1))
-          .put(std::uint64_t{1})
+          .put(std::uint16_t{1})
           .put(number(1))
           .take(),
   };

@@ -43,8 +43,11 @@ class WorkerSide {
         header.size = in.take<std::uint16_t>();
         header.serial = in.take<std::uint16_t>();
         header.count = in.take();
-        header.nanoseconds = in.take<std::uint64_t>();
-        publish(header, in.take_bytes(header.size));
+        header.nanoseconds = in.take();
+        // As far as it says, or anywhere.
+        std::uint64_t const step = in.take();
+        publish(header, in.take_bytes(header.size),
+                step % 2 == 0 ? size_of(header) : step / 2 * 16);
         break;
       }
       case values: {  // as a worker that behaves would write them
@@ -58,7 +61,7 @@ class WorkerSide {
         next_ += count;
         words().claim = next_;
         words().done = procpool::channel::pack_done(next_, 0);
-        publish(header, {});
+        publish(header, {}, size_of(header));
         break;
       }
       default: {
@@ -71,16 +74,20 @@ class WorkerSide {
   }
 
  private:
-  void publish(procpool::channel::OutboxHeader const& header, std::span<std::byte const> payload) {
+  static std::uint64_t size_of(procpool::channel::OutboxHeader const& header) {
+    return procpool::channel::aligned(sizeof header +
+                                      procpool::channel::in_ring(header.where, header.size));
+  }
+
+  void publish(procpool::channel::OutboxHeader const& header, std::span<std::byte const> payload,
+               std::uint64_t step) {
     std::uint64_t const tail = words().tail;
     std::size_t const at = tail % ring_bytes;
     std::memcpy(outbox_.ring() + at, &header, std::min(sizeof header, 2 * ring_bytes - at));
     std::size_t const room = 2 * ring_bytes - std::min(2 * ring_bytes, at + sizeof header);
     std::size_t const some = std::min(payload.size(), room);
     if (some != 0) std::memcpy(outbox_.ring() + at + sizeof header, payload.data(), some);
-    words().tail =
-        tail + procpool::channel::aligned(sizeof header +
-                                          procpool::channel::in_ring(header.where, header.size));
+    words().tail = tail + step;
   }
 
   std::uint64_t get(std::uint8_t which) const {

@@ -391,9 +391,18 @@ TEST(CrashReport, IsNotWrittenByForkedChildren) {
     if (raw == 0) caller_of_the_crash(0x18);
     int raw_status = 0;
     ::waitpid(raw, &raw_status, 0);
-    bool const both = WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV &&
-                      WIFSIGNALED(raw_status) && WTERMSIG(raw_status) == SIGSEGV;
-    ::raise(both ? SIGKILL : SIGTERM);
+    // And one that shares all memory with the worker.
+    int shared_status = 0;
+    if (pid_t const shared = ::vfork(); shared == 0) {
+      caller_of_the_crash(0x18);
+      ::_exit(0);
+    } else {
+      ::waitpid(shared, &shared_status, 0);
+    }
+    bool const all = WIFSIGNALED(shared_status) && WTERMSIG(shared_status) == SIGSEGV &&
+                     WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV &&
+                     WIFSIGNALED(raw_status) && WTERMSIG(raw_status) == SIGSEGV;
+    ::raise(all ? SIGKILL : SIGTERM);
     return 0;
   });
   EXPECT_EQ(died.signal(), SIGKILL);

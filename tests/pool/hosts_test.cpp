@@ -60,6 +60,10 @@ testing::AssertionResult survives_losing_its_file(std::string const& how, std::s
 
 TEST(Host, IgnoresSigchld) { EXPECT_TRUE(succeeds("ignores_sigchld")); }
 
+TEST(Host, HandlesCrashesItself) { EXPECT_TRUE(succeeds("handles_crashes")); }
+
+TEST(Host, WhoseWorkersHangInTheReportOfACrash) { EXPECT_TRUE(succeeds("hangs_while_reporting")); }
+
 TEST(Host, WaitsForAnyChild) { EXPECT_TRUE(succeeds("waits_for_any")); }
 
 TEST(Host, ForksItself) {
