@@ -125,6 +125,18 @@ TEST(Host, WhoseWorkersSometimesFailToStart) {
   ::unsetenv("TEST_STARTS");
 }
 
+// By others: that says little about the next start.
+TEST(Host, WhoseWorkersAreKilledWhileTheyStart) {
+  Folder const folder;
+  std::string const path = folder / "starts";
+  std::ofstream(path).close();
+  ::setenv("TEST_STARTS", path.c_str(), 1);
+  ::setenv("TEST_STARTS_KILLED", "1", 1);
+  EXPECT_TRUE(succeeds("flaky_start"));
+  ::unsetenv("TEST_STARTS_KILLED");
+  ::unsetenv("TEST_STARTS");
+}
+
 TEST(Host, WhoseFileIsDeleted) {
   EXPECT_TRUE(survives_losing_its_file("delete", "after"));
   EXPECT_TRUE(survives_losing_its_file("delete", "before"));

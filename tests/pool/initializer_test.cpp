@@ -34,6 +34,10 @@ void fail(std::string const& text) {
   throw std::out_of_range(text);
 }
 void crash() { ::raise(SIGSEGV); }
+void die_five_times() {
+  support::Trace::note(1);
+  if (support::Trace::seen(1) <= 5) ::raise(SIGKILL);
+}
 void hang() { std::this_thread::sleep_for(10min); }
 void print_and_succeed() {}
 int square(int x) { return x * x; }
@@ -94,6 +98,14 @@ TEST(Initializer, OneThatCrashesOrHangsFailsThePool) {
   options.start_timeout = 2s;  // the start itself lies in it
   procpool::ProcessPool hanging{options};
   EXPECT_THROW(hanging.call<square>(1), procpool::TaskTimeout);
+}
+
+// By others: it did not fail.
+TEST(Initializer, MayBeKilledByOthers) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{with(procpool::bound<die_five_times>())};
+  EXPECT_EQ(pool.call<square>(3), 9);
+  EXPECT_EQ(trace.size(), 6u);
 }
 
 TEST(Initializer, ThePoolMayEndWhileItRuns) {

@@ -11,6 +11,7 @@
 #include <new>
 #include <procpool.hpp>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "support/build.hpp"
@@ -67,6 +68,38 @@ TEST(Limits, AddressSpaceToo) {
   procpool::ProcessPool pool{with({.address_space = std::uint64_t{1} << 30})};
   EXPECT_EQ(pool.call<allocate>(1'000'000), 1'000'000u);
   EXPECT_THROW(pool.call<allocate>(std::size_t{2} << 30), std::bad_alloc);
+}
+
+// Also while an argument is decoded, or a result is encoded or finds no memory to travel in: the element's
+// error, and the worker lives on.
+TEST(Limits, MemoryMayRunOutOnTheWayInAndOut) {
+  if (support::sanitized) GTEST_SKIP() << "a sanitizer needs more memory than it should";
+  constexpr std::uint64_t mib = 1 << 20;
+  auto const take = [](std::string const& text) { return text.size(); };
+  auto const make = [](std::size_t size) { return std::string(size, 'm'); };
+  auto const twice = [](std::string text) { return text + text; };
+  for (auto const& limits :
+       {procpool::Limits{.memory = 32 * mib}, procpool::Limits{.address_space = 300 * mib}}) {
+    SCOPED_TRACE(limits.memory ? "memory" : "address space");
+    procpool::ProcessPool pool{with(limits)};
+    std::string const much((limits.memory ? 48 : 320) * mib, 'm');
+    for (int i = 0; i < 2; ++i) {
+      // The argument's memory is shared, and counts as address space only.
+      if (limits.memory) {
+        EXPECT_THROW(pool.call(take, much), std::bad_alloc);
+      } else {
+        EXPECT_THROW(pool.call(take, much), procpool::Error);
+      }
+      EXPECT_THROW(pool.call(make, much.size()), std::bad_alloc);
+      EXPECT_EQ(pool.call(take, make(mib)), mib);
+      EXPECT_EQ(pool.call(make, mib), make(mib));
+    }
+    // There is enough for one, and not for what is made of it.
+    std::string const some((limits.memory ? 20 : 110) * mib, 's');
+    EXPECT_THROW(pool.call(twice, some), std::exception);
+    EXPECT_EQ(pool.call(twice, std::string("a")), "aa");
+    EXPECT_EQ(pool.stats().worker_starts, 1u);
+  }
 }
 
 TEST(Limits, CpuTimeEndsTheWorker) {

@@ -1,5 +1,6 @@
-// A program whose workers fail to start now and then, never three times in a row: tasks do not
-// notice. The argument is a file in which the starts are counted.
+// A program whose workers fail to start now and then, never three times in a row, or are killed while they
+// start, never eight times in a row: tasks do not notice. TEST_STARTS is a file in which the starts are
+// counted, TEST_STARTS_KILLED says that it is the latter.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,7 +17,9 @@ bool const initialised = [] {
     struct stat status{};
     ::fstat(fd, &status);
     ::close(fd);
-    if (status.st_size % 3 != 0) std::_Exit(9);
+    bool const is_killed = std::getenv("TEST_STARTS_KILLED") != nullptr;
+    if (is_killed && status.st_size % 8 != 0) ::raise(SIGKILL);
+    if (!is_killed && status.st_size % 3 != 0) std::_Exit(9);
   }
   return true;
 }();
@@ -24,11 +27,13 @@ bool const initialised = [] {
 }  // namespace
 
 int main() {
+  bool const is_killed = std::getenv("TEST_STARTS_KILLED") != nullptr;
   procpool::ProcessPool pool{1};
-  for (int i = 0; i < 3; ++i) {
+  int const lives = is_killed ? 2 : 3;
+  for (int i = 0; i < lives; ++i) {
     programs::check(pool.call<programs::square>(i) == i * i, "a call");
     programs::error_text<procpool::WorkerDied>([&] { pool.call<programs::die_at_seven>(7); });
   }
   programs::check(initialised, "this is the program");
-  return pool.stats().worker_starts == 9 ? 0 : 2;
+  return pool.stats().worker_starts == (is_killed ? 16 : 9) ? 0 : 2;
 }

@@ -34,7 +34,7 @@ class Havoc {
     bool kills = true;
     bool stops = false;
     bool templates = false;  // these are killed and stopped too
-    int slower = 1;          // so many times
+    int slower = 1;          // so many times, than every 20 to 50 ms
   };
   struct Damage {
     std::uint64_t kills = 0;
@@ -99,9 +99,9 @@ class Havoc {
     return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
   }
 
-  // Every 20 to 50 ms; ten times more rarely where it takes ten times as long to start a worker.
+  // Ten times more rarely where it takes ten times as long to start a worker.
   void run() {
-    int const slower = kinds_.slower * (sanitized ? 10 : 1);
+    int const slower = std::max(kinds_.slower, sanitized ? 10 : 1);
     while (!over_.load(std::memory_order_relaxed)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(between(20, 50) * slower));
       go_on(Clock::now());

@@ -117,8 +117,4 @@ TEST_P(Control, FromEightThreadsAtRandom) {
   EXPECT_GT(score_.tasks, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Start, Control,
-                         testing::Values(procpool::Start::spawn, procpool::Start::forkserver),
-                         [](auto const& start) {
-                           return start.param == procpool::Start::spawn ? "spawn" : "forkserver";
-                         });
+INSTANTIATE_TEST_SUITE_P(Start, Control, torture::each_start());

@@ -190,8 +190,4 @@ TEST_P(Kills, NeitherLoseNorDoubleElementsOfStreams) {
   add(pool, damage);
 }
 
-INSTANTIATE_TEST_SUITE_P(Start, Kills,
-                         testing::Values(procpool::Start::spawn, procpool::Start::forkserver),
-                         [](auto const& start) {
-                           return start.param == procpool::Start::spawn ? "spawn" : "forkserver";
-                         });
+INSTANTIATE_TEST_SUITE_P(Start, Kills, torture::each_start());

@@ -47,7 +47,18 @@ inline std::ostream& operator<<(std::ostream& out, Score const& score) {
              << " template_stops=" << score.damage.template_stops;
 }
 
-class UnderFire : public testing::TestWithParam<procpool::Start> {
+// How workers are started; ctest calls the tests by it.
+struct How {
+  procpool::Start start;
+};
+inline std::ostream& operator<<(std::ostream& out, How how) {
+  return out << (how.start == procpool::Start::spawn ? "spawn" : "forkserver");
+}
+inline auto each_start() {
+  return testing::Values(How{procpool::Start::spawn}, How{procpool::Start::forkserver});
+}
+
+class UnderFire : public testing::TestWithParam<How> {
  protected:
   void SetUp() override {
     {
@@ -72,16 +83,17 @@ class UnderFire : public testing::TestWithParam<procpool::Start> {
     procpool::PoolOptions options;
     options.workers = workers;
     options.name = support::havoc_name();
-    options.start = GetParam();
+    options.start = GetParam().start;
     options.log = [](std::string_view) {};  // of templates that died, mostly
     return options;
   }
 
   // Everything that this start method has.
   support::Havoc::Kinds everything() const {
-    return {.kills = true,
-            .stops = true,
-            .templates = GetParam() == procpool::Start::forkserver && !support::thread_sanitized};
+    return {
+        .kills = true,
+        .stops = true,
+        .templates = GetParam().start == procpool::Start::forkserver && !support::thread_sanitized};
   }
 
   bool time_is_over() const { return Clock::now() >= end_; }

@@ -125,9 +125,10 @@ class Dispatcher {
   void look_at_initializer(std::size_t slot);
   // An element of a task of the pool's own, for one worker, past the scheduler.
   static Chunk hook_element(BoundCall const& call);
-  // `error`: what the pool has failed with, should this have been the last attempt.
-  void start_failed(std::size_t slot, std::string const& reason,
-                    std::exception_ptr error = nullptr);
+  // `error`: what the pool has failed with, should this have been the last attempt. `shot`: somebody
+  // killed it, which says little about the next one.
+  void start_failed(std::size_t slot, std::string const& reason, std::exception_ptr error = nullptr,
+                    bool shot = false);
   std::string refusal(std::size_t slot);
 
   // Forks.
@@ -192,6 +193,7 @@ class Dispatcher {
   std::uint32_t sleep_number_ = 0;
   std::size_t taken_ = 0;        // outcomes, or blocks of them, since the last sleep
   unsigned failed_starts_ = 0;   // in a row
+  unsigned shot_starts_ = 0;     // of these, by others
   unsigned useless_deaths_ = 0;  // in a row: nothing begun, nothing done
   TimePoint no_birth_before_{};
   bool killing_begun_ = false;

@@ -30,6 +30,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr unsigned most_failed_starts = 3;
+// If somebody killed them: eight seconds.
+constexpr unsigned most_shot_starts = 12;
 constexpr auto first_backoff = 10ms;
 constexpr unsigned most_backoff_doublings = 7;  // 1.28 s
 
@@ -247,6 +249,7 @@ void Dispatcher::make_ready(std::size_t slot) {
         std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(*age) * part);
   }
   failed_starts_ = 0;
+  shot_starts_ = 0;
   spawns_next_ = false;
   core_.place();
 }
@@ -296,10 +299,11 @@ void Dispatcher::put_off_births(TimePoint now, unsigned in_a_row) {
   no_birth_before_ = now + first_backoff * (1u << doublings);
 }
 
-void Dispatcher::start_failed(std::size_t slot, std::string const& reason,
-                              std::exception_ptr error) {
+void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::exception_ptr error,
+                              bool shot) {
   change(slot, State::vacant);
   ++failed_starts_;
+  shot_starts_ += shot ? 1 : 0;
   put_off_births(std::chrono::steady_clock::now(), failed_starts_ + useless_deaths_);
   std::vector<Chunk> waiting;
   std::exception_ptr broken;
@@ -308,8 +312,9 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason,
     if (core_.phase == Phase::killing) return;
     ++core_.counted.failed_starts;
     // An initializer fails again where it has failed once.
-    unsigned const most = error ? 1 : most_failed_starts;
-    if (failed_starts_ >= most && core_.ready == 0 && !core_.broken) {
+    unsigned const most = error && !shot ? 1 : most_failed_starts;
+    bool const enough = failed_starts_ - shot_starts_ >= most || failed_starts_ >= most_shot_starts;
+    if (enough && core_.ready == 0 && !core_.broken) {
       core_.broken = error ? error
                            : std::make_exception_ptr(SetupError(
                                  "pool \"" + core_.name + "\" cannot start workers; the last of " +

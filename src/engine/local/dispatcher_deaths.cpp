@@ -200,8 +200,11 @@ void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   // Before its elements end: whoever waits for one may look at the counters next.
   note_end(slot, text);
 
+  // Not by us: by the user, by somebody's script, by the kernel for want of memory.
+  bool const shot = !life.killed && exit.kind == os::Exit::Kind::signalled && exit.code == SIGKILL;
   if (was == State::starting) {
-    start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said));
+    start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said), nullptr,
+                 shot);
     return;
   }
   if (was == State::initializing) {
@@ -210,7 +213,8 @@ void Dispatcher::bury(std::size_t slot, os::Exit exit) {
     for (Chunk const& chunk : death.charged) {
       if (!error) error = obituary.reason(chunk);
     }
-    start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error);
+    start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error,
+                 shot);
     return;
   }
   bool const asked = was == State::leaving;
