@@ -252,8 +252,8 @@ void Trial::cancel_back(std::uint64_t elements, bool again) {
 
 void Trial::cancel() {
   slot_.running(Clock::now());
-  // One that stays undecided for so long is stopped, as this one is.
-  auto const running = slot_.running(Clock::now() + std::chrono::seconds(1));
+  // One that stays undecided for so long is stopped, as this one is. (Not so long that it counts as silent.)
+  auto const running = slot_.running(Clock::now() + std::chrono::milliseconds(500));
   if (!running) return;
   if (running->task == task_) task_->mark_for_end();
   Slot::Verdict verdict = slot_.condemn(

@@ -246,7 +246,8 @@ std::optional<std::size_t> Dispatcher::vacancy(std::size_t wanted) {
     if (core_.scheduler.awaited(slot)) return slot;
     if (!found) found = slot;
   }
-  return found;
+  // What waits for a place that its last worker is still leaving has no use for another.
+  return core_.scheduler.waits_for_any() ? found : std::nullopt;
 }
 
 // A worker that has rung is awake to us: it is asked to ring again only now, before the sleep, and

@@ -68,6 +68,8 @@ class Scheduler {
   std::vector<Chunk> remove_expired();
   std::vector<Chunk> remove_all();
   std::uint64_t waiting() const noexcept { return waiting_; }
+  // Something waits for whichever worker has time.
+  bool waits_for_any() const noexcept { return !queues_.empty(); }
   // Something waits for this very worker.
   bool awaited(std::size_t worker) const noexcept { return !workers_[worker].own.empty(); }
 
