@@ -88,18 +88,18 @@ enum class Act : std::uint8_t {
   cancel,  // what runs, by ending the worker
   ask_to_stop,
   ask_to_leave,
+  put_and_ask_to_leave,
   collect
 };
 
 inline constexpr std::array every_act = {
-    Act::nothing, Act::take_all_back, Act::take_one_back, Act::take_back_again, Act::put_more,
-    Act::cancel,  Act::ask_to_stop,   Act::ask_to_leave,  Act::collect};
+    Act::nothing, Act::take_all_back, Act::take_one_back, Act::take_back_again,      Act::put_more,
+    Act::cancel,  Act::ask_to_stop,   Act::ask_to_leave,  Act::put_and_ask_to_leave, Act::collect};
 
 inline char const* name_of(Act act) {
   static constexpr std::array names = {
-      "nothing",  "take all back", "take one back", "take back and give again",
-      "put more", "cancel",        "ask to stop",   "ask to leave",
-      "collect"};
+      "nothing", "take all back", "take one back", "take back and give again",  "put more",
+      "cancel",  "ask to stop",   "ask to leave",  "put more and ask to leave", "collect"};
   return names.at(static_cast<unsigned>(act));
 }
 

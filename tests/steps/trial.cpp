@@ -75,7 +75,7 @@ void Trial::make_work() {
     elements_ += count;
   };
   for (std::uint64_t const count : scenario_.chunks) add(task_, count);
-  if (plan_.act == Act::put_more) {
+  if (plan_.act == Act::put_more || plan_.act == Act::put_and_ask_to_leave) {
     add(task_, 1);
     more_ = std::move(waiting_.back());
     waiting_.pop_back();
@@ -236,6 +236,10 @@ void Trial::act() {
         asked_ = slot_.ask_to_stop(running->serial);
       }
       break;
+    case Act::put_and_ask_to_leave:
+      waiting_.push_front(std::move(*more_));
+      put_what_can_be();
+      [[fallthrough]];
     case Act::ask_to_leave:
       leaving_ = true;
       slot_.ask_to_leave();
@@ -345,6 +349,7 @@ void Trial::bury() {
     wrong("the worker ended with status " + std::to_string(status_));
   }
   Slot::Death death = slot_.bury();
+  if (!died_ && !death.harvest.returned.empty()) wrong("the worker left though it had something");
   stage_ = static_cast<unsigned>(death.stage);
   if (!death.bad.empty()) wrong("not believed after the death: " + death.bad);
   accept(std::move(death.harvest), false);

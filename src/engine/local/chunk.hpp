@@ -106,9 +106,7 @@ struct Chunk {
   // It has waited too long for its first begin.
   bool expired() const noexcept { return !again && batch->expired(); }
   // No element of it may run any more: cancelled, or it has waited too long.
-  bool unwanted() const noexcept {
-    return first + count > task->cancelled_from() || expired();
-  }
+  bool unwanted() const noexcept { return first + count > task->cancelled_from() || expired(); }
 };
 
 // "task 3, element 7": sentences of the engine begin with what they are about.

@@ -132,8 +132,9 @@ class Core {
   std::size_t live = 0;                   // workers starting or ready
   std::size_t starting = 0;
   std::size_t ready = 0;
-  bool dozing = false;  // the dispatcher saw no work, and sleeps without an end: new work ends that, so that
-                        // a worker which does not ring is looked at in time all the same
+  bool dozing =
+      false;  // the dispatcher saw no work, and sleeps without an end: new work ends that, so that
+              // a worker which does not ring is looked at in time all the same
   Summary summary;
   std::uint64_t accepted = 0;   // elements
   std::uint64_t resolved = 0;   // their outcome is known
