@@ -95,9 +95,9 @@ NAMED int crash_by_calling(int (*nothing)()) { return nothing() + one; }
 
 // Returns into what it has written over its own frame, and over all above it.
 NAMED int crash_with_a_smashed_stack(std::size_t bytes) {
-  char volatile small[16];
-  char volatile* at = small;
-  for (char volatile* const end = at + bytes; at != end; ++at) *at = 0x41;
+  std::array<char, 16> small;
+  void* (*volatile const set)(void*, int, std::size_t) = std::memset;
+  set(small.data(), 0x41, bytes);
   return one;
 }
 
@@ -234,6 +234,7 @@ TEST(CrashReport, OfACallOfNonsense) {
 }
 
 TEST(CrashReport, OfASmashedStack) {
+  if (support::sanitized) GTEST_SKIP() << "the sanitizer sees the write itself";
   procpool::ProcessPool pool{1};
   // From what is above its own frame to beyond the end of the stack.
   for (std::size_t const bytes : {64u, 4096u, 64u * 1024 * 1024}) {
