@@ -45,7 +45,7 @@ void expect_flat(std::string const& what, int times, std::function<void(int)> co
   EXPECT_LE(after.held.descriptors, before.held.descriptors);
   EXPECT_LE(after.held.threads, before.held.threads);
   EXPECT_LE(after.held.mappings, before.held.mappings + 6);
-  EXPECT_LE(after.held.children, before.held.children);
+  EXPECT_LE(after.held.children, before.held.children + 1) << "its one worker may be there or not";
   // A sanitizer keeps freed memory for a while.
   if (!support::sanitized) {
     EXPECT_LE(after.resident - before.resident, 1024) << "KiB";
