@@ -84,12 +84,16 @@ std::optional<std::uint64_t> address_of(std::uint64_t offset, std::span<Segment 
 }
 
 struct Wanted {
-  std::optional<std::uint64_t> address;
+  std::uint64_t address;
+  std::size_t index;       // whose it is
   std::uint64_t name = 0;  // where it is among the names; 0: not found
   std::uint64_t size = 0;  // of the function
 };
 
-void find(File const& file, Section const& symbols, std::vector<Wanted>& wanted) {
+// `wanted` is in the order of addresses, because a program may have a million symbols; not empty.
+void find(File const& file, Section const& symbols, std::span<Wanted> wanted) {
+  std::uint64_t const first = wanted.front().address;
+  std::uint64_t const last = wanted.back().address;
   std::uint64_t const count = symbols.sh_size / sizeof(Symbol);
   std::vector<Symbol> some(symbols_at_once);
   for (std::uint64_t at = 0; at < count;) {
@@ -99,13 +103,13 @@ void find(File const& file, Section const& symbols, std::vector<Wanted>& wanted)
     for (Symbol const& symbol : std::span(some).first(got)) {
       auto const type = symbol.st_info & 0xf;  // ELF64_ST_TYPE, which is the same for both sizes
       if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol.st_shndx == SHN_UNDEF) continue;
-      for (Wanted& one : wanted) {
-        if (one.address && *one.address >= symbol.st_value &&
-            *one.address - symbol.st_value < symbol.st_size &&
-            (one.name == 0 || symbol.st_size < one.size)) {
-          one.name = symbol.st_name;
-          one.size = symbol.st_size;
-        }
+      if (symbol.st_value > last) continue;
+      if (symbol.st_value <= first && first - symbol.st_value >= symbol.st_size) continue;
+      auto one = std::ranges::lower_bound(wanted, symbol.st_value, {}, &Wanted::address);
+      for (; one != wanted.end() && one->address - symbol.st_value < symbol.st_size; ++one) {
+        if (one->name != 0 && symbol.st_size >= one->size) continue;
+        one->name = symbol.st_name;
+        one->size = symbol.st_size;
       }
     }
     if (got < ask) return;
@@ -142,19 +146,22 @@ std::vector<std::string> function_names(char const* path, BuildId const& build,
 
   // What a stripped file has left is the table of what it exports.
   for (auto const type : {SHT_SYMTAB, SHT_DYNSYM}) {
-    std::vector<Wanted> wanted(offsets.size());
+    std::vector<Wanted> wanted;
     for (std::size_t i = 0; i < offsets.size(); ++i) {
-      if (found[i].empty()) wanted[i].address = address_of(offsets[i], segments);
+      if (!found[i].empty()) continue;
+      if (auto const address = address_of(offsets[i], segments)) wanted.push_back({*address, i});
     }
+    if (wanted.empty()) break;
+    std::ranges::sort(wanted, {}, &Wanted::address);
     for (Section const& symbols : sections) {
       if (symbols.sh_type != static_cast<decltype(symbols.sh_type)>(type) ||
           symbols.sh_link >= sections.size()) {
         continue;
       }
       find(file, symbols, wanted);
-      for (std::size_t i = 0; i < wanted.size(); ++i) {
-        if (found[i].empty() && wanted[i].name != 0) {
-          found[i] = name_at(file, sections[symbols.sh_link], wanted[i].name);
+      for (Wanted const& one : wanted) {
+        if (found[one.index].empty() && one.name != 0) {
+          found[one.index] = name_at(file, sections[symbols.sh_link], one.name);
         }
       }
     }

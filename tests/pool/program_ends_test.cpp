@@ -73,7 +73,9 @@ void expect_none_left(EndIt end_it, std::string const& end, bool says_nothing = 
   ASSERT_TRUE(program.wait(20s));
   EXPECT_EQ(program.end(), end);
   EXPECT_TRUE(nothing_is_left(program, pids));
-  if (says_nothing) {
+  // A sanitized process takes so long to fork that its template may be given up meanwhile, which is said.
+  bool const may_be_slow = support::sanitized && ::getenv("LEAVES_FORKSERVER") != nullptr;
+  if (says_nothing && !may_be_slow) {
     EXPECT_EQ(program.output(), before);
   }
 }
