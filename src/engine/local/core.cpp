@@ -5,6 +5,7 @@
 #include <iterator>
 #include <limits>
 #include <ranges>
+#include <thread>
 #include <utility>
 
 #include <procpool/errors.hpp>
@@ -268,7 +269,9 @@ void Core::help(detail::Task& task) {
   if (spin.worker_sleeps()) time *= 3;
   auto const end = std::chrono::steady_clock::now() + time;
   bool good = true;
-  do {
+  for (bool first = true;; first = false) {
+    // The worker may be waiting for this very core.
+    if (!first) std::this_thread::yield();
     constexpr int looks_per_clock = 64;
     for (int look = 0; look < looks_per_clock && good && !task.ended(); ++look) {
       // What is wrong with the worker is for the dispatcher, at its next look.
@@ -277,7 +280,8 @@ void Core::help(detail::Task& task) {
       constexpr int pauses = 2;
       for (int i = 0; i < pauses; ++i) os::pause();
     }
-  } while (good && !task.ended() && std::chrono::steady_clock::now() < end);
+    if (!good || task.ended() || std::chrono::steady_clock::now() >= end) break;
+  }
   if (spin.end()) collect(*worker);
   // This worker may have become idle, and what waits behind others be for it.
   if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
