@@ -1,6 +1,7 @@
 #include <procpool/detail/engine.hpp>
 
 #include <stdexcept>
+#include <utility>
 
 #include <procpool/detail/call_options.hpp>
 
@@ -11,6 +12,10 @@
 namespace procpool::inline v0::detail {
 
 Engine::~Engine() = default;
+
+std::shared_ptr<Task> Engine::make_task(Function function, TaskOptions options) {
+  return std::make_shared<Task>(std::move(function), std::move(options));
+}
 
 namespace {
 

@@ -62,7 +62,7 @@ class Caller {
   template <class C, class... Args>
   std::shared_ptr<Task> start_one(C const& callable, Args&&... args) const {
     using Ps = typename Call<C, Args&&...>::Params;
-    auto task = std::make_shared<Task>(make_function(callable, Ps{}), at_site({}));
+    auto task = engine_->make_task(make_function(callable, Ps{}), at_site({}));
     SegmentWriter<Ps> writer(*engine_, task);
     writer.add(std::forward<Args>(args)...);
     writer.finish();
@@ -77,7 +77,7 @@ class Caller {
     if (options_.progress) {
       task.progress = std::make_shared<ProgressReport>(site_, options_.progress, total);
     }
-    return std::make_shared<Task>(make_function(callable, Ps{}), std::move(task));
+    return engine_->make_task(make_function(callable, Ps{}), std::move(task));
   }
 
   // Encodes and hands over all elements that `feed` gives to the writer.

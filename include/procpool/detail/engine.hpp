@@ -26,6 +26,10 @@ class PROCPOOL_API Engine {
   Engine& operator=(Engine const&) = delete;
   virtual ~Engine();
 
+  // The ledger's entry for a call, which is then to be given to this engine. Where there may be very many,
+  // the engine has memory for them.
+  virtual std::shared_ptr<Task> make_task(Function function, TaskOptions options);
+
   // Accepts a stream before its first element: throws PoolClosed when intake has ended and SetupError
   // when no worker can be had.
   virtual void open_stream(std::shared_ptr<Task> const& task) = 0;

@@ -34,6 +34,8 @@ Core::Core(PoolOptions given)
       name(options.name),
       ring_bytes(ring_bytes_for(worker_count(options))),
       arena(std::make_shared<Arena>(options.confine, [this] { wake_dispatcher(); })),
+      task_memory(std::make_shared<BlockMemory>([trimmed = arena] { trimmed->expect_trim(); })),
+      batch_memory(std::make_shared<BlockMemory>([trimmed = arena] { trimmed->expect_trim(); })),
       wanted(worker_count(options)),
       scheduler(wanted,
                 options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
@@ -48,7 +50,13 @@ Core::Core(PoolOptions given)
 }
 
 // What is still referred to may outlive us.
-Core::~Core() { arena->close(); }
+Core::~Core() { close_memory(); }
+
+void Core::close_memory() {
+  arena->close();
+  task_memory->close();
+  batch_memory->close();
+}
 
 void Core::resize(std::size_t workers) {
   std::lock_guard const lock(mutex);
@@ -76,7 +84,8 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   std::uint64_t const count = segment.count;
   Chunk chunk{task, nullptr, segment.first, count};
   bool const first = segment.first == 0;
-  chunk.batch = std::make_shared<Batch>(std::move(segment), task->function().argument_size);
+  chunk.batch = std::allocate_shared<Batch>(BlockAllocator<Batch>(*batch_memory),
+                                            std::move(segment), task->function().argument_size);
   constexpr std::size_t small = 1024;
   if (first && last && chunk.bytes().size() <= small) task->take_along(chunk.batch);
   std::exception_ptr refused;

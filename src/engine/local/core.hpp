@@ -25,6 +25,7 @@
 #include <procpool/detail/engine.hpp>
 #include <procpool/options.hpp>
 
+#include "engine/local/block_memory.hpp"
 #include "engine/local/scheduler.hpp"
 #include "engine/local/slot.hpp"
 #include "engine/local/slot_table.hpp"
@@ -60,6 +61,8 @@ class Core {
   std::optional<TimePoint> watch_deadlines(TimePoint now);
   // Lets go message memory that was not used for a while; says when to look again. The dispatcher's.
   std::optional<TimePoint> trim_memory(TimePoint now);
+  // Keeps no memory from now on.
+  void close_memory();
   Stats stats() const;
   std::vector<WorkerStats> worker_stats() const;
   // How many workers there shall be; the dispatcher sees to it.
@@ -116,6 +119,8 @@ class Core {
   os::Timer look_timer{os::UniqueFd()};  // made with the thread, as `wake`
   std::atomic<bool> startable{false};
   std::shared_ptr<Arena> const arena;  // of large arguments
+  std::shared_ptr<BlockMemory> const task_memory;
+  std::shared_ptr<BlockMemory> const batch_memory;
   SlotTable slots;
 
   mutable std::mutex mutex;

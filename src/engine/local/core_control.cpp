@@ -190,9 +190,13 @@ std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
   if (next_trim_ ? now < *next_trim_ : !arena->trim_is_expected()) return next_trim_;
   // The arena first: of what it lets go the workers are told.
   next_trim_ = arena->trim(now);
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    auto const look = slots[i].trim_memory(now);
+  auto const look_again = [this](std::optional<TimePoint> look) {
     if (look) next_trim_ = next_trim_ ? std::min(*next_trim_, *look) : *look;
+  };
+  look_again(task_memory->trim(now));
+  look_again(batch_memory->trim(now));
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    look_again(slots[i].trim_memory(now));
   }
   if (next_trim_) arena->trim_goes_on();
   return next_trim_;

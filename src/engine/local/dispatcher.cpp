@@ -129,7 +129,7 @@ void Dispatcher::run() {
       core_.place();
     }
   }
-  core_.arena->close();
+  core_.close_memory();
   end_template();
   // What was in them was killed; a process that the kernel does not let go is not waited for.
   auto const end = std::chrono::steady_clock::now() + group_patience;

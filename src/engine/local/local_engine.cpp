@@ -52,6 +52,13 @@ void LocalEngine::prepare() {
   dispatcher_->start_once();
 }
 
+std::shared_ptr<detail::Task> LocalEngine::make_task(detail::Function function,
+                                                     detail::TaskOptions options) {
+  check_process();
+  local::BlockAllocator<detail::Task> const memory(*core_->task_memory);
+  return std::allocate_shared<detail::Task>(memory, std::move(function), std::move(options));
+}
+
 void LocalEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   prepare();
   core_->check_intake();

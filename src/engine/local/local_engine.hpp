@@ -23,6 +23,8 @@ class LocalEngine final : public detail::Engine {
   // Kills what has not ended.
   ~LocalEngine() override;
 
+  std::shared_ptr<detail::Task> make_task(detail::Function function,
+                                          detail::TaskOptions options) override;
   void open_stream(std::shared_ptr<detail::Task> const& task) override;
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
               bool last) override;
