@@ -6,11 +6,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <thread>
 
 #include "channel/worker_end.hpp"
 #include "os/futex.hpp"
-#include "os/pause.hpp"
+#include "os/spin.hpp"
 
 namespace procpool::inline v0::channel {
 
@@ -86,17 +85,7 @@ template <class Steps>
 bool BasicWorkerEnd<Steps>::spin() const noexcept {
   std::uint64_t const time = std::uint64_t{1000} * in().spin.load(std::memory_order_relaxed);
   if (time == 0) return false;
-  constexpr int looks_per_clock = 128;
-  std::uint64_t const end = now_ns() + time;
-  for (bool first = true;; first = false) {
-    // Who would give us something may be waiting for this very core.
-    if (!first) std::this_thread::yield();
-    for (int look = 0; look < looks_per_clock; ++look) {
-      if (has_record()) return true;
-      os::pause();
-    }
-    if (now_ns() >= end) return false;
-  }
+  return os::spin_until(std::chrono::nanoseconds(time), 1, [this] { return has_record(); });
 }
 
 template <class Steps>

@@ -259,9 +259,11 @@ TEST(MessageMemory, GoesAfterASecondWithoutUse) {
 TEST(MessageMemory, OfAWorkerThatIsKilledAtAnyTimeGoes) {
   procpool::ProcessPool pool{2};
   std::mt19937 random(support::new_seed());
+  // Where all is slow most messages would never arrive.
+  auto const longest = static_cast<unsigned>(support::rounds(40, 200));
   std::jthread killer([&](std::stop_token const& end) {
     while (!end.stop_requested()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5 + random() % 40));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5 + random() % longest));
       std::vector<pid_t> workers;
       for (pid_t const pid : support::children_of(::getpid())) {
         // Not before its first word: a few of those in a row would be the pool's end.

@@ -5,14 +5,13 @@
 #include <iterator>
 #include <limits>
 #include <ranges>
-#include <thread>
 #include <utility>
 
 #include <procpool/errors.hpp>
 
 #include "engine/element_context.hpp"
 #include "engine/local/worker_environment.hpp"
-#include "os/pause.hpp"
+#include "os/spin.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -276,21 +275,14 @@ void Core::help(detail::Task& task) {
   Spin spin(*this, *worker);
   // Its waking up comes first, and our own sleep would cost one more.
   if (spin.worker_sleeps()) time *= 3;
-  auto const end = std::chrono::steady_clock::now() + time;
-  bool good = true;
-  for (bool first = true;; first = false) {
-    // The worker may be waiting for this very core.
-    if (!first) std::this_thread::yield();
-    constexpr int looks_per_clock = 64;
-    for (int look = 0; look < looks_per_clock && good && !task.ended(); ++look) {
-      // What is wrong with the worker is for the dispatcher, at its next look.
-      if (slots[*worker].news_at_a_glance()) good = collect(*worker).has_value();
-      // Each look keeps others from the slot for a moment.
-      constexpr int pauses = 2;
-      for (int i = 0; i < pauses; ++i) os::pause();
-    }
-    if (!good || task.ended() || std::chrono::steady_clock::now() >= end) break;
-  }
+  // Each look keeps others from the slot for a moment.
+  constexpr int pauses_per_look = 2;
+  os::spin_until(time, pauses_per_look, [&] {
+    bool good = true;
+    if (slots[*worker].news_at_a_glance()) good = collect(*worker).has_value();
+    // What is wrong with the worker is for the dispatcher, at its next look.
+    return !good || task.ended();
+  });
   if (spin.end()) collect(*worker);
   // This worker may have become idle, and what waits behind others be for it.
   if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
