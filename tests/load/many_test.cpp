@@ -116,6 +116,14 @@ TEST(Load, AMillionQueuedTasksTakeLittleMemoryEach) {
   for (std::int64_t i = 0; i < count; ++i) {
     ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), i * i);
   }
+  // It goes back, though the pool lives on.
+  futures.clear();
+  futures.shrink_to_fit();
+  if (!support::sanitized) {
+    long const much = each * count / 1024 / 4;
+    EXPECT_TRUE(support::until([&] { return support::resident_kib() < before + much; }))
+        << support::resident_kib() - before << " KiB are still there";
+  }
 }
 
 TEST(Load, AMillionQueuedElementsOfAMapTakeLittleMemoryEach) {
