@@ -10,7 +10,6 @@
 #include <array>
 #include <cstdint>
 #include <system_error>
-#include <thread>
 
 #include "os/process.hpp"
 
@@ -45,7 +44,14 @@ bool is_gone(Parent const& parent) noexcept {
   return os::start_time(parent.pid) != parent.began;
 }
 
-void watch(Parent parent, int parent_pidfd, int control) {
+struct Watched {
+  Parent parent;
+  int parent_pidfd;
+  int control;
+};
+
+void* watch(void* given) {
+  auto const [parent, parent_pidfd, control] = *static_cast<Watched const*>(given);
   // Taken by this thread, whatever signals the task's own thread blocks.
   sigset_t death;
   sigemptyset(&death);
@@ -105,12 +111,17 @@ void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill)
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    std::thread(watch, parent, parent_pidfd, control).detach();
-  } catch (std::system_error const& error) {
-    throw std::system_error(error.code(), "the worker could not start the thread that it needs");
-  }
+  // Not by std::thread: the call that it makes for us is bound lazily, anew in each forked worker.
+  static Watched watched;
+  watched = {parent, parent_pidfd, control};
+  pthread_t thread{};
+  int const error = ::pthread_create(&thread, nullptr, watch, &watched);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) {
+    throw std::system_error(error, std::generic_category(),
+                            "the worker could not start the thread that it needs");
+  }
+  ::pthread_detach(thread);
 }
 
 }  // namespace procpool::inline v0::local

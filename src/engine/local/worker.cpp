@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -134,7 +135,9 @@ class Worker {
   // Only keeps the bytes: everything that can fail, or run user code, belongs to an element that has
   // begun, so that its end is charged to one.
   void declare() {
-    Declared& declared = functions_[channel_.header().function];
+    std::size_t const slot = channel_.header().function;
+    if (slot >= functions_.size()) functions_.resize(slot + 1);
+    Declared& declared = functions_[slot];
     declared = Declared();
     declared.declaration.assign(channel_.payload().begin(), channel_.payload().end());
   }
@@ -312,7 +315,7 @@ class Worker {
   Shares shares_;                             // what the parent has shared with this worker
   std::vector<Shares::node_type> forgotten_;  // until an element has begun, as the next
   std::vector<Declared> unneeded_;
-  std::array<Declared, function_slots> functions_;
+  std::deque<Declared> functions_;  // as many as were ever declared; none ever moves
   Bytes result_{Bytes::allocator_type(&channel_.result_memory())};
 };
 
