@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <system_error>
 
+#include "os/lifeline.hpp"
 #include "os/process.hpp"
 
 namespace procpool::inline v0::local {
@@ -97,7 +98,7 @@ void follow_parent(int control) noexcept {
   if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
 }
 
-void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill) {
+void watch_parent(Parent parent, int parent_pidfd, int control, int lifeline, int cgroup_kill) {
   cgroup_kill_file = cgroup_kill;
   catch_death_signal();  // once more: static initialisers may have changed it
   // A forked worker would get it when the template dies, which is no matter of its own.
@@ -106,6 +107,8 @@ void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill)
     // It may have died before the signal was armed.
     if (is_gone(parent)) end_group();
   }
+  // With a control group there is more to end than the kernel would, and the worker must live to do it.
+  if (lifeline >= 0 && cgroup_kill < 0 && !os::hang_on(lifeline)) end_group();
   // Signals for the process are for the task's thread.
   sigset_t all;
   sigset_t before;

@@ -326,6 +326,7 @@ int worker_main(Birth birth) {
     marks = OutputMarks(out_of_the_way(os::duplicate(STDOUT_FILENO)), hello->output_token);
   }
   os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
+  os::UniqueFd const lifeline = out_of_the_way(std::move(packet.fds[fd_lifeline]));
   int const greeting = control.get();
   os::UniqueFd cgroup_kill;
   // Neither is ever destroyed: threads of tasks may ask whether they shall stop until the process is gone.
@@ -338,7 +339,7 @@ int worker_main(Birth birth) {
       cgroup_kill = out_of_the_way(std::move(cgroup_kill));
     }
     watch_parent({static_cast<pid_t>(hello->parent), hello->parent_began, !birth.forked},
-                 parent.get(), greeting, cgroup_kill.get());
+                 parent.get(), greeting, lifeline.get(), cgroup_kill.get());
     os::Memfd const inbox(std::move(packet.fds[fd_inbox]));
     os::Memfd const outbox(std::move(packet.fds[fd_outbox]));
     channel = new channel::WorkerEnd(inbox, outbox, hello->ring_bytes,
