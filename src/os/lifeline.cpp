@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -16,6 +17,10 @@ Lifeline::Lifeline() {
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("procpool could not make a pipe");
   UniqueFd const read(ends[0]);
   held_ = above_standard(UniqueFd(ends[1]));
+  // A program that gives up its rights later still opens ends; and nobody without any opens one for writing.
+  if (::fchmod(held_.get(), S_IRUSR | S_IRGRP | S_IROTH) != 0) {
+    throw_errno("procpool could not set the mode of a pipe");
+  }
 }
 
 UniqueFd Lifeline::end() const {

@@ -1,12 +1,15 @@
 // Who hangs on a lifeline ends with its holder, whatever state it is in, and with nothing else.
 #include "os/lifeline.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <exception>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -67,7 +70,7 @@ TEST(OsLifeline, EndsGroupsThatAreStopped) {
 TEST(OsLifeline, TheDeathOfOneIsNoMatterOfTheOthers) {
   std::optional<os::Lifeline> lifeline(std::in_place);
   pid_t const one = start(lifeline, [](int end) {
-    os::hang_on(end);
+    if (!os::hang_on(end)) ::raise(SIGKILL);  // it has been quicker
     for (;;) ::pause();
   });
   pid_t const other = start(lifeline, [](int end) {
@@ -88,6 +91,24 @@ TEST(OsLifeline, OneThatIsCutAlreadyIsTold) {
   lifeline.reset();
   pid_t const pid = ::fork();
   if (pid == 0) ::_exit(os::hang_on(end.get()) ? 1 : 0);
+  EXPECT_EQ(status_of(pid), 0);
+}
+
+TEST(OsLifeline, AHolderThatGaveUpItsRightsStillGivesEnds) {
+  if (::geteuid() != 0) GTEST_SKIP() << "this process has no rights to give up";
+  pid_t const pid = ::fork();
+  if (pid == 0) {
+    os::Lifeline const lifeline;
+    constexpr uid_t nobody = 65534;
+    if (::setresuid(nobody, nobody, nobody) != 0) ::_exit(3);
+    try {
+      os::UniqueFd const end = lifeline.end();
+      std::string const path = "/proc/self/fd/" + std::to_string(end.get());
+      ::_exit(::open(path.c_str(), O_WRONLY | O_NONBLOCK) >= 0 ? 2 : 0);
+    } catch (std::exception const&) {
+      ::_exit(1);
+    }
+  }
   EXPECT_EQ(status_of(pid), 0);
 }
 
