@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 9;
+inline constexpr std::uint32_t protocol_version = 10;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;

@@ -1,14 +1,17 @@
 // Mapping memfds. Any thread; other threads may map and unmap at the same time, which is why the
-// double view is built inside a reservation and never in a hole that was found free a moment ago.
+// second view is put over a part of the first and never into a hole that was found free a moment ago.
 // A crash leaves nothing.
 #include "os/mapping.hpp"
 
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <array>
 #include <bit>
 #include <cerrno>
+#include <cstddef>
 #include <limits>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -35,12 +38,9 @@ void hide(void* address, std::size_t bytes) {
   }
 }
 
-bip::mapped_region map(Memfd const& memory, Access access, std::uint64_t offset, std::size_t size,
-                       void* at = nullptr) {
+bip::mapped_region map(Memfd const& memory, Access access, std::uint64_t offset, std::size_t size) {
   try {
-    // With MAP_FIXED, mapped_region replaces the reservation at that address in one step.
-    return bip::mapped_region(memory, mode_of(access), static_cast<bip::offset_t>(offset), size, at,
-                              at == nullptr ? bip::default_map_options : MAP_FIXED);
+    return bip::mapped_region(memory, mode_of(access), static_cast<bip::offset_t>(offset), size);
   } catch (bip::interprocess_exception const& e) {
     throw_error(e.get_native_error() != 0 ? e.get_native_error() : ENOMEM,
                 "procpool could not map " + std::to_string(size) + " bytes of shared memory at " +
@@ -109,46 +109,38 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
                             " bytes: its memory has only " + std::to_string(size));
   }
   std::size_t const total = control_bytes + 2 * ring_bytes;
-  void* const reserved =
-      ::mmap(nullptr, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) {
-    throw_errno("procpool could not reserve " + std::to_string(total) +
-                " bytes of addresses for a ring");
-  }
-  auto* const base = static_cast<std::byte*>(reserved);
-  struct Part {
-    std::size_t at, bytes;
-    std::uint64_t offset;
-  };
   std::size_t const once = control_bytes + ring_bytes;
-  std::array<Part, 2> const parts{{{0, once, 0}, {once, ring_bytes, control_bytes}}};
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    try {
-      regions_[i] = map(memory, access, parts[i].offset, parts[i].bytes, base + parts[i].at);
-    } catch (...) {
-      // What is mapped unmaps itself; what is still reserved is given back here. The part that
-      // failed is left alone: older kernels take the reservation away before they ask the file,
-      // so another thread may live there by now. At worst addresses without memory stay reserved.
-      std::size_t const rest = parts[i].at + parts[i].bytes;
-      if (rest < total) ::munmap(base + rest, total - rest);
-      throw;
-    }
+  // The second view takes the place of what the first has beyond the end of the file, and goes with it.
+  auto whole = map(memory, access, 0, total);
+  auto* const base = static_cast<std::byte*>(whole.get_address());
+  int const protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
+  if (::mmap(base + once, ring_bytes, protection, MAP_SHARED | MAP_FIXED, memory.fd(),
+             static_cast<off_t>(control_bytes)) == MAP_FAILED) {
+    int const error = errno;
+    // Older kernels take away what was there before they find that they cannot: another thread may live
+    // there by now. So only the first view goes, and nobody unmaps the rest.
+    ::munmap(base, once);
+    alignas(bip::mapped_region) std::array<std::byte, sizeof(bip::mapped_region)> never_destroyed;
+    new (never_destroyed.data()) bip::mapped_region(std::move(whole));
+    throw_error(error, "procpool could not map " + std::to_string(ring_bytes) +
+                           " bytes of shared memory a second time");
   }
   hide(base, total);
+  region_ = std::move(whole);
   base_ = base;
   control_bytes_ = control_bytes;
   ring_bytes_ = ring_bytes;
 }
 
 RingMapping::RingMapping(RingMapping&& other) noexcept
-    : regions_(std::move(other.regions_)),
+    : region_(std::move(other.region_)),
       base_(std::exchange(other.base_, nullptr)),
       control_bytes_(std::exchange(other.control_bytes_, 0)),
       ring_bytes_(std::exchange(other.ring_bytes_, 0)) {}
 
 RingMapping& RingMapping::operator=(RingMapping&& other) noexcept {
   if (this != &other) {
-    regions_ = std::move(other.regions_);
+    region_ = std::move(other.region_);
     base_ = std::exchange(other.base_, nullptr);
     control_bytes_ = std::exchange(other.control_bytes_, 0);
     ring_bytes_ = std::exchange(other.ring_bytes_, 0);

@@ -9,7 +9,6 @@
 
 #include <boost/interprocess/mapped_region.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -90,8 +89,8 @@ class RingMapping {
   std::size_t ring_bytes() const noexcept { return ring_bytes_; }
 
  private:
-  // The control pages with the ring behind them, the ring again.
-  std::array<boost::interprocess::mapped_region, 2> regions_;
+  // The control pages with the ring behind them, and the addresses of the ring's second view.
+  boost::interprocess::mapped_region region_;
   std::byte* base_ = nullptr;
   std::size_t control_bytes_ = 0;
   std::size_t ring_bytes_ = 0;

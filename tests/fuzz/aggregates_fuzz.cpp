@@ -1,13 +1,13 @@
 // Results of users' own types: plain aggregates, which travel by themselves, and such with a serialize of their
 // own, by member, split, free, with a version.
 
-#include <array>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "fuzz/decoding.hpp"
+#include "support/people.hpp"
 
 #include <boost/serialization/split_member.hpp>
 #include <boost/serialization/string.hpp>
@@ -15,23 +15,6 @@
 #include <boost/serialization/version.hpp>
 
 namespace own {
-
-struct Person {
-  std::string name;
-  int born = 0;
-};
-
-struct Empty {};
-
-struct Deep {
-  Person who;
-  std::vector<Person> friends;
-  std::map<std::string, Person> by_name;
-  Empty nothing;
-  std::optional<Person> maybe;
-  bool flag = false;
-  std::array<int, 3> numbers{};
-};
 
 struct Padded {
   char kind = 0;
@@ -79,6 +62,7 @@ BOOST_CLASS_VERSION(own::Versioned, 2)
 namespace {
 
 using namespace own;
+using namespace people;
 
 using All = fuzz::Types<Person, std::vector<Person>, Deep, Padded, std::vector<Padded>, Member,
                         Versioned, std::vector<Versioned>, Free, std::map<int, Free>,

@@ -6,63 +6,27 @@
 #include <vector>
 
 #include "fuzz/decoding.hpp"
+#include "support/shapes.hpp"
 
-#include <boost/serialization/base_object.hpp>
 #include <boost/serialization/export.hpp>
 
 namespace shapes {
 
-struct Shape {
-  std::string name;
-  virtual ~Shape() = default;
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar & name;
-  }
-};
-
-struct Circle : Shape {
-  double radius = 0;
-  std::weak_ptr<Shape> beside;
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar& boost::serialization::base_object<Shape>(*this) & radius & beside;
-  }
-};
-
-struct Label {
-  int tag = 0;
-  virtual ~Label() = default;
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar & tag;
-  }
-};
-
-// Two bases: a Label* to it is not its address.
-struct Square : Shape, Label {
-  double side = 0;
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar& boost::serialization::base_object<Shape>(*this);
-    ar& boost::serialization::base_object<Label>(*this) & side;
-  }
-};
+// Circles of those that own each other are the value's own, and would be leaks of it: here only who is
+// beside is known, and does not own.
+using Circle = CircleWith<std::weak_ptr<Shape>>;
 
 }  // namespace shapes
 
-BOOST_CLASS_EXPORT(shapes::Shape)
 BOOST_CLASS_EXPORT(shapes::Circle)
 BOOST_CLASS_EXPORT(shapes::Square)
 BOOST_CLASS_EXPORT(shapes::Label)
-BOOST_CLASS_VERSION(shapes::Square, 3)
 
 namespace {
 
 using namespace shapes;
 
-// Circles of those that own each other are the value's own, and would be leaks of it: here only who is
-// beside is known, and does not own.
+// What does not own, as in a Circle.
 struct Node {
   int value = 0;
   std::unique_ptr<Node> left;
@@ -100,7 +64,7 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
   auto const circle = std::make_shared<Circle>();
   auto const square = std::make_shared<Square>();
   circle->name = "c";
-  circle->beside = square;
+  circle->other = square;
   square->side = 3;
   square->tag = 5;
   auto const number = std::make_shared<int>(7);

@@ -3,12 +3,10 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -16,7 +14,6 @@
 #include <ranges>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <tuple>
 #include <type_traits>
@@ -24,6 +21,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/gate.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -42,31 +40,12 @@ int fail_at_3_and_5(int x) {
   return x;
 }
 
-// No element ends before the test lets them go.
-class Gate {
- public:
-  Gate() : fd_(::memfd_create("gate", MFD_CLOEXEC)) {}
-  Gate(Gate const&) = delete;
-  Gate& operator=(Gate const&) = delete;
-  ~Gate() { ::close(fd_); }
-
-  std::string path() const {
-    return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd_);
-  }
-  void open() const { ASSERT_EQ(::write(fd_, "", 1), 1); }
-
- private:
-  int const fd_;
-};
 int behind_gate(int x, std::string const& gate) {
   support::Trace::note(x);
-  std::error_code gone;
-  while (std::filesystem::file_size(gate, gone) == 0 && !gone) {
-    std::this_thread::sleep_for(200us);
-  }
+  support::wait_at(gate);
   return x;
 }
-auto behind(Gate const& gate) { return procpool::bind_back<behind_gate>(gate.path()); }
+auto behind(support::Gate const& gate) { return procpool::bind_back<behind_gate>(gate.path()); }
 
 std::vector<int> numbers(int count) {
   std::vector<int> all(static_cast<std::size_t>(count));
@@ -92,7 +71,7 @@ TEST(MapAsync, GivesWhatMapGives) {
 TEST(MapAsync, ReturnsBeforeTheElementsEnd) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  Gate gate;
+  support::Gate gate;
   auto results = pool.map_async(behind(gate), numbers(10));
   EXPECT_TRUE(results.valid());
   EXPECT_FALSE(results.ready());
@@ -170,7 +149,7 @@ TEST(MapAsync, CancelledNeverBeginsWhatHasNotBegun) {
   for (int const chunk : {1, 20}) {
     SCOPED_TRACE("chunk " + std::to_string(chunk));
     trace.clear();
-    Gate gate;
+    support::Gate gate;
     auto results = pool.with({.chunk = chunk}).map_async(behind(gate), numbers(20));
     ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
     EXPECT_EQ(results.total(), 20u);
@@ -191,7 +170,7 @@ TEST(MapAsync, CancelledNeverBeginsWhatHasNotBegun) {
 TEST(MapAsync, CancelAffectsOneCallOnly) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
-  Gate gate;
+  support::Gate gate;
   auto blocker = pool.submit(behind(gate), 1000);
   auto first = pool.map_async<square>(numbers(20));
   auto second = pool.map_async<square>(numbers(20));
@@ -292,7 +271,7 @@ TEST(MapAsync, OutlivesItsPool) {
   EXPECT_EQ(drained.get().back(), 9801);
 
   pool.emplace(1);
-  Gate gate;
+  support::Gate gate;
   auto killed = pool->with({.chunk = 1}).map_async(behind(gate), numbers(10));
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   pool->terminate();

@@ -107,6 +107,20 @@ NAMED int crash_in_a_thread() {
   return one;
 }
 
+// With `prepared` it has a stack for handlers, as the task's own thread has.
+NAMED int overflow_in_a_thread(bool prepared) {
+  std::thread thread([prepared] {
+    std::vector<char> memory(64 * 1024);
+    stack_t for_handlers{};
+    for_handlers.ss_sp = memory.data();
+    for_handlers.ss_size = memory.size();
+    if (prepared) ::sigaltstack(&for_handlers, nullptr);
+    crash_by_recursion(nullptr);
+  });
+  thread.join();
+  return one;
+}
+
 NAMED int throws_in_a_thread() {
   std::thread thread([] { throw std::runtime_error("nobody catches this"); });
   thread.join();
@@ -255,6 +269,23 @@ TEST(CrashReport, OfAThreadOfTheTask) {
   EXPECT_EQ(died.signal(), SIGSEGV);
   EXPECT_CRASHED_IN(died, "caller_of_the_crash");
   EXPECT_TRUE(support::says(died, "in a thread of its own"));
+}
+
+// There is nowhere for a handler to run, so the kernel ends the worker without one.
+TEST(CrashReport, OfAThreadsOwnStackThatOverflowedIsNone) {
+  if (support::sanitized) GTEST_SKIP() << "a sanitizer gives each thread a stack for handlers";
+  auto const died = death_of([] { return overflow_in_a_thread(false); });
+  EXPECT_EQ(died.signal(), SIGSEGV);
+  EXPECT_TRUE(died.stack().empty()) << all_of(died);
+  EXPECT_FALSE(died.fault_address().has_value());
+}
+
+TEST(CrashReport, OfAThreadWithAStackForHandlersThatOverflowed) {
+  auto const died = death_of([] { return overflow_in_a_thread(true); });
+  EXPECT_EQ(died.signal(), SIGSEGV);
+  EXPECT_CRASHED_IN(died, "crash_by_recursion");
+  EXPECT_TRUE(support::says(died, "in a thread of its own"));
+  EXPECT_TRUE(support::says(died, "stack overflowed"));
 }
 
 TEST(CrashReport, OfAnExceptionThatNobodyCatches) {

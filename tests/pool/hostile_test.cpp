@@ -20,6 +20,7 @@
 #include <optional>
 #include <procpool.hpp>
 #include <random>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,6 +30,7 @@
 #include "support/errors.hpp"
 #include "support/processes.hpp"
 #include "support/seed.hpp"
+#include "support/send.hpp"
 #include "support/until.hpp"
 #include "support/worker_memory.hpp"
 
@@ -119,22 +121,8 @@ int control_socket() {
 }
 
 void send_descriptors(std::vector<int> const& descriptors) {
-  std::vector<std::byte> control(CMSG_SPACE(descriptors.size() * sizeof(int)));
-  std::uint64_t word = 0;
-  iovec part{&word, sizeof word};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!descriptors.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(descriptors.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size() * sizeof(int));
-  }
-  ::sendmsg(control_socket(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::uint64_t const word = 0;
+  support::send_with(control_socket(), std::as_bytes(std::span(&word, 1)), descriptors);
 }
 
 int memory_file(std::size_t size, int seals) {

@@ -126,6 +126,30 @@ void expect_none_left_under_a_supervisor() {
 
 TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) { expect_none_left_under_a_supervisor(); }
 
+// One that cannot see the program's end, and whom nobody continues: not the kernel by a death signal, and not
+// the template, which is killed first.
+TEST(ProgramEnd, WithAWorkerThatNothingContinues) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  for (char const* const start : {"spawn", "forkserver"}) {
+    support::Program program(support::program_path("stops_its_worker"), {start});
+    ASSERT_TRUE(program.wrote_lines(3)) << program.output();
+    auto const pids = pids_from(program);
+    pid_t const worker = pids.at(0);
+    ASSERT_TRUE(support::until([&] { return support::stat_of(worker).state == 'T'; }));
+    bool const forked = pids.at(2) != program.pid();
+    EXPECT_EQ(forked, start == std::string("forkserver"));
+    // Stopped first, so that it makes no other template.
+    program.kill(SIGSTOP);
+    if (forked) ::kill(pids.at(2), SIGKILL);
+    program.kill(SIGKILL);
+    ASSERT_TRUE(program.wait(20s));
+    EXPECT_TRUE(nothing_is_left(program, pids)) << start;
+  }
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+  while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+}
+
 // Workers that have not come as far as to watch the program themselves.
 TEST(ProgramEnd, WithAWorkerInStaticInitialisation) {
   for (char const* const start : {"spawn", "forkserver"}) {

@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +31,7 @@
 #include "support/errors.hpp"
 #include "support/processes.hpp"
 #include "support/seed.hpp"
+#include "support/send.hpp"
 #include "support/until.hpp"
 #include "support/worker_memory.hpp"
 
@@ -156,22 +156,8 @@ class Scribbler {
     }
     std::vector<std::byte> noise(random_() % 300);
     for (std::byte& byte : noise) byte = static_cast<std::byte>(random_());
-    std::vector<std::byte> control(CMSG_SPACE(given.size() * sizeof(int)));
-    iovec part{noise.data(), noise.size()};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    if (!given.empty()) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(given.size() * sizeof(int));
-      std::memcpy(CMSG_DATA(rights), given.data(), given.size() * sizeof(int));
-    }
     for (auto i = random_() % 10 == 0 ? 1000 : 1; i != 0; --i) {
-      ::sendmsg(socket_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      support::send_with(socket_, noise, given);
     }
     // What it still is lent may change at any time.
     ::close(fresh);

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +29,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/gate.hpp"
 #include "support/seed.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
@@ -66,28 +66,9 @@ int wait_for_three(int x) {
   return support::until(three_began) ? x : -1;
 }
 
-// Elements behind the first do not end before the test lets them go.
-class Gate {
- public:
-  Gate() : fd_(::memfd_create("gate", MFD_CLOEXEC)) {}
-  Gate(Gate const&) = delete;
-  Gate& operator=(Gate const&) = delete;
-  ~Gate() { ::close(fd_); }
-
-  std::string path() const {
-    return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd_);
-  }
-  void open() const { ASSERT_EQ(::write(fd_, "", 1), 1); }
-
- private:
-  int const fd_;
-};
 int all_but_0_wait(int x, std::string const& gate) {
   support::Trace::note(x);
-  std::error_code gone;
-  while (x != 0 && std::filesystem::file_size(gate, gone) == 0 && !gone) {
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
+  if (x != 0) support::wait_at(gate);
   return x;
 }
 
@@ -366,7 +347,7 @@ TEST(StreamWindow, DoesNotHoldBackResultsFromSlowInputs) {
 TEST(StreamLeft, CancelsWhatHasNotBegun) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
-  Gate gate;
+  support::Gate gate;
   int pulled = 0;
   {
     auto stream = pool.with({.chunk = 1, .window = 8})
@@ -598,7 +579,7 @@ TEST(StreamAndItsPool, JoinTakesNothingFromOneThatWasReadToItsEnd) {
 TEST(StreamAndItsPool, TerminateCancelsWhatWasRead) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
-  Gate gate;
+  support::Gate gate;
   int pulled = 0;
   auto stream = pool.with({.chunk = 1, .window = 8})
                     .imap(procpool::bind_back<all_but_0_wait>(gate.path()), Counted(pulled));

@@ -2,12 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <procpool.hpp>
@@ -15,13 +13,13 @@
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/gate.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -57,28 +55,9 @@ std::string text_after(int x) {
   return std::string(static_cast<std::size_t>(x), 'x');
 }
 
-// Holds back one element.
-class Gate {
- public:
-  Gate() : fd_(::memfd_create("gate", MFD_CLOEXEC)) {}
-  Gate(Gate const&) = delete;
-  Gate& operator=(Gate const&) = delete;
-  ~Gate() { ::close(fd_); }
-
-  std::string path() const {
-    return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd_);
-  }
-  void open() const { ASSERT_EQ(::write(fd_, "", 1), 1); }
-
- private:
-  int const fd_;
-};
 int held_back(int x, int which, std::string const& gate) {
   if (which != 0) support::Trace::note(x);
-  std::error_code gone;
-  while (x == which && std::filesystem::file_size(gate, gone) == 0 && !gone) {
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
+  if (x == which) support::wait_at(gate);
   return x;
 }
 
@@ -122,7 +101,7 @@ TEST(Unordered, TakesRangesAndResultsAsMapDoes) {
 TEST(Unordered, AnElementThatTakesLongComesLast) {
   procpool::ProcessPool pool{2};
   for (int const window : {4, 100}) {
-    Gate gate;
+    support::Gate gate;
     auto stream = pool.with({.chunk = 1, .window = window})
                       .imap_unordered(procpool::bind_back<held_back>(0, gate.path()),
                                       std::views::iota(0, 50));
@@ -227,7 +206,7 @@ TEST(Unordered, ReadsNoFurtherThanTheWindow) {
 TEST(Unordered, LeftEarlyItCancelsWhatHasNotBegun) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
-  Gate gate;
+  support::Gate gate;
   std::uint64_t submitted = 0;
   {
     auto stream =

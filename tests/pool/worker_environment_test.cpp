@@ -86,12 +86,13 @@ TEST(Worker, HasFewDescriptorsAndAlwaysTheSame) {
   EXPECT_EQ(descriptors.at(STDIN_FILENO), "/dev/null");
   EXPECT_TRUE(descriptors.contains(STDOUT_FILENO));
   EXPECT_TRUE(descriptors.contains(STDERR_FILENO));
-  // Control socket, event, and the parent's pidfd; nothing that could be a file or a ring.
-  EXPECT_LE(descriptors.size(), 6u);
+  // Control socket, event, the parent's pidfd and lifeline; nothing that could be a file or a ring.
+  EXPECT_LE(descriptors.size(), 7u);
   for (auto const& [number, target] : descriptors) {
     if (number <= STDERR_FILENO) continue;
     EXPECT_TRUE(target.starts_with("socket:") || target.starts_with("anon_inode:[eventfd]") ||
-                target.starts_with("anon_inode:[pidfd]") || target.starts_with("pidfd:"))
+                target.starts_with("anon_inode:[pidfd]") || target.starts_with("pidfd:") ||
+                target.starts_with("pipe:"))
         << number << " -> " << target;
   }
   // The same in a later one, in one with many before it, and after messages that needed

@@ -78,7 +78,7 @@ class Parent {
     }
     ::setpgid(0, 0);
     control_.reset();
-    local::watch_parent(me, self.get(), theirs.get(), -1);
+    local::watch_parent(me, self.get(), theirs.get(), -1, -1);
     {
       channel::WorkerEnd end(end_.inbox(), end_.outbox(), ring_bytes, os::Event(event_.duplicate()),
                              std::move(theirs));

@@ -2,8 +2,7 @@
 
 // Client: one of several threads that use the same pool at random: submits, maps, streams; with retries,
 // deadlines, priorities and keys; cancelling, abandoning, composing. It looks at every outcome: only a value
-// that is right, or a reason that can be, is taken. What each element may have done by then is in its Deeds,
-// to be held against the trace of what was really begun.
+// that is right, or a reason that can be, is taken, and noted in its Account.
 
 #include <gtest/gtest.h>
 
@@ -20,46 +19,10 @@
 #include <vector>
 
 #include "support/errors.hpp"
-#include "support/trace.hpp"
 #include "support/watchdog.hpp"
+#include "torture/account.hpp"
 
 namespace torture {
-
-// An element of a call: who it is, and for how long it runs.
-struct Deed {
-  std::int64_t id = 0;
-  std::int64_t microseconds = 0;
-};
-inline std::int64_t do_deed(Deed deed) {
-  support::Trace::note(deed.id);
-  std::this_thread::sleep_for(std::chrono::microseconds(deed.microseconds));
-  return 3 * deed.id + 1;
-}
-
-// What is known of a deed whose call has ended.
-struct Known {
-  std::int64_t id = 0;
-  int least = 0;  // that it was begun
-  int most = 0;
-};
-
-// Shared by the clients of one pool.
-struct Common {
-  procpool::ProcessPool& pool;
-  support::Watchdog& watchdog;
-  std::atomic<bool> over{false};    // begin nothing new
-  std::atomic<bool> ending{false};  // the pool may be ended: by others
-  std::atomic<std::int64_t> last_id{0};
-};
-
-struct Account {
-  std::vector<Known> known;
-  std::uint64_t values = 0;
-  std::uint64_t cancelled = 0;
-  std::uint64_t deadlines = 0;
-  std::uint64_t died = 0;
-  std::uint64_t refused = 0;  // calls that the pool's end refused
-};
 
 class Client {
  public:

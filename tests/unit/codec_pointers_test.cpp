@@ -2,57 +2,18 @@
 // bytes.
 
 #include "codec_support.hpp"
+#include "support/people.hpp"
+#include "support/shapes.hpp"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 #endif
 
-#include <boost/serialization/base_object.hpp>
 #include <boost/serialization/export.hpp>
 
 namespace shapes {
 
-struct Shape {
-  std::string name;
-  virtual ~Shape() = default;
-  virtual double area() const = 0;
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar & name;
-  }
-};
-
-struct Circle : Shape {
-  double radius = 0;
-  std::shared_ptr<Shape> inner;
-  double area() const override { return 3 * radius * radius; }
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar& boost::serialization::base_object<Shape>(*this) & radius & inner;
-  }
-};
-
-struct Label {
-  int tag = 0;
-  virtual ~Label() = default;
-  template <class A>
-  void serialize(A& ar, unsigned) {
-    ar & tag;
-  }
-};
-
-// Two bases: a Label* to it is not its address.
-struct Square : Shape, Label {
-  double side = 0;
-  double area() const override { return side * side; }
-  template <class A>
-  void serialize(A& ar, unsigned version) {
-    ar& boost::serialization::base_object<Shape>(*this);
-    ar& boost::serialization::base_object<Label>(*this) & side;
-    seen = version;
-  }
-  unsigned seen = 99;
-};
+using Circle = CircleWith<std::shared_ptr<Shape>>;
 
 struct Hidden : Label {};
 
@@ -61,17 +22,12 @@ struct Hidden : Label {};
 BOOST_CLASS_EXPORT(shapes::Circle)
 BOOST_CLASS_EXPORT(shapes::Square)
 BOOST_CLASS_EXPORT(shapes::Label)
-BOOST_CLASS_VERSION(shapes::Square, 3)
 
 namespace {
 
 using namespace codec_test;
+using namespace people;
 using namespace shapes;
-
-struct Person {
-  std::string name;
-  int born = 0;
-};
 
 // Shared children, a raw pointer back to the parent: the usual tree.
 struct Node : std::enable_shared_from_this<Node> {
@@ -106,7 +62,7 @@ std::vector<std::shared_ptr<Shape>> drawing() {
   square->name = "s";
   square->side = 3;
   square->tag = 5;
-  circle->inner = square;
+  circle->other = square;
   auto second = std::make_shared<Circle>();
   return {circle, square, second, circle, nullptr};
 }
@@ -163,7 +119,7 @@ TEST(CodecPointers, PolymorphicKeepsItsClassAndIdentity) {
   auto const circle = std::dynamic_pointer_cast<Circle>(back[0]);
   auto const square = std::dynamic_pointer_cast<Square>(back[1]);
   ASSERT_TRUE(circle && square && std::dynamic_pointer_cast<Circle>(back[2]));
-  EXPECT_EQ(circle->inner, square);
+  EXPECT_EQ(circle->other, square);
   EXPECT_EQ(back[3], back[0]);
   EXPECT_EQ(back[4], nullptr);
   EXPECT_EQ(square->tag, 5);
@@ -314,7 +270,7 @@ void take_apart(std::shared_ptr<Node> const& node) {
 }
 void take_apart(std::shared_ptr<Shape> const& shape) {
   if (auto* circle = dynamic_cast<Circle*>(shape.get())) {
-    auto const inner = std::exchange(circle->inner, nullptr);
+    auto const inner = std::exchange(circle->other, nullptr);
     take_apart(inner);
   }
 }

@@ -1,12 +1,14 @@
 // Round trips on the bare path: every supported std type, and plain structs of them.
 
 #include "codec_support.hpp"
+#include "support/people.hpp"
 
 #include <limits>
 
 namespace {
 
 using namespace codec_test;
+using namespace people;
 using namespace std::chrono_literals;
 
 template <class T>
@@ -114,23 +116,6 @@ TEST(CodecValues, SmallTypes) {
   expect_same(std::complex<float>(1, 2));
 }
 
-struct Empty {
-  bool operator==(Empty const&) const = default;
-};
-struct Person {
-  std::string name;
-  int born = 0;
-  bool operator==(Person const&) const = default;
-};
-struct Deep {
-  Person who;
-  std::vector<Person> friends;
-  std::map<std::string, Person> by_name;
-  Empty nothing;
-  std::optional<Person> maybe;
-  bool flag = false;
-  bool operator==(Deep const&) const = default;
-};
 struct MoveOnly {
   std::unique_ptr<Person> person;
   std::unique_ptr<int const> number;
@@ -160,7 +145,8 @@ struct WithUnrelatedSerialize {
 TEST(CodecValues, PlainStructs) {
   expect_same(Empty{});
   expect_same(Person{"Ada", 1815});
-  expect_same(Deep{{"a", 1}, {{"b", 2}, {"c", 3}}, {{"d", {"e", 4}}}, {}, Person{"f", 5}, true});
+  expect_same(
+      Deep{{"a", 1}, {{"b", 2}, {"c", 3}}, {{"d", {"e", 4}}}, {}, Person{"f", 5}, true, {7, 8, 9}});
   expect_same(std::vector<Flags>{{'a', true}, {'b', false}});
   expect_same(std::vector<Empty>(5));
   EXPECT_EQ(there_and_back(WithUnrelatedSerialize{3}).x, 3);

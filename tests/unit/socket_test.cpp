@@ -11,12 +11,15 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "os/event.hpp"
+#include "support/send.hpp"
 
 namespace {
 
@@ -156,22 +159,9 @@ TEST(OsSocket, OverlongPacketsAreErrorsThatLeakNothing) {
 
 // What a faulty peer can do that send_packet refuses to.
 void send_raw(int fd, std::size_t size, int passed, std::size_t count) {
-  char payload[8] = "faulty";
-  iovec part{payload, size};
-  alignas(cmsghdr) char control[CMSG_SPACE(32 * sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-  cmsghdr* const c = CMSG_FIRSTHDR(&message);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(count * sizeof(int));
-  for (std::size_t i = 0; i < count; ++i) {
-    std::memcpy(CMSG_DATA(c) + i * sizeof(int), &passed, sizeof(int));
-  }
-  ASSERT_GE(::sendmsg(fd, &message, MSG_NOSIGNAL), 0);
+  constexpr char payload[8] = "faulty";
+  ASSERT_TRUE(support::send_with(fd, std::as_bytes(std::span(payload).first(size)),
+                                 std::vector<int>(count, passed)));
 }
 
 TEST(OsSocket, TooManyDescriptorsAreAnErrorThatLeaksNothing) {

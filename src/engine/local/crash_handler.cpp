@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 #include "channel/crash_words.hpp"
 #include "engine/local/crash_maps.hpp"
@@ -36,6 +37,7 @@ constexpr time_t patience_s = 2;
 enum class Phase : std::uint8_t { none, unwinding, naming, done };
 
 CrashWords* words = nullptr;
+bool prepared = false;             // by this process, or by the one that it was forked from
 pid_t owner = 0;                   // this process, and not one that it forked
 std::atomic<pid_t> reporter{0};    // the thread that crashed first
 std::atomic<int> first_signal{0};  // and by what
@@ -244,13 +246,10 @@ void have_alternate_stack() noexcept {
 
 }  // namespace
 
-void prepare_crash_reports() noexcept { _Unwind_Backtrace(no_step, nullptr); }
-
-void report_crashes(std::span<std::byte> control_page) noexcept {
-  words = reinterpret_cast<CrashWords*>(control_page.data() + channel::crash_offset);
-  owner = ::getpid();
+void prepare_crash_reports() noexcept {
+  if (std::exchange(prepared, true)) return;
   have_alternate_stack();
-  prepare_crash_reports();
+  _Unwind_Backtrace(no_step, nullptr);
   for (int const signal : reported) {
     struct sigaction before{};
     if (::sigaction(signal, nullptr, &before) != 0) continue;
@@ -261,6 +260,12 @@ void report_crashes(std::span<std::byte> control_page) noexcept {
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     ::sigaction(signal, &ours, nullptr);
   }
+}
+
+void report_crashes(std::span<std::byte> control_page) noexcept {
+  words = reinterpret_cast<CrashWords*>(control_page.data() + channel::crash_offset);
+  owner = ::getpid();
+  prepare_crash_reports();
 }
 
 }  // namespace procpool::inline v0::local

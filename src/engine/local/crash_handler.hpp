@@ -14,7 +14,8 @@
 
 namespace procpool::inline v0::local {
 
-// What takes time and can be done for all workers that a process forks.
+// What takes time and can be done once for all workers that a process forks: they inherit the handlers and
+// the stack for them. In that process itself a crash is as it would be without.
 void prepare_crash_reports() noexcept;
 
 // `control_page` is the outbox's, and stays.

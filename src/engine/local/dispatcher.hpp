@@ -27,6 +27,7 @@
 #include "os/cgroup.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
+#include "os/lifeline.hpp"
 #include "os/poller.hpp"
 #include "os/process.hpp"
 #include "os/spawn.hpp"
@@ -180,6 +181,7 @@ class Dispatcher {
   os::UniqueFd image_;
   os::UniqueFd self_;  // pidfd of this process, for the workers' watch, as the next
   std::uint64_t began_ = 0;
+  std::optional<os::Lifeline> lifeline_;
   std::vector<identity::LoadedModule> modules_;
   std::vector<Life> lives_;
   std::optional<Forkserver> forkserver_;

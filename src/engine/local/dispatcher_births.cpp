@@ -77,6 +77,7 @@ void Dispatcher::make_cradle(std::size_t slot) {
   Life& life = lives_[slot];
   if (!image_) image_ = os::open_own_image();
   if (!self_) self_ = os::open_pidfd(::getpid());
+  if (!lifeline_) lifeline_.emplace();
   if (began_ == 0) began_ = os::start_time(::getpid());
   if (modules_.empty()) modules_ = identity::loaded_modules();
 
@@ -115,6 +116,8 @@ void Dispatcher::send_hello(std::size_t slot, Cradle& cradle) {
   fds[fd_outbox] = cradle.channel->outbox().fd();
   fds[fd_event] = life.event->fd();
   fds[fd_parent] = self_.get();
+  os::UniqueFd const lifeline = lifeline_->end();
+  fds[fd_lifeline] = lifeline.get();
   Hello const hello{
       channel::protocol_version,
       static_cast<std::uint32_t>(slot),

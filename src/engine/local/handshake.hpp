@@ -28,7 +28,7 @@ namespace procpool::inline v0::local {
 inline constexpr char const* worker_mark = "PROCPOOL_WORKER";
 
 // The descriptors that come with a Hello, in this order.
-enum HelloFd : std::size_t { fd_inbox, fd_outbox, fd_event, fd_parent, hello_fds };
+enum HelloFd : std::size_t { fd_inbox, fd_outbox, fd_event, fd_parent, fd_lifeline, hello_fds };
 
 inline constexpr std::size_t longest_message = 256 * 1024;
 

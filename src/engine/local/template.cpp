@@ -25,6 +25,7 @@
 #include "engine/local/fork_messages.hpp"
 #include "engine/local/handshake.hpp"
 #include "engine/local/process_title.hpp"
+#include "engine/local/warm_up.hpp"
 #include "identity/module.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
@@ -78,6 +79,7 @@ class Template {
     ProcessTitle::name_process(greeting->pool, "template");
     flush_output();
     prepare_crash_reports();
+    warm_up();
     say(encode(Ready{identity::loaded_modules()}));
   }
 
@@ -176,6 +178,8 @@ class Template {
 
   void become_worker(std::vector<os::UniqueFd> const& fds) noexcept {
     ::setpgid(0, 0);
+    control_.reset();
+    program_.reset();
     // To what static initialisation has made this is not a forked child of the program.
     forget_forks();
     ::sigaction(SIGCHLD, &sigchld_, nullptr);
@@ -211,7 +215,10 @@ class Template {
 
 Birth template_main(char* title) {
   ::close(os::child_image_fd);
-  Template self(os::above_standard(os::UniqueFd(os::child_control_fd)), title);
+  // Never destroyed: giving back what it has would have each worker copy the pages in which that lies.
+  static Template* const template_of_process =
+      new Template(os::above_standard(os::UniqueFd(os::child_control_fd)), title);
+  Template& self = *template_of_process;
   try {
     self.greet();
     return self.serve();

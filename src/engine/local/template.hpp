@@ -1,8 +1,8 @@
 #pragma once
 
 // The template of Start::forkserver: a fresh execution of the program that has run static initialisation
-// and then does nothing but fork workers and bury them, by order of the dispatcher. It never runs a task
-// and never starts a thread, so its forks are those of a process in which no lock is held.
+// and then does nothing but fork workers and bury them, by order of the dispatcher. It never runs a task,
+// and has one thread whenever it forks, so its forks are those of a process in which no lock is held.
 //
 // Threat model: the workers are its children and share nothing else with it: none of its descriptors, and no
 // memory that is written. A worker can kill it, as any process of the same user can: that costs no task,

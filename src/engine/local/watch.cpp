@@ -10,8 +10,8 @@
 #include <array>
 #include <cstdint>
 #include <system_error>
-#include <thread>
 
+#include "os/lifeline.hpp"
 #include "os/process.hpp"
 
 namespace procpool::inline v0::local {
@@ -45,7 +45,14 @@ bool is_gone(Parent const& parent) noexcept {
   return os::start_time(parent.pid) != parent.began;
 }
 
-void watch(Parent parent, int parent_pidfd, int control) {
+struct Watched {
+  Parent parent;
+  int parent_pidfd;
+  int control;
+};
+
+void* watch(void* given) {
+  auto const [parent, parent_pidfd, control] = *static_cast<Watched const*>(given);
   // Taken by this thread, whatever signals the task's own thread blocks.
   sigset_t death;
   sigemptyset(&death);
@@ -91,7 +98,7 @@ void follow_parent(int control) noexcept {
   if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
 }
 
-void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill) {
+void watch_parent(Parent parent, int parent_pidfd, int control, int lifeline, int cgroup_kill) {
   cgroup_kill_file = cgroup_kill;
   catch_death_signal();  // once more: static initialisers may have changed it
   // A forked worker would get it when the template dies, which is no matter of its own.
@@ -100,17 +107,24 @@ void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill)
     // It may have died before the signal was armed.
     if (is_gone(parent)) end_group();
   }
+  // With a control group there is more to end than the kernel would, and the worker must live to do it.
+  if (lifeline >= 0 && cgroup_kill < 0 && !os::hang_on(lifeline)) end_group();
   // Signals for the process are for the task's thread.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    std::thread(watch, parent, parent_pidfd, control).detach();
-  } catch (std::system_error const& error) {
-    throw std::system_error(error.code(), "the worker could not start the thread that it needs");
-  }
+  // Not by std::thread: the call that it makes for us is bound lazily, anew in each forked worker.
+  static Watched watched;
+  watched = {parent, parent_pidfd, control};
+  pthread_t thread{};
+  int const error = ::pthread_create(&thread, nullptr, watch, &watched);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) {
+    throw std::system_error(error, std::generic_category(),
+                            "the worker could not start the thread that it needs");
+  }
+  ::pthread_detach(thread);
 }
 
 }  // namespace procpool::inline v0::local

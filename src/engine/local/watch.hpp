@@ -1,9 +1,11 @@
 #pragma once
 
 // The watch: a thread in the worker that ends it, and all of its process group, when the parent is gone.
-// User code that never returns cannot keep an orphan alive. The parent-death signal is a second line,
-// for the case that something stops this thread; of a worker that the template process forked, the template
-// is: it continues or ends its workers when the parent is gone.
+// User code that never returns cannot keep an orphan alive. What stops this thread, or the whole worker, does
+// not stop the kernel, which ends the group by itself when the lifeline is cut (os/lifeline.hpp); but where the
+// worker has a control group to end as well it must do that itself. The parent-death signal is a further line;
+// of a worker that the template process forked, the template is: it continues or ends its workers when the
+// parent is gone.
 
 #include <sys/types.h>
 
@@ -23,9 +25,9 @@ struct Parent {
 };
 
 // To be called once, early, by the worker. `parent_pidfd` and `control` stay the caller's and may be
-// closed by anyone: the watch then falls back on looking for the parent by its pid. `cgroup_kill`: -1, or the file
-// by which the worker's control group is ended. Throws std::system_error when there is no thread to be
-// had.
-void watch_parent(Parent parent, int parent_pidfd, int control, int cgroup_kill);
+// closed by anyone: the watch then falls back on looking for the parent by its pid. `lifeline`: -1, or this
+// worker's end of the parent's, to be kept open. `cgroup_kill`: -1, or the file by which the worker's control
+// group is ended. Throws std::system_error when there is no thread to be had.
+void watch_parent(Parent parent, int parent_pidfd, int control, int lifeline, int cgroup_kill);
 
 }  // namespace procpool::inline v0::local

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -22,14 +21,13 @@
 #include <procpool/detail/exception_codec.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/share.hpp>
-#include <procpool/detail/type_name.hpp>
 #include <procpool/errors.hpp>
 
 #include "channel/worker_end.hpp"
 #include "engine/elements.hpp"
 #include "engine/executor.hpp"
 #include "engine/local/crash_handler.hpp"
-#include "engine/local/declaration.hpp"
+#include "engine/local/declared.hpp"
 #include "engine/local/element_run.hpp"
 #include "engine/local/handshake.hpp"
 #include "engine/local/output_tap.hpp"
@@ -80,18 +78,6 @@ class LoopGuard {
   bool left_ = false;
 };
 
-// ---- the functions that the parent has declared
-
-struct Declared {
-  Bytes declaration;                   // as it came
-  std::optional<Declaration> decoded;  // into it
-  std::optional<LoadedCallable> callable;
-  detail::Share::List shares;  // that the callable has handles of
-  bool runs = false;           // see run_elements
-  std::exception_ptr unusable;
-  std::string name;  // for `ps`
-};
-
 class Worker {
  public:
   struct Parts {
@@ -116,7 +102,9 @@ class Worker {
       bool taken_back = false;
       switch (channel_.header().kind) {
         case channel::InboxKind::memory: break;  // the channel's own
-        case channel::InboxKind::declare: declare(); break;
+        case channel::InboxKind::declare:
+          functions_.declare(channel_.header().function, channel_.payload());
+          break;
         case channel::InboxKind::share: adopt(); break;
         case channel::InboxKind::forget: forget(); break;
         case channel::InboxKind::chunk:
@@ -131,15 +119,7 @@ class Worker {
   }
 
  private:
-  // Only keeps the bytes: everything that can fail, or run user code, belongs to an element that has
-  // begun, so that its end is charged to one.
-  void declare() {
-    Declared& declared = functions_[channel_.header().function];
-    declared = Declared();
-    declared.declaration.assign(channel_.payload().begin(), channel_.payload().end());
-  }
-
-  // Bytes only, as in declare(): a task that looks at the value decodes it.
+  // Bytes only, as of a function: a task that looks at the value decodes it.
   void adopt() {
     channel::InboxHeader const& header = channel_.header();
     detail::Payload payload;
@@ -152,19 +132,13 @@ class Worker {
     shares_[header.task] = detail::Share::adopt(header.task, std::move(payload), header.count);
   }
 
-  // And with them the callables that have handles of them: their task is gone. Only puts all that
-  // aside, because the destructors are the users' code too.
+  // And with them the callables that have handles of them. Only puts all that aside.
   void forget() {
     auto ids = channel_.payload();
     for (; !ids.empty(); ids = ids.subspan(sizeof(std::uint64_t))) {
       std::uint64_t id = 0;
       std::memcpy(&id, ids.data(), sizeof id);
-      for (Declared& function : functions_) {
-        if (std::ranges::find(function.shares, id, &detail::Share::id) == function.shares.end()) {
-          continue;
-        }
-        unneeded_.push_back(std::exchange(function, Declared()));
-      }
+      functions_.forget(id);
       forgotten_.push_back(shares_.extract(id));
     }
   }
@@ -175,7 +149,7 @@ class Worker {
     Declared& function = functions_[chunk.function];
     std::optional<ElementReader> elements;
     for (std::uint64_t i = 0; i < chunk.count; ++i) {
-      if (function.runs && unneeded_.empty() && forgotten_.empty()) {
+      if (function.runs && !functions_.some_are_unneeded() && forgotten_.empty()) {
         show(function.name);
         if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
         if (!run_all(chunk, i, function, *elements)) return false;
@@ -184,7 +158,7 @@ class Worker {
       std::uint64_t const serial = chunk.serial + i;
       if (!channel_.begin(serial)) return false;
       if (marks_.used()) marks_.begin(serial);
-      unneeded_.clear();
+      functions_.drop_unneeded();
       forgotten_.clear();
       bool value = false;
       context_.begin(serial, chunk.element + i, chunk.random);
@@ -243,41 +217,23 @@ class Worker {
     return false;
   }
 
-  // Finds the code and loads the callable, once. False: it cannot be used, and result_ says why.
+  // False: it cannot be used, and result_ says why.
   PROCPOOL_PASSES_FORCED_END bool prepare(Declared& function) {
     if (function.callable) return true;
     channel_.stage().store(static_cast<std::uint32_t>(detail::Stage::loading),
                            std::memory_order_relaxed);
-    if (!function.unusable) {
-      try {
-        function.decoded = find_code(function.declaration);
-        detail::ShareCollector const collector(function.shares);
-        function.callable.emplace(function.decoded->code, function.decoded->state);
-        function.name = short_name(detail::type_name(function.callable->type()));
-        function.runs = function.callable->can_run() && !marks_.used() && recycle_above_ == 0 &&
-                        channel_.fits_run(function.decoded->result_size);
-        return true;
-      } catch (abi::__forced_unwind&) {
-        throw;
-      } catch (...) {
-        function.unusable = std::current_exception();
-      }
-    }
-    result_.clear();
     try {
-      std::rethrow_exception(function.unusable);
+      function.load();
+    } catch (abi::__forced_unwind&) {
+      throw;
     } catch (...) {
+      result_.clear();
       detail::encode_current_exception(result_);
+      return false;
     }
-    return false;
-  }
-
-  static Declaration find_code(Bytes const& declaration) {
-    try {
-      return decode_declaration(declaration);
-    } catch (std::exception const& error) {
-      throw SetupError(std::string("this worker cannot run the function: ") + error.what());
-    }
+    function.runs = function.callable->can_run() && !marks_.used() && recycle_above_ == 0 &&
+                    channel_.fits_run(function.decoded->result_size);
+    return true;
   }
 
   void answer(std::uint64_t serial, Declared const& function, bool value) {
@@ -311,8 +267,7 @@ class Worker {
   using Shares = std::unordered_map<std::uint64_t, std::shared_ptr<detail::Share>>;
   Shares shares_;                             // what the parent has shared with this worker
   std::vector<Shares::node_type> forgotten_;  // until an element has begun, as the next
-  std::vector<Declared> unneeded_;
-  std::array<Declared, function_slots> functions_;
+  DeclaredFunctions functions_;
   Bytes result_{Bytes::allocator_type(&channel_.result_memory())};
 };
 
@@ -371,6 +326,7 @@ int worker_main(Birth birth) {
     marks = OutputMarks(out_of_the_way(os::duplicate(STDOUT_FILENO)), hello->output_token);
   }
   os::UniqueFd const parent = out_of_the_way(std::move(packet.fds[fd_parent]));
+  os::UniqueFd const lifeline = out_of_the_way(std::move(packet.fds[fd_lifeline]));
   int const greeting = control.get();
   os::UniqueFd cgroup_kill;
   // Neither is ever destroyed: threads of tasks may ask whether they shall stop until the process is gone.
@@ -383,7 +339,7 @@ int worker_main(Birth birth) {
       cgroup_kill = out_of_the_way(std::move(cgroup_kill));
     }
     watch_parent({static_cast<pid_t>(hello->parent), hello->parent_began, !birth.forked},
-                 parent.get(), greeting, cgroup_kill.get());
+                 parent.get(), greeting, lifeline.get(), cgroup_kill.get());
     os::Memfd const inbox(std::move(packet.fds[fd_inbox]));
     os::Memfd const outbox(std::move(packet.fds[fd_outbox]));
     channel = new channel::WorkerEnd(inbox, outbox, hello->ring_bytes,

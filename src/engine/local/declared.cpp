@@ -1,0 +1,58 @@
+#include "engine/local/declared.hpp"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <procpool/detail/type_name.hpp>
+#include <procpool/errors.hpp>
+
+#include "engine/local/process_title.hpp"
+
+namespace procpool::inline v0::local {
+namespace {
+
+Declaration find_code(detail::Bytes const& declaration) {
+  try {
+    return decode_declaration(declaration);
+  } catch (std::exception const& error) {
+    throw SetupError(std::string("this worker cannot run the function: ") + error.what());
+  }
+}
+
+}  // namespace
+
+void Declared::load() {
+  if (callable) return;
+  if (unusable) std::rethrow_exception(unusable);
+  try {
+    decoded = find_code(declaration);
+    detail::ShareCollector const collector(shares);
+    callable.emplace(decoded->code, decoded->state);
+    name = short_name(detail::type_name(callable->type()));
+  } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    unusable = std::current_exception();
+    throw;
+  }
+}
+
+void DeclaredFunctions::declare(std::size_t place, std::span<std::byte const> declaration) {
+  if (place >= functions_.size()) functions_.resize(place + 1);
+  Declared& declared = functions_[place];
+  declared = Declared();
+  declared.declaration.assign(declaration.begin(), declaration.end());
+}
+
+void DeclaredFunctions::forget(std::uint64_t share) {
+  for (Declared& function : functions_) {
+    if (std::ranges::find(function.shares, share, &detail::Share::id) == function.shares.end()) {
+      continue;
+    }
+    unneeded_.push_back(std::exchange(function, Declared()));
+  }
+}
+
+}  // namespace procpool::inline v0::local

@@ -1,0 +1,60 @@
+#pragma once
+
+// The functions that the parent has declared to this worker, each in the place that the parent has given it
+// (declaration.hpp). On the worker's main thread alone; a crash leaves nothing.
+//
+// Declaring only keeps the bytes: everything that can fail, or run user code, belongs to an element that has
+// begun, so that its end is charged to one.
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/export.hpp>
+#include <procpool/detail/share.hpp>
+
+#include "engine/executor.hpp"
+#include "engine/local/declaration.hpp"
+
+namespace procpool::inline v0::local {
+
+struct Declared {
+  detail::Bytes declaration;           // as it came
+  std::optional<Declaration> decoded;  // into it
+  std::optional<LoadedCallable> callable;
+  detail::Share::List shares;  // that the callable has handles of
+  bool runs = false;           // see run_elements
+  std::exception_ptr unusable;
+  std::string name;  // for `ps`
+
+  // Finds the code and loads the callable, once. Throws, each time the same, when it cannot be used. Runs
+  // user code, which may end the thread.
+  PROCPOOL_PASSES_FORCED_END void load();
+};
+
+class DeclaredFunctions {
+ public:
+  // In place of what was there.
+  void declare(std::size_t place, std::span<std::byte const> declaration);
+
+  // What was declared there. It does not move.
+  Declared& operator[](std::size_t place) { return functions_[place]; }
+
+  // Puts aside those that have handles of this shared value: their task is gone. They are destroyed by
+  // drop_unneeded(), because the destructors are the users' code too.
+  void forget(std::uint64_t share);
+  bool some_are_unneeded() const noexcept { return !unneeded_.empty(); }
+  void drop_unneeded() { unneeded_.clear(); }
+
+ private:
+  std::deque<Declared> functions_;  // up to the last place that was ever used
+  std::vector<Declared> unneeded_;
+};
+
+}  // namespace procpool::inline v0::local

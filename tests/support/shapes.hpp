@@ -1,0 +1,59 @@
+#pragma once
+
+// Classes that are reached through pointers to their bases, of which one is abstract and one has two.
+// Who uses them exports them: BOOST_CLASS_EXPORT belongs into one source of a program.
+
+#include <string>
+
+#include <boost/serialization/base_object.hpp>
+#include <boost/serialization/version.hpp>
+
+namespace shapes {
+
+struct Shape {
+  std::string name;
+  virtual ~Shape() = default;
+  virtual double area() const = 0;
+  template <class A>
+  void serialize(A& ar, unsigned) {
+    ar & name;
+  }
+};
+
+// What it refers to is the derived class's: it may own that or only know it.
+template <class Reference>
+struct CircleWith : Shape {
+  double radius = 0;
+  Reference other;
+  double area() const override { return 3 * radius * radius; }
+  template <class A>
+  void serialize(A& ar, unsigned) {
+    ar& boost::serialization::base_object<Shape>(*this) & radius & other;
+  }
+};
+
+struct Label {
+  int tag = 0;
+  virtual ~Label() = default;
+  template <class A>
+  void serialize(A& ar, unsigned) {
+    ar & tag;
+  }
+};
+
+// Two bases: a Label* to it is not its address.
+struct Square : Shape, Label {
+  double side = 0;
+  double area() const override { return side * side; }
+  template <class A>
+  void serialize(A& ar, unsigned version) {
+    ar& boost::serialization::base_object<Shape>(*this);
+    ar& boost::serialization::base_object<Label>(*this) & side;
+    seen = version;
+  }
+  unsigned seen = 99;
+};
+
+}  // namespace shapes
+
+BOOST_CLASS_VERSION(shapes::Square, 3)

@@ -1,0 +1,54 @@
+#pragma once
+
+// What the clients of a pool do (a Deed), what they share (Common), and what each then knows of its own
+// (Account): how often every deed may have been begun, to be held against the trace of what really was.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <procpool.hpp>
+#include <thread>
+#include <vector>
+
+#include "support/trace.hpp"
+#include "support/watchdog.hpp"
+
+namespace torture {
+
+// An element of a call: who it is, and for how long it runs.
+struct Deed {
+  std::int64_t id = 0;
+  std::int64_t microseconds = 0;
+};
+inline std::int64_t do_deed(Deed deed) {
+  support::Trace::note(deed.id);
+  std::this_thread::sleep_for(std::chrono::microseconds(deed.microseconds));
+  return 3 * deed.id + 1;
+}
+
+// What is known of a deed whose call has ended.
+struct Known {
+  std::int64_t id = 0;
+  int least = 0;  // that it was begun
+  int most = 0;
+};
+
+// Shared by the clients of one pool.
+struct Common {
+  procpool::ProcessPool& pool;
+  support::Watchdog& watchdog;
+  std::atomic<bool> over{false};    // begin nothing new
+  std::atomic<bool> ending{false};  // the pool may be ended: by others
+  std::atomic<std::int64_t> last_id{0};
+};
+
+struct Account {
+  std::vector<Known> known;
+  std::uint64_t values = 0;
+  std::uint64_t cancelled = 0;
+  std::uint64_t deadlines = 0;
+  std::uint64_t died = 0;
+  std::uint64_t refused = 0;  // calls that the pool's end refused
+};
+
+}  // namespace torture
