@@ -1,6 +1,6 @@
-// One argument and one result of more than 4 GiB: nothing on the way counts bytes in 32 bits.
+// One argument and one result of more than 5 GiB: nothing on the way counts bytes in 32 bits.
 //
-// Needs up to 17 GiB of memory for a moment: says so and is skipped where that is not free, and under
+// Needs up to 15 GiB of memory for a moment: says so and is skipped where that is not free, and under
 // sanitizers, which need more than twice as much.
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 namespace {
 
 constexpr std::size_t gib = std::size_t{1} << 30;
-constexpr std::size_t huge = 4 * gib + 4099;
+constexpr std::size_t huge = 5 * gib + 4099;
 constexpr std::size_t stride = 65'521;  // every page run is touched, and no two marks look alike
 
 std::uint8_t mark_at(std::size_t i) { return static_cast<std::uint8_t>(1 + i / stride % 255); }
@@ -49,7 +49,7 @@ char const* why_not() {
 
 }  // namespace
 
-TEST(HugeMessage, ArgumentOfMoreThan4GiB) {
+TEST(HugeMessage, ArgumentOfMoreThan5GiB) {
   if (char const* const reason = why_not()) GTEST_SKIP() << reason;
   procpool::ProcessPool pool{1};
   auto future = [&] {
@@ -61,7 +61,7 @@ TEST(HugeMessage, ArgumentOfMoreThan4GiB) {
   EXPECT_EQ(seen.wrong, 0u);
 }
 
-TEST(HugeMessage, ResultOfMoreThan4GiB) {
+TEST(HugeMessage, ResultOfMoreThan5GiB) {
   if (char const* const reason = why_not()) GTEST_SKIP() << reason;
   procpool::ProcessPool pool{1};
   std::vector<std::uint8_t> const bytes = pool.call<make>(huge);
