@@ -88,6 +88,24 @@ TEST_F(SlotControlTest, AFunctionThatFoundNoRoomIsDeclaredLater) {
   EXPECT_EQ(taken_, (std::vector{InboxKind::declare, InboxKind::chunk}));
 }
 
+// While the copy is made the worker may die, and another come, which must not have the first one's memory in view.
+TEST_F(SlotControlTest, MemoryThatWasMadeForOneWorkerIsNotGivenToItsReplacement) {
+  auto const another = std::make_shared<Holdings>();
+  chunk_of(100'000).batch->in_memory_of(*arena_, another);
+  arena_->trim(std::chrono::steady_clock::now());
+  Chunk chunk = chunk_of(100'000);
+  chunk.batch->in_memory_of(*arena_, another);  // which it has had in view: a copy is needed
+  // What it lay in is let go in the middle: after the copy was made, before it is given.
+  wakened_ = [this] {
+    slot_.bury();
+    open();
+  };
+  EXPECT_EQ(slot_.put(chunk), Slot::Put::gone);
+  EXPECT_FALSE(wakened_);
+  give(std::move(chunk));
+  EXPECT_EQ(worker_->payload().size(), 100'000u);
+}
+
 TEST_F(SlotControlTest, AReplacementKnowsNoFunction) {
   give(chunk_of(1));
   slot_.bury();
@@ -128,6 +146,23 @@ TEST_F(SlotControlTest, AChunkThatIsCutEndsWithWhatIsLeftOfIt) {
   EXPECT_TRUE(harvest.returned.empty());
   ASSERT_EQ(harvest.items.size(), 1u);
   EXPECT_EQ(harvest.items[0].ended_chunks, 1u);
+}
+
+TEST_F(SlotControlTest, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
+  give(chunk_of(100));
+  ASSERT_TRUE(worker_->begin(0));
+  words().claim.store(64);
+  EXPECT_EQ(slot_.take_back(100).elements, 36u);
+  worker_->append_value(0, std::as_bytes(std::span("four", 4)), false);
+  EXPECT_FALSE(worker_->begin(1));
+  EXPECT_TRUE(slot_.collect().returned.empty());
+  worker_->finish_record(true);
+  auto const harvest = slot_.collect();
+  EXPECT_TRUE(harvest.settled);
+  EXPECT_EQ(harvest.items.size(), 1u);
+  ASSERT_EQ(harvest.returned.size(), 1u);
+  EXPECT_EQ(harvest.returned[0].first, 1u);
+  EXPECT_EQ(harvest.returned[0].count, 63u);
 }
 
 // Outcomes come before the acknowledgement that is seen with them, so each element has one end: its outcome, or

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,6 +44,7 @@ inline std::shared_ptr<Share> share_of(std::size_t size, char fill = 's') {
 class SlotTest : public testing::Test {
  protected:
   SlotTest() { open(); }
+  ~SlotTest() override { wakened_ = nullptr; }
 
   // A worker, or the one that takes its place.
   void open() {
@@ -148,7 +150,11 @@ class SlotTest : public testing::Test {
   }
 
   os::Event event_;
-  Slot slot_{0};
+  std::function<void()> wakened_;  // once, when the arena has something to do
+  std::shared_ptr<Arena> arena_ = std::make_shared<Arena>(false, [this] {
+    if (wakened_) std::exchange(wakened_, {})();
+  });
+  Slot slot_{0, arena_};
   os::UniqueFd control_;  // the worker's end
   std::optional<os::RingMapping> outbox_;
   std::optional<channel::WorkerEnd> worker_;
