@@ -17,6 +17,12 @@ __attribute__((visibility("default"), used)) char const* __tsan_default_options(
   return PROCPOOL_COMMON_OPTIONS;
 }
 
+// The dynamic loader's memory under the dynamic loader's lock, which is no mutex that the runtime knows: a library
+// that one thread has opened may be closed by another.
+__attribute__((visibility("default"), used)) char const* __tsan_default_suppressions() {
+  return "race:_dl_close_worker";
+}
+
 __attribute__((visibility("default"), used)) char const* __ubsan_default_options() {
   return PROCPOOL_COMMON_OPTIONS ":print_stacktrace=1";
 }

@@ -8,7 +8,8 @@
  * Broken on purpose by: CLAIM_LATE (look at the limit, then claim), CUT_LATE (look at the claim, then
  * lower the limit), CLAIM_ORDER, LIMIT_ORDER (weaker than seq_cst), NO_ACK (put again without waiting),
  * DONE_EARLY (marked as done ahead of its result), HEAD_EARLY (the acknowledgement ahead of the outcomes),
- * NO_LIMIT (no look at it), NO_CLAIM (none is made).
+ * ACK_LATE (the outcomes looked for ahead of the acknowledgement), NO_LIMIT (no look at it), NO_CLAIM (none is
+ * made).
  *
  * What it judges of memory orders: claim and limit must be seq_cst on both sides. The mark of what is done
  * needs no more than to stand behind the result in the program, since it is read when the worker is dead, by when all that it
@@ -155,12 +156,17 @@ proctype Parent() {
   od;
 
 #ifndef NO_ACK
+#ifdef ACK_LATE
+  load(1, TAIL, t);
+#endif
   /* Until it has acknowledged, or is dead. */
   (mem[HEAD] >= 1 || worker_gone);
   load(1, HEAD, head);
   if
   :: head >= 1 ->
+#ifndef ACK_LATE
      load(1, TAIL, t);
+#endif
      do
      :: taken < t -> load(1, RESULT + taken, result); assert(result == 1); resolve(taken, 1); taken++
      :: else -> break

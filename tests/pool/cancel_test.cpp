@@ -5,6 +5,7 @@
 #include <csignal>
 #include <procpool.hpp>
 #include <ranges>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -34,6 +35,16 @@ int hang_without_term(int x) {
   std::signal(SIGTERM, SIG_IGN);
   return hang(x);
 }
+// Until the test has noted the number above it.
+int noted_until_told(int number) {
+  support::Trace::note(number);
+  while (support::Trace::seen(number + 1) == 0) std::this_thread::sleep_for(1ms);
+  return number;
+}
+std::size_t noted_size(std::vector<std::string> const& texts) {
+  support::Trace::note(-1);
+  return texts.size();
+}
 int stop_itself(int x) {
   support::Trace::note(x);
   ::raise(SIGSTOP);
@@ -58,6 +69,31 @@ TEST(CancelFuture, WhatHasNotBegunNeverWillAndItsWorkerLives) {
   EXPECT_EQ(pool.call<square>(2), 4);
   EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{300}));
   EXPECT_EQ(pool.stats().worker_starts, 1u);
+}
+
+// Neither in the queue nor with a worker: a thread of the pool has it in hand. That takes as long as its argument
+// is large, since what is no plain array is copied for the worker.
+TEST(CancelFuture, WhatIsOnItsWayToAWorkerNeverBegins) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  std::vector<std::string> const large(64, std::string(std::size_t{1} << 18, 'l'));
+  for (int round = 0; round < 8; ++round) {
+    int const before = 100 * round;
+    auto first = pool.submit<noted_until_told>(before);
+    ASSERT_TRUE(support::until([&] { return trace.counts().contains(before); }));
+    auto second = pool.submit<noted_until_told>(before + 10);
+    auto third = pool.submit<noted_size>(large);
+    support::Trace::note(before + 1);
+    // By now what has come of the first is being taken, and the third given instead of it.
+    ASSERT_TRUE(support::until([&] { return trace.counts().contains(before + 10); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(round));
+    EXPECT_EQ(third.cancel(), Cancel::never_began);
+    support::Trace::note(before + 11);
+    EXPECT_EQ(first.get(), before);
+    EXPECT_EQ(second.get(), before + 10);
+    EXPECT_THROW(third.get(), TaskCancelled);
+  }
+  EXPECT_FALSE(trace.counts().contains(-1));
 }
 
 TEST(CancelFuture, WhatRunsIsEnded) {

@@ -127,8 +127,9 @@ void use(procpool::ProcessPool& pool, int round) {
 }  // namespace
 
 void* operator new(std::size_t size) { return allocate(size); }
-void operator delete(void* place) noexcept { std::free(place); }
-void operator delete(void* place, std::size_t) noexcept { std::free(place); }
+// Not inlined: GCC would see free() on what came from `new`, and warn of the mismatch that is ours.
+[[gnu::noinline]] void operator delete(void* place) noexcept { std::free(place); }
+[[gnu::noinline]] void operator delete(void* place, std::size_t) noexcept { std::free(place); }
 
 int main(int argc, char** argv) {
   programs::check(argc == 5, "four arguments");

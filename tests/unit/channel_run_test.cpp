@@ -128,6 +128,31 @@ TEST_F(ChannelRunTest, NeverOutgrowsTheRecord) {
   EXPECT_FALSE(worker_->fits_run(inline_limit(ring_bytes) + 1));
 }
 
+// Quick elements make runs of up to a thousand, unless the record is full before that.
+TEST_F(ChannelRunTest, NeverOutgrowsTheRecordHoweverQuickItIs) {
+  constexpr std::size_t size = 1000;  // sixteen of them find room
+  constexpr std::uint64_t count = 20'000;
+  put(count);
+  ASSERT_TRUE(worker_->wait());
+  for (std::uint64_t next = 0; next < count;) {
+    Elements::Words words{};
+    Elements::Place place{};
+    worker_->begin_run(next, size, words, place);
+    ASSERT_LE((place.end - place.serial) * size, inline_limit(ring_bytes));
+    words.running = &running_;
+    words.index = &index_;
+    words.abandoned = &abandoned_;
+    Elements run(words, place);
+    while (run.begin()) run.done();
+    next = run.next();
+    EXPECT_TRUE(worker_->end_run(run));
+    while (auto const arrival = parent_.next()) {
+      ASSERT_LE(arrival->payload.size(), inline_limit(ring_bytes));
+    }
+    parent_.taken();
+  }
+}
+
 TEST_F(ChannelRunTest, ElementsThatTakeTheirTimeAreClaimedOneByOne) {
   put(200);
   ASSERT_TRUE(worker_->wait());

@@ -1,104 +1,16 @@
 // A slot puts shared values ahead of the chunks that name them, each once; what finds no room comes
-// later, and what nobody has any more is forgotten. The worker is a real WorkerEnd in this process.
+// later, and what nobody has any more is forgotten.
 
 #include <gtest/gtest.h>
-#include <poll.h>
 
-#include <cstring>
-#include <map>
-#include <memory>
-#include <optional>
+#include <cstddef>
 #include <string>
 #include <vector>
 
-#include "channel/worker_end.hpp"
-#include "engine/local/slot.hpp"
-#include "os/event.hpp"
-#include "os/fd.hpp"
-#include "os/socket.hpp"
+#include "slot_support.hpp"
 
 namespace procpool::local {
 namespace {
-
-using channel::InboxKind;
-using detail::Share;
-
-constexpr std::size_t ring_bytes = 64 * 1024;
-
-void trampoline(detail::Operation&) {}
-
-std::shared_ptr<Share> share_of(std::size_t size, char fill = 's') {
-  return Share::create(detail::Bytes(size, static_cast<std::byte>(fill)), {}, typeid(std::string));
-}
-
-class SlotTest : public testing::Test {
- protected:
-  SlotTest() { open(); }
-
-  // A worker, or the one that takes its place.
-  void open() {
-    auto [ours, theirs] = os::socket_pair();
-    auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
-    worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes,
-                    os::Event(os::duplicate(event_.fd())), std::move(theirs));
-    slot_.open(std::move(channel), std::move(ours), 1);
-  }
-
-  static Chunk chunk_with(Share::List shares, Share::List of_function = {}) {
-    detail::Function function;
-    function.code = trampoline;
-    function.argument_size = 1;
-    function.returns_nothing = true;
-    function.shares = std::move(of_function);
-    auto task = std::make_shared<detail::Task>(std::move(function));
-    auto batch =
-        std::make_shared<Batch>(detail::Segment{0, 1, detail::Bytes(1), {}, std::move(shares)}, 1);
-    return Chunk{std::move(task), std::move(batch), 0, 1};
-  }
-
-  // Takes all records as a worker would. The last one is a chunk.
-  void take() {
-    taken_.clear();
-    do {
-      ASSERT_TRUE(worker_->wait());
-      take_one();
-    } while (taken_.back() != InboxKind::chunk);
-  }
-  void take_one() {
-    channel::InboxHeader const header = worker_->header();
-    taken_.push_back(header.kind);
-    if (header.kind == InboxKind::share) {
-      auto const payload = worker_->payload();
-      shares_[header.task] = {reinterpret_cast<char const*>(payload.data()), payload.size()};
-      ++arrivals_;
-    } else if (header.kind == InboxKind::forget) {
-      for (auto ids = worker_->payload(); !ids.empty(); ids = ids.subspan(8)) {
-        std::uint64_t id = 0;
-        std::memcpy(&id, ids.data(), sizeof id);
-        EXPECT_EQ(shares_.erase(id), 1u);
-      }
-    } else if (header.kind == InboxKind::chunk) {
-      ASSERT_TRUE(worker_->begin(header.serial));
-      worker_->append_value(header.serial, {}, false);
-    }
-    worker_->finish_record(false);
-  }
-
-  // Has the worker rung since this was asked last?
-  bool rung() {
-    pollfd ready{event_.fd(), POLLIN, 0};
-    bool const yes = ::poll(&ready, 1, 0) == 1;
-    event_.drain();
-    return yes;
-  }
-
-  os::Event event_;
-  Slot slot_{0};
-  std::optional<channel::WorkerEnd> worker_;
-  std::vector<InboxKind> taken_;
-  std::map<std::uint64_t, std::string> shares_;
-  std::size_t arrivals_ = 0;
-};
 
 // What the worker publishes meanwhile is found by who spins, or told at the end of that.
 TEST_F(SlotTest, AWorkerDoesNotRingWhileSomebodySpins) {
@@ -250,6 +162,7 @@ TEST_F(SlotTest, RoomThatCameBeforeItWasAwaited) {
 // With a socket that nobody reads any more there is nothing to wait for.
 TEST_F(SlotTest, WithoutAnythingAheadNoRoomIsAwaited) {
   worker_.reset();
+  control_.reset();
   EXPECT_EQ(slot_.put(chunk_with({share_of(100'000)})), Slot::Put::full);
   EXPECT_FALSE(slot_.await_room());
   EXPECT_FALSE(slot_.news());
