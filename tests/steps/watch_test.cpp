@@ -38,7 +38,7 @@ bool ends(os::UniqueFd const& line) {
 [[noreturn]] void watch(local::Parent const& parent, os::UniqueFd const& pidfd,
                         os::UniqueFd const& control) {
   ::setpgid(0, 0);
-  local::watch_parent(parent, pidfd.get(), control.get(), -1);
+  local::watch_parent(parent, pidfd.get(), control.get(), -1, -1);
   for (;;) ::pause();
 }
 

@@ -2,10 +2,11 @@
 // bytes.
 
 #include "codec_support.hpp"
+#include "support/build.hpp"
 #include "support/people.hpp"
 #include "support/shapes.hpp"
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SUPPORT_ADDRESS_SANITIZER
 #include <sanitizer/lsan_interface.h>
 #endif
 
@@ -277,7 +278,7 @@ void take_apart(std::shared_ptr<Shape> const& shape) {
 
 TEST(CodecPointers, FlippedBytesInGraphs) {
   volatile std::size_t sink = 0;
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SUPPORT_ADDRESS_SANITIZER
   // A changed byte may make a raw pointer that owns nothing the only one to an object, or close a
   // cycle of shared_ptr just before the message is refused: lost, as in any program, but no worse.
   __lsan::ScopedDisabler const not_about_leaks;
