@@ -114,12 +114,14 @@ bool send_signal(int pidfd, int signal) {
 bool signal_group(int pidfd, pid_t pid, int signal) {
   // Through the pidfd it cannot reach a stranger, whatever became of the number.
   if (pidfd_signal(pidfd, signal, signal_process_group) == 0) return true;
+  // One that was just forked may not lead a group yet.
+  if (errno == ESRCH) return send_signal(pidfd, signal);
   if (errno != EINVAL && errno != ENOSYS) return false;
   bool gone = false;
   look(pidfd, WNOWAIT, gone);
   // Not a child of ours, or not any more: only itself is reached for certain.
   if (gone) return send_signal(pidfd, signal);
-  return reaches_by_number(pid, signal);
+  return reaches_by_number(pid, signal) || send_signal(pidfd, signal);
 }
 
 bool exited(int pidfd) {

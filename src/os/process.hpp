@@ -40,7 +40,7 @@ Exit reap(int pidfd, pid_t pid);
 // another user's). Throws for a descriptor that is not a pidfd and for a signal that is none.
 bool send_signal(int pidfd, int signal);
 
-// Signals the process group that the process leads. To be called only before reap(). Returns false
+// Signals the process group that the process leads; where it leads none, itself. To be called only before reap(). Returns false
 // when nobody was reached. On kernels before 6.9, of one that is no child of ours or that somebody else
 // may have reaped, only the process itself is reached: its number could be a stranger's by then.
 bool signal_group(int pidfd, pid_t pid, int signal);

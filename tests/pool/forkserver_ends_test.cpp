@@ -20,6 +20,7 @@
 #include "support/errors.hpp"
 #include "support/processes.hpp"
 #include "support/template.hpp"
+#include "support/trace.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -33,6 +34,11 @@ int square(int x) { return x * x; }
 int square_slowly(int x) {
   std::this_thread::sleep_for(2ms);
   return x * x;
+}
+pid_t noted_for_a_while(int x) {
+  support::Trace::note(x);
+  std::this_thread::sleep_for(300ms);
+  return ::getpid();
 }
 int die(int x) { return x + ::raise(SIGSEGV); }
 
@@ -121,6 +127,24 @@ TEST_F(TemplateProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
     EXPECT_NE(other_template(killed), 0);
   }
   EXPECT_TRUE(nothing_is_left());
+}
+
+// To the kernel their groups are orphans from then on, to which, if they are stopped, it sends SIGHUP.
+TEST_F(TemplateProcess, KilledSparesWorkersThatAreStopped) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{options(2)};
+  std::vector<procpool::Future<pid_t>> futures;
+  for (int i = 0; i < 2; ++i) futures.push_back(pool.submit<noted_for_a_while>(i));
+  ASSERT_TRUE(support::until([&] { return trace.counts().size() == 2; }));
+  pid_t const former = template_pid();
+  ASSERT_NE(former, 0);
+  auto const workers = pool.worker_stats();
+  for (auto const& worker : workers) ::kill(worker.pid, SIGSTOP);
+  ::kill(former, SIGKILL);
+  ASSERT_TRUE(support::until([&] { return !support::alive(former); }));
+  for (auto const& worker : workers) ::kill(worker.pid, SIGCONT);
+  for (auto& future : futures) EXPECT_NO_THROW(future.get());
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
 TEST_F(TemplateProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {

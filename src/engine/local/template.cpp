@@ -119,7 +119,10 @@ class Template {
       ::nanosleep(&pause, nullptr);
     }
     // None has been reaped: no number belongs to anybody else.
-    for (auto const& [ticket, pid] : workers_) ::kill(-pid, SIGKILL);
+    for (auto const& [ticket, pid] : workers_) {
+      ::kill(-pid, SIGKILL);
+      ::kill(pid, SIGKILL);  // it may not lead a group yet
+    }
     // Destructors of static objects belong to workers.
     ::_exit(EXIT_SUCCESS);
   }
@@ -154,8 +157,6 @@ class Template {
     }
     try {
       if (pid < 0) os::throw_errno("the template process could not fork");
-      // The worker does this too: whoever is first.
-      ::setpgid(pid, pid);
       os::UniqueFd const pidfd =
           os::open_pidfd(pid);  // still ours, even if it has died: we reap it
       workers_.emplace(order.ticket, pid);
@@ -177,7 +178,8 @@ class Template {
   }
 
   void become_worker(std::vector<os::UniqueFd> const& fds) noexcept {
-    ::setpgid(0, 0);
+    // Not only a group: in the template's session it would get SIGHUP when that dies, if it is stopped just then.
+    ::setsid();
     control_.reset();
     program_.reset();
     // To what static initialisation has made this is not a forked child of the program.
