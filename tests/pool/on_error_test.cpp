@@ -29,6 +29,11 @@ namespace {
 // behind the failures take some time each.
 constexpr int many = 5'000;
 
+int fail_in_the_middle(int x) {
+  if (x == 50'000) throw std::range_error("in the middle");
+  return x + 1;
+}
+
 // Element 3 fails late, element 40 at once.
 int fail_late_and_early(int x) {
   support::Trace::note(x);
@@ -193,6 +198,22 @@ TEST(OnError, StopRunsEverythingThatLiesBeforeTheFailure) {
   };
   EXPECT_THROW(pool.map(last_fails, numbers(1000)), std::out_of_range);
   EXPECT_EQ(trace.counts().size(), 1000u);
+}
+
+// Very short elements are claimed in blocks: some of one are still undecided when the rest has been taken back,
+// and come back later. A worker that is thought to have them would never be idle again.
+TEST(OnError, StopLeavesTheWorkersIdle) {
+  procpool::PoolOptions options;
+  options.workers = 1;
+  options.idle_timeout = std::chrono::milliseconds(500);
+  procpool::ProcessPool pool{options};
+  std::vector<int> inputs(3'000'000);
+  std::iota(inputs.begin(), inputs.end(), 0);
+  for (int round = 0; round < 10; ++round) {
+    EXPECT_THROW(pool.map<fail_in_the_middle>(inputs), std::range_error);
+  }
+  EXPECT_TRUE(support::until([&] { return pool.stats().workers_left_idle == 1; }));
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
 TEST(OnError, StopInProcessIsALoop) {
