@@ -212,7 +212,10 @@ TEST(OnError, StopLeavesTheWorkersIdle) {
   for (int round = 0; round < 10; ++round) {
     EXPECT_THROW(pool.map<fail_in_the_middle>(inputs), std::range_error);
   }
-  EXPECT_TRUE(support::until([&] { return pool.stats().workers_left_idle == 1; }));
+  EXPECT_TRUE(support::until([&] {
+    auto const stats = pool.stats();
+    return stats.workers == 0 && stats.workers_left_idle == stats.worker_starts;
+  }));
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
