@@ -83,9 +83,9 @@ void BasicWorkerEnd<Steps>::fall_asleep(std::uint32_t bell) noexcept {
 
 template <class Steps>
 bool BasicWorkerEnd<Steps>::spin() const noexcept {
-  std::uint64_t const time = std::uint64_t{1000} * in().spin.load(std::memory_order_relaxed);
-  if (time == 0) return false;
-  return os::spin_until(std::chrono::nanoseconds(time), 1, [this] { return has_record(); });
+  std::chrono::microseconds const time{in().spin.load(std::memory_order_relaxed)};
+  if (time.count() == 0) return false;
+  return os::spin_until(time, 1, [this] { return has_record(); });
 }
 
 template <class Steps>

@@ -24,7 +24,7 @@ namespace {
 constexpr int hard_limit_ms = 20'000;
 
 // A pipe whose reading end hangs up when the last process that has the other one is gone.
-std::pair<os::UniqueFd, os::UniqueFd> life_line() {
+std::pair<os::UniqueFd, os::UniqueFd> hang_up_pipe() {
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe to be had");
   return {os::UniqueFd(ends[0]), os::UniqueFd(ends[1])};
@@ -45,8 +45,8 @@ bool ends(os::UniqueFd const& line) {
 TEST(Watch, SeesTheParentsEndThoughItsSocketIsHeldElsewhere) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   auto [ours, theirs] = os::socket_pair();  // ours stays open here
-  auto [line, held] = life_line();
-  auto [started, told] = life_line();
+  auto [line, held] = hang_up_pipe();
+  auto [started, told] = hang_up_pipe();
   pid_t const parent = ::fork();
   if (parent == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
@@ -71,7 +71,7 @@ TEST(Watch, SeesTheParentsEndThoughItsSocketIsHeldElsewhere) {
 
 TEST(Watch, SeesThatTheParentHasNoUseForItThoughThatLives) {
   auto [ours, theirs] = os::socket_pair();
-  auto [line, held] = life_line();
+  auto [line, held] = hang_up_pipe();
   local::Parent const me{::getpid(), os::start_time(::getpid()), true};
   os::UniqueFd const self = os::open_pidfd(::getpid());
   pid_t const worker = ::fork();

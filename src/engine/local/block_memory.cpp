@@ -69,8 +69,6 @@ BlockMemory::BlockMemory(std::function<void()> expect)
   static_assert(sizeof(Region) <= 2 * line);
 }
 
-BlockMemory::~BlockMemory() = default;
-
 void* BlockMemory::take(std::size_t bytes) {
   if constexpr (from_heap) return ::operator new(rounded(bytes), std::align_val_t{line});
   std::lock_guard const lock(mutex_);

@@ -26,7 +26,6 @@ class BlockMemory : public std::enable_shared_from_this<BlockMemory> {
 
   // `expect`: called, under the lock, when trim() should look soon.
   explicit BlockMemory(std::function<void()> expect = {});
-  ~BlockMemory();
   BlockMemory(BlockMemory const&) = delete;
   BlockMemory& operator=(BlockMemory const&) = delete;
 
@@ -49,7 +48,6 @@ class BlockMemory : public std::enable_shared_from_this<BlockMemory> {
   void give(Region& region, void* block) noexcept;
   void enlist(Region& region) noexcept;
   void delist(Region& region) noexcept;
-  void let_go(Region& region) noexcept;
   void let_empty_go(std::size_t keep) noexcept;
 
   std::function<void()> expect_;
