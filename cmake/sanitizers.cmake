@@ -14,7 +14,12 @@ if(PROCPOOL_SANITIZE)
   if(PROCPOOL_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)
   endif()
-  if(PROCPOOL_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    add_compile_options(-Wno-tsan)  # GCC says of every atomic_thread_fence that it does not see it
+  if(PROCPOOL_SANITIZE MATCHES "thread")
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      add_compile_options(-Wno-tsan)  # GCC says of every atomic_thread_fence that it does not see it
+    else()
+      # Its archive's operator new is not weak: a program that brings its own comes first, and so its own is taken.
+      add_link_options(LINKER:--allow-multiple-definition)
+    endif()
   endif()
 endif()
