@@ -14,6 +14,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/gate.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -25,6 +26,10 @@ pid_t who() { return ::getpid(); }
 int slow(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return milliseconds;
+}
+int square_behind(int x, std::string const& gate) {
+  if (!gate.empty()) support::wait_at(gate);
+  return x * x;
 }
 int refuse(int x) { throw std::invalid_argument("not " + std::to_string(x)); }
 
@@ -94,6 +99,43 @@ TEST(Submit, FromManyThreadsAtOnce) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, std::vector<int>(8, 0));
+}
+
+// Short calls may be held back until several can go together, but for somebody who waits, or looks.
+TEST(Submit, NobodyNeedsToWaitForCallsThatComeInGreatNumbers) {
+  procpool::ProcessPool pool{1};
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(pool.call<square>(i), i * i);
+  for (int round = 0; round < support::rounds(300, 60); ++round) {
+    std::vector<procpool::Future<int>> futures;
+    for (int i = 0; i < 5 + round % 60; ++i) futures.push_back(pool.submit<square>(i));
+    ASSERT_TRUE(support::until([&] {
+      return std::ranges::all_of(futures, [](auto const& f) { return f.ready(); });
+    })) << round;
+  }
+}
+
+TEST(Submit, ShortCallsDoNotStayBehindALongOneOfTheirKind) {
+  procpool::ProcessPool pool{2};
+  support::Gate gate;
+  auto const call = [&](std::string path) {
+    return pool.submit<square_behind>(7, std::move(path));
+  };
+  auto const many = [&] {
+    std::vector<procpool::Future<int>> futures;
+    for (int i = 0; i < 100; ++i) futures.push_back(call(""));
+    return futures;
+  };
+  for (auto& future : many()) future.get();  // both workers are there, and the costs are known
+  auto before = many();
+  auto long_one = call(gate.path());
+  auto behind = many();
+  for (auto* futures : {&before, &behind}) {
+    EXPECT_TRUE(support::until(
+        [&] { return std::ranges::all_of(*futures, [](auto const& f) { return f.ready(); }); }));
+  }
+  EXPECT_FALSE(long_one.ready());
+  gate.open();
+  EXPECT_EQ(long_one.get(), 49);
 }
 
 TEST(Submit, UsesAllWorkers) {

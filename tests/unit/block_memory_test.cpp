@@ -9,7 +9,9 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <random>
 #include <set>
 #include <thread>
 #include <vector>
@@ -63,6 +65,15 @@ TEST_F(BlockMemoryTest, TheLatestGivenIsTakenNext) {
   std::vector<void*> const blocks = take(3);
   BlockMemory::give(blocks[1]);
   EXPECT_EQ(memory_->take(bytes), blocks[1]);
+  give(blocks);
+}
+
+TEST_F(BlockMemoryTest, OfARegionThatRanEmptyBlocksAreTakenSideBySide) {
+  std::vector<void*> blocks = take(100);
+  std::ranges::shuffle(blocks, std::mt19937(1));
+  give(blocks);
+  blocks = take(100);
+  EXPECT_TRUE(std::ranges::is_sorted(blocks, std::less<>()));
   give(blocks);
 }
 

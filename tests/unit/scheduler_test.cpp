@@ -227,7 +227,7 @@ TEST_F(SchedulerTest, AWorkerThatRefusedGetsNothingUntilItHasFinishedSomething) 
   auto first = scheduler_.next();
   auto second = scheduler_.next();
   ASSERT_TRUE(second);
-  scheduler_.refused(*second);
+  scheduler_.refused(second->worker, second->chunk);
   scheduler_.give_back(std::move(second->chunk));
   EXPECT_EQ(scheduler_.waiting(), 2u);
   EXPECT_FALSE(scheduler_.next());
@@ -239,7 +239,7 @@ TEST_F(SchedulerTest, AWorkerThatRefusedWithNothingInHandIsTriedAgainOnRetry) {
   ready(1);
   scheduler_.add(make_chunk(make_task(1), 1));
   auto refused = scheduler_.next();
-  scheduler_.refused(*refused);
+  scheduler_.refused(refused->worker, refused->chunk);
   scheduler_.give_back(std::move(refused->chunk));
   EXPECT_FALSE(scheduler_.next());
   scheduler_.retry();
@@ -430,7 +430,7 @@ TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   EXPECT_FALSE(scheduler_.next());
   scheduler_.add(make_chunk(make_task(1), 1));
   EXPECT_TRUE(scheduler_.next());  // what has no key may
-  scheduler_.refused(*first);
+  scheduler_.refused(first->worker, first->chunk);
   scheduler_.roomy(0);
   scheduler_.give_back(first->chunk);
   EXPECT_TRUE(scheduler_.next());
@@ -495,6 +495,119 @@ TEST_F(SchedulerTest, KnowsSinceWhenAWorkerIsIdle) {
   EXPECT_FALSE(scheduler_.idle_since(0));
   scheduler_.finished(0, trampoline, 1, 1, 10, now_ + 3s);
   EXPECT_EQ(scheduler_.idle_since(0), now_ + 3s);
+}
+
+// ---- several at once
+
+TEST_F(SchedulerTest, ShortElementsGoSeveralAtATime) {
+  ready(1);
+  know_cost(100);
+  for (int i = 0; i < 3; ++i) scheduler_.add(make_chunk(make_task(), 1));
+  auto const first = scheduler_.next();
+  ASSERT_TRUE(first);
+  EXPECT_TRUE(scheduler_.next_along(*first));
+  EXPECT_TRUE(scheduler_.next_along(*first));
+  EXPECT_FALSE(scheduler_.next_along(*first));
+  EXPECT_EQ(scheduler_.held(0), 3u);
+  EXPECT_EQ(scheduler_.waiting(), 0u);
+}
+
+TEST_F(SchedulerTest, OthersGoByThemselves) {
+  ready(1);
+  auto const alone = [&] {
+    scheduler_.add(make_chunk(make_task(), 1));
+    auto const first = scheduler_.next();
+    return first && !scheduler_.next_along(*first);
+  };
+  for (int i = 0; i < 2; ++i) scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_TRUE(alone()) << "of an unknown cost";
+  scheduler_.remove_all();
+  scheduler_.finished(0, trampoline, 1, 1, 50'000, now_);
+  EXPECT_TRUE(alone()) << "that take their time";
+}
+
+TEST_F(SchedulerTest, WhatIsOfSeveralElementsOrLargeGoesByItself) {
+  ready(1);
+  know_cost(100);
+  for (std::uint64_t const count : {std::uint64_t{2}, std::uint64_t{300}}) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    scheduler_.add(make_chunk(make_task(), count));
+    auto const first = scheduler_.next();
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(scheduler_.next_along(*first)) << count;
+    scheduler_.remove_all();
+  }
+  detail::Segment large{0, 1, detail::Bytes(300), {}};
+  scheduler_.add(make_chunk(make_task(), 1));
+  scheduler_.add({make_task(), std::make_shared<Batch>(std::move(large), 300), 0, 1});
+  auto const first = scheduler_.next();
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(scheduler_.next_along(*first));
+}
+
+TEST_F(SchedulerTest, NothingGoesAlongToAnotherWorker) {
+  ready(2);
+  know_cost(9'000);
+  for (int i = 0; i < 8; ++i) scheduler_.add(make_chunk(make_task(), 1));
+  // As next() alone would give them.
+  std::vector<std::size_t> given;
+  while (auto const next = scheduler_.next()) {
+    given.push_back(next->worker);
+    while (scheduler_.next_along(*next)) given.push_back(next->worker);
+  }
+  Scheduler other{4};
+  for (std::size_t i = 0; i < 2; ++i) other.worker_ready(i, now_);
+  other.add(make_chunk(make_task(), 1));
+  auto const probe = other.next();
+  other.finished(probe->worker, trampoline, 1, 1, 9'000, now_);
+  for (int i = 0; i < 8; ++i) other.add(make_chunk(make_task(), 1));
+  std::vector<std::size_t> one_by_one;
+  while (auto const next = other.next()) one_by_one.push_back(next->worker);
+  EXPECT_EQ(given, one_by_one);
+  EXPECT_GT(std::ranges::count(given, 1u), 0);
+}
+
+TEST_F(SchedulerTest, ShortElementsWaitForCompanyBehindMany) {
+  ready(1);
+  know_cost(100);
+  EXPECT_FALSE(scheduler_.patient()) << "nothing waits";
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_FALSE(scheduler_.patient()) << "the worker is idle";
+  for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
+    EXPECT_FALSE(scheduler_.patient()) << i;
+    ASSERT_TRUE(scheduler_.next());
+    scheduler_.add(make_chunk(make_task(), 1));
+  }
+  while (scheduler_.patient()) scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_EQ(scheduler_.waiting(), Scheduler::most_along);
+}
+
+TEST_F(SchedulerTest, WhatWaitedIsNotPatientOnceTheWorkerIsThrough) {
+  ready(1);
+  know_cost(100);
+  for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    ASSERT_TRUE(scheduler_.next());
+  }
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_TRUE(scheduler_.patient());
+  scheduler_.finished(0, trampoline, 1, 1, 100, now_);
+  EXPECT_FALSE(scheduler_.patient());
+}
+
+TEST_F(SchedulerTest, WhatWasRefusedIsNotAhead) {
+  ready(1);
+  know_cost(100'000);
+  scheduler_.add(make_chunk(make_task(), 1));
+  ASSERT_TRUE(scheduler_.next());
+  for (int i = 0; i < 10; ++i) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    auto const more = scheduler_.next();
+    ASSERT_TRUE(more) << i;
+    scheduler_.refused(more->worker, more->chunk);
+    scheduler_.roomy(more->worker);
+  }
+  EXPECT_EQ(scheduler_.held(0), 1u);
 }
 
 }  // namespace

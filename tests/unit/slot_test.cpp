@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "slot_support.hpp"
@@ -166,6 +168,73 @@ TEST_F(SlotTest, WithoutAnythingAheadNoRoomIsAwaited) {
   EXPECT_EQ(slot_.put(chunk_with({share_of(100'000)})), Slot::Put::full);
   EXPECT_FALSE(slot_.await_room());
   EXPECT_FALSE(slot_.news());
+}
+
+// ---- several at once
+
+TEST_F(SlotTest, SeveralGoInTheirOrder) {
+  std::vector<Chunk> chunks{chunk_of(1), chunk_of(2), chunk_of(3)};
+  auto const given = slot_.put(chunks, {});
+  EXPECT_EQ(given.sent, 3u);
+  EXPECT_EQ(given.how, Slot::Put::sent);
+  EXPECT_FALSE(given.unwanted);
+  for (Chunk const& chunk : chunks) EXPECT_EQ(chunk.task, nullptr);
+  for (auto const& [serial, count] : {std::pair(0u, 1u), std::pair(1u, 2u), std::pair(3u, 3u)}) {
+    take_chunk();
+    EXPECT_EQ(worker_->header().serial, serial);
+    EXPECT_EQ(worker_->header().count, count);
+    for (std::uint64_t i = 0; i < count; ++i) answer(serial + i);
+    worker_->finish_record(false);
+  }
+  EXPECT_EQ(slot_.collect().items.size(), 3u);
+}
+
+TEST_F(SlotTest, OfSeveralThoseThatFindNoRoomAreLeft) {
+  std::vector<Chunk> chunks;
+  for (int i = 0; i < 100; ++i) chunks.push_back(chunk_of(1000));
+  auto const given = slot_.put(chunks, {});
+  EXPECT_EQ(given.how, Slot::Put::full);
+  ASSERT_GT(given.sent, ring_bytes / 2 / 1000);
+  ASSERT_LT(given.sent, ring_bytes / 1000);
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    EXPECT_EQ(chunks[i].task == nullptr, i < given.sent) << i;
+  }
+  // The worker has got the others, and takes them.
+  for (std::size_t i = 0; i < given.sent; ++i) {
+    take_chunk();
+    for (std::uint64_t k = 0; k < 1000; ++k) answer(i * 1000 + k);
+    worker_->finish_record(false);
+    EXPECT_EQ(slot_.collect().items.size(), 1u) << i;
+  }
+  EXPECT_EQ(slot_.put(chunks[given.sent]), Slot::Put::sent);
+}
+
+TEST_F(SlotTest, OfSeveralOneThatCannotBeSentKeepsThoseBeforeIt) {
+  std::vector<Chunk> chunks{chunk_of(1), chunk_of(1), chunk_of(1)};
+  auto const nowhere = reinterpret_cast<detail::Trampoline>(std::uintptr_t{16});
+  chunks[1] = chunk_of(1, 4, {}, nowhere);
+  auto const given = slot_.put(chunks, {});
+  EXPECT_EQ(given.sent, 1u);
+  EXPECT_NE(given.failure, nullptr);
+  EXPECT_NE(chunks[1].task, nullptr);
+  EXPECT_NE(chunks[2].task, nullptr);
+  take_chunk();
+  answer(0);
+  worker_->finish_record(false);
+  EXPECT_EQ(slot_.collect().items.size(), 1u);
+  EXPECT_EQ(slot_.put(chunks[2]), Slot::Put::sent);
+}
+
+TEST_F(SlotTest, OfSeveralThoseThatAreUnwantedAreTold) {
+  std::vector<Chunk> chunks{chunk_of(1), chunk_of(1), chunk_of(1)};
+  auto const cancelled = chunks[1].task;
+  cancelled->cancel_from(0);
+  auto const given = slot_.put(chunks, {});
+  EXPECT_EQ(given.sent, 3u);
+  EXPECT_TRUE(given.unwanted);
+  EXPECT_EQ(chunks[0].task, nullptr);
+  EXPECT_EQ(chunks[1].task, cancelled);
+  EXPECT_EQ(chunks[2].task, nullptr);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include <boost/archive/archive_exception.hpp>
@@ -52,17 +53,18 @@ class Reader {
 
   // The next value. After an exception the reader stands where it stood.
   template <class T>
-  T read() {
+  [[gnu::always_inline]] T read() {
     static_assert(assert_transmissible<T>());
     if constexpr (travels<T>) {
-      Source source(in_);
-      try {
-        T value = make_value<std::remove_cv_t<T>>(source);
-        in_ = in_.last(source.remaining());
-        return value;
-      } catch (boost::archive::archive_exception const& error) {
-        translate(error);
+      if constexpr (bitwise<T> && std::is_trivially_copyable_v<T>) {
+        // Without a Source, which in the loop of a run would cost more than the call.
+        if (in_.size() >= sizeof(T)) [[likely]] {
+          auto const* const from = in_.data();
+          in_ = in_.subspan(sizeof(T));
+          return load_once<std::remove_cv_t<T>>(from);
+        }
       }
+      return read_from_source<T>();
     }
   }
 
@@ -74,6 +76,18 @@ class Reader {
   }
 
  private:
+  template <class T>
+  T read_from_source() {
+    Source source(in_);
+    try {
+      T value = make_value<std::remove_cv_t<T>>(source);
+      in_ = in_.last(source.remaining());
+      return value;
+    } catch (boost::archive::archive_exception const& error) {
+      translate(error);
+    }
+  }
+
   std::span<std::byte const> in_;
 };
 

@@ -80,7 +80,7 @@ struct TaskOptions {
       nullptr;  // null: the usual; lives as long as the task, as the site's does
 };
 
-class PROCPOOL_API Task final : public Completion {
+class PROCPOOL_API Task : public Completion {
  public:
   explicit Task(Function function, TaskOptions options = {});
   ~Task();
@@ -130,10 +130,6 @@ class PROCPOOL_API Task final : public Completion {
   // Keeps these until the task is gone: not only its elements name them, its results may too. Not those
   // of streams.
   void keep(Share::List const& shares);
-
-  // For engines. Something of theirs that goes with the task: what the program's thread has allocated it
-  // should also free, because memory that changes threads costs more than all the rest of a small call.
-  void take_along(std::shared_ptr<void const> luggage) noexcept { luggage_ = std::move(luggage); }
 
   // For engines. What an element has written, where that is captured; before its outcome. Streams have no
   // place for it.
@@ -200,7 +196,6 @@ class PROCPOOL_API Task final : public Completion {
   std::atomic<bool> asked_{false};
   std::atomic<std::size_t> worker_{0};  // + 1
   std::uint64_t random_ = 0;
-  std::shared_ptr<void const> luggage_;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_:

@@ -10,7 +10,9 @@
 #include <procpool/errors.hpp>
 
 #include "engine/element_context.hpp"
+#include "engine/local/call.hpp"
 #include "engine/local/worker_environment.hpp"
+#include "os/adaptive.hpp"
 #include "os/spin.hpp"
 
 namespace procpool::inline v0::local {
@@ -34,7 +36,6 @@ Core::Core(PoolOptions given)
       ring_bytes(ring_bytes_for(worker_count(options))),
       arena(std::make_shared<Arena>(options.confine, [this] { wake_dispatcher(); })),
       task_memory(std::make_shared<BlockMemory>([trimmed = arena] { trimmed->expect_trim(); })),
-      batch_memory(std::make_shared<BlockMemory>([trimmed = arena] { trimmed->expect_trim(); })),
       wanted(worker_count(options)),
       scheduler(wanted,
                 options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
@@ -45,6 +46,7 @@ Core::Core(PoolOptions given)
                                              "queue_limit", most_queue_limit))
                                        : std::nullopt),
       seed_(options.seed) {
+  os::make_adaptive(mutex);
   resize(wanted);
 }
 
@@ -54,7 +56,6 @@ Core::~Core() { close_memory(); }
 void Core::close_memory() {
   arena->close();
   task_memory->close();
-  batch_memory->close();
 }
 
 void Core::resize(std::size_t workers) {
@@ -83,10 +84,11 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   std::uint64_t const count = segment.count;
   Chunk chunk{task, nullptr, segment.first, count};
   bool const first = segment.first == 0;
-  chunk.batch = std::allocate_shared<Batch>(BlockAllocator<Batch>(*batch_memory),
-                                            std::move(segment), task->function().argument_size);
-  constexpr std::size_t small = 1024;
-  if (first && last && chunk.bytes().size() <= small) task->take_along(chunk.batch);
+  if (first && last && segment.bytes.size() <= Call::most_bytes) {
+    chunk.batch = Call::own_batch(task, std::move(segment));
+  } else {
+    chunk.batch = std::make_shared<Batch>(std::move(segment), task->function().argument_size);
+  }
   std::exception_ptr refused;
   std::vector<Chunk> cancelled;
   bool short_of_workers = false;
@@ -125,7 +127,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
         cancelled.push_back(std::move(unwanted));
       }
       if (chunk.count != 0) scheduler.add(std::move(chunk));
-      if (cancelled.empty()) short_of_workers = place(lock);
+      if (cancelled.empty() && !scheduler.patient()) short_of_workers = place(lock);
     }
   }
   if (refused) {
@@ -261,8 +263,10 @@ class Core::Spin {
 };
 
 void Core::help(detail::Task& task) {
+  if (task.counts().announced != 1) return;
+  if (!task.worker()) place();  // nobody was in a hurry
   auto const worker = task.worker();
-  if (!worker || task.counts().announced != 1) return;
+  if (!worker) return;
   // Whether it is to be replaced now is for the dispatcher to see, after each element.
   if (options.max_tasks_per_worker || options.recycle_above) return;
   std::chrono::microseconds time{0};

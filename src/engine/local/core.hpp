@@ -118,9 +118,8 @@ class Core {
   }
   os::Timer look_timer{os::UniqueFd()};  // made with the thread, as `wake`
   std::atomic<bool> startable{false};
-  std::shared_ptr<Arena> const arena;  // of large arguments
-  std::shared_ptr<BlockMemory> const task_memory;
-  std::shared_ptr<BlockMemory> const batch_memory;
+  std::shared_ptr<Arena> const arena;              // of large arguments
+  std::shared_ptr<BlockMemory> const task_memory;  // of calls
   SlotTable slots;
 
   mutable std::mutex mutex;
@@ -155,6 +154,9 @@ class Core {
   class Spin;
 
   bool place(std::unique_lock<std::mutex>& lock);  // takes over the lock of mutex, and releases it
+
+  // These did not go to the worker: back to the queue, but for the one that cannot be sent.
+  void not_given(std::size_t worker, std::vector<Chunk> chunks, Slot::Given const& given);
 
   void check_open() const;  // mutex is held
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the queue

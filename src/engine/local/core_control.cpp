@@ -194,7 +194,6 @@ std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
     if (look) next_trim_ = next_trim_ ? std::min(*next_trim_, *look) : *look;
   };
   look_again(task_memory->trim(now));
-  look_again(batch_memory->trim(now));
   for (std::size_t i = 0; i < slots.size(); ++i) {
     look_again(slots[i].trim_memory(now));
   }

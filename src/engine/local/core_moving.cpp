@@ -2,8 +2,14 @@
 // queue.
 
 #include <algorithm>
+#include <exception>
+#include <iterator>
 #include <ranges>
+#include <span>
+#include <string>
 #include <utility>
+
+#include <boost/container/static_vector.hpp>
 
 #include <procpool/errors.hpp>
 
@@ -25,62 +31,68 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
       lock.unlock();
       return short_of_workers;
     }
-    ++counted.records;
+    std::size_t const worker = assignment->worker;
+    bool const keyed = assignment->chunk.task->key().has_value();
+    boost::container::static_vector<Chunk, Scheduler::most_along> chunks;
+    chunks.push_back(std::move(assignment->chunk));
+    while (!keyed && chunks.size() != chunks.capacity()) {
+      std::optional<Chunk> another = scheduler.next_along(*assignment);
+      if (!another) break;
+      chunks.push_back(std::move(*another));
+    }
+    counted.records += chunks.size();
     tell_room();
     bool const dozed = std::exchange(dozing, false);
     std::chrono::microseconds const spin = spin_time();
-    bool const keyed = assignment->chunk.task->key().has_value();
     bool const last = scheduler.waiting() == 0 && !keyed;
     lock.unlock();
     if (dozed) wake_dispatcher_soon();
-    std::exception_ptr unsendable;
-    Slot::Put put = Slot::Put::gone;
-    try {
-      assignment->chunk.task->placed(assignment->worker);
-      put = slots[assignment->worker].put(assignment->chunk, spin);
-    } catch (std::exception const& error) {
-      Chunk const& chunk = assignment->chunk;
-      unsendable = std::make_exception_ptr(
-          SetupError(element_text(chunk.task->id(), chunk.first, chunk.count) +
-                     " could not be sent to a worker: " + error.what()));
+    for (Chunk const& chunk : chunks) chunk.task->placed(worker);
+    Slot::Given const given = slots[worker].put(chunks, spin);
+    if (given.unwanted) {
+      take_back(worker);
+      for (Chunk const& chunk : std::span(chunks).first(given.sent)) {
+        if (chunk.task && chunk.task->marked_for_end()) end_running(*chunk.task);
+      }
     }
-    if (put == Slot::Put::sent || put == Slot::Put::unwanted) {
-      if (keyed) {
-        std::lock_guard const placed(mutex);
-        scheduler.placed(assignment->worker);
-      }
-      if (put == Slot::Put::unwanted) {
-        take_back(assignment->worker);
-        if (assignment->chunk.task->marked_for_end()) end_running(*assignment->chunk.task);
-      } else if (last) {
-        return false;
-      }
-    } else if (unsendable) {
-      {
-        std::lock_guard const failed(mutex);
-        --counted.records;
-        scheduler.placed(assignment->worker);
-        scheduler.finished(assignment->worker, nullptr, assignment->chunk.count, 1, 0,
-                           std::chrono::steady_clock::now());
-      }
-      fail({assignment->chunk}, unsendable);
-    } else {
-      {
-        std::lock_guard const refused(mutex);
-        --counted.records;
-        scheduler.refused(*assignment);
-      }
-      if (put == Slot::Put::full && slots[assignment->worker].await_room()) {
-        std::lock_guard const roomy(mutex);
-        scheduler.roomy(assignment->worker);
-      }
-      // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
-      std::vector<Chunk> back;
-      back.push_back(std::move(assignment->chunk));
-      requeue(std::move(back));
-      if (put == Slot::Put::gone) wake_dispatcher();
+    if (given.sent != chunks.size()) {
+      not_given(worker,
+                {std::move_iterator(chunks.begin() + given.sent), std::move_iterator(chunks.end())},
+                given);
+    } else if (keyed) {
+      std::lock_guard const placed(mutex);
+      scheduler.placed(worker);
+    } else if (last && !given.unwanted) {
+      return false;
     }
   }
+}
+
+void Core::not_given(std::size_t worker, std::vector<Chunk> chunks, Slot::Given const& given) {
+  {
+    std::lock_guard const lock(mutex);
+    counted.records -= chunks.size();
+    for (Chunk const& chunk : chunks) scheduler.refused(worker, chunk);
+    if (given.failure) scheduler.roomy(worker);
+  }
+  if (given.failure) {
+    Chunk const unsendable = std::move(chunks.front());
+    chunks.erase(chunks.begin());
+    std::string const what =
+        element_text(unsendable.task->id(), unsendable.first, unsendable.count);
+    try {
+      std::rethrow_exception(given.failure);
+    } catch (std::exception const& error) {
+      fail({unsendable}, std::make_exception_ptr(
+                             SetupError(what + " could not be sent to a worker: " + error.what())));
+    }
+  } else if (given.how == Slot::Put::full && slots[worker].await_room()) {
+    std::lock_guard const lock(mutex);
+    scheduler.roomy(worker);
+  }
+  // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
+  requeue(std::move(chunks));
+  if (given.how == Slot::Put::gone) wake_dispatcher();
 }
 
 bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
@@ -156,7 +168,12 @@ bool Core::balance() {
     bool look_again = false;
     std::optional<Scheduler::TakeBack> take;
     {
-      std::lock_guard const lock(mutex);
+      std::unique_lock lock(mutex);
+      // Patience is over.
+      if (scheduler.waiting() != 0) {
+        place(lock);
+        lock.lock();
+      }
       take = scheduler.imbalance(std::chrono::steady_clock::now(), look_again);
     }
     if (!take) return look_again;

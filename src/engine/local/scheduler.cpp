@@ -243,30 +243,61 @@ std::optional<Scheduler::Assignment> Scheduler::next() {
   bool const anybodys =
       worker.placing ? true : goes_first(queues_, worker.own);  // then queues_ is not empty
   Queues& queues = anybodys ? queues_ : worker.own;
+  return Assignment{*chosen, take(worker, queues)};
+}
+
+std::optional<std::size_t> Scheduler::along() const {
+  if (queues_.empty() || !keys_.empty()) return std::nullopt;
+  Chunk const& front = queues_.begin()->second.front();
+  // What is large has its own way.
+  constexpr std::size_t small = 256;
+  if (front.count != 1 || front.bytes().size() > small) return std::nullopt;
+  double const each = cost(front.task->function().code);
+  return each > 0 && each <= along_ns ? choose(each) : std::nullopt;
+}
+
+bool Scheduler::patient() const {
+  if (waiting_ >= most_along) return false;
+  auto const worker = along();
+  return worker && workers_[*worker].chunks >= enough_chunks;
+}
+
+std::optional<Chunk> Scheduler::next_along(Assignment const& before) {
+  if (along() != before.worker) return std::nullopt;
+  return take(workers_[before.worker], queues_);
+}
+
+Chunk Scheduler::take(Worker& worker, Queues& queues) {
   auto const queue = queues.begin();
   Chunk& front = queue->second.front();
   std::uint64_t const left = worker.most - worker.given;
   double const each = cost(front.task->function().code);
-  Assignment assignment{*chosen, front.take_front(std::min(portion(front, each), left))};
+  Chunk chunk = front.take_front(std::min(portion(front, each), left));
   if (front.count == 0) queue->second.pop_front();
   if (queue->second.empty()) drop(queues, queue);
-  waiting_ -= assignment.chunk.count;
+  waiting_ -= chunk.count;
 
-  worker.given += assignment.chunk.count;
-  worker.elements += assignment.chunk.count;
+  worker.given += chunk.count;
+  worker.elements += chunk.count;
   worker.chunks += 1;
-  bool const has_key = assignment.chunk.task->key().has_value();
+  bool const has_key = chunk.task->key().has_value();
   worker.keyed = worker.keyed || has_key;
   worker.placing = worker.placing || has_key;
-  // Of an unknown cost one portion is plenty and two are enough.
-  worker.ahead_ns += each > 0 ? each * static_cast<double>(assignment.chunk.count) : ahead_ns;
-  return assignment;
+  worker.ahead_ns += ahead(chunk);
+  return chunk;
 }
 
-void Scheduler::refused(Assignment const& assignment) {
-  Worker& worker = workers_[assignment.worker];
-  worker.elements -= std::min(worker.elements, assignment.chunk.count);
-  worker.given -= std::min(worker.given, assignment.chunk.count);
+double Scheduler::ahead(Chunk const& chunk) const {
+  double const each = cost(chunk.task->function().code);
+  // Of an unknown cost one portion is plenty and two are enough.
+  return each > 0 ? each * static_cast<double>(chunk.count) : ahead_ns;
+}
+
+void Scheduler::refused(std::size_t index, Chunk const& chunk) {
+  Worker& worker = workers_[index];
+  worker.ahead_ns -= ahead(chunk);
+  worker.elements -= std::min(worker.elements, chunk.count);
+  worker.given -= std::min(worker.given, chunk.count);
   worker.chunks -= std::min<std::size_t>(worker.chunks, 1);
   worker.full = true;
   worker.placing = false;

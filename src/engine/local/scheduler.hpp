@@ -41,6 +41,11 @@ class Scheduler {
   static constexpr double least_portion_ns = 10'000;
   // Several chunks that were set by hand go together when all of them are over within this time.
   static constexpr double several_chunks_ns = 50'000;
+  // Elements that are over sooner go to a worker several at a time: their way there costs more than they do.
+  static constexpr double along_ns = 10'000;
+  static constexpr std::size_t most_along = 32;
+  // Whoever has so many chunks ahead is at work until that many have come together.
+  static constexpr std::size_t enough_chunks = 8;
   // What a worker should have ahead of it, so that it never waits for the parent.
   static constexpr double ahead_ns = 300'000;
   // Waking an idle worker takes about as long; what a worker that is awake does sooner, it gets.
@@ -89,12 +94,18 @@ class Scheduler {
   };
   // Takes the portion off the queue and counts it as ahead of the worker.
   std::optional<Assignment> next();
+  // What waits may go on waiting until it is worth the way: it takes no time, and who would get it is at
+  // work. There will be outcomes of that, after which next() is to be asked.
+  bool patient() const;
+  // The next one again, if it is a single element that takes no time and next() would give it to the same
+  // worker too: for the same way there.
+  std::optional<Chunk> next_along(Assignment const& before);
   // It was given. Until then, or until refused(), the worker gets nothing else with a key, so that two
   // threads cannot give it what belongs together in the wrong order.
   void placed(std::size_t worker) noexcept { workers_[worker].placing = false; }
   // It could not be given, and is the caller's again; nothing more for this worker until something of it
   // has finished, or until roomy() or retry().
-  void refused(Assignment const& assignment);
+  void refused(std::size_t worker, Chunk const& chunk);
   void roomy(std::size_t worker) noexcept { workers_[worker].full = false; }
   void retry() noexcept;
   // Elements of a worker have ended; `ended_chunks` of its chunks thereby. `nanoseconds` is what they
@@ -147,6 +158,11 @@ class Scheduler {
   };
 
   std::uint64_t portion(Chunk const& chunk, double each) const;
+  // Who would get the next one, if that is a small single element that takes no time.
+  std::optional<std::size_t> along() const;
+  // Takes what goes first of these off its queue, and counts it as the worker's.
+  Chunk take(Worker& worker, Queues& queues);
+  double ahead(Chunk const& chunk) const;  // ns that it adds to what a worker has ahead
   bool takes_more(Worker const& worker) const;
   std::optional<std::size_t> choose(double each) const;  // for elements of this cost; 0: not known
   std::optional<std::size_t> choose_awaited() const;

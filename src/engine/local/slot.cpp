@@ -129,47 +129,71 @@ bool Slot::put_all(Chunk& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlo
 }
 
 Slot::Put Slot::put(Chunk& chunk, std::chrono::microseconds spin) {
+  Given const given = put(std::span(&chunk, 1), spin);
+  if (given.failure) std::rethrow_exception(given.failure);
+  return given.unwanted ? Put::unwanted : given.how;
+}
+
+Slot::Given Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spin) {
+  Given given{0, false, Put::gone, nullptr};
   // Relaxed: every channel of a pool has rings of the same size. 0: there was no worker here yet.
   std::uint64_t const inline_limit = inline_limit_.load(std::memory_order_relaxed);
-  if (inline_limit == 0) return Put::gone;
+  if (inline_limit == 0) return given;
   std::shared_ptr<Holdings> worker;
-  if (chunk.bytes().size() > inline_limit) {
+  Chunk const& first = chunks.front();
+  if (first.bytes().size() > inline_limit) {
     std::lock_guard const lock(mutex_);
-    if (!channel_ || !bad_.empty()) return Put::gone;
+    if (!channel_ || !bad_.empty()) return given;
     worker = holdings_;
   }
-  // Memory for large messages is made before the lock: it takes as long as the message is large.
   std::shared_ptr<detail::MessageBlock> block;
-  if (worker != nullptr) {
-    block = chunk.whole_batch() ? chunk.batch->in_memory_of(*arena_, worker)
-                                : copy_for(*arena_, worker, chunk.bytes());
-  }
-  for (auto const* const shares : {&chunk.task->function().shares, &chunk.batch->shares()}) {
-    for (auto const& share : *shares) {
-      if (share->bytes().size() > inline_limit) share->sealed();
+  try {
+    // Memory for large messages is made before the lock: it takes as long as the message is large.
+    if (worker != nullptr) {
+      block = first.whole_batch() ? first.batch->in_memory_of(*arena_, worker)
+                                  : copy_for(*arena_, worker, first.bytes());
     }
+    for (Chunk const& chunk : chunks) {
+      for (auto const* const shares : {&chunk.task->function().shares, &chunk.batch->shares()}) {
+        for (auto const& share : *shares) {
+          if (share->bytes().size() > inline_limit) share->sealed();
+        }
+      }
+    }
+  } catch (...) {
+    given.failure = std::current_exception();
+    return given;
   }
 
   std::lock_guard const lock(mutex_);
-  if (!channel_ || !bad_.empty()) return Put::gone;
-  if (worker != nullptr && worker != holdings_) return Put::gone;  // another is here by now
-  if (channel_->acknowledging() || sentence_) return Put::full;
+  if (!channel_ || !bad_.empty()) return given;
+  if (worker != nullptr && worker != holdings_) return given;  // another is here by now
+  given.how = Put::full;
+  if (channel_->acknowledging() || sentence_) return given;
   try {
-    bool const sent = put_all(chunk, {{chunk.bytes()}}, std::move(block), inline_limit);
+    while (given.sent != chunks.size()) {
+      Chunk& chunk = chunks[given.sent];
+      if (!put_all(chunk, {{chunk.bytes()}}, std::move(block), inline_limit)) break;
+      ++given.sent;
+      // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
+      if (Chunk const& sent = sent_.back().chunk; sent.unwanted()) {
+        chunk = sent;
+        given.unwanted = true;
+      }
+    }
+    if (given.sent == chunks.size()) given.how = Put::sent;
     // Where nothing lies ahead that could be taken, waiting for that would be for ever.
-    room_ = sent || channel_->emptied() ? Room::enough : Room::missing;
-    channel_->let_spin(spin);
-    channel_->publish();
-    if (!sent) return Put::full;
-    // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
-    Chunk const& given = sent_.back().chunk;
-    if (!given.unwanted()) return Put::sent;
-    chunk = given;
-    return Put::unwanted;
+    room_ = given.how != Put::full || channel_->emptied() ? Room::enough : Room::missing;
   } catch (BadRecord const& bad) {
     bad_ = bad.what();  // collect() tells it to the engine
-    return Put::gone;
+    given.how = Put::gone;
+    return given;
+  } catch (...) {
+    given.failure = std::current_exception();
   }
+  channel_->let_spin(spin);
+  channel_->publish();
+  return given;
 }
 
 bool Slot::await_room() {

@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -33,6 +34,7 @@
 #include "engine/local/declaration.hpp"
 #include "engine/local/holdings.hpp"
 #include "engine/local/output_tap.hpp"
+#include "os/adaptive.hpp"
 #include "os/fd.hpp"
 #include "os/memfd.hpp"
 
@@ -43,7 +45,9 @@ class Slot {
   using TimePoint = std::chrono::steady_clock::time_point;
 
   explicit Slot(int index, std::shared_ptr<Arena> arena = std::make_shared<Arena>())
-      : index_(index), arena_(std::move(arena)) {}
+      : index_(index), arena_(std::move(arena)) {
+    os::make_adaptive(mutex_);
+  }
 
   enum class Put {
     sent,
@@ -58,6 +62,14 @@ class Slot {
   // given then. `spin`: how long the worker may look for more once it has nothing.
   Put put(Chunk& chunk, std::chrono::microseconds spin = {});
   Put put(Chunk&& chunk) { return put(chunk); }
+  // The same of several at once, of which only the first may be large.
+  struct Given {
+    std::size_t sent = 0;        // so many of them, from the first on
+    bool unwanted = false;       // some of these are; they are left where they were, others empty
+    Put how = Put::sent;         // what became of the next one, if there is one
+    std::exception_ptr failure;  // why it cannot be sent
+  };
+  Given put(std::span<Chunk> chunks, std::chrono::microseconds spin);
 
   // After Put::full, when the engine has noted that. True: there is room again already. False: should an
   // idle worker, of which nothing can end, make room by taking shared values, a harvest will say so.

@@ -7,6 +7,7 @@
 // had been made of the message so far belongs to the objects that were being filled.
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -28,6 +29,25 @@ struct DeleteInputArchive {
 // What was loaded from a message before this is not loaded again for what comes after it: for the
 // compiler, the message may have changed.
 inline void loaded_once() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+// The T that lies there, loaded once.
+template <class T>
+T load_once(std::byte const* from) noexcept {
+  struct Raw {
+    std::byte bytes[sizeof(T)];
+  } raw;
+  std::memcpy(raw.bytes, from, sizeof(T));
+  if constexpr (sizeof(T) == sizeof(std::uint64_t) || sizeof(T) == sizeof(std::uint32_t)) {
+    using Word =
+        std::conditional_t<sizeof(T) == sizeof(std::uint64_t), std::uint64_t, std::uint32_t>;
+    auto word = std::bit_cast<Word>(raw);
+    asm("" : "+r"(word));  // in a register, and from there alone; cheaper than loaded_once()
+    return std::bit_cast<T>(word);
+  } else {
+    loaded_once();
+    return std::bit_cast<T>(raw);
+  }
+}
 
 class Source {
  public:
@@ -54,14 +74,7 @@ class Source {
 
   template <class T>
   T scalar() {
-    T value;
-    std::memcpy(&value, take(sizeof(T)), sizeof(T));
-    if constexpr (sizeof(T) <= sizeof(void*) && (std::is_integral_v<T> || std::is_enum_v<T>)) {
-      asm("" : "+r"(value));  // in a register, and from there alone; cheaper than loaded_once()
-    } else {
-      loaded_once();
-    }
-    return value;
+    return load_once<T>(take(sizeof(T)));
   }
 
   bool boolean() {
