@@ -39,6 +39,10 @@ class LoopbackEngine final : public procpool::detail::Engine {
     core_.scheduler.worker_ready(0, std::chrono::steady_clock::now());
   }
 
+  std::shared_ptr<procpool::detail::Task> make_task(
+      procpool::detail::Function function, procpool::detail::TaskOptions options) override {
+    return core_.make_task(std::move(function), std::move(options));
+  }
   void append(std::shared_ptr<procpool::detail::Task> const& task,
               procpool::detail::Segment segment, bool last) override {
     core_.append(task, std::move(segment), last);  // submit, place

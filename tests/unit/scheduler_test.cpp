@@ -505,9 +505,9 @@ TEST_F(SchedulerTest, ShortElementsGoSeveralAtATime) {
   for (int i = 0; i < 3; ++i) scheduler_.add(make_chunk(make_task(), 1));
   auto const first = scheduler_.next();
   ASSERT_TRUE(first);
-  EXPECT_TRUE(scheduler_.next_along(*first));
-  EXPECT_TRUE(scheduler_.next_along(*first));
-  EXPECT_FALSE(scheduler_.next_along(*first));
+  EXPECT_TRUE(scheduler_.next_along(first->worker));
+  EXPECT_TRUE(scheduler_.next_along(first->worker));
+  EXPECT_FALSE(scheduler_.next_along(first->worker));
   EXPECT_EQ(scheduler_.held(0), 3u);
   EXPECT_EQ(scheduler_.waiting(), 0u);
 }
@@ -517,7 +517,7 @@ TEST_F(SchedulerTest, OthersGoByThemselves) {
   auto const alone = [&] {
     scheduler_.add(make_chunk(make_task(), 1));
     auto const first = scheduler_.next();
-    return first && !scheduler_.next_along(*first);
+    return first && !scheduler_.next_along(first->worker);
   };
   for (int i = 0; i < 2; ++i) scheduler_.add(make_chunk(make_task(), 1));
   EXPECT_TRUE(alone()) << "of an unknown cost";
@@ -534,7 +534,7 @@ TEST_F(SchedulerTest, WhatIsOfSeveralElementsOrLargeGoesByItself) {
     scheduler_.add(make_chunk(make_task(), count));
     auto const first = scheduler_.next();
     ASSERT_TRUE(first);
-    EXPECT_FALSE(scheduler_.next_along(*first)) << count;
+    EXPECT_FALSE(scheduler_.next_along(first->worker)) << count;
     scheduler_.remove_all();
   }
   detail::Segment large{0, 1, detail::Bytes(300), {}};
@@ -542,7 +542,7 @@ TEST_F(SchedulerTest, WhatIsOfSeveralElementsOrLargeGoesByItself) {
   scheduler_.add({make_task(), std::make_shared<Batch>(std::move(large), 300), 0, 1});
   auto const first = scheduler_.next();
   ASSERT_TRUE(first);
-  EXPECT_FALSE(scheduler_.next_along(*first));
+  EXPECT_FALSE(scheduler_.next_along(first->worker));
 }
 
 TEST_F(SchedulerTest, NothingGoesAlongToAnotherWorker) {
@@ -553,7 +553,7 @@ TEST_F(SchedulerTest, NothingGoesAlongToAnotherWorker) {
   std::vector<std::size_t> given;
   while (auto const next = scheduler_.next()) {
     given.push_back(next->worker);
-    while (scheduler_.next_along(*next)) given.push_back(next->worker);
+    while (scheduler_.next_along(next->worker)) given.push_back(next->worker);
   }
   Scheduler other{4};
   for (std::size_t i = 0; i < 2; ++i) other.worker_ready(i, now_);

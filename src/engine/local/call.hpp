@@ -22,7 +22,7 @@ class Call final : public detail::Task {
 
   using Task::Task;
 
-  // The task's only batch. Of a task that was made as a Call, once.
+  // The task's only batch, once. The task must have been made as a Call.
   static std::shared_ptr<Batch> own_batch(std::shared_ptr<detail::Task> const& task,
                                           detail::Segment segment) {
     Call& call = static_cast<Call&>(*task);

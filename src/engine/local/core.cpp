@@ -80,6 +80,12 @@ void Core::check_intake() const {
   check_open();
 }
 
+std::shared_ptr<detail::Task> Core::make_task(detail::Function function,
+                                              detail::TaskOptions of_call) {
+  return std::allocate_shared<Call>(BlockAllocator<Call>(*task_memory), std::move(function),
+                                    std::move(of_call));
+}
+
 void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last) {
   std::uint64_t const count = segment.count;
   Chunk chunk{task, nullptr, segment.first, count};

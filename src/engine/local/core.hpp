@@ -47,6 +47,8 @@ class Core {
   std::optional<std::size_t> queue_limit() const noexcept { return queue_limit_; }
 
   // ---- the engine's calls
+  // What append() takes are tasks that this has made.
+  std::shared_ptr<detail::Task> make_task(detail::Function function, detail::TaskOptions options);
   // Throws when nothing new is taken.
   void check_intake() const;
   void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment, bool last);

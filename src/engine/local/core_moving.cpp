@@ -36,7 +36,7 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
     boost::container::static_vector<Chunk, Scheduler::most_along> chunks;
     chunks.push_back(std::move(assignment->chunk));
     while (!keyed && chunks.size() != chunks.capacity()) {
-      std::optional<Chunk> another = scheduler.next_along(*assignment);
+      std::optional<Chunk> another = scheduler.next_along(worker);
       if (!another) break;
       chunks.push_back(std::move(*another));
     }

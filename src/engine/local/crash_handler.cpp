@@ -151,7 +151,7 @@ bool overflowed(std::uintptr_t address) noexcept {
 }
 
 void name_frames() noexcept {
-  if (address_count.load(std::memory_order_relaxed) == 0 && registers.pc != 0) note(registers.pc);
+  if (address_count.load(std::memory_order_relaxed) == 0 && registers.sp != 0) note(registers.pc);
   std::size_t count = address_count.load(std::memory_order_relaxed);
   bool const first_is_code = name_in_modules(*words, {addresses.data(), count});
   // Nothing can be unwound from where there is no code, but its caller can be told: it has just called.
@@ -175,8 +175,11 @@ void report(int signal, siginfo_t const& info, void const* context) noexcept {
   set(words->signal, static_cast<std::uint64_t>(signal));
   set(words->peak, peak_of_this_process());
   phase.store(Phase::unwinding, std::memory_order_relaxed);
+  // Of what it has no tables for, the unwinder looks at the instruction: it would crash where there is none.
+  std::uintptr_t instruction = 0;
+  bool const nowhere = registers.sp != 0 && !peek(registers.pc, instruction) && errno == EFAULT;
   Walk walk;
-  _Unwind_Backtrace(step, &walk);
+  if (!nowhere) _Unwind_Backtrace(step, &walk);
   phase.store(Phase::naming, std::memory_order_relaxed);
   name_frames();
   phase.store(Phase::done, std::memory_order_relaxed);

@@ -7,7 +7,6 @@
 #include <procpool/errors.hpp>
 
 #include "engine/forks.hpp"
-#include "engine/local/call.hpp"
 #include "engine/local/core.hpp"
 #include "engine/local/dispatcher.hpp"
 #include "entry/hook.hpp"
@@ -56,8 +55,7 @@ void LocalEngine::prepare() {
 std::shared_ptr<detail::Task> LocalEngine::make_task(detail::Function function,
                                                      detail::TaskOptions options) {
   check_process();
-  local::BlockAllocator<local::Call> const memory(*core_->task_memory);
-  return std::allocate_shared<local::Call>(memory, std::move(function), std::move(options));
+  return core_->make_task(std::move(function), std::move(options));
 }
 
 void LocalEngine::open_stream(std::shared_ptr<detail::Task> const&) {

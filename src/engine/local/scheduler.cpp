@@ -262,9 +262,9 @@ bool Scheduler::patient() const {
   return worker && workers_[*worker].chunks >= enough_chunks;
 }
 
-std::optional<Chunk> Scheduler::next_along(Assignment const& before) {
-  if (along() != before.worker) return std::nullopt;
-  return take(workers_[before.worker], queues_);
+std::optional<Chunk> Scheduler::next_along(std::size_t worker) {
+  if (along() != worker) return std::nullopt;
+  return take(workers_[worker], queues_);
 }
 
 Chunk Scheduler::take(Worker& worker, Queues& queues) {

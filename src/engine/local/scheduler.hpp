@@ -99,7 +99,7 @@ class Scheduler {
   bool patient() const;
   // The next one again, if it is a single element that takes no time and next() would give it to the same
   // worker too: for the same way there.
-  std::optional<Chunk> next_along(Assignment const& before);
+  std::optional<Chunk> next_along(std::size_t worker);
   // It was given. Until then, or until refused(), the worker gets nothing else with a key, so that two
   // threads cannot give it what belongs together in the wrong order.
   void placed(std::size_t worker) noexcept { workers_[worker].placing = false; }
