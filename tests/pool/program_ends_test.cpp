@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -90,11 +91,14 @@ void expect_none_left_after(int signal) {
                    "signal " + std::to_string(signal));
 }
 
-// While it lives, programs that are started have their workers forked.
-class ForkedWorkers {
- public:
-  ForkedWorkers() { ::setenv("LEAVES_FORKSERVER", "1", 1); }
-  ~ForkedWorkers() { ::unsetenv("LEAVES_FORKSERVER"); }
+// Programs that are started have their workers forked.
+class ForkedWorkersProgramEnd : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (support::thread_sanitized) GTEST_SKIP() << "this sanitizer starts a thread of its own";
+    ::setenv("LEAVES_FORKSERVER", "1", 1);
+  }
+  void TearDown() override { ::unsetenv("LEAVES_FORKSERVER"); }
 };
 
 // As the terminal does it: to everybody in the foreground process group.
@@ -131,6 +135,8 @@ TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) { expect_none_left_under_a_
 TEST(ProgramEnd, WithAWorkerThatNothingContinues) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   for (char const* const start : {"spawn", "forkserver"}) {
+    // This sanitizer starts a thread of its own: nothing is forked then.
+    if (support::thread_sanitized && start == std::string_view("forkserver")) break;
     support::Program program(support::program_path("stops_its_worker"), {start});
     ASSERT_TRUE(program.wrote_lines(3)) << program.output();
     auto const pids = pids_from(program);
@@ -177,8 +183,7 @@ TEST(ProgramEnd, AtAnyMoment) { expect_none_left_at_any_moment(); }
 
 // ---- workers that are children of a template process
 
-TEST(ProgramEnd, OfForkedWorkers) {
-  ForkedWorkers const forked;
+TEST_F(ForkedWorkersProgramEnd, HoweverItEnds) {
   for (char const* const how : {"return", "exit", "_exit"}) {
     int const status = how[0] == 'r' ? 6 : how[0] == 'e' ? 4 : 3;
     expect_none_left_after(how, "exit " + std::to_string(status));
@@ -186,15 +191,11 @@ TEST(ProgramEnd, OfForkedWorkers) {
   for (int const signal : {SIGKILL, SIGTERM}) expect_none_left_after(signal);
 }
 
-TEST(ProgramEnd, OfAStoppedForkedWorkerUnderASupervisor) {
-  ForkedWorkers const forked;
+TEST_F(ForkedWorkersProgramEnd, WithAStoppedWorkerUnderASupervisor) {
   expect_none_left_under_a_supervisor();
 }
 
-TEST(ProgramEnd, OfForkedWorkersAtAnyMoment) {
-  ForkedWorkers const forked;
-  expect_none_left_at_any_moment();
-}
+TEST_F(ForkedWorkersProgramEnd, AtAnyMoment) { expect_none_left_at_any_moment(); }
 
 // ---- programs that take the signal themselves, in a thread that waits for it
 

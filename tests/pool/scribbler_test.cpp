@@ -208,6 +208,13 @@ int scribble_on(unsigned seed) {
   return 0;
 }
 
+// Its race with who reads there is meant.
+[[gnu::no_sanitize("thread")]] void scribble_once(support::Memory const& memory,
+                                                  std::mt19937_64& random) {
+  auto* const words = reinterpret_cast<std::uint64_t*>(memory.begin);
+  words[random() % (memory.size / sizeof *words)] = random();
+}
+
 // One whose large result lies in memory that is scribbled over while it is read.
 std::vector<std::string> scribble_over_a_result(unsigned seed) {
   std::thread([seed] {
@@ -215,9 +222,7 @@ std::vector<std::string> scribble_over_a_result(unsigned seed) {
     auto const end = std::chrono::steady_clock::now() + 50ms;
     while (std::chrono::steady_clock::now() < end) {
       for (support::Memory const& memory : support::writable_shared_memory()) {
-        for (int i = 0; i < 1000; ++i) {
-          reinterpret_cast<std::uint64_t*>(memory.begin)[random() % (memory.size / 8)] = random();
-        }
+        for (int i = 0; i < 1000; ++i) scribble_once(memory, random);
       }
     }
     ::raise(SIGKILL);
