@@ -7,9 +7,11 @@
 #include <procpool.hpp>
 #include <ranges>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "support/gate.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -29,6 +31,11 @@ int after(int milliseconds) {
   support::Trace::note(milliseconds);
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return milliseconds;
+}
+
+int at_gate(std::string const& gate) {
+  support::wait_at(gate);
+  return 1;
 }
 
 procpool::PoolOptions limited(int limit, int workers = 1) {
@@ -57,6 +64,18 @@ TEST(QueueLimit, RefusesOrTries) {
   EXPECT_EQ(first->get(), 4);
   EXPECT_EQ(second.get(), 9);
   EXPECT_EQ(pool.try_submit<square>(5)->get(), 25);
+}
+
+// Not only what ends makes room, also what begins.
+TEST(QueueLimit, WhoWaitsForRoomIsToldWhenAWorkerBegins) {
+  procpool::ProcessPool pool{limited(1, 2)};
+  support::Gate gate;
+  auto first = pool.submit<at_gate>(gate.path());
+  auto second =
+      pool.submit<at_gate>(gate.path());  // no worker is there yet, so the first one waits
+  auto third = pool.submit<at_gate>(gate.path());
+  gate.open();
+  EXPECT_EQ(first.get() + second.get() + third.get(), 3);
 }
 
 TEST(QueueLimit, BlocksUntilThereIsRoom) {

@@ -209,8 +209,8 @@ int scribble_on(unsigned seed) {
 }
 
 // Its race with who reads there is meant.
-[[gnu::no_sanitize("thread")]] void scribble_once(support::Memory const& memory,
-                                                  std::mt19937_64& random) {
+__attribute__((no_sanitize("thread"))) void scribble_once(support::Memory const& memory,
+                                                          std::mt19937_64& random) {
   auto* const words = reinterpret_cast<std::uint64_t*>(memory.begin);
   words[random() % (memory.size / sizeof *words)] = random();
 }

@@ -133,7 +133,9 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
         cancelled.push_back(std::move(unwanted));
       }
       if (chunk.count != 0) scheduler.add(std::move(chunk));
-      if (cancelled.empty() && !scheduler.patient()) short_of_workers = place(lock);
+      // Where the queue is limited, what is held back would keep others out.
+      bool const held_back = !queue_limit_ && scheduler.patient();
+      if (cancelled.empty() && !held_back) short_of_workers = place(lock);
     }
   }
   if (refused) {

@@ -257,9 +257,10 @@ std::optional<std::size_t> Scheduler::along() const {
 }
 
 bool Scheduler::patient() const {
-  if (waiting_ >= most_along) return false;
+  auto const has_enough = [](Worker const& w) { return w.chunks >= enough_chunks; };
+  if (waiting_ >= most_along || std::ranges::none_of(workers_, has_enough)) return false;
   auto const worker = along();
-  return worker && workers_[*worker].chunks >= enough_chunks;
+  return worker && has_enough(workers_[*worker]);
 }
 
 std::optional<Chunk> Scheduler::next_along(std::size_t worker) {
@@ -283,19 +284,18 @@ Chunk Scheduler::take(Worker& worker, Queues& queues) {
   bool const has_key = chunk.task->key().has_value();
   worker.keyed = worker.keyed || has_key;
   worker.placing = worker.placing || has_key;
-  worker.ahead_ns += ahead(chunk);
+  worker.ahead_ns += ahead(chunk, each);
   return chunk;
 }
 
-double Scheduler::ahead(Chunk const& chunk) const {
-  double const each = cost(chunk.task->function().code);
+double Scheduler::ahead(Chunk const& chunk, double each) {
   // Of an unknown cost one portion is plenty and two are enough.
   return each > 0 ? each * static_cast<double>(chunk.count) : ahead_ns;
 }
 
 void Scheduler::refused(std::size_t index, Chunk const& chunk) {
   Worker& worker = workers_[index];
-  worker.ahead_ns -= ahead(chunk);
+  worker.ahead_ns -= ahead(chunk, cost(chunk.task->function().code));
   worker.elements -= std::min(worker.elements, chunk.count);
   worker.given -= std::min(worker.given, chunk.count);
   worker.chunks -= std::min<std::size_t>(worker.chunks, 1);

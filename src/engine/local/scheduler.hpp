@@ -162,7 +162,8 @@ class Scheduler {
   std::optional<std::size_t> along() const;
   // Takes what goes first of these off its queue, and counts it as the worker's.
   Chunk take(Worker& worker, Queues& queues);
-  double ahead(Chunk const& chunk) const;  // ns that it adds to what a worker has ahead
+  // ns that it adds to what a worker has ahead, where each element costs so many, 0: not known.
+  static double ahead(Chunk const& chunk, double each);
   bool takes_more(Worker const& worker) const;
   std::optional<std::size_t> choose(double each) const;  // for elements of this cost; 0: not known
   std::optional<std::size_t> choose_awaited() const;
