@@ -303,8 +303,8 @@ TEST(SchedulerQuota, AWorkerIsGivenNoMoreThanItMayBe) {
   EXPECT_FALSE(scheduler.next());
   EXPECT_FALSE(scheduler.spent(0));  // it still has them
   // What comes back does not count.
-  scheduler.taken_back(0, 2, 1);
-  scheduler.settled(0);
+  scheduler.taken_back(0, 2, 1, 1);
+  scheduler.settled(0, 1);
   EXPECT_EQ(scheduler.next()->chunk.count, 2u);
   scheduler.finished(0, nullptr, 5, 2, 0, {});
   EXPECT_TRUE(scheduler.spent(0));
@@ -355,11 +355,11 @@ TEST_F(SchedulerTest, AWorkerThatGivesUpElementsGetsNoneUntilItHasSettled) {
   ready(1);
   scheduler_.add(make_chunk(make_task(4), 4));
   ASSERT_TRUE(scheduler_.next());
-  scheduler_.taken_back(0, 3, 0);
+  scheduler_.taken_back(0, 3, 0, 1);
   EXPECT_EQ(scheduler_.held(0), 1u);
   scheduler_.add(make_chunk(make_task(1), 1));
   EXPECT_FALSE(scheduler_.next());
-  scheduler_.settled(0);
+  scheduler_.settled(0, 1);
   EXPECT_TRUE(scheduler_.next());
 }
 
@@ -495,6 +495,28 @@ TEST_F(SchedulerTest, KnowsSinceWhenAWorkerIsIdle) {
   EXPECT_FALSE(scheduler_.idle_since(0));
   scheduler_.finished(0, trampoline, 1, 1, 10, now_ + 3s);
   EXPECT_EQ(scheduler_.idle_since(0), now_ + 3s);
+}
+
+// The worker may have answered, and another thread told of that, before the one that asked tells of it.
+TEST_F(SchedulerTest, AGiveUpThatIsOverBeforeItsBeginIsToldIsOver) {
+  ready(1);
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    ASSERT_TRUE(scheduler_.next()) << number;
+    scheduler_.settled(0, number);
+    scheduler_.taken_back(0, 1, 1, number);
+  }
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_TRUE(scheduler_.next());
+  scheduler_.taken_back(0, 1, 1, 4);
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_FALSE(scheduler_.next()) << "this one is not over";
+  // It is with its worker.
+  scheduler_.worker_gone(0);
+  scheduler_.settled(0, 5);
+  ready(1);
+  scheduler_.taken_back(0, 0, 0, 5);
+  EXPECT_TRUE(scheduler_.next());
 }
 
 // ---- several at once

@@ -14,6 +14,8 @@
 #include <string>
 #include <utility>
 
+#include <boost/container/deque.hpp>
+
 #include <procpool/detail/task.hpp>
 
 #include "engine/local/arena.hpp"
@@ -108,6 +110,9 @@ struct Chunk {
   // No element of it may run any more: cancelled, or it has waited too long.
   bool unwanted() const noexcept { return first + count > task->cancelled_from() || expired(); }
 };
+
+// Grows by small pieces: where large ones are refused, nothing that is on its way somewhere may be lost.
+using Chunks = boost::container::deque<Chunk>;
 
 // "task 3, element 7": sentences of the engine begin with what they are about.
 std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);

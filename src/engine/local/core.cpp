@@ -96,7 +96,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     chunk.batch = std::make_shared<Batch>(std::move(segment), task->function().argument_size);
   }
   std::exception_ptr refused;
-  std::vector<Chunk> cancelled;
+  Chunks cancelled;
   bool short_of_workers = false;
   {
     std::unique_lock lock(mutex);
@@ -158,7 +158,7 @@ void Core::cancel(std::shared_ptr<detail::Task> const& task) {
 
 void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   if (!task.cancel_from(first)) return;
-  std::vector<Chunk> waiting;
+  Chunks waiting;
   {
     std::lock_guard const lock(mutex);
     waiting = scheduler.remove(task, first);

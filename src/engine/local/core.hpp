@@ -91,12 +91,12 @@ class Core {
     if (waiting_for_room_ != 0) room_.notify_all();
   }
   // Ends elements with this reason, or with TaskCancelled.
-  void fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason);
-  void fail_cancelled(std::vector<Chunk> const& chunks);
+  void fail(Chunks const& chunks, std::exception_ptr const& reason);
+  void fail_cancelled(Chunks const& chunks);
   void cancel_waiting();
   // What had not begun goes back to the queue, or ends with TaskCancelled where nothing shall begin
   // any more.
-  void requeue(std::vector<Chunk> chunks);
+  void requeue(Chunks chunks);
 
   bool drained() const;  // everything accepted has ended and been delivered; mutex is held
   void log(std::string_view text) const;
@@ -158,7 +158,7 @@ class Core {
   bool place(std::unique_lock<std::mutex>& lock);  // takes over the lock of mutex, and releases it
 
   // These did not go to the worker: back to the queue, but for the one that cannot be sent.
-  void not_given(std::size_t worker, std::vector<Chunk> chunks, Slot::Given const& given);
+  void not_given(std::size_t worker, Chunks chunks, Slot::Given const& given);
 
   void check_open() const;  // mutex is held
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the queue
@@ -178,15 +178,15 @@ class Core {
   // The reason of an element that was ended, with what became of its earlier attempts.
   static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
   bool thrown_is_tried_again(Slot::Item const& item);
-  std::vector<Chunk> remove_put_off(
-      std::function<bool(Chunk const&)> const& which);  // mutex is held
-  void fail_expired(std::vector<Chunk> const& chunks);
+  Chunks remove_put_off(std::function<bool(Chunk const&)> const& which);  // mutex is held
+  void fail_expired(Chunks const& chunks);
   // What has not begun of the task's elements from `first` on never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
   void stop_after_failure(detail::Task& task, detail::Block const& block);
-  void end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
-                    bool cancelled, bool begun = false);
+  void end_elements(Chunks const& chunks, std::exception_ptr const& reason, bool cancelled,
+                    bool begun = false);
   // True: something waits in the queue.
+  bool deliver(Slot::Harvest& harvest, std::size_t slot);
   bool deliver(std::span<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 

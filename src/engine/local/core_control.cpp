@@ -48,7 +48,8 @@ void Core::condemn(std::size_t index, Slot::Sentence sentence) {
   {
     std::lock_guard const lock(mutex);
     if (verdict.taken.asked) {
-      scheduler.taken_back(index, verdict.taken.elements, verdict.taken.ended_chunks);
+      scheduler.taken_back(index, verdict.taken.elements, verdict.taken.ended_chunks,
+                           verdict.taken.number);
     }
     if (verdict.condemned) {
       scheduler.worker_leaves(index);
@@ -107,8 +108,8 @@ bool Core::thrown_is_tried_again(Slot::Item const& item) {
   return try_again(*item.element, allowed, describe(error));
 }
 
-std::vector<Chunk> Core::remove_put_off(std::function<bool(Chunk const&)> const& which) {
-  std::vector<Chunk> removed;
+Chunks Core::remove_put_off(std::function<bool(Chunk const&)> const& which) {
+  Chunks removed;
   std::erase_if(put_off, [&](auto& entry) {
     if (!which(entry.second)) return false;
     removed.push_back(std::move(entry.second));
@@ -123,10 +124,10 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   // How late a deadline may be noticed, and half of how exactly a begin is known.
   constexpr std::chrono::milliseconds interval{5};
   std::optional<TimePoint> next;
-  std::vector<Chunk> expired;
+  Chunks expired;
   bool any_expired = false;
   bool running = false;
-  std::vector<Chunk> due;
+  Chunks due;
   {
     std::lock_guard const lock(mutex);
     while (!put_off.empty() && put_off.begin()->first <= now) {
@@ -175,7 +176,7 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   return next ? std::min(*next, again) : again;
 }
 
-void Core::fail_expired(std::vector<Chunk> const& chunks) {
+void Core::fail_expired(Chunks const& chunks) {
   for (Chunk const& chunk : chunks) {
     fail({chunk}, std::make_exception_ptr(TaskTimeout(
                       element_text(chunk.task->id(), chunk.first, chunk.count) + " of pool \"" +

@@ -24,19 +24,19 @@ std::exception_ptr Core::cancellation(detail::Task const& task, char const* what
       TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" + name + "\" " + what));
 }
 
-void Core::fail(std::vector<Chunk> const& chunks, std::exception_ptr const& reason) {
+void Core::fail(Chunks const& chunks, std::exception_ptr const& reason) {
   end_elements(chunks, reason, false);
 }
 
-void Core::fail_cancelled(std::vector<Chunk> const& chunks) {
+void Core::fail_cancelled(Chunks const& chunks) {
   for (Chunk const& chunk : chunks) {
     end_elements({chunk}, cancellation(*chunk.task, "was cancelled before this element had ended"),
                  true);
   }
 }
 
-void Core::end_elements(std::vector<Chunk> const& chunks, std::exception_ptr const& reason,
-                        bool cancelled, bool begun) {
+void Core::end_elements(Chunks const& chunks, std::exception_ptr const& reason, bool cancelled,
+                        bool begun) {
   std::uint64_t elements = 0;
   for (Chunk const& chunk : chunks) elements += chunk.count;
   if (elements == 0) return;
@@ -60,7 +60,7 @@ void Core::end_elements(std::vector<Chunk> const& chunks, std::exception_ptr con
 }
 
 void Core::cancel_waiting() {
-  std::vector<Chunk> waiting;
+  Chunks waiting;
   {
     std::lock_guard const lock(mutex);
     waiting = scheduler.remove_all();
@@ -72,11 +72,12 @@ void Core::cancel_waiting() {
 
 void Core::settle_death(std::size_t index, Slot::Death death,
                         std::function<std::exception_ptr(Chunk const&)> const& reason) {
-  deliver(death.harvest.items, index);
+  deliver(death.harvest, index);
   bool killed = false;
   {
     std::lock_guard const lock(mutex);
     scheduler.worker_gone(index);
+    scheduler.settled(index, death.harvest.take_backs);
     killed = phase == Phase::killing;
   }
   for (Chunk& chunk : death.charged) {

@@ -68,7 +68,7 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-void Core::not_given(std::size_t worker, std::vector<Chunk> chunks, Slot::Given const& given) {
+void Core::not_given(std::size_t worker, Chunks chunks, Slot::Given const& given) {
   {
     std::lock_guard const lock(mutex);
     counted.records -= chunks.size();
@@ -77,7 +77,7 @@ void Core::not_given(std::size_t worker, std::vector<Chunk> chunks, Slot::Given 
   }
   if (given.failure) {
     Chunk const unsendable = std::move(chunks.front());
-    chunks.erase(chunks.begin());
+    chunks.pop_front();
     std::string const what =
         element_text(unsendable.task->id(), unsendable.first, unsendable.count);
     try {
@@ -136,6 +136,12 @@ bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
   return more;
 }
 
+bool Core::deliver(Slot::Harvest& harvest, std::size_t slot) {
+  bool more = deliver(std::span<Slot::Item>(harvest.items), slot);
+  for (Slot::Item& item : harvest.apart) more = deliver(std::span(&item, 1), slot);
+  return more;
+}
+
 void Core::count_delivered(std::uint64_t elements) {
   std::lock_guard const lock(mutex);
   delivered += elements;
@@ -145,14 +151,14 @@ void Core::count_delivered(std::uint64_t elements) {
 
 std::optional<std::size_t> Core::collect(std::size_t index) {
   Slot::Harvest harvest = slots[index].collect();
-  std::size_t const taken = harvest.items.size();
-  bool const more = deliver(harvest.items, index);
+  std::size_t const taken = harvest.outcomes();
+  bool const more = deliver(harvest, index);
   if (harvest.settled) {
     std::uint64_t elements = 0;
     for (Chunk const& chunk : harvest.returned) elements += chunk.count;
     std::lock_guard const lock(mutex);
-    scheduler.taken_back(index, elements, harvest.returned.size());
-    scheduler.settled(index);
+    scheduler.taken_back(index, elements, harvest.returned.size(), harvest.take_backs);
+    scheduler.settled(index, harvest.take_backs);
   }
   if (harvest.roomy) {
     std::lock_guard const lock(mutex);
@@ -181,7 +187,7 @@ bool Core::balance() {
     if (!taken.asked) return true;
     {
       std::lock_guard const lock(mutex);
-      scheduler.taken_back(take->worker, taken.elements, taken.ended_chunks);
+      scheduler.taken_back(take->worker, taken.elements, taken.ended_chunks, taken.number);
     }
     requeue(std::move(taken.chunks));
     place();
@@ -193,7 +199,7 @@ void Core::take_back(std::size_t index) {
   if (!taken.asked) return;
   {
     std::lock_guard const lock(mutex);
-    scheduler.taken_back(index, taken.elements, taken.ended_chunks);
+    scheduler.taken_back(index, taken.elements, taken.ended_chunks, taken.number);
   }
   requeue(std::move(taken.chunks));
 }
@@ -202,11 +208,11 @@ void Core::take_back_everything() {
   for (std::size_t i = 0; i < slots.size(); ++i) take_back(i);
 }
 
-void Core::requeue(std::vector<Chunk> chunks) {
+void Core::requeue(Chunks chunks) {
   if (chunks.empty()) return;  // as after most looks
-  std::vector<Chunk> cancelled;
-  std::vector<Chunk> expired;
-  std::vector<Chunk> hopeless;
+  Chunks cancelled;
+  Chunks expired;
+  Chunks hopeless;
   std::exception_ptr reason;
   {
     std::lock_guard const lock(mutex);

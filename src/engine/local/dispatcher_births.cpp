@@ -308,7 +308,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::
   ++failed_starts_;
   shot_starts_ += shot ? 1 : 0;
   put_off_births(std::chrono::steady_clock::now(), failed_starts_ + useless_deaths_);
-  std::vector<Chunk> waiting;
+  Chunks waiting;
   std::exception_ptr broken;
   {
     std::lock_guard const lock(core_.mutex);

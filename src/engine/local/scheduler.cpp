@@ -85,8 +85,8 @@ void Scheduler::resize(std::size_t workers) {
   }
 }
 
-std::vector<Chunk> Scheduler::remove_where(std::function<Chunk(Chunk&)> const& which) {
-  std::vector<Chunk> removed;
+Chunks Scheduler::remove_where(std::function<Chunk(Chunk&)> const& which) {
+  Chunks removed;
   auto const remove_from = [&](Queues& queues) {
     for (auto queue = queues.begin(); queue != queues.end();) {
       for (Chunk& chunk : queue->second) {
@@ -104,29 +104,29 @@ std::vector<Chunk> Scheduler::remove_where(std::function<Chunk(Chunk&)> const& w
   return removed;
 }
 
-std::vector<Chunk> Scheduler::remove(detail::Task const& task, std::uint64_t first) {
+Chunks Scheduler::remove(detail::Task const& task, std::uint64_t first) {
   return remove_where(
       [&](Chunk& chunk) { return chunk.task.get() == &task ? chunk.take_from(first) : Chunk(); });
 }
 
-std::vector<Chunk> Scheduler::remove_expired() {
+Chunks Scheduler::remove_expired() {
   return remove_where([](Chunk& chunk) { return chunk.expired() ? chunk.take_back(0) : Chunk(); });
 }
 
-std::vector<Chunk> Scheduler::remove_all() {
+Chunks Scheduler::remove_all() {
   return remove_where([](Chunk& chunk) { return chunk.take_back(0); });
 }
 
 // ---- the workers
 
 void Scheduler::Worker::begin_anew() {
-  Queues kept = std::move(own);
-  std::size_t const bound = keys;
-  unsigned const counted = lives;
-  *this = Worker{};
-  own = std::move(kept);
-  keys = bound;
-  lives = counted;
+  Worker fresh;
+  fresh.own = std::move(own);
+  fresh.keys = keys;
+  fresh.lives = lives;
+  fresh.asked = asked;
+  fresh.settled = settled;
+  *this = std::move(fresh);
 }
 
 void Scheduler::worker_ready(std::size_t index, TimePoint now) {
@@ -187,7 +187,8 @@ std::uint64_t Scheduler::portion(Chunk const& chunk, double each) const {
 }
 
 bool Scheduler::takes_more(Worker const& worker) const {
-  if (!worker.ready || worker.full || worker.settling || worker.given >= worker.most) return false;
+  if (!worker.ready || worker.full || worker.settling() || worker.given >= worker.most)
+    return false;
   if (worker.chunks == 0) return true;
   return !expect_more_ && (worker.chunks < 2 || worker.ahead_ns < ahead_ns);
 }
@@ -343,14 +344,14 @@ std::optional<Scheduler::TakeBack> Scheduler::imbalance(TimePoint now, bool& loo
   look_again = false;
   if (!queues_.empty()) return std::nullopt;
   bool const idle = std::ranges::any_of(workers_, [](Worker const& w) {
-    return w.ready && w.chunks == 0 && !w.settling && w.given < w.most;
+    return w.ready && w.chunks == 0 && !w.settling() && w.given < w.most;
   });
   if (!idle) return std::nullopt;
   std::optional<TakeBack> found;
   double most = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker const& worker = workers_[i];
-    if (!worker.ready || worker.settling || worker.keyed || worker.elements < 2) continue;
+    if (!worker.ready || worker.settling() || worker.keyed || worker.elements < 2) continue;
     bool const stuck = now - worker.progress >= stuck_after;
     if (!stuck) look_again = true;
     if (!stuck && worker.ahead_ns < 2 * ahead_ns) continue;
@@ -362,7 +363,8 @@ std::optional<Scheduler::TakeBack> Scheduler::imbalance(TimePoint now, bool& loo
   return found;
 }
 
-void Scheduler::taken_back(std::size_t index, std::uint64_t elements, std::size_t chunks) {
+void Scheduler::taken_back(std::size_t index, std::uint64_t elements, std::size_t chunks,
+                           std::uint64_t number) {
   Worker& worker = workers_[index];
   double const share = worker.elements == 0
                            ? 0
@@ -371,13 +373,14 @@ void Scheduler::taken_back(std::size_t index, std::uint64_t elements, std::size_
   worker.elements -= std::min(worker.elements, elements);
   worker.given -= std::min(worker.given, elements);
   worker.chunks -= std::min(worker.chunks, chunks);
-  worker.settling = true;
+  worker.asked = std::max(worker.asked, number);
   update(worker);
 }
 
-void Scheduler::settled(std::size_t worker) {
-  workers_[worker].settling = false;
-  workers_[worker].full = false;
+void Scheduler::settled(std::size_t index, std::uint64_t number) {
+  Worker& worker = workers_[index];
+  worker.settled = std::max(worker.settled, number);
+  worker.full = false;
 }
 
 }  // namespace procpool::inline v0::local

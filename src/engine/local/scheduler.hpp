@@ -69,9 +69,9 @@ class Scheduler {
   // ---- the queue
   void add(Chunk chunk);
   void give_back(Chunk chunk);  // ahead of all others of its priority
-  std::vector<Chunk> remove(detail::Task const& task, std::uint64_t first);  // from this element on
-  std::vector<Chunk> remove_expired();
-  std::vector<Chunk> remove_all();
+  Chunks remove(detail::Task const& task, std::uint64_t first);  // from this element on
+  Chunks remove_expired();
+  Chunks remove_all();
   std::uint64_t waiting() const noexcept { return waiting_; }
   // Something waits for whichever worker has time.
   bool waits_for_any() const noexcept { return !queues_.empty(); }
@@ -122,8 +122,10 @@ class Scheduler {
   // change by the passing of time alone.
   std::optional<TakeBack> imbalance(TimePoint now, bool& look_again) const;
   // The worker holds this much less; its give-up is going on until `settled`.
-  void taken_back(std::size_t worker, std::uint64_t elements, std::size_t chunks);
-  void settled(std::size_t worker);
+  // Give-ups have numbers, because the end of one may be told before its begin, by another thread.
+  void taken_back(std::size_t worker, std::uint64_t elements, std::size_t chunks,
+                  std::uint64_t number);
+  void settled(std::size_t worker, std::uint64_t number);  // and all before it
 
   // It has been given all that it may be, and that has ended.
   bool spent(std::size_t worker) const noexcept {
@@ -140,7 +142,6 @@ class Scheduler {
   struct Worker {
     bool ready = false;
     bool full = false;           // refused something
-    bool settling = false;       // was asked to give elements up and has not passed the cut
     std::uint64_t elements = 0;  // given and not ended
     std::size_t chunks = 0;
     std::uint64_t given = 0;  // in its life, what was taken back not counted
@@ -153,7 +154,11 @@ class Scheduler {
     Queues own{};          // what waits for it because of its key
     std::size_t keys = 0;  // bound to it
     unsigned lives = 0;
+    std::uint64_t asked = 0;    // the last give-up that was begun here
+    std::uint64_t settled = 0;  // and that is over
 
+    // It was asked to give elements up and has not passed the cut.
+    bool settling() const noexcept { return asked > settled; }
     void begin_anew();
   };
 
@@ -175,7 +180,7 @@ class Scheduler {
   void update(Worker& worker);
 
   // Moves what `which` cuts off each chunk out of the queue.
-  std::vector<Chunk> remove_where(std::function<Chunk(Chunk&)> const& which);
+  Chunks remove_where(std::function<Chunk(Chunk&)> const& which);
 
   std::uint64_t const most_per_worker_;
   std::uint64_t const portion_bytes_;

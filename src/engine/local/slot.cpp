@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -317,19 +318,31 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
   return item;
 }
 
+void Slot::Harvest::add(Item item) {
+  if (apart.empty()) {
+    try {
+      items.push_back(std::move(item));  // moved only when there is room
+      return;
+    } catch (std::bad_alloc const&) {
+    }
+  }
+  apart.push_back(std::move(item));
+}
+
 void Slot::drain(Harvest& harvest) {
   if (!bad_.empty()) {
     harvest.bad = bad_;
     return;
   }
   try {
+    harvest.take_backs = take_backs_;
     // Before the records: see ParentEnd::acknowledged.
     harvest.settled = channel_->acknowledged();
     harvest.roomy = room_ == Room::awaited && channel_->emptied();
     if (harvest.roomy) room_ = Room::enough;
     bool any = false;
     while (auto const arrival = channel_->next()) {
-      harvest.items.push_back(accept(*arrival));
+      harvest.add(accept(*arrival));
       any = true;
     }
     if (any) channel_->taken();
@@ -350,8 +363,8 @@ bool Slot::read_output() {
   return output_ && read_tap();
 }
 
-std::vector<Chunk> Slot::return_rest() {
-  std::vector<Chunk> rest;
+Chunks Slot::return_rest() {
+  Chunks rest;
   for (Sent& sent : sent_) rest.push_back(std::move(sent.chunk));
   sent_.clear();
   return rest;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -87,20 +88,28 @@ class Slot {
   };
   struct Harvest {
     boost::container::small_vector<Item, 1> items;
-    std::vector<Chunk> returned;  // never begun, and never will be here
-    bool settled = false;         // a take-back is over
-    bool roomy = false;           // the room that was awaited is there
-    std::string bad;              // not empty: the worker wrote what cannot be; end it
+    std::list<Item> apart{};  // behind them: where there was no memory for all side by side
+    Chunks returned;          // never begun, and never will be here
+    bool settled = false;     // a take-back is over
+    bool roomy = false;       // the room that was awaited is there
+    std::string bad;          // not empty: the worker wrote what cannot be; end it
+
+    std::uint64_t take_backs =
+        0;  // the number of the last one, which is that one, or is over with the worker
+
+    void add(Item item);
+    std::size_t outcomes() const noexcept { return items.size() + apart.size(); }
   };
   Harvest collect();
 
   // Takes up to `elements` back from the end of what the worker holds; what surely never begins is
   // returned, the rest follows by a later harvest. `chunks` of them are no longer the worker's.
   struct TakenBack {
-    std::vector<Chunk> chunks;
+    Chunks chunks;
     std::uint64_t elements = 0;
     std::size_t ended_chunks = 0;
-    bool asked = false;  // false: nothing was there to take
+    bool asked = false;        // false: nothing was there to take
+    std::uint64_t number = 0;  // of this take-back
   };
   TakenBack take_back(std::uint64_t elements);
 
@@ -168,7 +177,7 @@ class Slot {
   // answered for: one or none, unless it wrote what cannot be (`bad`).
   struct Death {
     Harvest harvest;  // outcomes found; `returned`: everything that had not begun
-    std::vector<Chunk> charged;
+    Chunks charged;
     std::string output;  // captured from the first of them
     detail::Stage stage = detail::Stage::idle;
     channel::Farewell farewell = channel::Farewell::none;
@@ -214,7 +223,7 @@ class Slot {
   os::Memfd receive_file();
   Item resolve_front(std::uint64_t count, detail::Block block);
   bool read_tap();
-  std::vector<Chunk> return_rest();
+  Chunks return_rest();
 
   int const index_;
   std::atomic<std::uint64_t> inline_limit_{
@@ -232,6 +241,7 @@ class Slot {
   // Of what lies ahead of a chunk that found no room: `missing` until the engine waits for it.
   enum class Room : std::uint8_t { enough, missing, awaited } room_ = Room::enough;
   boost::circular_buffer<Sent> sent_;  // grows by hand; keeps its memory
+  std::uint64_t take_backs_ = 0;       // from all workers that were here
   bool answered_ = false;              // for at least one element
   std::uint64_t watched_ = 0;          // the serial seen to run
   TimePoint watched_since_{};          // none: nothing was

@@ -41,6 +41,7 @@ Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
   try {
     std::uint64_t const cut = channel_->take_back(from);
     taken.asked = true;
+    taken.number = ++take_backs_;
     while (!sent_.empty() && sent_.back().serial + sent_.back().chunk.count > cut) {
       Sent& last = sent_.back();
       if (last.serial >= cut) {

@@ -65,6 +65,7 @@ Slot::Death Slot::bury() {
   if (!channel_) return death;
   drain(death.harvest);
   death.harvest.settled = false;
+  death.harvest.take_backs = take_backs_;
   death.bad = std::move(death.harvest.bad);
   death.crash = detail::CrashReport::read(channel_->crash_area());
   if (!sent_.empty()) {
@@ -79,7 +80,7 @@ Slot::Death Slot::bury() {
         death.bad = "its open record has not the size of the results it counts";
       } else {
         Block block = results_left(remains, front.chunk);
-        death.harvest.items.push_back(resolve_front(remains.done, std::move(block)));
+        death.harvest.add(resolve_front(remains.done, std::move(block)));
       }
     }
     if (death.bad.empty() && !remains.believable) {
