@@ -121,8 +121,8 @@ class Scheduler {
   // Which worker should give elements up for an idle one; `look_again` is set when the answer may
   // change by the passing of time alone.
   std::optional<TakeBack> imbalance(TimePoint now, bool& look_again) const;
-  // The worker holds this much less; its give-up is going on until `settled`.
-  // Give-ups have numbers, because the end of one may be told before its begin, by another thread.
+  // The worker holds this much less; its give-up is going on until `settled`. Give-ups have growing numbers,
+  // because the end of one may be told before its begin, by another thread.
   void taken_back(std::size_t worker, std::uint64_t elements, std::size_t chunks,
                   std::uint64_t number);
   void settled(std::size_t worker, std::uint64_t number);  // and all before it

@@ -92,10 +92,9 @@ class Slot {
     Chunks returned;          // never begun, and never will be here
     bool settled = false;     // a take-back is over
     bool roomy = false;       // the room that was awaited is there
-    std::string bad;          // not empty: the worker wrote what cannot be; end it
-
-    std::uint64_t take_backs =
-        0;  // the number of the last one, which is that one, or is over with the worker
+    // The number of the last take-back: of that one, or of one that is over with its worker.
+    std::uint64_t take_backs = 0;
+    std::string bad;  // not empty: the worker wrote what cannot be; end it
 
     void add(Item item);
     std::size_t outcomes() const noexcept { return items.size() + apart.size(); }
