@@ -123,7 +123,7 @@ struct CallOptions {
   // it does. What it ends with in the end also tells what became of the earlier attempts.
   std::optional<Retries> retries{};
   // Among what waits, higher ones go first; equal ones in the order of their submits. Not given: 0.
-  // What a worker has already been given is not called back for it.
+  // What a worker has been given, and not begun, gives way too, unless it is over soon.
   std::optional<int> priority{};
   // A number or a text. All calls with equal keys run in one worker, as long as that lives; after that in
   // another, again all in one. They wait for it even while others are idle.

@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Results of a long chunk are shown at least this often, looked at between elements.
-inline constexpr std::uint64_t show_after_ns = 2'000'000;
+inline constexpr std::uint64_t show_after_ns = 4'400'000;
 // Large messages that wait to be taken; more would fill memory faster than the parent empties it.
 inline constexpr std::size_t most_large_waiting = 4;
 inline constexpr std::uint64_t longest_look_interval = 1024;

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <procpool.hpp>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -147,6 +148,18 @@ TEST(Stage, RunningIsSaidToo) {
   auto const died =
       support::thrown_by<procpool::WorkerDied>([&] { pool.call([] { ::raise(SIGKILL); }); });
   EXPECT_EQ(died.stage(), "running");
+}
+
+// Where nothing of the user's can run before or after the call, the worker has not noted that either.
+TEST(Stage, RunningIsSaidOfElementsWithoutASerializeOfTheirOwn) {
+  procpool::ProcessPool pool{1};
+  auto const dies_at_7 = [](int x) { return x == 7 ? ::raise(SIGKILL) : x; };
+  for (std::size_t const chunk : {1u, 20u}) {
+    auto const died = support::thrown_by<procpool::WorkerDied>(
+        [&] { pool.with({.chunk = chunk}).map(dies_at_7, std::views::iota(0, 20)); });
+    EXPECT_EQ(died.element(), 7u);
+    EXPECT_EQ(died.stage(), "running");
+  }
 }
 
 TEST(Stage, LoadingAResultHereThrows) {

@@ -37,6 +37,12 @@ std::shared_ptr<detail::Task> make_keyed(Key key) {
       plain->function(), detail::TaskOptions{.control = &kept_control({.key = key})});
 }
 
+std::shared_ptr<detail::Task> make_urgent(int priority) {
+  auto const plain = make_task();
+  return std::make_shared<detail::Task>(
+      plain->function(), detail::TaskOptions{.control = &kept_control({.priority = priority})});
+}
+
 Chunk make_chunk(std::shared_ptr<detail::Task> const& task, std::uint64_t count,
                  std::uint64_t first = 0) {
   detail::Segment segment{first, count, detail::Bytes(count), {}};
@@ -340,6 +346,75 @@ TEST_F(SchedulerTest, NothingIsTakenWhileElementsWait) {
   scheduler_.add(make_chunk(make_task(1), 1));
   bool look_again = false;
   EXPECT_FALSE(scheduler_.imbalance(now_ + 1s, look_again));
+}
+
+TEST_F(SchedulerTest, WhatIsUrgentOvertakesWhatHasNotBegun) {
+  ready(2);
+  know_cost(1'000);
+  scheduler_.add(make_chunk(make_urgent(-3), 100'000));
+  place();
+  bool look_again = false;
+  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));  // what waits is not more urgent
+  EXPECT_FALSE(scheduler_.outranks(-3));
+  EXPECT_TRUE(scheduler_.outranks(-2));
+
+  // The first one has less ahead.
+  auto const portion = static_cast<std::uint64_t>(Scheduler::portion_ns / 1'000);
+  scheduler_.finished(0, trampoline, portion / 2, 0, portion / 2 * 1'000, now_);
+  scheduler_.add(make_chunk(make_urgent(-2), 5));
+  ASSERT_EQ(place(), Placed{});
+  auto const wanted = scheduler_.imbalance(now_, look_again);
+  ASSERT_TRUE(wanted);
+  EXPECT_EQ(wanted->worker, 1u);
+  EXPECT_EQ(wanted->elements, 2 * portion - 1);  // all but the one it works on
+  EXPECT_FALSE(look_again);
+
+  // One at a time, and then it gets what is urgent.
+  scheduler_.taken_back(1, 2 * portion - 1, 1, 1);
+  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));
+  scheduler_.settled(1, 1);
+  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));  // that takes more now
+  EXPECT_EQ(place().front(), (std::array<std::uint64_t, 3>{1, 0, 5}));
+}
+
+TEST_F(SchedulerTest, NothingOvertakesWhatIsThroughSoonOrHasAKey) {
+  ready(1);
+  know_cost(1'000);
+  auto const soon = static_cast<std::uint64_t>(Scheduler::ahead_ns / 1'000);
+  bool look_again = false;
+  scheduler_.add(make_chunk(make_task(), soon + soon / 2));
+  while (scheduler_.next()) {
+  }
+  ASSERT_NE(scheduler_.waiting(), 0u);  // it has two portions
+  scheduler_.add(make_chunk(make_urgent(1), 1));
+  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));
+
+  Scheduler keyed(1);
+  keyed.worker_ready(0, now_);
+  keyed.add(make_chunk(make_task(), 1));
+  ASSERT_TRUE(keyed.next());
+  keyed.finished(0, trampoline, 1, 1, 1'000'000'000, now_);
+  keyed.add(make_chunk(make_keyed(1), 2));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(keyed.next());
+    keyed.placed(0);
+  }
+  keyed.add(make_chunk(make_urgent(1), 1));
+  ASSERT_FALSE(keyed.next());
+  EXPECT_FALSE(keyed.imbalance(now_, look_again));
+}
+
+TEST_F(SchedulerTest, NothingIsUrgentAnyMoreWhenTheLessUrgentIsOver) {
+  ready(1);
+  EXPECT_FALSE(scheduler_.outranks(1'000'000));
+  scheduler_.add(make_chunk(make_task(), 1));
+  ASSERT_TRUE(scheduler_.next());
+  EXPECT_TRUE(scheduler_.outranks(1));
+  EXPECT_FALSE(scheduler_.outranks(0));
+  scheduler_.finished(0, trampoline, 1, 1, 1'000, now_);
+  bool look_again = false;
+  scheduler_.imbalance(now_, look_again);
+  EXPECT_FALSE(scheduler_.outranks(1));
 }
 
 TEST_F(SchedulerTest, ASingleElementIsNeverTaken) {

@@ -323,6 +323,15 @@ TEST(Segments, BeginSmallAndGrow) {
   EXPECT_EQ(counts, (std::vector<std::uint64_t>{256, 512, 1000, 1000, 232}));
 }
 
+TEST(Segments, BeginLargerWhereNothingIsEncoded) {
+  FakePool fake;
+  fake.engine.usual_segment = 16'384;
+  EXPECT_EQ(fake.pool.map<twice>(numbers(30'000)).size(), 30'000u);
+  std::vector<std::uint64_t> counts;
+  for (auto const& segment : fake.engine.appended) counts.push_back(segment.count);
+  EXPECT_EQ(counts, (std::vector<std::uint64_t>{8'192, 16'384, 5'424}));
+}
+
 TEST(Segments, AreWholeChunksWhereTheirSizeWasSetByHand) {
   FakePool fake;
   fake.engine.usual_segment = 1000;
@@ -334,7 +343,7 @@ struct Kilobytes {
   std::array<std::uint64_t, 5000> words;
 };
 
-// The contiguous fast path cuts where the slow one does.
+// The contiguous fast path cuts where the slow one does, but for the first ones where many are usual.
 template <class T>
 void expect_paths_agree(std::vector<T> const& elements, std::size_t usual) {
   auto const front = [](T const& element) { return reinterpret_cast<char const&>(element); };

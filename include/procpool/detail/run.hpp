@@ -39,6 +39,9 @@ struct RunPlace {
   std::uint64_t block;      // how many elements may be claimed at once
 };
 
+// Of a result, in bytes: four cache lines.
+inline constexpr std::size_t prefetch_ahead = 256;
+
 template <class Steps>
 class BasicRun {
  public:
@@ -49,58 +52,62 @@ class BasicRun {
 
   // Claims the next element. False: there is none, or it must not begin.
   bool begin() noexcept {
-    if (place_.serial == place_.end) return false;
+    std::uint64_t const serial = next();
+    if (serial == place_.end) return false;
     // Claim first, then look at the limit; who lowers the limit looks at the claim after that. The other
     // order would let both sides have the element.
-    if (place_.serial >= claimed_) {
-      claimed_ = std::min(place_.serial + place_.block, place_.end);
+    if (serial >= claimed_) {
+      claimed_ = std::min(serial + place_.block, place_.end);
       words_.claim->store(claimed_, std::memory_order_seq_cst);
       Steps::at(Step::claimed);
     }
-    if (place_.serial >= words_.limit->load(std::memory_order_seq_cst)) {
+    if (serial >= words_.limit->load(std::memory_order_seq_cst)) {
       taken_back_ = true;
       return false;
     }
     Steps::at(Step::begun);
+    // The parent has read what lies there: until the line is ours again takes longer than an element may.
+    __builtin_prefetch(result() + prefetch_ahead, 1);
     // Relaxed: threads of the task are started by it, after this.
-    words_.index->store(place_.index, std::memory_order_relaxed);
-    words_.running->store(place_.serial + 1, std::memory_order_relaxed);
+    words_.index->store(place_.index + done_, std::memory_order_relaxed);
+    words_.running->store(serial + 1, std::memory_order_relaxed);
     return true;
   }
 
   // Of the element begun: where its arguments lie, and where its result goes.
-  std::byte const* arguments() const noexcept { return place_.arguments; }
-  std::byte* result() const noexcept { return place_.results; }
+  std::byte const* arguments() const noexcept {
+    return place_.arguments + done_ * place_.argument_step;
+  }
+  std::byte* result() const noexcept { return place_.results + done_ * place_.result_size; }
   // Nothing must be written any more: the results' memory is not there.
   bool abandoned() const noexcept { return words_.abandoned->load(std::memory_order_relaxed); }
 
   // Its result is written.
   void done() noexcept {
     Steps::at(Step::written);
-    ++place_.serial;
-    ++place_.index;
-    place_.arguments += place_.argument_step;
-    place_.results += place_.result_size;
-    place_.mark += place_.mark_step;
+    ++done_;
     // Release: the result's bytes first, then the mark that counts them. Should the process die now, the
     // result is taken from where it lies.
-    words_.done->store(place_.mark, std::memory_order_release);
+    words_.done->store(place_.mark + done_ * place_.mark_step, std::memory_order_release);
     Steps::at(Step::marked);
   }
 
   // Stands where `other`, a copy of it, stands.
   void follow(BasicRun const& other) noexcept {
-    place_ = other.place_;
+    done_ = other.done_;
     taken_back_ = other.taken_back_;
   }
 
   // The first element that is not done: the next one, or the one that has thrown.
-  std::uint64_t next() const noexcept { return place_.serial; }
+  std::uint64_t next() const noexcept { return place_.serial + done_; }
   bool taken_back() const noexcept { return taken_back_; }
 
  private:
   Words const words_;
-  Place place_;
+  Place const place_;
+  // One number says where it is: the fewer words change with each element, the more of them the compiler
+  // can keep in registers.
+  std::uint64_t done_ = 0;
   std::uint64_t claimed_ = 0;
   bool taken_back_ = false;
 };

@@ -24,6 +24,8 @@ namespace procpool::inline v0::detail {
 // handed over when they have reached the other.
 inline constexpr std::size_t large_element = 32 * 1024;
 inline constexpr std::size_t large_segment = 256 * 1024;
+// The first one, where nothing has to be encoded.
+inline constexpr std::size_t first_packed_segment = 32 * 1024;
 
 template <class Ps>
 class SegmentWriter;
@@ -67,7 +69,11 @@ class SegmentWriter<Parameters<Ps...>> {
 
   // Elements that already lie as they travel.
   void add_packed(std::span<std::byte const> bytes) {
-    // Cut where add() would cut.
+    // Cut where add() would cut, but the first time: these take no time to come.
+    if (!by_hand_) {
+      next_elements_ =
+          std::min(most_elements_, std::max(next_elements_, first_packed_segment / element_size_));
+    }
     while (!bytes.empty()) {
       std::size_t most = next_elements_;
       if (!by_hand_) {
@@ -77,7 +83,10 @@ class SegmentWriter<Parameters<Ps...>> {
       std::size_t const room = most - segment_.count;
       std::size_t const some = std::min(room, bytes.size() / element_size_);
       auto const front = bytes.first(some * element_size_);
-      segment_.bytes.insert(segment_.bytes.end(), front.begin(), front.end());
+      // insert() would go byte by byte, for the allocator's sake.
+      std::size_t const before = segment_.bytes.size();
+      segment_.bytes.resize(before + front.size());
+      std::memcpy(segment_.bytes.data() + before, front.data(), front.size());
       segment_.count += some;
       bytes = bytes.subspan(front.size());
       if (segment_.count == most && !bytes.empty()) flush(false);

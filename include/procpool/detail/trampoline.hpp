@@ -27,10 +27,12 @@ inline constexpr bool only_memory<std::vector<T>> = std::is_trivially_destructib
 template <class T>
 inline constexpr bool only_memory<std::basic_string<T>> = true;
 
-// One element: its arguments decoded from all of `input`, the call, and its result given to `save`.
-template <class C, class... Ps, class Save>
-void perform(Operation& operation, std::span<std::byte const> input, Save const& save) {
-  operation.enter(Stage::loading);
+// One element: its arguments decoded from all of `input`, the call, and its result given to `save`. `enter`
+// is told each Stage of it.
+template <class C, class... Ps, class Enter, class Save>
+void perform(Operation& operation, std::span<std::byte const> input, Enter const& enter,
+             Save const& save) {
+  enter(Stage::loading);
   C const& callable = *static_cast<C const*>(operation.callable);
   Reader reader(input);
   // Braces: the reads happen in order.
@@ -39,13 +41,13 @@ void perform(Operation& operation, std::span<std::byte const> input, Save const&
   // What is shown lives until the result is encoded: a reference or a view may refer to it.
   auto const call = [&](presented_t<Ps>&&... shown) {
     using Result = typename ResultOf<C, Ps...>::type;
-    operation.enter(Stage::running);
+    enter(Stage::running);
     if constexpr (std::is_void_v<Result>) {
       std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
-      operation.enter(Stage::saving);
+      enter(Stage::saving);
     } else {
       decltype(auto) result = std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
-      operation.enter(Stage::saving);
+      enter(Stage::saving);
       save(as_travel<Result>(std::forward<decltype(result)>(result)));
       if constexpr (only_memory<Result> && std::is_same_v<decltype(result), Result>) {
         if (operation.output->size() >= huge_from) {
@@ -59,7 +61,8 @@ void perform(Operation& operation, std::span<std::byte const> input, Save const&
 
 template <class C, class... Ps>
 void call_element(Operation& operation) {
-  perform<C, Ps...>(operation, operation.input, [&](auto const& result) {
+  auto const enter = [&](Stage stage) { operation.enter(stage); };
+  perform<C, Ps...>(operation, operation.input, enter, [&](auto const& result) {
     encode<typename ResultOf<C, Ps...>::type>(*operation.output, result);
   });
 }
@@ -79,6 +82,22 @@ consteval bool can_run() {
   }
 }
 
+// Neither decoding the arguments nor encoding the result can run anybody's code, so that nothing can go
+// wrong there.
+template <class C, class... Ps>
+consteval bool only_calls() {
+  using Result = typename ResultOf<C, Ps...>::type;
+  if constexpr (((bitwise<travel_t<Ps>> && std::is_trivially_copyable_v<travel_t<Ps>>) && ...)) {
+    if constexpr (std::is_void_v<Result>) {
+      return true;
+    } else {
+      return bitwise<Result> && std::is_trivially_copyable_v<Result>;
+    }
+  } else {
+    return false;
+  }
+}
+
 template <class C, class... Ps>
 void run_elements(Operation& operation) {
   constexpr std::size_t size = (std::size_t{0} + ... + fixed_size<travel_t<Ps>>);
@@ -89,8 +108,13 @@ void run_elements(Operation& operation) {
     ~Local() { told.follow(run); }
   } local{*operation.run, *operation.run};
   Run& run = local.run;
+  constexpr bool one_stage = only_calls<C, Ps...>();
+  if constexpr (one_stage) operation.enter(Stage::running);
+  auto const enter = [&]([[maybe_unused]] Stage stage) {
+    if constexpr (!one_stage) operation.enter(stage);
+  };
   while (run.begin()) {
-    perform<C, Ps...>(operation, {run.arguments(), size}, [&run](auto const& result) {
+    perform<C, Ps...>(operation, {run.arguments(), size}, enter, [&run](auto const& result) {
       if (!run.abandoned()) {
         encode_at<typename ResultOf<C, Ps...>::type>(run.result(), result);
       }

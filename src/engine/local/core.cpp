@@ -98,6 +98,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
   std::exception_ptr refused;
   Chunks cancelled;
   bool short_of_workers = false;
+  bool urgent = false;
   {
     std::unique_lock lock(mutex);
     if (task->stream()) {
@@ -133,6 +134,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
         cancelled.push_back(std::move(unwanted));
       }
       if (chunk.count != 0) scheduler.add(std::move(chunk));
+      urgent = scheduler.outranks(task->priority());
       // Where the queue is limited, what is held back would keep others out.
       bool const held_back = !queue_limit_ && scheduler.patient();
       if (cancelled.empty() && !held_back) short_of_workers = place(lock);
@@ -146,6 +148,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     fail_cancelled(cancelled);
     short_of_workers = place();
   }
+  if (urgent) balance();
   bool const new_time = task->timeout() || task->queue_timeout();  // to look at
   if (short_of_workers || new_time) wake_dispatcher();
 }

@@ -77,7 +77,8 @@ class Core {
   // Looks at what a worker has to say: how many outcomes, or blocks of them, it was. Nothing: it wrote
   // what cannot be, and the dispatcher must end it.
   std::optional<std::size_t> collect(std::size_t slot);
-  // Moves elements from a busy worker towards an idle one; true: look again soon.
+  // Moves elements from a busy worker towards an idle one, or out of the way of what is more urgent; true:
+  // look again soon.
   bool balance();
   // Takes back all that has not begun, from one worker or from every one.
   void take_back(std::size_t slot);

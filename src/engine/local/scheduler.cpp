@@ -279,6 +279,9 @@ Chunk Scheduler::take(Worker& worker, Queues& queues) {
   if (queue->second.empty()) drop(queues, queue);
   waiting_ -= chunk.count;
 
+  int const priority = chunk.task->priority();
+  worker.priority = worker.elements == 0 ? priority : std::min(worker.priority, priority);
+  least_priority_ = std::min(least_priority_, priority);
   worker.given += chunk.count;
   worker.elements += chunk.count;
   worker.chunks += 1;
@@ -340,9 +343,28 @@ void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64
 
 // ---- balance
 
-std::optional<Scheduler::TakeBack> Scheduler::imbalance(TimePoint now, bool& look_again) const {
+// One at a time: what the worker that gives up has begun ends soon, and then it takes what is urgent.
+std::optional<Scheduler::TakeBack> Scheduler::overtaken() const {
+  int const urgent = queues_.begin()->first;
+  std::optional<std::size_t> most;
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    Worker const& worker = workers_[i];
+    if (takes_more(worker) || worker.settling()) return std::nullopt;
+    if (!worker.ready || worker.keyed || worker.elements < 2 || worker.priority >= urgent) continue;
+    if (worker.ahead_ns < 2 * ahead_ns) continue;  // it is through soon
+    if (!most || worker.ahead_ns > workers_[*most].ahead_ns) most = i;
+  }
+  if (!most) return std::nullopt;
+  return TakeBack{*most, workers_[*most].elements - 1};
+}
+
+std::optional<Scheduler::TakeBack> Scheduler::imbalance(TimePoint now, bool& look_again) {
   look_again = false;
-  if (!queues_.empty()) return std::nullopt;
+  least_priority_ = std::numeric_limits<int>::max();
+  for (Worker const& worker : workers_) {
+    if (worker.elements != 0) least_priority_ = std::min(least_priority_, worker.priority);
+  }
+  if (!queues_.empty()) return overtaken();
   bool const idle = std::ranges::any_of(workers_, [](Worker const& w) {
     return w.ready && w.chunks == 0 && !w.settling() && w.given < w.most;
   });

@@ -9,9 +9,10 @@
 // first of them came; the others go to idle workers first, then to the one with the least work ahead;
 // but where one that is awake has so little ahead that it is through before an idle one would be awake,
 // that one gets them. A worker that may run dry gets a second portion while it works, but not as long as
-// more workers are expected. Portions last about `portion_time` by the
+// more workers are expected. Portions last about `portion_ns` by the
 // measured cost of the function's elements, and shrink towards the end of the queue; while the cost is
-// unknown they are single elements. Where the size of chunks was set by hand, a portion is one chunk, or
+// unknown they are single elements. What waits with a higher priority than a worker's elements does not wait
+// for all of these: what of them has not begun goes back to the queue, behind it. Where the size of chunks was set by hand, a portion is one chunk, or
 // as many whole ones as are over in no time.
 
 #include <chrono>
@@ -36,7 +37,7 @@ class Scheduler {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  static constexpr double portion_ns = 1'000'000;
+  static constexpr double portion_ns = 4'000'000;
   // A smaller portion costs more than it evens out.
   static constexpr double least_portion_ns = 10'000;
   // Several chunks that were set by hand go together when all of them are over within this time.
@@ -118,9 +119,11 @@ class Scheduler {
     std::size_t worker;
     std::uint64_t elements;  // at most so many from the end of what it holds
   };
-  // Which worker should give elements up for an idle one; `look_again` is set when the answer may
-  // change by the passing of time alone.
-  std::optional<TakeBack> imbalance(TimePoint now, bool& look_again) const;
+  // Which worker should give elements up, for an idle one or for what is more urgent; `look_again` is set
+  // when the answer may change by the passing of time alone.
+  std::optional<TakeBack> imbalance(TimePoint now, bool& look_again);
+  // Workers may have less urgent elements than those of this priority; imbalance() knows.
+  bool outranks(int priority) const noexcept { return priority > least_priority_; }
   // The worker holds this much less; its give-up is going on until `settled`. Give-ups have growing numbers,
   // because the end of one may be told before its begin, by another thread.
   void taken_back(std::size_t worker, std::uint64_t elements, std::size_t chunks,
@@ -149,6 +152,7 @@ class Scheduler {
     bool placing = false;  // something with a key is on its way to it
     bool keyed = false;    // of its elements some have keys: they cannot go elsewhere
     double ahead_ns = 0;   // estimated time of its elements
+    int priority = 0;      // the lowest of its elements, if it has any
     TimePoint progress{};  // when it last finished something or became busy
     // Of the place, whoever works there:
     Queues own{};          // what waits for it because of its key
@@ -172,6 +176,7 @@ class Scheduler {
   bool takes_more(Worker const& worker) const;
   std::optional<std::size_t> choose(double each) const;  // for elements of this cost; 0: not known
   std::optional<std::size_t> choose_awaited() const;
+  std::optional<TakeBack> overtaken() const;  // by what goes first in the queue
   // Where a chunk waits.
   Queues& queues_for(Chunk const& chunk);
   Queue& queue_for(Chunk const& chunk);
@@ -193,6 +198,8 @@ class Scheduler {
   std::vector<Worker> workers_;
   std::unordered_map<detail::Trampoline, double> costs_;
   bool expect_more_ = false;
+  // Of the elements that workers have, or had when imbalance() was last asked.
+  int least_priority_ = std::numeric_limits<int>::max();
 };
 
 }  // namespace procpool::inline v0::local
