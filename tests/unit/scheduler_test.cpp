@@ -369,12 +369,29 @@ TEST_F(SchedulerTest, WhatIsUrgentOvertakesWhatHasNotBegun) {
   EXPECT_EQ(wanted->elements, 2 * portion - 1);  // all but the one it works on
   EXPECT_FALSE(look_again);
 
-  // One at a time, and then it gets what is urgent.
+  // One for each urgent element.
   scheduler_.taken_back(1, 2 * portion - 1, 1, 1);
-  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));
+  auto const another = scheduler_.imbalance(now_, look_again);
+  ASSERT_TRUE(another);
+  EXPECT_EQ(another->worker, 0u);
   scheduler_.settled(1, 1);
   EXPECT_FALSE(scheduler_.imbalance(now_, look_again));  // that takes more now
   EXPECT_EQ(place().front(), (std::array<std::uint64_t, 3>{1, 0, 5}));
+}
+
+TEST_F(SchedulerTest, NoMoreGiveWayThanThereIsUrgent) {
+  ready(2);
+  know_cost(1'000);
+  scheduler_.add(make_chunk(make_task(), 100'000));
+  place();
+  bool look_again = false;
+  scheduler_.add(make_chunk(make_urgent(1), 1));
+  auto const wanted = scheduler_.imbalance(now_, look_again);
+  ASSERT_TRUE(wanted);
+  scheduler_.taken_back(wanted->worker, wanted->elements, 1, 1);
+  EXPECT_FALSE(scheduler_.imbalance(now_, look_again));
+  scheduler_.add(make_chunk(make_urgent(1), 1));
+  EXPECT_TRUE(scheduler_.imbalance(now_, look_again));
 }
 
 TEST_F(SchedulerTest, NothingOvertakesWhatIsThroughSoonOrHasAKey) {

@@ -343,18 +343,24 @@ void Scheduler::finished(std::size_t index, detail::Trampoline code, std::uint64
 
 // ---- balance
 
-// One at a time: what the worker that gives up has begun ends soon, and then it takes what is urgent.
 std::optional<Scheduler::TakeBack> Scheduler::overtaken() const {
-  int const urgent = queues_.begin()->first;
+  auto const& [urgent, queue] = *queues_.begin();
+  std::uint64_t giving_up = 0;
   std::optional<std::size_t> most;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker const& worker = workers_[i];
-    if (takes_more(worker) || worker.settling()) return std::nullopt;
-    if (!worker.ready || worker.keyed || worker.elements < 2 || worker.priority >= urgent) continue;
-    if (worker.ahead_ns < 2 * ahead_ns) continue;  // it is through soon
+    if (takes_more(worker)) return std::nullopt;
+    if (worker.settling()) ++giving_up;
+    if (!worker.ready || worker.settling() || worker.keyed || worker.elements < 2) continue;
+    if (worker.priority >= urgent || worker.ahead_ns < 2 * ahead_ns) continue;
     if (!most || worker.ahead_ns > workers_[*most].ahead_ns) most = i;
   }
-  if (!most) return std::nullopt;
+  // As many as there are urgent elements. Each takes what is urgent when what it has begun has ended.
+  std::uint64_t waiting = 0;
+  for (auto chunk = queue.begin(); chunk != queue.end() && waiting <= giving_up; ++chunk) {
+    waiting += chunk->count;
+  }
+  if (!most || waiting <= giving_up) return std::nullopt;
   return TakeBack{*most, workers_[*most].elements - 1};
 }
 
