@@ -19,18 +19,32 @@ inline void pause() noexcept {
 
 // Asks until it is told true, or until the time is over: false. The fewer the pauses between two questions, the
 // sooner the answer; but where a question takes something from others, they should be some. After the first few
-// microseconds it yields again and again: whoever is waited for may be waiting for this very core.
+// microseconds it yields again and again: whoever is waited for may be waiting for this very core. `preempted`,
+// where it is given, says whether somebody else had the core for longer than a spin is worth.
 template <class Done>
-bool spin_until(std::chrono::nanoseconds time, int pauses_per_look, Done const& done) {
+bool spin_until(std::chrono::nanoseconds time, int pauses_per_look, Done const& done,
+                bool* preempted = nullptr) {
+  using Clock = std::chrono::steady_clock;
   constexpr int pauses_per_clock = 128;
-  auto const end = std::chrono::steady_clock::now() + time;
+  constexpr std::chrono::microseconds long_ago{200};
+  auto seen = Clock::now();
+  auto const end = seen + time;
+  auto const look_at_clock = [&] {
+    auto const now = Clock::now();
+    if (preempted != nullptr && now - seen >= long_ago) *preempted = true;
+    seen = now;
+  };
   for (bool first = true;; first = false) {
     if (!first) std::this_thread::yield();
     for (int paused = 0; paused < pauses_per_clock; paused += pauses_per_look) {
-      if (done()) return true;
+      if (done()) {
+        if (!first) look_at_clock();
+        return true;
+      }
       for (int i = 0; i < pauses_per_look; ++i) pause();
     }
-    if (std::chrono::steady_clock::now() >= end) return false;
+    look_at_clock();
+    if (seen >= end) return false;
   }
 }
 

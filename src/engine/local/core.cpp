@@ -233,12 +233,30 @@ void Core::await_room(std::unique_lock<std::mutex>& lock, detail::Task const& ta
 
 // ---- spinning
 
-std::chrono::microseconds Core::spin_time() const {
+std::chrono::microseconds Core::spin_time() {
   // Longer than a wake-up takes, or not at all.
   constexpr std::chrono::microseconds long_enough{50};
+  if (spins_left_out_ != 0) {
+    --spins_left_out_;
+    return std::chrono::microseconds(0);
+  }
   std::size_t const spinning = spinning_.load(std::memory_order_relaxed);
   return scheduler.busy_workers() + spinning + 1 <= cpus ? long_enough
                                                          : std::chrono::microseconds(0);
+}
+
+// The cores may be wanted by other programs, of which we know nothing. Then a thread that spins waits for its core
+// longer than one that is woken: once may be anybody's chance, several times in a row are not.
+void Core::note_spin(bool preempted) {
+  constexpr unsigned enough = 3;
+  constexpr unsigned left_out = 4'000;
+  if (!preempted) {
+    preempted_spins_.store(0, std::memory_order_relaxed);
+  } else if (preempted_spins_.fetch_add(1, std::memory_order_relaxed) + 1 >= enough) {
+    preempted_spins_.store(enough - 1, std::memory_order_relaxed);  // one more says it again
+    std::lock_guard const lock(mutex);
+    spins_left_out_ = left_out;
+  }
 }
 
 void Core::note_busy() {
@@ -292,12 +310,17 @@ void Core::help(detail::Task& task) {
   if (spin.worker_sleeps()) time *= 3;
   // Each look keeps others from the slot for a moment.
   constexpr int pauses_per_look = 2;
-  os::spin_until(time, pauses_per_look, [&] {
-    bool good = true;
-    if (slots[*worker].news_at_a_glance()) good = collect(*worker).has_value();
-    // What is wrong with the worker is for the dispatcher, at its next look.
-    return !good || task.ended();
-  });
+  bool preempted = false;
+  os::spin_until(
+      time, pauses_per_look,
+      [&] {
+        bool good = true;
+        if (slots[*worker].news_at_a_glance()) good = collect(*worker).has_value();
+        // What is wrong with the worker is for the dispatcher, at its next look.
+        return !good || task.ended();
+      },
+      &preempted);
+  note_spin(preempted);
   if (spin.end()) collect(*worker);
   // This worker may have become idle, and what waits behind others be for it.
   if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();

@@ -169,7 +169,8 @@ class Core {
   std::uint64_t running() const;  // mutex is held
   void note_busy();               // mutex is held
   // How long one more thread may spin: not at all, unless there is a CPU for it; mutex is held.
-  std::chrono::microseconds spin_time() const;
+  std::chrono::microseconds spin_time();
+  void note_spin(bool preempted);            // a thread has spun
   bool has_room(std::uint64_t count) const;  // mutex is held
   std::exception_ptr cancellation(detail::Task const& task, char const* what) const;
   void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
@@ -191,10 +192,11 @@ class Core {
   bool deliver(std::span<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 
-  // Both for threads that spin, and relaxed: only a matter of speed.
-  std::atomic<std::size_t> spinning_{0};  // so many of them
-  std::atomic<bool> others_busy_{false};  // there are workers at work, as far as was seen last
-  std::optional<TimePoint> next_trim_;    // the dispatcher's
+  // All for threads that spin, and relaxed: only a matter of speed.
+  std::atomic<std::size_t> spinning_{0};      // so many of them
+  std::atomic<unsigned> preempted_spins_{0};  // the last ones, in a row
+  std::atomic<bool> others_busy_{false};      // there are workers at work, as far as was seen last
+  std::optional<TimePoint> next_trim_;        // the dispatcher's
   std::optional<std::size_t> const queue_limit_;
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
   // Guarded by mutex:
@@ -202,7 +204,8 @@ class Core {
       seed_;  // drawn with the first call: a global pool of a template process is
               // that of many workers
   std::size_t waiting_for_room_ = 0;
-  std::uint64_t calls_ = 0;  // taken so far
+  unsigned spins_left_out_ = 0;  // so many are not worth trying
+  std::uint64_t calls_ = 0;      // taken so far
 };
 
 }  // namespace procpool::inline v0::local
