@@ -15,7 +15,8 @@
 
 namespace procpool::inline v0::channel {
 
-// Results of a long chunk are shown at least this often, looked at between elements.
+// Results of a long chunk are shown at least this often, looked at between elements. Longer than a portion of a
+// map lasts (Scheduler::portion_ns): shown in its middle, it would ring twice.
 inline constexpr std::uint64_t show_after_ns = 4'400'000;
 // Large messages that wait to be taken; more would fill memory faster than the parent empties it.
 inline constexpr std::size_t most_large_waiting = 4;
