@@ -31,6 +31,7 @@ void each_option(CallOptions const& options, Visit visit) {
   visit("priority", use_priority, options.priority.has_value());
   visit("key", use_key, options.key.has_value());
   visit("when_full", use_when_full, options.when_full.has_value());
+  visit("stream", use_stream, options.stream.has_value());
 }
 
 }  // namespace
@@ -68,6 +69,7 @@ CallOptions merge_options(CallOptions const& defaults, CallOptions const& given)
   if (given.priority) merged.priority = given.priority;
   if (given.key) merged.key = given.key;
   if (given.when_full) merged.when_full = given.when_full;
+  if (given.stream) merged.stream = given.stream;
   return merged;
 }
 

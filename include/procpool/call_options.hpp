@@ -130,6 +130,10 @@ struct CallOptions {
   std::optional<Key> key{};
   // What happens at PoolOptions::queue_limit. Not given: block.
   std::optional<WhenFull> when_full{};
+  // The name of the call's random streams: this_task::random() derives from it instead of from how many calls
+  // the pool had taken. For threads that submit in no fixed order. Calls of the same name draw the same
+  // numbers, so it is refused in PoolOptions::defaults.
+  std::optional<std::uint64_t> stream{};
 };
 
 // What cancel() found, and did.

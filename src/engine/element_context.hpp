@@ -3,8 +3,14 @@
 // ElementContext: what this_task answers from. A worker has one for the process; the in-process engine one
 // for each thread that runs an element.
 
+#include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <optional>
+#include <random>
 #include <stop_token>
+
+#include <procpool/detail/slice_position.hpp>
 
 namespace procpool::inline v0 {
 
@@ -19,8 +25,33 @@ class ElementContext {
   virtual bool running() const noexcept = 0;
   virtual std::uint64_t index() const noexcept = 0;
   virtual std::uint64_t random() const noexcept = 0;  // what the call's streams derive from
+  // A number that no other run of an element has in this context: the same element run again has another.
+  virtual std::uint64_t run() const noexcept = 0;
   virtual bool stop_requested() noexcept = 0;
   virtual std::stop_token stop_token() = 0;
+
+  // The next number of the stream of what runs. Threads of the task draw from the same one, in turn.
+  std::uint64_t draw();
+  // The seed of the i-th stream beside that one, or of the slice's i-th element.
+  std::uint64_t seed_of(std::uint64_t i) const noexcept;
+
+  // Where the loop over a slice is; null: no slice is gone through. See detail::SlicePosition.
+  std::atomic<detail::SlicePosition const*> slice{nullptr};
+
+ private:
+  // Which stream engine_ is.
+  struct Stream {
+    std::uint64_t run = 0;
+    std::uint64_t seed = 0;
+    bool operator==(Stream const&) const = default;
+  };
+
+  std::uint64_t seed() const noexcept;
+
+  std::mutex mutex_;
+  // Guarded by mutex_:
+  Stream stream_;
+  std::optional<std::mt19937_64> engine_;
 };
 
 // The worker's own; before its first element.
@@ -43,5 +74,8 @@ std::uint64_t random_seed();
 
 // What the streams of a pool's n-th call derive from.
 std::uint64_t random_of_call(std::uint64_t seed, std::uint64_t call) noexcept;
+
+// Likewise, of a call whose stream has a name. No named one is a numbered one.
+std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept;
 
 }  // namespace procpool::inline v0

@@ -55,6 +55,11 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   options.output_limit.checked("output_limit", most_output);
   check_scheduling(options);
   detail::check_options(options.defaults);
+  if (options.defaults.stream) {
+    throw std::invalid_argument("procpool: PoolOptions::defaults has a stream, so that all calls "
+                                "would draw the same random "
+                                "numbers; name it with the call: pool.with({.stream = n})");
+  }
   if (options.workers) options.workers->checked("workers", most_workers);
   if (options.max_tasks_per_worker) {
     options.max_tasks_per_worker->checked("max_tasks_per_worker", most_tasks_per_worker);

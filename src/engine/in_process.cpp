@@ -43,6 +43,7 @@ class InProcessContext final : public ElementContext {
   explicit InProcessContext(detail::Task& task) noexcept : task_(task) {}
 
   void begin(std::uint64_t index) {
+    ++run_;
     index_ = index;
     source_.reset();
   }
@@ -50,6 +51,7 @@ class InProcessContext final : public ElementContext {
   bool running() const noexcept override { return true; }
   std::uint64_t index() const noexcept override { return index_; }
   std::uint64_t random() const noexcept override { return task_.random(); }
+  std::uint64_t run() const noexcept override { return run_; }
   bool stop_requested() noexcept override { return task_.marked_for_end(); }
   std::stop_token stop_token() override {
     if (!source_) source_.emplace();
@@ -59,6 +61,7 @@ class InProcessContext final : public ElementContext {
 
  private:
   detail::Task& task_;
+  std::uint64_t run_ = 0;
   std::uint64_t index_ = 0;
   std::optional<std::stop_source> source_;
 };
@@ -83,7 +86,8 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     stats_.running += segment.count;
     if (segment.first == 0) {
       if (!seed_) seed_ = random_seed();  // not before, as in Core
-      task->set_random(random_of_call(*seed_, calls_++));
+      auto const stream = task->random_name();
+      task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
   }
   task->announce(segment.count);
@@ -117,11 +121,11 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
       cancelled += block.cancelled ? 1 : 0;
     } else {
       Bytes result;
-      context.begin(block.first);
-      bool value = callable.call(arguments, result, stage);
-      while (!value && try_again(*task, block, result)) {
+      bool value = false;
+      do {
+        context.begin(block.first);
         value = callable.call(arguments, result, stage);
-      }
+      } while (!value && try_again(*task, block, result));
       block.kind = value ? Block::Kind::values : Block::Kind::thrown;
       if (value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = result.size();

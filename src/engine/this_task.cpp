@@ -34,12 +34,47 @@ std::uint64_t mix(std::uint64_t x) noexcept {
 
 ElementContext::~ElementContext() = default;
 
-void set_worker_context(ElementContext* context) noexcept { of_worker = context; }
+// ---- random streams
 
-ThreadContext::ThreadContext(ElementContext& context) noexcept
-    : before_(std::exchange(of_thread, &context)) {}
+namespace {
 
-ThreadContext::~ThreadContext() { of_thread = before_; }
+// Other streams than those of elements, and of calls that are numbered.
+constexpr std::uint64_t of_slices = 0x736c69636573;
+constexpr std::uint64_t of_parts = 0x7061727473;
+constexpr std::uint64_t of_names = 0x6e616d6573;
+
+// For one call no two indices have the same seed: mix() is a bijection.
+std::uint64_t seed_of_index(std::uint64_t call, std::uint64_t index) noexcept {
+  return mix(mix(call) + index);
+}
+
+}  // namespace
+
+std::uint64_t ElementContext::seed() const noexcept {
+  detail::SlicePosition const* const position = slice.load(std::memory_order_relaxed);
+  if (position == nullptr) return seed_of_index(random(), index());
+  // A slice as a whole draws from none of its elements' streams.
+  bool const whole = position->of() == detail::SlicePosition::Of::whole_slice;
+  return seed_of_index(whole ? random() ^ of_slices : random(), position->index());
+}
+
+std::uint64_t ElementContext::seed_of(std::uint64_t i) const noexcept {
+  detail::SlicePosition const* const position = slice.load(std::memory_order_relaxed);
+  if (position != nullptr && position->of() == detail::SlicePosition::Of::whole_slice) {
+    return seed_of_index(random(), position->index() + i);
+  }
+  return seed_of_index(seed() ^ of_parts, i);
+}
+
+std::uint64_t ElementContext::draw() {
+  Stream const wanted{run(), seed()};
+  std::lock_guard const lock(mutex_);
+  if (!engine_ || stream_ != wanted) {
+    engine_.emplace(wanted.seed);
+    stream_ = wanted;
+  }
+  return (*engine_)();
+}
 
 std::uint64_t random_seed() {
   std::random_device device;
@@ -49,6 +84,29 @@ std::uint64_t random_seed() {
 std::uint64_t random_of_call(std::uint64_t seed, std::uint64_t call) noexcept {
   return mix(mix(seed) + call);
 }
+
+std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept {
+  return mix(mix(seed ^ of_names) + name);
+}
+
+detail::SlicePosition::SlicePosition(Of of, std::uint64_t first) noexcept
+    : of_(of), index_(first), context_(current()) {
+  // Relaxed: as for what an ElementContext knows of its element.
+  if (context_ != nullptr) before_ = context_->slice.exchange(this, std::memory_order_relaxed);
+}
+
+detail::SlicePosition::~SlicePosition() {
+  if (context_ != nullptr) context_->slice.store(before_, std::memory_order_relaxed);
+}
+
+// ---- contexts
+
+void set_worker_context(ElementContext* context) noexcept { of_worker = context; }
+
+ThreadContext::ThreadContext(ElementContext& context) noexcept
+    : before_(std::exchange(of_thread, &context)) {}
+
+ThreadContext::~ThreadContext() { of_thread = before_; }
 
 namespace this_task {
 
@@ -63,15 +121,20 @@ bool stop_requested() noexcept {
 
 std::stop_token stop_token() { return required("stop_token()").stop_token(); }
 
-std::mt19937_64 random() {
-  ElementContext const& context = required("random()");
-  std::uint64_t const call = context.random();
-  std::uint64_t const element = context.index();
-  auto const low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
-  // As the standard defines both, so that it is the same with every library.
-  std::seed_seq seeds{low(call), low(call >> 32), low(element), low(element >> 32)};
+RandomStream::result_type RandomStream::operator()() { return required("random()").draw(); }
+
+RandomStream::operator std::mt19937_64() {
+  auto const half = [this] { return static_cast<std::uint32_t>((*this)() >> 32); };
+  std::seed_seq seeds{half(), half(), half(), half()};
   return std::mt19937_64(seeds);
 }
+
+RandomStream random() {
+  required("random()");
+  return {};
+}
+
+std::mt19937_64 random(std::uint64_t i) { return std::mt19937_64(required("random()").seed_of(i)); }
 
 }  // namespace this_task
 

@@ -6,10 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <mutex>
 #include <procpool.hpp>
+#include <random>
 #include <ranges>
 #include <set>
 #include <stdexcept>
@@ -162,6 +165,141 @@ TEST(RandomStream, OfAPoolWithoutASeedIsAnother) {
   procpool::ProcessPool first{1};
   procpool::ProcessPool second{1};
   EXPECT_NE(first.call<random_number>(0), second.call<random_number>(0));
+}
+
+// Nothing repeats within a task, through whatever object it draws.
+std::set<std::uint64_t> draws_in_many_ways(int) {
+  std::set<std::uint64_t> all;
+  auto kept = this_task::random();
+  for (int i = 0; i < 10; ++i) all.insert(this_task::random()());
+  for (int i = 0; i < 10; ++i) all.insert(kept());
+  std::mt19937_64 own = kept;
+  for (int i = 0; i < 10; ++i) all.insert(own());
+  for (int i = 0; i < 10; ++i) all.insert(kept());
+  for (std::uint64_t part = 0; part < 10; ++part) all.insert(this_task::random(part)());
+  std::vector<std::jthread> threads;
+  std::mutex mutex;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 10; ++i) {
+        std::uint64_t const number = this_task::random()();
+        std::lock_guard const lock(mutex);
+        all.insert(number);
+      }
+    });
+  }
+  threads.clear();
+  return all;
+}
+
+TEST(RandomStream, NeverRepeatsWithinATask) {
+  procpool::ProcessPool pool{{.workers = 2, .seed = 1}};
+  std::set<std::uint64_t> together;
+  auto const each = pool.map<draws_in_many_ways>(std::views::iota(0, 20));
+  for (auto const& numbers : each) {
+    EXPECT_EQ(numbers.size(), 90u);
+    together.insert(numbers.begin(), numbers.end());
+  }
+  EXPECT_EQ(together.size(), 20u * 90u);
+}
+
+// In the verbs' own order of arguments, so that all of them can be compared.
+double dart(std::int64_t) {
+  std::uniform_real_distribution<double> place(-1, 1);
+  auto random = this_task::random();
+  double const x = place(random);
+  return std::hypot(x, place(random));
+}
+std::vector<double> one_of(std::int64_t i) { return {dart(i)}; }
+std::vector<double> joined(std::vector<double> all, std::vector<double> const& more) {
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+std::vector<double> darts(std::vector<std::int64_t> const& slice) {
+  std::vector<double> all;
+  for (std::size_t i = 0; i < slice.size(); ++i) {
+    std::uniform_real_distribution<double> place(-1, 1);
+    auto random = this_task::random(i);
+    double const x = place(random);
+    all.push_back(std::hypot(x, place(random)));
+  }
+  return all;
+}
+std::vector<double> darts_of_the_slice(std::vector<std::int64_t> const& slice) {
+  std::vector<double> all;
+  for (std::int64_t const i : slice) all.push_back(dart(i));
+  return all;
+}
+
+TEST(RandomStream, OfAnIndexIsTheSameForAllVerbsWorkersSlicesAndChunks) {
+  constexpr std::int64_t count = 500;
+  auto const inputs = std::views::iota(std::int64_t{0}, count);
+  std::vector<double> expected;
+  std::set<double> different;
+  for (int const workers : {1, 2, 3, 5, 16}) {
+    procpool::ProcessPool pool{{.workers = workers, .seed = 7}};
+    auto const map = pool.with({.chunk = 3 * workers, .stream = 1}).map<dart>(inputs);
+    if (expected.empty()) {
+      expected = map;
+      different.insert(map.begin(), map.end());
+      EXPECT_EQ(different.size(), static_cast<std::size_t>(count));
+    }
+    EXPECT_EQ(map, expected) << workers;
+    EXPECT_EQ(pool.with({.stream = 1}).parallelize<darts>(inputs), expected) << workers;
+    for (int const slices : {1, 7, 64}) {
+      auto call = pool.with({.slices = slices, .stream = 1});
+      EXPECT_EQ(call.parallelize<darts>(inputs), expected) << workers << ' ' << slices;
+      EXPECT_EQ(
+          (call.parallelize_reduce<one_of, joined>(std::int64_t{0}, count, std::vector<double>{})),
+          expected)
+          << workers << ' ' << slices;
+    }
+    auto const timed = pool.with({.stream = 1}).parallelize_timed<darts>(inputs);
+    EXPECT_EQ(timed.values, expected) << workers;
+    // Numbers of a slice as a whole are others, and none of them repeats.
+    auto const of_slices = pool.with({.stream = 1}).parallelize<darts_of_the_slice>(inputs);
+    std::set<double> all = different;
+    all.insert(of_slices.begin(), of_slices.end());
+    EXPECT_EQ(all.size(), static_cast<std::size_t>(2 * count)) << workers;
+  }
+}
+
+TEST(RandomStream, InProcessAPoolHasTheSameAndStartsAnewWithEachAttempt) {
+  constexpr std::int64_t count = 50;
+  procpool::ProcessPool one{{.workers = 3, .seed = 7}};
+  procpool::ProcessPool other{{.start = procpool::Start::in_process, .seed = 7}};
+  auto const sum = [](auto& pool) {
+    return pool.template parallelize_reduce<one_of, joined>(std::int64_t{0}, count,
+                                                            std::vector<double>{});
+  };
+  EXPECT_EQ(sum(one), sum(other));
+  static std::vector<std::uint64_t> drawn_here;
+  auto const fails_once = [](int) {
+    drawn_here.push_back(this_task::random()());
+    if (drawn_here.size() == 1) throw std::runtime_error("once");
+    return 0;
+  };
+  other.with({.retries = procpool::Retries(1).on<std::runtime_error>()}).call(fails_once, 0);
+  ASSERT_EQ(drawn_here.size(), 2u);
+  EXPECT_EQ(drawn_here[0], drawn_here[1]);
+}
+
+// Threads that submit in no fixed order.
+TEST(RandomStream, MayBeNamed) {
+  procpool::ProcessPool pool{{.workers = 2, .seed = 9}};
+  auto const named = [&](std::uint64_t name) {
+    return pool.with({.stream = name}).call<random_number>(0);
+  };
+  std::uint64_t const numbered = pool.call<random_number>(0);
+  std::vector<std::uint64_t> const first{named(0), named(1), named(2)};
+  EXPECT_EQ(std::set(first.begin(), first.end()).size(), 3u);
+  EXPECT_EQ((std::vector<std::uint64_t>{named(0), named(1), named(2)}), first);
+  procpool::ProcessPool again{{.workers = 1, .seed = 9}};
+  EXPECT_EQ(again.with({.stream = 2}).call<random_number>(0), first[2]);
+  // A named call is not counted: the numbered ones are as they were without it.
+  EXPECT_EQ(again.call<random_number>(0), numbered);
+  EXPECT_EQ(std::ranges::count(first, numbered), 0);
+  EXPECT_THROW((procpool::ProcessPool{{.defaults = {.stream = 1}}}), std::invalid_argument);
 }
 
 // ---- asked to stop

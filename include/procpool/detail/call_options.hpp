@@ -22,9 +22,10 @@ inline constexpr unsigned use_retries = 256;
 inline constexpr unsigned use_priority = 512;
 inline constexpr unsigned use_key = 1024;
 inline constexpr unsigned use_when_full = 2048;
+inline constexpr unsigned use_stream = 4096;
 // What every verb uses.
 inline constexpr unsigned use_always =
-    use_timeout | use_queue_timeout | use_retries | use_priority | use_key;
+    use_timeout | use_queue_timeout | use_retries | use_priority | use_key | use_stream;
 
 // Throws std::invalid_argument for values that make no sense.
 PROCPOOL_API void check_options(CallOptions const& options);

@@ -4,6 +4,7 @@
 // in a worker too: no code of the user's runs in the program.
 
 #include <concepts>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include <procpool/detail/callable_state.hpp>
 #include <procpool/detail/signature.hpp>
+#include <procpool/detail/slice_position.hpp>
 #include <procpool/detail/travel.hpp>
 
 namespace procpool::inline v0::detail {
@@ -22,8 +24,11 @@ struct FoldSlice {
   Op op;
 
   T operator()(I from, I to) const {
+    // Each index draws from a stream of its own, whatever slice it is in.
+    SlicePosition position(SlicePosition::Of::each_element, static_cast<std::uint64_t>(from));
     T folded = to_travel<T>(std::invoke(function, from));
     for (I i = from; ++i != to;) {
+      position.at(static_cast<std::uint64_t>(i));
       folded = to_travel<T>(std::invoke(op, std::move(folded), std::invoke(function, i)));
     }
     return folded;

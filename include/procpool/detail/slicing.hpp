@@ -17,8 +17,10 @@
 #include <procpool/detail/bound.hpp>
 #include <procpool/detail/caller.hpp>
 #include <procpool/detail/collect.hpp>
+#include <procpool/detail/slice_position.hpp>
 #include <procpool/entry.hpp>
 #include <procpool/slices.hpp>
+#include <procpool/this_task.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -33,6 +35,7 @@ struct Slices {
     return index * each + std::min(index, longer);
   }
   std::size_t size(std::size_t index) const noexcept { return each + (index < longer ? 1 : 0); }
+  std::size_t count() const noexcept { return number * each + longer; }
 
   std::size_t number;
   std::size_t each;
@@ -121,6 +124,44 @@ struct CallableState<Stopwatch<C>> {
   static Stopwatch<C> load(std::span<std::byte const>& in) { return {CallableState<C>::load(in)}; }
 };
 
+// ---- where a slice begins
+
+// Calls with a slice, and knows over there where in the range it begins: by its number.
+template <class C>
+struct Sliced {
+  C callable;
+  Slices slices;
+
+  template <class... Args>
+    requires std::is_invocable_v<C const&, Args...>
+  decltype(auto) operator()(Args&&... args) const {
+    auto const index = this_task::running() ? static_cast<std::size_t>(this_task::index()) : 0;
+    SlicePosition const position(SlicePosition::Of::whole_slice, slices.begin(index));
+    return std::invoke(callable, std::forward<Args>(args)...);
+  }
+};
+
+template <class C>
+struct Signature<Sliced<C>> : Signature<C> {};
+template <class C>
+inline constexpr bool is_bound<Sliced<C>> = true;
+template <class C>
+struct CallableState<Sliced<C>> {
+  static constexpr bool stateless = false;
+  static void save(Bytes& out, Sliced<C> const& sliced) {
+    encode(out, static_cast<std::uint64_t>(sliced.slices.count()));
+    encode(out, static_cast<std::uint64_t>(sliced.slices.number));
+    CallableState<C>::save(out, sliced.callable);
+  }
+  static Sliced<C> load(std::span<std::byte const>& in) {
+    Reader reader(in);
+    auto const count = reader.read<std::uint64_t>();
+    auto const number = reader.read<std::uint64_t>();
+    in = in.last(reader.remaining());
+    return {CallableState<C>::load(in), Slices(count, number)};
+  }
+};
+
 // ---- the call
 
 // Starts a call of `callable` per slice of the range.
@@ -136,8 +177,9 @@ std::shared_ptr<Task> start_slices(Caller const& caller, C const& callable, R& r
   } else {
     using Ps = typename Call<C, Slice const&>::Params;
     Slices const slices(static_cast<std::size_t>(std::ranges::distance(range)), wanted);
-    auto task = caller.many<Ps>(callable, {.stop_on_error = caller.on_error() == OnError::stop},
-                                slices.number);
+    auto task =
+        caller.many<Ps>(Sliced<C>{callable, slices},
+                        {.stop_on_error = caller.on_error() == OnError::stop}, slices.number);
     caller.feed<Ps>(task, [&](auto& writer) {
       auto next = std::ranges::begin(range);
       for (std::size_t i = 0; i < slices.number && writer.wanted(); ++i) {

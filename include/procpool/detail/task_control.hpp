@@ -17,12 +17,14 @@ struct TaskControl {
   int priority = 0;
   std::optional<Key> key{};
   WhenFull when_full = WhenFull::block;
+  std::optional<std::uint64_t> stream{};
 };
 
 inline TaskControl control_of(CallOptions const& options) {
   return {options.timeout, options.queue_timeout,
           options.retries, options.priority.value_or(0),
-          options.key,     options.when_full.value_or(WhenFull::block)};
+          options.key,     options.when_full.value_or(WhenFull::block),
+          options.stream};
 }
 
 }  // namespace procpool::inline v0::detail

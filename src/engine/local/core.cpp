@@ -115,7 +115,8 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     }
     if (first) {
       if (!seed_) seed_ = random_seed();
-      task->set_random(random_of_call(*seed_, calls_++));
+      auto const stream = task->random_name();
+      task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
     accepted += count;
     // It cannot be complete by that: these elements have not ended.

@@ -43,6 +43,7 @@ class WorkerContext final : public ElementContext {
   bool running() const noexcept override { return claim_.load(std::memory_order_relaxed) != 0; }
   std::uint64_t index() const noexcept override { return index_.load(std::memory_order_relaxed); }
   std::uint64_t random() const noexcept override { return random_.load(std::memory_order_relaxed); }
+  std::uint64_t run() const noexcept override { return claim_.load(std::memory_order_relaxed); }
   bool stop_requested() noexcept override;
   std::stop_token stop_token() override;
 
