@@ -43,13 +43,13 @@ pid_t use_everything(procpool::ProcessPool& pool, int key) {
   return one.call([] { return ::getpid(); });
 }
 
-bool is_ours(std::string const& target) { return target.find("procpool") != std::string::npos; }
+using support::is_memory_of_a_pool;
 
 // What files lie under the mappings of this process that are the library's.
 std::set<std::string> inodes_of(pid_t pid) {
   std::set<std::string> inodes;
   for (std::string const& line : support::mappings_of(pid)) {
-    if (!is_ours(line) || line.find("/memfd:") == std::string::npos) continue;
+    if (!is_memory_of_a_pool(line)) continue;
     std::istringstream fields(line);
     std::vector<std::string> const all{std::istream_iterator<std::string>(fields), {}};
     inodes.insert(all.at(4));
@@ -77,7 +77,7 @@ std::string write_all_files_of(pid_t program) {
   std::string done;
   int tried = 0;
   for (auto const& [number, target] : support::descriptors_of(program)) {
-    if (!is_ours(target)) continue;
+    if (!is_memory_of_a_pool(target)) continue;
     ++tried;
     std::string const path = support::proc(program, "fd/" + std::to_string(number));
     for (int const mode : {O_RDWR, O_WRONLY}) {
@@ -128,7 +128,7 @@ TEST(Attach, NothingHasAName) {
         EXPECT_NE(line.find("(deleted)"), std::string::npos) << line;
       }
       for (auto const& [number, target] : support::descriptors_of(pid)) {
-        if (!is_ours(target)) continue;
+        if (!is_memory_of_a_pool(target)) continue;
         struct stat status{};
         ASSERT_EQ(::stat(support::proc(pid, "fd/" + std::to_string(number)).c_str(), &status), 0);
         EXPECT_EQ(status.st_nlink, 0u) << target;
@@ -145,7 +145,7 @@ TEST(Attach, WhatTheProgramOrATaskStartsInheritsNothing) {
   for (std::string const& text :
        {output_of(look_at_itself), pool.call(output_of, std::string(look_at_itself))}) {
     EXPECT_NE(text.find("[stack]"), std::string::npos) << text;
-    for (char const* const word : {"procpool", "memfd", "eventfd", "pidfd", "socket:", "shm"}) {
+    for (char const* const word : {"/memfd:", "anon_inode:", "socket:[", "/dev/shm/"}) {
       EXPECT_EQ(text.find(word), std::string::npos) << word << " in\n" << text;
     }
   }

@@ -212,7 +212,7 @@ TEST(Worker, GetsWhatTheOptionsAddToTheEnvironment) {
 // What a task starts is not taken for a worker either.
 TEST(Worker, PassesNoMarkOn) {
   procpool::ProcessPool pool{1};
-  EXPECT_EQ(pool.call([] { return std::system("env | grep -q PROCPOOL"); }) / 256, 1);
+  EXPECT_EQ(pool.call([] { return std::system("env | grep -q ^PROCPOOL"); }) / 256, 1);
 }
 
 TEST(Worker, KnowsThatItIsOne) {

@@ -25,7 +25,7 @@ struct Memory {
 inline Memory find_memory(std::string const& name) {
   Memory memory;
   for (std::string const& line : mappings_of(::getpid())) {
-    if (line.find(name) == std::string::npos) continue;
+    if (line.find("/memfd:" + name) == std::string::npos) continue;
     unsigned long from = 0;
     unsigned long to = 0;
     if (std::sscanf(line.c_str(), "%lx-%lx", &from, &to) != 2) continue;
@@ -47,7 +47,7 @@ inline std::vector<Memory> writable_shared_memory() {
     unsigned long from = 0;
     unsigned long to = 0;
     char permissions[5] = {};
-    if (line.find("procpool") == std::string::npos ||
+    if (!is_memory_of_a_pool(line) ||
         std::sscanf(line.c_str(), "%lx-%lx %4s", &from, &to, permissions) != 3 ||
         std::string(permissions) != "rw-s") {
       continue;
