@@ -86,20 +86,23 @@ class BasicParentEnd {
   // ---- taking back. `from` is the first serial wanted back. Returns the first serial at or above
   // `from` that has not begun and never will; those before it that are not below `from` are undecided
   // until the worker has acknowledged: one, or what is left of a block that was claimed at once. Until
-  // then nothing may be put.
+  // then nothing may be put, but more may be taken back. The serials stay skipped: what is put next begins
+  // behind them.
   std::uint64_t take_back(std::uint64_t from);
+  // May the worker begin it, as far as it was told?
+  bool may_begin(std::uint64_t serial) const noexcept { return serial < limit_; }
   bool acknowledging() const noexcept { return cut_.has_value(); }
   // True once, when the worker has passed the cut. Look for records after it, not before: all that it
   // had begun is in the outbox by then, and what is not there never began.
   bool acknowledged();
 
-  // ---- watching. The serial of the element that has begun and not ended, if there is one. Of a block
-  // claimed at once it may be the one behind it already.
+  // ---- watching. The serial of the element that has begun and not ended, if there is one; `owed` is the
+  // first whose outcome has not been collected. Of a block claimed at once it may be the one behind it already.
   struct Running {
     std::uint64_t serial;
     bool sure;  // false: it may be about to be withdrawn
   };
-  std::optional<Running> running() const noexcept;
+  std::optional<Running> running(std::uint64_t owed) const noexcept;
   // Does the element look whether it is asked to stop? A lie gains it some time.
   bool listens(std::uint64_t serial) const noexcept;
   void ask_to_stop(std::uint64_t serial) noexcept;
@@ -164,6 +167,8 @@ class BasicParentEnd {
   void wake() noexcept;  // if it sleeps; after a seq_cst store of what it should see
   void wake_from(std::uint32_t sleep) noexcept;
   void ring_bell() noexcept;
+  // How many elements from `owed` on the mark counts as done. Negative: it ends before.
+  std::int32_t done_from(std::uint64_t owed, std::uint64_t mark) const noexcept;
 
   os::Memfd inbox_memory_;
   os::Memfd outbox_memory_;
@@ -178,6 +183,11 @@ class BasicParentEnd {
   std::uint32_t rung_for_ = 0;        // the worker's sleep that was last ended
   std::uint32_t spin_ = 0;            // as it was stored last
   std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
+  // Serials that were skipped: the one behind the last of them, and what was marked as done by then.
+  struct Gap {
+    std::uint64_t end = 0;
+    std::uint64_t mark = 0;
+  } gap_;
 };
 
 using ParentEnd = BasicParentEnd<detail::NoSteps>;

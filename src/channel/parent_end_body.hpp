@@ -160,6 +160,8 @@ void BasicParentEnd<Steps>::ring_bell() noexcept {
 
 template <class Steps>
 std::uint64_t BasicParentEnd<Steps>::take_back(std::uint64_t from) {
+  // Never up again ahead of the acknowledgement: who has seen the lower one may be about to withdraw.
+  from = std::min(from, limit_);
   // Limit first, then the claim; the worker claims first and then looks at the limit. In the single
   // order of these four, either the worker sees our limit and withdraws, or we see its claim.
   in().limit.store(limit_ = from, std::memory_order_seq_cst);
@@ -182,23 +184,32 @@ bool BasicParentEnd<Steps>::acknowledged() {
   // The worker publishes its outcomes before it moves its head; inbox_head() acquires.
   if (!cut_ || inbox_head() < *cut_) return false;
   cut_.reset();
+  // Relaxed: inbox_head() has acquired it.
+  gap_ = {next_serial_, out().done.load(std::memory_order_relaxed)};
   return true;
 }
 
 template <class Steps>
-std::optional<typename BasicParentEnd<Steps>::Running> BasicParentEnd<Steps>::running()
-    const noexcept {
+std::int32_t BasicParentEnd<Steps>::done_from(std::uint64_t owed,
+                                              std::uint64_t mark) const noexcept {
+  // As it was before serials were skipped, however many these are.
+  if (owed == gap_.end && mark == gap_.mark) return 0;
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(mark >> 32) -
+                                   static_cast<std::uint32_t>(owed));
+}
+
+template <class Steps>
+std::optional<typename BasicParentEnd<Steps>::Running> BasicParentEnd<Steps>::running(
+    std::uint64_t owed) const noexcept {
   // seq_cst: stands behind a limit stored before, as in take_back().
   std::uint64_t const claim = out().claim.load(std::memory_order_seq_cst);
-  if (claim == 0 || claim > next_serial_)
-    return std::nullopt;  // a lie is found out when it matters
+  if (claim > next_serial_) return std::nullopt;  // a lie is found out when it matters
   // Acquire: not older than the claim.
   std::uint64_t const mark = out().done.load(std::memory_order_acquire);
-  // How many elements are claimed and not done, in 32 bits: the first of them is the one.
-  std::uint32_t const claimed =
-      static_cast<std::uint32_t>(claim) - static_cast<std::uint32_t>(mark >> 32);
-  if (claimed == 0 || claimed > most_claimed || claimed > claim) return std::nullopt;
-  std::uint64_t const serial = claim - claimed;
+  // The first that is neither done nor below what is owed: serials that were taken back are never marked.
+  std::int32_t const done = done_from(owed, mark);
+  std::uint64_t const serial = owed + static_cast<std::uint32_t>(std::max(done, 0));
+  if (claim <= serial || claim - serial > most_claimed) return std::nullopt;
   // Below a limit that was never lower since it was claimed, it has begun.
   return Running{serial, serial < limit_};
 }
@@ -338,11 +349,10 @@ typename BasicParentEnd<Steps>::Remains BasicParentEnd<Steps>::remains(
   // Acquire: the results were written before the mark that counts them. Loaded once: forked children
   // of the worker may still write.
   std::uint64_t const mark = out().done.load(std::memory_order_acquire);
-  auto const serials = static_cast<std::uint32_t>(mark >> 32);
   auto const bytes = static_cast<std::uint32_t>(mark);
-  // The difference in 32 bits: how far the mark is ahead of what was collected. Behind, or equal: the
-  // open record is empty, its elements have been collected.
-  auto const ahead = static_cast<std::int32_t>(serials - static_cast<std::uint32_t>(expected));
+  // How far the mark is ahead of what was collected. Behind, or equal: the open record is empty, its elements
+  // have been collected, or what came behind them was taken back.
+  std::int32_t const ahead = done_from(expected, mark);
   if (ahead > 0) {
     if (static_cast<std::uint64_t>(ahead) <= outstanding &&
         bytes <= outbox_.ring_bytes() - sizeof(OutboxHeader)) {

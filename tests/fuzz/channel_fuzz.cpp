@@ -48,7 +48,8 @@ class Parent {
   }
 
   void look(std::uint8_t number) {
-    if (auto const running = end_.running()) {
+    if (auto const running = end_.running(number)) {
+      fuzz::require(running->serial >= number, "what runs is owed");
       fuzz::require(running->serial < given_, "what runs was given");
     }
     static_cast<void>(end_.listens(number));

@@ -88,22 +88,24 @@ TEST_F(ChannelRunTest, WritesResultsWhereTheyTravelFrom) {
   EXPECT_EQ(seen, 1000u);
 }
 
-TEST_F(ChannelRunTest, SaysWhichElementRuns) {
+using RunBehindAGap = BehindAGap<ChannelRunTest>;
+
+TEST_P(RunBehindAGap, SaysWhichElementRuns) {
   put(3);
   ASSERT_TRUE(worker_->wait());
-  Elements run = begin_run(0, 64);
+  Elements run = begin_run(at(0), 64);
   for (std::uint64_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(run.begin());
-    EXPECT_EQ(running_.load(), i + 1);
+    EXPECT_EQ(running_.load(), at(i + 1));
     EXPECT_EQ(index_.load(), i);
-    auto const running = parent_.running();
+    auto const running = parent_.running(first_);
     ASSERT_TRUE(running);
-    EXPECT_EQ(running->serial, i);
+    EXPECT_EQ(running->serial, at(i));
     EXPECT_TRUE(running->sure);
     answer(run, i);
   }
   EXPECT_FALSE(run.begin());
-  EXPECT_FALSE(parent_.running());
+  EXPECT_FALSE(parent_.running(first_));
 }
 
 TEST_F(ChannelRunTest, NeverOutgrowsTheRecord) {
@@ -213,13 +215,13 @@ TEST_F(ChannelRunTest, TheRestOfABlockIsGivenBackByTheWorker) {
   EXPECT_FALSE(parent_.next());
 }
 
-TEST_F(ChannelRunTest, ADeathInABlockChargesTheOneThatRan) {
+TEST_P(RunBehindAGap, ADeathInABlockChargesTheOneThatRan) {
   put(100);
   ASSERT_TRUE(worker_->wait());
-  Elements run = begin_run(0, 64);
+  Elements run = begin_run(at(0), 64);
   for (std::uint64_t position = 0; position < 64; ++position) {
     ASSERT_TRUE(run.begin());
-    auto const remains = parent_.remains(0, 100);  // ... and then it dies
+    auto const remains = parent_.remains(first_, 100);  // ... and then it dies
     EXPECT_TRUE(remains.believable);
     EXPECT_EQ(remains.done, position);
     EXPECT_TRUE(remains.begun);
@@ -227,8 +229,10 @@ TEST_F(ChannelRunTest, ADeathInABlockChargesTheOneThatRan) {
     for (std::uint64_t i = 0; i < position; ++i) EXPECT_EQ(result_at(remains.payload, i), i);
     answer(run, position);
   }
-  EXPECT_FALSE(parent_.remains(0, 100).begun);
+  EXPECT_FALSE(parent_.remains(first_, 100).begun);
 }
+
+INSTANTIATE_TEST_SUITE_P(ChannelRun, RunBehindAGap, each_gap());
 
 TEST_F(ChannelRunTest, ABlockLargerThanOneMayBeIsNotBelieved) {
   put(100);

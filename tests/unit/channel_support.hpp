@@ -55,6 +55,16 @@ class ChannelTest : public testing::Test {
     parent_.publish();
     return serial;
   }
+  // Puts so many elements and takes them back before one has begun: what is put next begins behind them.
+  // Returns its serial.
+  std::uint64_t skip(std::uint64_t count) {
+    if (count == 0) return 0;
+    std::uint64_t const first = put(count);
+    EXPECT_EQ(parent_.take_back(first), first);
+    EXPECT_EQ(run("r"), 0u);
+    EXPECT_TRUE(parent_.acknowledged());
+    return first + count;
+  }
   // Runs the next record as a worker would, answering each element with `value`; stops (as if killed)
   // after `die_after` elements if given. Returns how many elements ran.
   std::uint64_t run(std::string_view value, std::optional<std::uint64_t> die_after = {}) {
@@ -119,5 +129,28 @@ class ChannelTest : public testing::Test {
   std::optional<os::RingMapping> inbox_;
   std::optional<os::RingMapping> outbox_;
 };
+
+// The same with a worker whose serials have a gap.
+template <class Test>
+class BehindAGap : public Test, public testing::WithParamInterface<std::uint64_t> {
+ protected:
+  void SetUp() override {
+    // An outcome of before, and its mark.
+    this->put(1);
+    this->run("of before");
+    ASSERT_TRUE(this->parent_.next());
+    this->parent_.taken();
+    first_ = std::max(std::uint64_t{1}, this->skip(this->GetParam()));
+  }
+  std::uint64_t at(std::uint64_t element) const { return first_ + element; }
+
+  std::uint64_t first_ = 0;  // of what is put next
+};
+
+// The last is one that 32 bits cannot tell from a mark that is ahead.
+inline auto each_gap() {
+  return testing::Values(0, 1, 63, 64, 65, 1'000, std::uint64_t{1} << 31,
+                         (std::uint64_t{1} << 32) - 3);
+}
 
 }  // namespace procpool::channel

@@ -317,38 +317,62 @@ TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
       [](std::uint64_t from, std::uint64_t cut) { return cut > from ? cut - 1 : cut; });
 }
 
-TEST_F(ChannelTest, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
+using ChannelBehindAGap = BehindAGap<ChannelTest>;
+
+TEST_P(ChannelBehindAGap, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
+  auto const running = [this] { return parent_.running(first_); };
+  EXPECT_FALSE(running());
   put(100);
-  EXPECT_FALSE(parent_.running());
+  EXPECT_FALSE(running());
   ASSERT_TRUE(worker_->wait());
-  ASSERT_TRUE(worker_->begin(0));
-  ASSERT_TRUE(parent_.running());
-  EXPECT_EQ(parent_.running()->serial, 0u);
-  EXPECT_TRUE(parent_.running()->sure);
-  parent_.take_back(0);
-  ASSERT_TRUE(parent_.running());
-  EXPECT_FALSE(parent_.running()->sure) << "it may be about to be withdrawn";
+  ASSERT_TRUE(worker_->begin(at(0)));
+  ASSERT_TRUE(running());
+  EXPECT_EQ(running()->serial, at(0));
+  EXPECT_TRUE(running()->sure);
+  parent_.take_back(at(0));
+  ASSERT_TRUE(running());
+  EXPECT_FALSE(running()->sure) << "it may be about to be withdrawn";
+  EXPECT_EQ(parent_.take_back(at(50)), at(1));
+  EXPECT_FALSE(running()->sure) << "the limit was raised ahead of the acknowledgement";
+  EXPECT_EQ(parents_words().limit.load(), at(0));
   // What cannot be is nothing that runs.
-  for (std::uint64_t const claim : {std::uint64_t{0}, most_claimed + 1, std::uint64_t{101}}) {
+  for (std::uint64_t const claim : {std::uint64_t{0}, at(most_claimed + 1), at(101)}) {
     words().claim.store(claim);
-    EXPECT_FALSE(parent_.running()) << claim;
+    EXPECT_FALSE(running()) << claim;
   }
-  words().claim.store(1);
-  words().done.store(pack_done(0xffff'fff0u, 0));  // ahead of serial 0
-  EXPECT_FALSE(parent_.running());
+  words().claim.store(at(1));
+  words().done.store(pack_done(at(2), 0));  // ahead of the claim
+  EXPECT_FALSE(running());
 }
 
-TEST_F(ChannelTest, BehindOneThatThrewTheNextOneRuns) {
+TEST_P(ChannelBehindAGap, BehindOneThatThrewTheNextOneRuns) {
   put(2);
   ASSERT_TRUE(worker_->wait());
-  ASSERT_TRUE(worker_->begin(0));
-  worker_->append_thrown(0, bytes_of("error"));
+  ASSERT_TRUE(worker_->begin(at(0)));
+  worker_->append_thrown(at(0), bytes_of("error"));
   ASSERT_TRUE(parent_.next());
   parent_.taken();
-  EXPECT_FALSE(parent_.running());
-  ASSERT_TRUE(worker_->begin(1));
-  ASSERT_TRUE(parent_.running());
-  EXPECT_EQ(parent_.running()->serial, 1u);
+  EXPECT_FALSE(parent_.running(at(1)));
+  // Published ahead of its mark.
+  words().done.store(pack_done(at(0), 0));
+  EXPECT_FALSE(parent_.running(at(1)));
+  words().done.store(pack_done(at(1), 0));
+  ASSERT_TRUE(worker_->begin(at(1)));
+  ASSERT_TRUE(parent_.running(at(1)));
+  EXPECT_EQ(parent_.running(at(1))->serial, at(1));
+}
+
+// Of a record that is open the first that is not done is the one.
+TEST_P(ChannelBehindAGap, WhatRunsIsBehindWhatIsDone) {
+  put(3);
+  ASSERT_TRUE(worker_->wait());
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    ASSERT_TRUE(worker_->begin(at(i)));
+    auto const running = parent_.running(first_);
+    ASSERT_TRUE(running);
+    EXPECT_EQ(running->serial, at(i));
+    worker_->append_value(at(i), bytes_of("r"), false);
+  }
 }
 
 // ---- being asked to stop
@@ -370,15 +394,15 @@ TEST_F(ChannelTest, WhoWaitsToBeAskedIsWoken) {
 
 // ---- deaths
 
-TEST_F(ChannelTest, ADeathBeforeAnythingBeganLeavesAll) {
+TEST_P(ChannelBehindAGap, ADeathBeforeAnythingBeganLeavesAll) {
   put(5);
-  auto const remains = parent_.remains(0, 5);
+  auto const remains = parent_.remains(first_, 5);
   EXPECT_TRUE(remains.believable);
   EXPECT_EQ(remains.done, 0u);
   EXPECT_FALSE(remains.begun);
 }
 
-TEST_F(ChannelTest, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
+TEST_P(ChannelBehindAGap, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
   for (std::uint64_t position = 0; position < 7; ++position) {
     std::uint64_t const first = put(7);
     run("ok", position);
@@ -403,21 +427,21 @@ TEST_F(ChannelTest, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
   }
 }
 
-TEST_F(ChannelTest, ADeathBetweenAnOutcomeAndTheNextClaimChargesNobody) {
+TEST_P(ChannelBehindAGap, ADeathBetweenAnOutcomeAndTheNextClaimChargesNobody) {
   put(3);
   run("r", 2);
-  auto const remains = parent_.remains(0, 3);
+  auto const remains = parent_.remains(first_, 3);
   EXPECT_EQ(remains.done, 2u);
   EXPECT_FALSE(remains.begun);
 }
 
-TEST_F(ChannelTest, ADeathAfterAThrownRecordFindsTheOpenRecordEmpty) {
+TEST_P(ChannelBehindAGap, ADeathAfterAThrownRecordFindsTheOpenRecordEmpty) {
   put(3);
   ASSERT_TRUE(worker_->wait());
-  ASSERT_TRUE(worker_->begin(0));
-  worker_->append_thrown(0, bytes_of("error"));
+  ASSERT_TRUE(worker_->begin(at(0)));
+  worker_->append_thrown(at(0), bytes_of("error"));
   ASSERT_TRUE(parent_.next());
-  auto const remains = parent_.remains(1, 2);
+  auto const remains = parent_.remains(at(1), 2);
   EXPECT_TRUE(remains.believable);
   EXPECT_EQ(remains.done, 0u);
   EXPECT_FALSE(remains.begun);
@@ -445,6 +469,19 @@ TEST_F(ChannelTest, ADeathAheadOfTheLookAtTheLimitAccusesNobody) {
   words().claim.store(2);
   EXPECT_FALSE(parent_.remains(0, 1).believable);
 }
+
+TEST_P(ChannelBehindAGap, ADeathInAFullRecordKeepsAllOfIt) {
+  put(5);
+  run("ok", 5);
+  while (parent_.next()) FAIL() << "it is open";
+  auto const remains = parent_.remains(first_, 5);
+  EXPECT_TRUE(remains.believable);
+  EXPECT_EQ(remains.done, 5u);
+  EXPECT_FALSE(remains.begun);
+  EXPECT_EQ(text_of(remains.payload), "okokokokok");
+}
+
+INSTANTIATE_TEST_SUITE_P(Channel, ChannelBehindAGap, each_gap());
 
 }  // namespace
 }  // namespace procpool::channel

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -26,7 +28,45 @@ class SlotControlTest : public SlotTest {
   static Slot::Sentence sentence_on(std::uint64_t serial, bool cancelled = false) {
     return {serial, std::make_exception_ptr(std::runtime_error("ended")), cancelled};
   }
+  // With a deadline, which the dispatcher looks after.
+  static Chunk timed_chunk_of(std::uint64_t count) {
+    static detail::TaskControl const control{.timeout = 1s};
+    detail::TaskOptions options;
+    options.control = &control;
+    return chunk_of(count, 4, options);
+  }
   TimePoint const now_{1h};
+};
+
+// The worker has been given elements that were taken back: the serials of what comes next are behind a gap.
+struct Gap {
+  std::uint64_t elements;
+  bool done_before;  // it has done something already
+};
+std::ostream& operator<<(std::ostream& out, Gap const& gap) {
+  return out << gap.elements << (gap.done_before ? " and one before" : "");
+}
+
+class BehindAGap : public SlotControlTest, public testing::WithParamInterface<Gap> {
+ protected:
+  void SetUp() override { make_gap(GetParam()); }
+  void make_gap(Gap gap) {
+    first_ = gap.elements + (gap.done_before ? 1 : 0);
+    if (gap.done_before) {
+      give(chunk_of(1));
+      answer(0);
+      worker_->finish_record(false);
+      ASSERT_EQ(slot_.collect().outcomes(), 1u);
+    }
+    skip(gap.elements);
+  }
+  void open_anew() {
+    open();
+    make_gap(GetParam());
+  }
+  std::uint64_t at(std::uint64_t element) const { return first_ + element; }
+
+  std::uint64_t first_ = 0;
 };
 
 // ---- giving
@@ -118,9 +158,9 @@ TEST_F(SlotControlTest, AReplacementKnowsNoFunction) {
 
 // ---- taking back
 
-TEST_F(SlotControlTest, WhatSurelyRunsIsNotTakenBack) {
+TEST_P(BehindAGap, WhatSurelyRunsIsNotTakenBack) {
   give(chunk_of(1));
-  ASSERT_TRUE(worker_->begin(0));
+  ASSERT_TRUE(worker_->begin(at(0)));
   EXPECT_FALSE(slot_.take_back(1).asked);
   EXPECT_TRUE(slot_.running(now_)) << "and stays sure";
 
@@ -132,16 +172,16 @@ TEST_F(SlotControlTest, WhatSurelyRunsIsNotTakenBack) {
   EXPECT_TRUE(slot_.running(now_));
 }
 
-TEST_F(SlotControlTest, AChunkThatIsCutEndsWithWhatIsLeftOfIt) {
+TEST_P(BehindAGap, AChunkThatIsCutEndsWithWhatIsLeftOfIt) {
   give(chunk_of(5));
   auto const taken = slot_.take_back(3);
   EXPECT_EQ(taken.ended_chunks, 0u);
   ASSERT_EQ(taken.chunks.size(), 1u);
   EXPECT_EQ(taken.chunks[0].first, 2u);
   EXPECT_EQ(taken.chunks[0].count, 3u);
-  answer(0);
-  answer(1);
-  EXPECT_FALSE(worker_->begin(2));
+  answer(at(0));
+  answer(at(1));
+  EXPECT_FALSE(worker_->begin(at(2)));
   worker_->finish_record(true);
   auto const harvest = slot_.collect();
   EXPECT_TRUE(harvest.settled);
@@ -151,13 +191,13 @@ TEST_F(SlotControlTest, AChunkThatIsCutEndsWithWhatIsLeftOfIt) {
   EXPECT_EQ(harvest.items.back().ended_chunks, 1u);
 }
 
-TEST_F(SlotControlTest, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
+TEST_P(BehindAGap, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
   give(chunk_of(100));
-  ASSERT_TRUE(worker_->begin(0));
-  words().claim.store(64);
+  ASSERT_TRUE(worker_->begin(at(0)));
+  words().claim.store(at(64));
   EXPECT_EQ(slot_.take_back(100).elements, 36u);
-  worker_->append_value(0, std::as_bytes(std::span("four", 4)), false);
-  EXPECT_FALSE(worker_->begin(1));
+  worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
+  EXPECT_FALSE(worker_->begin(at(1)));
   EXPECT_TRUE(slot_.collect().returned.empty());
   worker_->finish_record(true);
   auto const harvest = slot_.collect();
@@ -214,22 +254,22 @@ TEST_F(SlotControlTest, EachElementIsAnsweredOrReturned) {
 
 // ---- ending what runs
 
-TEST_F(SlotControlTest, WhatHasAnOutcomeDoesNotRun) {
+TEST_P(BehindAGap, WhatHasAnOutcomeDoesNotRun) {
   give(chunk_of(1));
-  ASSERT_TRUE(worker_->begin(0));
+  ASSERT_TRUE(worker_->begin(at(0)));
   EXPECT_TRUE(slot_.running(now_));
-  worker_->append_thrown(0, {});
+  worker_->append_thrown(at(0), {});
   // Published ahead of its mark: between the two it looks as if it ran.
-  words().done.store(channel::pack_done(0, 0));
+  words().done.store(channel::pack_done(at(0), 0));
   EXPECT_FALSE(slot_.running(now_));
-  EXPECT_FALSE(slot_.condemn(sentence_on(0)).condemned);
+  EXPECT_FALSE(slot_.condemn(sentence_on(at(0))).condemned);
 }
 
-TEST_F(SlotControlTest, WhatMayBeWithdrawnCountsOnlyAfterAWhile) {
+TEST_P(BehindAGap, WhatMayBeWithdrawnCountsOnlyAfterAWhile) {
   give(chunk_of(100));
-  words().claim.store(64);
+  words().claim.store(at(64));
   EXPECT_EQ(slot_.take_back(100).elements, 36u);
-  words().done.store(channel::pack_done(1, 4));  // the next one had been claimed with the first
+  words().done.store(channel::pack_done(at(1), 4));  // the next one had been claimed with the first
   EXPECT_FALSE(slot_.running(now_));
   EXPECT_FALSE(slot_.running(now_ + 19ms));
   auto const running = slot_.running(now_ + 20ms);
@@ -237,16 +277,16 @@ TEST_F(SlotControlTest, WhatMayBeWithdrawnCountsOnlyAfterAWhile) {
   EXPECT_EQ(running->element, 1u);
 }
 
-TEST_F(SlotControlTest, AnEndMeetsTheElementThatRunsAndNoOther) {
+TEST_P(BehindAGap, AnEndMeetsTheElementThatRunsAndNoOther) {
   give(chunk_of(3));
-  EXPECT_FALSE(slot_.condemn(sentence_on(0)).condemned) << "nothing runs";
-  ASSERT_TRUE(worker_->begin(0));
-  EXPECT_FALSE(slot_.condemn(sentence_on(1)).condemned) << "another one runs";
-  auto const verdict = slot_.condemn(sentence_on(0));
+  EXPECT_FALSE(slot_.condemn(sentence_on(at(0))).condemned) << "nothing runs";
+  ASSERT_TRUE(worker_->begin(at(0)));
+  EXPECT_FALSE(slot_.condemn(sentence_on(at(1))).condemned) << "another one runs";
+  auto const verdict = slot_.condemn(sentence_on(at(0)));
   EXPECT_TRUE(verdict.condemned);
   EXPECT_EQ(verdict.taken.elements, 2u);
-  worker_->append_value(0, std::as_bytes(std::span("four", 4)), false);
-  EXPECT_FALSE(worker_->begin(1)) << "it may begin nothing more";
+  worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
+  EXPECT_FALSE(worker_->begin(at(1))) << "it may begin nothing more";
 }
 
 // The worker is condemned for what it runs, and runs something else by then: each time that it was, nothing
@@ -254,11 +294,13 @@ TEST_F(SlotControlTest, AnEndMeetsTheElementThatRunsAndNoOther) {
 TEST_F(SlotControlTest, WhoIsCondemnedHasBegunNothingMore) {
   constexpr std::uint64_t count = 60;
   for (int round = 0; round < support::rounds(1'000, 150); ++round) {
+    std::uint64_t const first = std::array{0u, 1u, 64u, 1'000u}.at(round % 4);
+    skip(first);
     ASSERT_EQ(slot_.put(chunk_of(count)), Slot::Put::sent);
     take_chunk();
     std::atomic<bool> over{false};
     std::thread worker([&] {
-      for (std::uint64_t i = 0; i < count && worker_->begin(i); ++i) {
+      for (std::uint64_t i = first; i < first + count && worker_->begin(i); ++i) {
         // As long as the looks of the other side take: only then may one find it just before its end.
         for (std::uint64_t pause = i * 37 % 30; pause != 0; --pause) os::pause();
         worker_->append_value(i, std::as_bytes(std::span("four", 4)), false);
@@ -269,7 +311,7 @@ TEST_F(SlotControlTest, WhoIsCondemnedHasBegunNothingMore) {
     std::uint64_t serial = 0;
     while (!over && !verdict.condemned) {
       std::uint64_t const claim = words().claim.load();
-      if (claim == 0) continue;
+      if (claim <= first) continue;
       serial = claim - 1;
       verdict = slot_.condemn(sentence_on(serial));
       if (!verdict.condemned && verdict.taken.asked) break;
@@ -284,30 +326,159 @@ TEST_F(SlotControlTest, WhoIsCondemnedHasBegunNothingMore) {
   }
 }
 
-TEST_F(SlotControlTest, ASentenceIsForTheElementItWasPassedOn) {
+TEST_P(BehindAGap, ASentenceIsForTheElementItWasPassedOn) {
   for (bool const cancelled : {false, true}) {
     give(chunk_of(100));
-    words().claim.store(64);
-    ASSERT_TRUE(slot_.condemn(sentence_on(0, cancelled)).condemned);
-    words().done.store(channel::pack_done(1, 4));  // it ended, and the next one runs
+    words().claim.store(at(64));
+    ASSERT_TRUE(slot_.condemn(sentence_on(at(0), cancelled)).condemned);
+    words().done.store(channel::pack_done(at(1), 4));  // it ended, and the next one runs
     auto const death = slot_.bury();
     EXPECT_FALSE(death.sentence);
     ASSERT_EQ(death.charged.size(), 1u);
     EXPECT_EQ(death.charged[0].first, 1u);
-    open();
+    open_anew();
   }
 }
 
-TEST_F(SlotControlTest, WhatIsCondemnedIsChargedWhateverItsMarksSayByThen) {
+TEST_P(BehindAGap, WhatIsCondemnedIsChargedWhateverItsMarksSayByThen) {
   give(chunk_of(2));
-  ASSERT_TRUE(worker_->begin(0));
-  ASSERT_TRUE(slot_.condemn(sentence_on(0)).condemned);
+  ASSERT_TRUE(worker_->begin(at(0)));
+  ASSERT_TRUE(slot_.condemn(sentence_on(at(0))).condemned);
   words().claim.store(0);
   auto const death = slot_.bury();
   EXPECT_TRUE(death.sentence);
   ASSERT_EQ(death.charged.size(), 1u);
   EXPECT_EQ(death.charged[0].first, 0u);
 }
+
+// Another take-back is under way, which has left more to it.
+TEST_P(BehindAGap, WhoIsCondemnedBeginsNothingOfWhatAnotherTakeBackHasLeft) {
+  give(chunk_of(10));
+  ASSERT_TRUE(worker_->begin(at(0)));
+  EXPECT_EQ(slot_.take_back(5).elements, 5u);
+  auto const verdict = slot_.condemn(sentence_on(at(0)));
+  EXPECT_TRUE(verdict.condemned);
+  EXPECT_EQ(verdict.taken.elements, 4u);
+  worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
+  EXPECT_FALSE(worker_->begin(at(1)));
+  auto const death = slot_.bury();
+  EXPECT_TRUE(death.charged.empty()) << "it had ended, and nothing else had begun";
+  EXPECT_EQ(death.harvest.outcomes(), 1u);
+}
+
+TEST_P(BehindAGap, ASecondTakeBackAllowsNothingThatTheFirstForbade) {
+  give(chunk_of(100));
+  words().claim.store(at(64));
+  EXPECT_EQ(slot_.take_back(100).elements, 36u);
+  slot_.take_back(10);
+  answer(at(0));
+  EXPECT_FALSE(worker_->begin(at(1))) << "which may have been withdrawn already";
+}
+
+TEST_P(BehindAGap, WhatListensIsAskedToStop) {
+  give(chunk_of(2));
+  ASSERT_TRUE(worker_->begin(at(0)));
+  EXPECT_FALSE(slot_.ask_to_stop(at(0))) << "it does not listen";
+  worker_->listen(at(0));
+  auto const running = slot_.running(now_);
+  ASSERT_TRUE(running);
+  EXPECT_FALSE(slot_.ask_to_stop(at(1)));
+  EXPECT_FALSE(worker_->asked_to_stop(at(1)));
+  EXPECT_TRUE(slot_.ask_to_stop(running->serial));
+  EXPECT_TRUE(worker_->asked_to_stop(at(0)));
+  EXPECT_EQ(worker_->wait_until_asked(0), at(1));
+}
+
+// ---- silence
+
+TEST_P(BehindAGap, WhoRunsIsNotSilent) {
+  give(timed_chunk_of(2));
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    ASSERT_TRUE(worker_->begin(at(i)));
+    for (auto const later : {0ms, 999ms, 1'001ms, 60'000ms}) {
+      auto const running = slot_.running(now_ + later);
+      ASSERT_TRUE(running) << "element " << i << " after " << later.count() << " ms";
+      EXPECT_EQ(running->element, i);
+    }
+    worker_->append_value(at(i), std::as_bytes(std::span("four", 4)), false);
+  }
+  EXPECT_FALSE(slot_.condemned());
+}
+
+TEST_P(BehindAGap, WhoBeginsNothingIsSilentAndNothingIsCharged) {
+  ASSERT_EQ(slot_.put(timed_chunk_of(3)), Slot::Put::sent);
+  EXPECT_FALSE(slot_.running(now_));
+  EXPECT_FALSE(slot_.running(now_ + 999ms));
+  EXPECT_FALSE(slot_.condemned());
+  EXPECT_FALSE(slot_.running(now_ + 1s));
+  EXPECT_TRUE(slot_.condemned());
+  take_chunk();
+  EXPECT_FALSE(worker_->begin(at(0))) << "it may begin nothing more";
+  auto const death = slot_.bury();
+  EXPECT_TRUE(death.charged.empty());
+  ASSERT_EQ(death.harvest.returned.size(), 1u);
+  EXPECT_EQ(death.harvest.returned[0].count, 3u);
+}
+
+// It begins the element at the last moment: then it is looked at again.
+TEST_P(BehindAGap, WhoBeginsInTheMomentOfTheVerdictIsNotSilent) {
+  give(timed_chunk_of(3));
+  EXPECT_FALSE(slot_.running(now_));
+  words().done.store(channel::pack_done(at(1), 0));  // as it looks between two looks at the marks
+  ASSERT_TRUE(worker_->begin(at(0)));
+  EXPECT_FALSE(slot_.running(now_ + 1s));
+  EXPECT_FALSE(slot_.condemned());
+  words().done.store(channel::pack_done(at(0), 0));
+  slot_.running(now_ + 1s);
+  EXPECT_TRUE(slot_.running(now_ + 1s + 20ms));
+  EXPECT_FALSE(slot_.condemned());
+}
+
+// A take-back is under way that has left it the element: it must not begin that when it is to be ended.
+TEST_P(BehindAGap, WhoIsSilentBeginsNothingOfWhatAnotherTakeBackHasLeft) {
+  ASSERT_EQ(slot_.put(timed_chunk_of(10)), Slot::Put::sent);
+  EXPECT_EQ(slot_.take_back(5).elements, 5u);
+  EXPECT_FALSE(slot_.running(now_));
+  EXPECT_FALSE(slot_.running(now_ + 1s));
+  EXPECT_TRUE(slot_.condemned());
+  take_chunk();
+  EXPECT_FALSE(worker_->begin(at(0)));
+  EXPECT_TRUE(slot_.bury().charged.empty());
+}
+
+// ---- deaths
+
+TEST_P(BehindAGap, ADeathChargesTheElementThatRanAndNoOther) {
+  for (std::uint64_t position = 0; position < 3; ++position) {
+    give(chunk_of(3));
+    for (std::uint64_t i = 0; i < position; ++i) answer(at(i));
+    ASSERT_TRUE(worker_->begin(at(position)));
+    auto const death = slot_.bury();
+    EXPECT_EQ(death.bad, "");
+    std::uint64_t values = 0;
+    for (auto const& item : death.harvest.items) values += item.block.count;
+    EXPECT_EQ(values, position);
+    ASSERT_EQ(death.charged.size(), 1u);
+    EXPECT_EQ(death.charged[0].first, position);
+    EXPECT_EQ(death.charged[0].count, 1u);
+    open_anew();
+  }
+}
+
+TEST_P(BehindAGap, ADeathBeforeTheNextElementChargesNobody) {
+  give(chunk_of(3));
+  auto const death = slot_.bury();
+  EXPECT_EQ(death.bad, "");
+  EXPECT_TRUE(death.charged.empty());
+  ASSERT_EQ(death.harvest.returned.size(), 1u);
+  EXPECT_EQ(death.harvest.returned[0].count, 3u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, BehindAGap,
+                         testing::Values(Gap{0, false}, Gap{1, false}, Gap{63, false},
+                                         Gap{64, false}, Gap{65, false}, Gap{1'000, false},
+                                         Gap{0, true}, Gap{1, true}, Gap{63, true}, Gap{64, true},
+                                         Gap{65, true}, Gap{1'000, true}));
 
 }  // namespace
 }  // namespace procpool::local

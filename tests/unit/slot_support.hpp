@@ -130,6 +130,17 @@ class SlotTest : public testing::Test {
     worker_->append_value(serial, std::as_bytes(std::span(value)), false);
   }
 
+  // Gives so many elements and takes them back before one has begun, so that their serials are skipped.
+  void skip(std::uint64_t elements) {
+    if (elements == 0) return;
+    give(chunk_of(elements));
+    std::uint64_t const serial = worker_->header().serial;
+    ASSERT_EQ(slot_.take_back(elements).elements, elements);
+    ASSERT_FALSE(worker_->begin(serial));
+    worker_->finish_record(true);
+    ASSERT_TRUE(slot_.collect().settled);
+  }
+
   // Has the worker rung since this was asked last?
   bool rung() {
     pollfd ready{event_.fd(), POLLIN, 0};

@@ -214,6 +214,7 @@ class Slot {
   bool put_all(Chunk& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlock> block,
                std::uint64_t inline_limit);
 
+  std::optional<channel::ParentEnd::Running> running_of_channel() const;
   TakenBack take_back_from(std::uint64_t serial);
   void note_silence(TimePoint now);
   void drain(Harvest& harvest);

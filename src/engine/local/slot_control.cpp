@@ -9,6 +9,7 @@
 namespace procpool::inline v0::local {
 
 using channel::BadRecord;
+using channel::ParentEnd;
 
 namespace {
 
@@ -34,10 +35,11 @@ Slot::TakenBack Slot::take_back(std::uint64_t elements) {
 
 Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
   TakenBack taken;
+  if (sent_.empty()) return taken;
   // What surely runs is not asked for: so that it stays sure, see ParentEnd::running.
-  auto const running = channel_->running();
+  auto const running = running_of_channel();
   if (running && running->sure) from = std::max(from, running->serial + 1);
-  if (sent_.empty() || from >= sent_.back().serial + sent_.back().chunk.count) return taken;
+  if (from >= sent_.back().serial + sent_.back().chunk.count) return taken;
   try {
     std::uint64_t const cut = channel_->take_back(from);
     taken.asked = true;
@@ -82,13 +84,17 @@ std::optional<Slot::TimePoint> Slot::trim_memory(TimePoint now) {
 
 // ---- ending what runs
 
+std::optional<ParentEnd::Running> Slot::running_of_channel() const {
+  return sent_.empty() ? std::nullopt : channel_->running(sent_.front().serial);
+}
+
 std::optional<Slot::Running> Slot::running(TimePoint now) {
   // Between its claim and its look a worker is for some nanoseconds; one that stays there is stopped,
   // or has begun.
   constexpr std::chrono::milliseconds undecided{20};
   std::lock_guard const lock(mutex_);
   if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
-  auto const running = channel_->running();
+  auto const running = running_of_channel();
   // With news there may be its outcome among them: collected first.
   if (channel_->news(false)) {
     silent_since_ = TimePoint();
@@ -128,7 +134,8 @@ void Slot::note_silence(TimePoint now) {
   try {
     // First it can begin nothing more, then it is looked at again. What it would begin all the same comes
     // back with its acknowledgement, if it lives to give that.
-    if (!channel_->acknowledging() && channel_->take_back(front) != front) return;
+    bool const could_begin = channel_->may_begin(front);
+    if (channel_->take_back(front) != front && could_begin) return;
   } catch (BadRecord const& bad) {
     bad_ = bad.what();  // collect() tells it to the engine
     return;
@@ -162,12 +169,13 @@ Slot::Verdict Slot::condemn(Sentence sentence) {
   std::lock_guard const lock(mutex_);
   if (!channel_ || !bad_.empty() || sentence_) return verdict;
   auto const still = [&] {
-    auto const running = channel_->running();
+    auto const running = running_of_channel();
     return running && running->serial == sentence.serial && !channel_->news(false);
   };
   if (!still()) return verdict;
-  // First it can begin nothing more, then it is looked at again: who is ended is nobody else.
-  if (!channel_->acknowledging()) verdict.taken = take_back_from(sentence.serial + 1);
+  // First it can begin nothing more, then it is looked at again: who is ended is nobody else. Also where
+  // another take-back is under way, which may have left it more than this one.
+  verdict.taken = take_back_from(sentence.serial + 1);
   if (!still()) return verdict;
   sentence_ = std::move(sentence);
   condemned_.store(true, std::memory_order_release);
