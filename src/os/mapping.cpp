@@ -1,6 +1,5 @@
-// Mapping memfds. Any thread; other threads may map and unmap at the same time, which is why the
-// second view is put over a part of the first and never into a hole that was found free a moment ago.
-// A crash leaves nothing.
+// Mapping memfds. Any thread; other threads may map and unmap at the same time, so the second view of a ring
+// is never put over what somebody else may have mapped by now. A crash leaves nothing.
 #include "os/mapping.hpp"
 
 #include <sys/mman.h>
@@ -93,6 +92,10 @@ bool addresses_are_limited() noexcept {
   return ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
+namespace {
+constexpr int most_attempts = 16;
+}
+
 RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::size_t ring_bytes,
                          Access access) {
   std::size_t const page = bip::mapped_region::get_page_size();
@@ -110,24 +113,35 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
   }
   std::size_t const total = control_bytes + 2 * ring_bytes;
   std::size_t const once = control_bytes + ring_bytes;
-  // The second view takes the place of what the first has beyond the end of the file, and goes with it.
-  auto whole = map(memory, access, 0, total);
-  auto* const base = static_cast<std::byte*>(whole.get_address());
   int const protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
-  if (::mmap(base + once, ring_bytes, protection, MAP_SHARED | MAP_FIXED, memory.fd(),
-             static_cast<off_t>(control_bytes)) == MAP_FAILED) {
-    int const error = errno;
-    // Older kernels take away what was there before they find that they cannot: another thread may live
-    // there by now. So only the first view goes, and nobody unmaps the rest.
+  // The first view has room behind it for the second. That room is given back and asked for anew, and only if
+  // it is still free: a mapping that takes the place of another may fail with the old one gone already, and
+  // then nobody could tell whose the place is. Another thread may be faster, but not often in a row.
+  for (int attempt = 1;; ++attempt) {
+    auto whole = map(memory, access, 0, total);
+    auto* const base = static_cast<std::byte*>(whole.get_address());
+    ::munmap(base + once, ring_bytes);
+    void* const second =
+        ::mmap(base + once, ring_bytes, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, memory.fd(),
+               static_cast<off_t>(control_bytes));
+    if (second == base + once) {
+      hide(base, total);
+      region_ = std::move(whole);
+      base_ = base;
+      break;
+    }
+    int const error = second == MAP_FAILED ? errno : EEXIST;
+    // A kernel that does not know the flag takes the address for a wish.
+    if (second != MAP_FAILED) ::munmap(second, ring_bytes);
     ::munmap(base, once);
+    // Its destructor would unmap what is another thread's.
     alignas(bip::mapped_region) std::array<std::byte, sizeof(bip::mapped_region)> never_destroyed;
     new (never_destroyed.data()) bip::mapped_region(std::move(whole));
-    throw_error(error, "procpool could not map " + std::to_string(ring_bytes) +
-                           " bytes of shared memory a second time");
+    if (error != EEXIST || attempt == most_attempts) {
+      throw_error(error, "procpool could not map " + std::to_string(ring_bytes) +
+                             " bytes of shared memory a second time");
+    }
   }
-  hide(base, total);
-  region_ = std::move(whole);
-  base_ = base;
   control_bytes_ = control_bytes;
   ring_bytes_ = ring_bytes;
 }

@@ -3,10 +3,19 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -154,6 +163,57 @@ TEST(OsRingMapping, RefusesWhatCannotBeARing) {
   EXPECT_THROW(make(page(), 0, rw), std::system_error);
   EXPECT_THROW(make(page(), page(), os::Access::private_read), std::system_error);
   EXPECT_NO_THROW(make(2 * page(), 2 * page(), rw));
+}
+
+// Refuses each later mapping that may only take a free place. For the whole process: in a child.
+bool refuse_free_places() {
+  constexpr unsigned flags_argument = offsetof(seccomp_data, args) + 3 * sizeof(std::uint64_t);
+  std::array<sock_filter, 6> code{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, flags_argument),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAP_FIXED_NOREPLACE, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  sock_fprog const program{static_cast<unsigned short>(code.size()), code.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+std::size_t mapped_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t pages = 0;
+  statm >> pages;
+  return pages * page();
+}
+
+TEST(OsRingMapping, ARefusedSecondViewLeavesNothing) {
+  pid_t const child = ::fork();
+  if (child == 0) {
+    if (!refuse_free_places()) ::_exit(77);
+    os::Memfd const memory = os::Memfd::create("procpool-ring-test", 16 * page());
+    auto const refused = [&memory] {
+      try {
+        os::RingMapping(memory, 0, 16 * page(), os::Access::read_write);
+        return false;
+      } catch (std::system_error const& error) {
+        return error.code().value() == ENOMEM;
+      }
+    };
+    bool right = refused();  // and what the first throw in a process takes
+    std::size_t const before = mapped_bytes();
+    for (int i = 0; i < 20; ++i) right = refused() && right;
+    ::_exit(!right                                ? 1
+            : views_of("procpool-ring-test") != 0 ? 2
+            : mapped_bytes() != before            ? 3
+                                                  : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status)) << status;
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "system calls cannot be filtered here";
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: no error, 2: a view is left, 3: memory is left";
 }
 
 TEST(OsRingMapping, AFailedViewLeavesNoMemoryMapped) {
