@@ -65,6 +65,25 @@ int floods(int megabytes) {
   return megabytes;
 }
 int echoes_by_a_child(int x) { return std::system(("echo child " + std::to_string(x)).c_str()); }
+// Something of its own that goes on: it writes after the task has ended.
+int leaves_a_writer(int x) {
+  std::printf("begin %d\n", x);
+  std::fflush(stdout);
+  return std::system("setsid sh -c 'sleep 0.3; echo late; sleep 0.3; echo later' & echo mine");
+}
+int takes_its_time(int x) {
+  std::printf("plain %d\n", x);
+  std::this_thread::sleep_for(500ms);
+  std::printf("end\n");
+  return x;
+}
+int worker_after_children(int x) {
+  // One that has ended, one that has its output elsewhere, and lives on.
+  static_cast<void>(std::system("echo child"));
+  static_cast<void>(std::system("sleep 1 >/dev/null 2>&1 &"));
+  std::printf("own %d\n", x);
+  return ::getpid();
+}
 int fails_first(int x) {
   support::Trace::note(x);
   std::cout << "attempt " << support::Trace::seen(x) << "\n";
@@ -116,6 +135,36 @@ TEST(CapturedOutput, IsTheElements) {
   for (std::uint64_t i = 0; i < 100; ++i) {
     EXPECT_EQ(results.output(i), i % 2 == 1 ? "odd " + std::to_string(i) + "\n" : "");
   }
+}
+
+// A worker that cannot be told apart from what a task has left behind begins no other element.
+TEST(CapturedOutput, OfWhatATaskLeftBehindIsNobodys) {
+  for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
+    for (bool const confined : {false, true}) {
+      procpool::PoolOptions options = with(Output::capture, 1);
+      options.start = start;
+      options.confine = confined;
+      procpool::ProcessPool pool{options};
+      auto first = pool.submit<leaves_a_writer>(1);
+      auto second = pool.submit<takes_its_time>(2);
+      EXPECT_EQ(first.output(), "begin 1\nmine\n");
+      EXPECT_EQ(second.output(), "plain 2\nend\n");
+      EXPECT_EQ(second.get(), 2);
+      EXPECT_EQ(pool.stats().workers_recycled, 1u);
+      EXPECT_EQ(pool.stats().worker_deaths, 0u);
+    }
+  }
+}
+
+TEST(CapturedOutput, ChildrenThatCannotWriteThereCostNoWorker) {
+  procpool::ProcessPool pool{with(Output::capture, 1)};
+  auto const pid = pool.call<worker_after_children>(0);
+  for (int i = 1; i < 20; ++i) {
+    auto future = pool.submit<worker_after_children>(i);
+    EXPECT_EQ(future.output(), "child\nown " + std::to_string(i) + "\n");
+    EXPECT_EQ(future.get(), pid);
+  }
+  EXPECT_EQ(pool.stats().workers_recycled, 0u);
 }
 
 TEST(CapturedOutput, IsKeptWhenTheTaskFails) {

@@ -1,21 +1,38 @@
 #include "engine/local/output_tap.hpp"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <thread>
 
 namespace procpool::inline v0::local {
 namespace {
 
 constexpr std::size_t token_bytes = 16;
 constexpr std::size_t mark_bytes = token_bytes + sizeof(std::uint64_t);
+
+using namespace std::chrono_literals;
+
+bool watches_something(int epoll) noexcept {
+  std::array<char, 48> path{};
+  std::snprintf(path.data(), path.size(), "/proc/thread-self/fdinfo/%d", epoll);
+  os::UniqueFd const info(::open(path.data(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> text{};
+  ssize_t const length = ::read(info.get(), text.data(), text.size());
+  return length > 0 &&
+         std::string_view(text.data(), static_cast<std::size_t>(length)).find("tfd:") !=
+             std::string_view::npos;
+}
 
 }  // namespace
 
@@ -117,6 +134,11 @@ std::vector<std::pair<std::uint64_t, std::string>> OutputTap::take(std::uint64_t
 OutputMarks::OutputMarks(os::UniqueFd pipe, std::string token)
     : pipe_(std::move(pipe)), mark_(std::move(token)) {
   mark_.resize(mark_bytes);
+  struct stat status{};
+  if (::fstat(pipe_.get(), &status) == 0) {
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
+  }
   // Whole lines, also from several threads and children.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
 }
@@ -128,12 +150,43 @@ void OutputMarks::begin(std::uint64_t serial) noexcept {
   }
 }
 
-void OutputMarks::flush() noexcept {
+bool OutputMarks::end() noexcept {
   std::fflush(stdout);
   try {
     std::cout.flush();
   } catch (...) {  // its exceptions are switched on: the task would have met them
   }
+  return renew();
+}
+
+bool OutputMarks::is_pipe(int fd) const noexcept {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+}
+
+bool OutputMarks::renew() noexcept {
+  std::array<char, 40> path{};
+  std::snprintf(path.data(), path.size(), "/proc/thread-self/fd/%d", pipe_.get());
+  os::UniqueFd fresh(::open(path.data(), O_WRONLY | O_CLOEXEC));
+  if (!fresh) return false;
+  if (int const moved = ::fcntl(fresh.get(), F_DUPFD_CLOEXEC, pipe_.get()); moved >= 0) {
+    fresh.reset(moved);
+  }
+  // An epoll instance forgets what it watches when the last descriptor of that is closed, in all processes.
+  os::UniqueFd const watch(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  if (::epoll_ctl(watch.get(), EPOLL_CTL_ADD, pipe_.get(), &event) != 0) return false;
+  for (int const fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    // The task may have put something else there.
+    if (is_pipe(fd)) ::dup2(fresh.get(), fd);
+  }
+  pipe_ = std::move(fresh);
+  // What is about to send its output elsewhere, as `command >file &` does, is given as long as a new worker takes.
+  for (auto pause = 100us; watches_something(watch.get()); pause *= 2) {
+    if (pause > 5ms) return true;
+    std::this_thread::sleep_for(pause);
+  }
+  return false;
 }
 
 }  // namespace procpool::inline v0::local

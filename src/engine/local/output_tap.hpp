@@ -7,6 +7,8 @@
 // what it likes: it can mislead about its own elements' output, and no more is kept than `limit` bytes for
 // each element that it has.
 
+#include <sys/types.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -65,11 +67,18 @@ class OutputMarks {
 
   bool used() const noexcept { return static_cast<bool>(pipe_); }
   void begin(std::uint64_t serial) noexcept;
-  // What the element wrote is on its way when this returns.
-  static void flush() noexcept;
+  // What the element wrote is on its way when this returns. True: another process has what it wrote to (something
+  // that it has started, and left behind), so that what comes from now on may not be the next element's.
+  bool end() noexcept;
 
  private:
+  bool is_pipe(int fd) const noexcept;
+  // The same pipe by a new description. Is the one before still open somewhere?
+  bool renew() noexcept;
+
   os::UniqueFd pipe_;
+  dev_t device_ = 0;  // of the pipe, as the next
+  ino_t inode_ = 0;
   std::string mark_;
 };
 

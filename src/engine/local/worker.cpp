@@ -169,7 +169,9 @@ class Worker {
         if (forked_child) ::_exit(EXIT_SUCCESS);
       }
       context_.end();
-      if (marks_.used()) OutputMarks::flush();
+      // What the initializer leaves behind is meant to stay.
+      bool const is_hook = chunk.kind == channel::InboxKind::hook;
+      if (marks_.used() && marks_.end() && !is_hook) channel_.retire();
       if (recycle_above_ != 0 && is_too_large()) channel_.retire();
       answer(serial, function, value);
       if (function.callable) function.callable->drop_remains();
