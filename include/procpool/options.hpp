@@ -85,7 +85,7 @@ struct PoolOptions {
   // Worker processes, 1 to 4096; not given: what the environment variable PROCPOOL_WORKERS says, else
   // cpu_count().
   std::optional<Count> workers{};
-  // Seen in `ps` and in error texts.
+  // Seen in `ps`, in error texts and in the log: at most 255 bytes, no control characters.
   std::string name = "pool";
   Start start = Start::spawn;
   // What the destructor does. With End::drain it waits for accepted work, and logs after 10 s what it
@@ -154,6 +154,10 @@ struct PoolOptions {
   // own, and with it ends everything that it started, also what has left its process group. Not given: what
   // left it (setsid) lives on.
   std::string cgroup{};
+  // Workers ignore SIGTERM that somebody sends them. For services: a manager that stops one sends it to all
+  // its processes, and the program's own handler may then close() and join() the pool, so that what runs is
+  // finished. A task's own children are not protected, and a task that overruns is ended all the same.
+  bool ignore_sigterm = false;
 };
 
 }  // namespace procpool::inline v0

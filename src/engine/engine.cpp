@@ -19,6 +19,21 @@ std::shared_ptr<Task> Engine::make_task(Function function, TaskOptions options) 
 
 namespace {
 
+constexpr std::size_t most_name = 255;
+
+// It is part of each error text, of the workers' titles, and of lines in the log.
+void check_name(std::string const& name) {
+  if (name.size() > most_name) {
+    throw std::invalid_argument("PoolOptions::name has " + std::to_string(name.size()) +
+                                " bytes; it must have at most " + std::to_string(most_name));
+  }
+  auto const is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (std::ranges::any_of(name, is_control)) {
+    throw std::invalid_argument(
+        "PoolOptions::name has a control character, such as the end of a line");
+  }
+}
+
 void check_scheduling(PoolOptions const& options) {
   constexpr int most_nice = 39;
   if (options.nice < 0 || options.nice > most_nice) {
@@ -54,6 +69,7 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   options.nesting_limit.checked("nesting_limit", most_nesting);
   options.output_limit.checked("output_limit", most_output);
   check_scheduling(options);
+  check_name(options.name);
   detail::check_options(options.defaults);
   if (options.defaults.stream) {
     throw std::invalid_argument("procpool: PoolOptions::defaults has a stream, so that all calls "

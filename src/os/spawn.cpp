@@ -47,15 +47,16 @@ class FileActions {
 
 class Attributes {
  public:
-  Attributes() {
+  explicit Attributes(int blocked) {
     check(::posix_spawnattr_init(&attributes_), wanted);
     sigset_t all;
-    sigset_t none;
+    sigset_t mask;
     sigfillset(&all);
-    sigemptyset(&none);
+    sigemptyset(&mask);
+    if (blocked != 0) sigaddset(&mask, blocked);
     // These cannot fail for these arguments.
     ::posix_spawnattr_setsigdefault(&attributes_, &all);
-    ::posix_spawnattr_setsigmask(&attributes_, &none);
+    ::posix_spawnattr_setsigmask(&attributes_, &mask);
     ::posix_spawnattr_setpgroup(&attributes_, 0);
     ::posix_spawnattr_setflags(
         &attributes_, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
@@ -134,7 +135,7 @@ Child spawn(SpawnRequest const& request) {
   actions.copy(safe_number(request.control, control_keeper), child_control_fd);
   actions.copy(safe_number(request.image, image_keeper), child_image_fd);
   actions.close_from(child_image_fd + 1);
-  Attributes const attributes;
+  Attributes const attributes(request.blocked);
 
   std::vector<char*> arguments;
   for (std::string const& argument : request.arguments) {

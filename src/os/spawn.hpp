@@ -29,6 +29,7 @@ struct SpawnRequest {
   std::vector<std::string> environment{};
   int output = -1;      // becomes the child's 1 and 2
   bool silent = false;  // instead: the null device does
+  int blocked = 0;      // a signal that the child is to begin with blocked; 0: none
 };
 
 struct Child {
@@ -36,8 +37,8 @@ struct Child {
   UniqueFd pidfd;
 };
 
-// The child leads a process group of its own, and starts with every signal at its default and none
-// blocked. Throws when it could not be started, and also when it has died and was reaped by
+// The child leads a process group of its own, and starts with every signal at its default and none but
+// `blocked` blocked. Throws when it could not be started, and also when it has died and was reaped by
 // somebody else before we could get hold of it.
 Child spawn(SpawnRequest const& request);
 

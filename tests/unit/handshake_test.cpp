@@ -8,7 +8,8 @@ namespace procpool::local {
 namespace {
 
 TEST(Handshake, AHelloArrives) {
-  Hello const hello{7, 3, 4711, 65536, "solver", {{2, 100, 200}, {9, 1, 1}}};
+  Hello hello{7, 3, 4711, 65536, "solver", {{2, 100, 200}, {9, 1, 1}}};
+  hello.ignore_sigterm = 1;
   auto const back = decode_hello(encode(hello));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->protocol, 7u);
@@ -21,6 +22,7 @@ TEST(Handshake, AHelloArrives) {
   EXPECT_EQ(back->limits[0].soft, 100u);
   EXPECT_EQ(back->limits[0].hard, 200u);
   EXPECT_EQ(back->limits[1].resource, 9);
+  EXPECT_EQ(back->ignore_sigterm, 1u);
 }
 
 TEST(Handshake, ModulesArrive) {

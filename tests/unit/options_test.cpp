@@ -104,6 +104,16 @@ TEST(PoolOptions, TimesMustBePositive) {
   }
 }
 
+TEST(PoolOptions, ANameIsAShortLine) {
+  EXPECT_NE(refusal({.workers = 1, .name = std::string(256, 'n')}).find("256 bytes"),
+            std::string::npos);
+  for (char const* const name : {"two\nlines", "red \x1b[31m", "\x7f"}) {
+    EXPECT_NE(refusal({.workers = 1, .name = name}).find("control character"), std::string::npos);
+  }
+  EXPECT_NO_THROW((procpool::ProcessPool{{.workers = 1, .name = std::string(255, 'n')}}));
+  EXPECT_NO_THROW((procpool::ProcessPool{{.workers = 1, .name = "L\u00f6ser"}}));
+}
+
 TEST(PoolOptions, AChunkOutOfRange) {
   EXPECT_NE(refusal({.defaults = {.chunk = 0}}).find("chunk is 0"), std::string::npos);
   EXPECT_NE(refusal({.defaults = {.chunk = -8}}).find("chunk is -8"), std::string::npos);

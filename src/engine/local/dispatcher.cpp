@@ -15,6 +15,7 @@
 
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/worker_environment.hpp"
+#include "os/affinity.hpp"
 #include "os/spawn.hpp"
 
 namespace procpool::inline v0::local {
@@ -82,6 +83,10 @@ void Dispatcher::start_once() {
   {
     std::lock_guard const locked(core_.mutex);
     core_.cpus = cpu_count();
+  }
+  // The workers are started from the thread that starts here, and run where this one may.
+  if (auto const bound = os::bound_thread()) {
+    core_.log("pool \"" + core_.name + "\": " + *bound);
   }
   core_.startable.store(true, std::memory_order_release);
   // The program's signals are for the program's own threads.

@@ -105,6 +105,7 @@ os::Child Dispatcher::spawn(std::size_t slot) {
   request.environment_additions = {std::string(worker_mark) + "=" +
                                    std::to_string(channel::protocol_version)};
   request.silent = core_.options.output == Output::drop;
+  if (core_.options.ignore_sigterm) request.blocked = SIGTERM;
   if (cradle.output) request.output = cradle.output->workers_end();
   return os::spawn(request);
 }
@@ -132,7 +133,8 @@ void Dispatcher::send_hello(std::size_t slot, Cradle& cradle) {
       core_.options.recycle_above.value_or(0),
       life.cgroup ? life.cgroup.kill_path() : std::string(),
       cradle.output ? cradle.output->token() : std::string(),
-      began_};
+      began_,
+      core_.options.ignore_sigterm ? 1u : 0u};
   // The socket is empty and takes it at once; a worker that is dead already reports itself.
   os::send_packet(cradle.ours.get(), encode(hello), fds, false);
   cradle.channel->forget_memory();

@@ -2,6 +2,7 @@
 // what it answers, and what its death means: no worker ends for it, and births that it had not answered begin
 // anew.
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -30,9 +31,9 @@ bool Dispatcher::forks() const {
 
 void Dispatcher::make_template() {
   if (forkserver_) return;
-  forkserver_.emplace(Forkserver::Making{image_.get(), self_.get(), core_.name, environment_,
-                                         core_.options.output != Output::inherit,
-                                         core_.options.start_timeout});
+  forkserver_.emplace(Forkserver::Making{
+      image_.get(), self_.get(), core_.name, environment_, core_.options.output != Output::inherit,
+      core_.options.start_timeout, core_.options.ignore_sigterm ? SIGTERM : 0});
   ++template_number_;
   try {
     poller_->add(forkserver_->socket(), key(what_template, key_socket), EPOLLIN);

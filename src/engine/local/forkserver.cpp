@@ -37,6 +37,7 @@ Forkserver::Forkserver(Making const& making)
   request.environment = making.environment;
   request.environment_additions = {std::string(worker_mark) + "=" + template_mark};
   request.silent = making.silent;
+  request.blocked = making.blocked;
   process_ = os::spawn(request);
   socket_ = std::move(ours);
   int const program = making.program;

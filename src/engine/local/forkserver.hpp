@@ -34,6 +34,7 @@ class Forkserver {
     std::vector<std::string> environment;
     bool silent = false;
     std::chrono::milliseconds start_timeout;
+    int blocked = 0;  // as in os::SpawnRequest; its workers begin so too
   };
   // Throws std::system_error when there is no process to be had.
   explicit Forkserver(Making const& making);

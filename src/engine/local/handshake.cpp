@@ -36,6 +36,7 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.text(hello.cgroup_kill);
   writer.text(hello.output_token);
   writer.number(hello.parent_began);
+  writer.number(hello.ignore_sigterm);
   return out;
 }
 
@@ -63,6 +64,7 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.cgroup_kill = reader.text();
   hello.output_token = reader.text();
   hello.parent_began = reader.number<std::uint64_t>();
+  hello.ignore_sigterm = reader.number<std::uint32_t>();
   if (reader.bad()) return std::nullopt;
   return hello;
 }

@@ -44,14 +44,15 @@ struct Hello {
     std::uint64_t hard = 0;
   };
   std::vector<Limit> limits{};
-  std::int32_t cpu = -1;            // to be pinned to; -1: none
-  std::int32_t nice = 0;            // to be added
-  std::uint32_t confine = 0;        // 1: yes
-  std::uint32_t depth = 1;          // pools above the worker
-  std::uint64_t recycle_above = 0;  // bytes resident; 0: no matter
-  std::string cgroup_kill{};        // not empty: the file by which its control group ends
-  std::string output_token{};       // not empty: output is captured, see OutputTap
-  std::uint64_t parent_began = 0;   // os::start_time of the parent
+  std::int32_t cpu = -1;             // to be pinned to; -1: none
+  std::int32_t nice = 0;             // to be added
+  std::uint32_t confine = 0;         // 1: yes
+  std::uint32_t depth = 1;           // pools above the worker
+  std::uint64_t recycle_above = 0;   // bytes resident; 0: no matter
+  std::string cgroup_kill{};         // not empty: the file by which its control group ends
+  std::string output_token{};        // not empty: output is captured, see OutputTap
+  std::uint64_t parent_began = 0;    // os::start_time of the parent
+  std::uint32_t ignore_sigterm = 0;  // 1: yes; it is blocked until then
 };
 
 struct Ready {

@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -291,6 +292,18 @@ os::UniqueFd out_of_the_way(os::UniqueFd descriptor) {
   return moved < 0 ? std::move(descriptor) : os::UniqueFd(moved);
 }
 
+// By a handler that does nothing: what a task executes has the default again.
+void ignore_sigterm() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGTERM, &action, nullptr);
+  sigset_t term;
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  ::pthread_sigmask(SIG_UNBLOCK, &term, nullptr);
+}
+
 void no_core_dumps() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
@@ -321,6 +334,7 @@ int worker_main(Birth birth) {
   entry::set_worker_index(static_cast<int>(hello->worker));
   entry::set_depth(hello->depth);
   ProcessTitle::name_process(hello->pool, std::to_string(hello->worker));
+  if (hello->ignore_sigterm != 0) ignore_sigterm();
   // Before the first thread, which has it from here.
   if (auto const failed = apply_scheduling(*hello)) refuse(control.get(), *failed);
   OutputMarks marks;
