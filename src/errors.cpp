@@ -52,6 +52,9 @@ std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
     }
   } else if (death.exit_status) {
     text += "exited with status " + std::to_string(*death.exit_status);
+  } else if (death.given_up) {
+    text += "did not end on SIGKILL (the system does not let this process end it, or does not let "
+            "it go) and was given up";
   } else {
     text += "ended, and somebody else took its exit status,";
   }

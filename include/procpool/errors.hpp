@@ -94,6 +94,7 @@ struct WorkerDeath {
   std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote itself; null: nothing
   std::uint64_t peak_memory = 0;                       // bytes; 0: not known
   std::string output{};                                // the end of what was captured
+  bool given_up = false;                               // it has not ended: SIGKILL does not end it
 };
 
 // "; attempt 3, after: ..." for the text of an error.

@@ -22,6 +22,7 @@ struct Exit {
     exited,     // code: the exit status, 0..255
     signalled,  // code: the signal's number
     unknown,    // code: 0; somebody else took the status
+    none,       // code: 0; it has not ended, and is waited for no more
   };
   Kind kind = Kind::unknown;
   int code = 0;

@@ -37,6 +37,9 @@ namespace procpool::inline v0::local {
 // How far the pool's end has come. Only grows.
 enum class Phase : std::uint8_t { open, draining, cancelling, killing };
 
+// A worker that has not ended so long after SIGKILL is given up.
+inline constexpr std::chrono::seconds kill_patience{1};
+
 class Core {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;

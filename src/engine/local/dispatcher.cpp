@@ -138,7 +138,7 @@ void Dispatcher::run() {
   end_template();
   // What was in them was killed; a process that the kernel does not let go is not waited for.
   auto const end = std::chrono::steady_clock::now() + group_patience;
-  while (!remove_groups() && std::chrono::steady_clock::now() < end) {
+  while ((!remove_groups() || reap_strays()) && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(1ms);
   }
   std::lock_guard const lock(core_.mutex);
@@ -191,6 +191,14 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
       give_exit_hook(slot);
       if (!life.hook_given) at(now + balance_interval);
     }
+    if (life.killed && life.pidfd) {
+      if (now < life.given_up) {
+        at(life.given_up);
+      } else {
+        give_up(slot);
+        continue;
+      }
+    }
     if (life.state == State::leaving && !life.termed) await_last_element(slot, now);
     if (life.unborn) continue;  // its template has a deadline
     if (life.state == State::starting || life.state == State::initializing ||
@@ -217,6 +225,8 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
   }
 
   if (!remove_groups()) at(now + group_interval);
+  reap_strays();
+  if (!std::ranges::all_of(strays_, &Stray::watched)) at(now + look_interval);
 
   // Few per turn, so that deaths and news are never behind a row of births.
   for (int births = forks() ? most_births_in_a_turn : 1; wants_worker(); --births) {
@@ -312,6 +322,7 @@ void Dispatcher::handle(os::Ready const& ready) {
     case what_exit: on_exit(slot); break;
     case what_output: on_output(slot); break;
     case what_template: on_template(); break;
+    case what_stray: break;  // the next turn looks at all of them
     case what_look:
       core_.look_timer.drain();
       look_at_everything();

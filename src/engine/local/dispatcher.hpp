@@ -80,6 +80,8 @@ class Dispatcher {
     bool termed = false;               // leaving: has had its SIGTERM
     bool condemned = false;            // ended for the element that it ran
     bool killed = false;               // by us
+    TimePoint given_up{};              // killed: when it is, should it be there still
+    bool reached = true;               // killed: the signal was
     bool forced = false;               // killed because it would not end otherwise
     bool parked = false;               // rings when it has news
     std::exception_ptr failure;        // of its initializer
@@ -150,6 +152,11 @@ class Dispatcher {
 
   // Deaths.
   void kill(std::size_t slot, std::string why);
+  void send_kill(std::size_t slot);
+  // It is killed, and does not end: from here on it is nobody's worker.
+  void give_up(std::size_t slot);
+  // Reaps those that were given up and have ended after all. True: one is left that is sure to end soon.
+  bool reap_strays();
   bool spent(std::size_t slot);  // it has been given all that one worker may be
   // Asks it to leave; what it has not begun goes to others.
   void let_go(std::size_t slot, TimePoint now, Leaves why);
@@ -191,6 +198,16 @@ class Dispatcher {
   bool never_forks_ = false;              // any more
   bool spawns_next_ = false;              // until one is ready: the last template did not come up
   std::vector<os::Cgroup> ended_groups_;  // somebody may still be in them
+  // A worker that was given up. It is left alone, and its group too; when it ends it is reaped.
+  struct Stray {
+    pid_t pid;
+    os::UniqueFd pidfd;
+    std::uint64_t ticket;
+    std::uint64_t template_number;
+    bool reached;
+    bool watched = false;
+  };
+  std::vector<Stray> strays_;
   std::size_t seen_wanted_;
   std::uint32_t sleep_number_ = 0;
   std::size_t taken_ = 0;        // outcomes, or blocks of them, since the last sleep

@@ -175,7 +175,7 @@ void Dispatcher::born(std::size_t slot, os::Child child) {
     kill(slot, error.what());
   }
   // It was not needed any more before it was there.
-  if (life.killed) os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+  if (life.killed) send_kill(slot);
   core_.slots[slot].open(std::move(cradle.channel), std::move(cradle.ours), life.pid,
                          std::move(cradle.output));
 }

@@ -2,6 +2,7 @@
 // its end means.
 
 #include <signal.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/local/dispatcher.hpp"
+#include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/obituary.hpp"
 
 namespace procpool::inline v0::local {
@@ -27,7 +29,49 @@ void Dispatcher::kill(std::size_t slot, std::string why) {
   life.killed = true;
   life.why_killed = std::move(why);
   // A worker that is still to be forked is ended when it is there.
-  if (life.pidfd) os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+  if (life.pidfd) send_kill(slot);
+}
+
+void Dispatcher::send_kill(std::size_t slot) {
+  Life& life = lives_[slot];
+  life.reached = os::signal_group(life.pidfd.get(), life.pid, SIGKILL);
+  life.given_up = std::chrono::steady_clock::now() + kill_patience;
+}
+
+// It may have executed a program with another user's rights, or the kernel holds it. Nothing of it can be
+// waited for; what it had begun ends here, as at a death.
+void Dispatcher::give_up(std::size_t slot) {
+  Life& life = lives_[slot];
+  if (os::exited(life.pidfd.get())) {  // just now: that is handled next
+    life.given_up += kill_patience;
+    return;
+  }
+  poller_->remove(life.pidfd.get());
+  try {
+    strays_.push_back(
+        {life.pid, std::move(life.pidfd), life.ticket, life.template_number, life.reached});
+    poller_->add(strays_.back().pidfd.get(), key(what_stray, 0), EPOLLIN);
+    strays_.back().watched = true;
+  } catch (std::exception const&) {  // no memory: it is looked at now and then, or never reaped
+  }
+  core_.log("pool \"" + core_.name + "\": worker " + std::to_string(slot) + " (pid " +
+            std::to_string(life.pid) + ") does not end on SIGKILL, and is left behind: " +
+            (life.reached ? "the kernel does not let it go"
+                          : "it may not be signalled (it has become another user's?)"));
+  bury(slot, {os::Exit::Kind::none});
+}
+
+bool Dispatcher::reap_strays() {
+  std::erase_if(strays_, [this](Stray const& stray) {
+    if (!os::exited(stray.pidfd.get())) return false;
+    poller_->remove(stray.pidfd.get());
+    bool const forked =
+        forkserver_ && stray.ticket != 0 && stray.template_number == template_number_;
+    // The template's child is reaped there; nobody waits for what it reports.
+    if (!forked || !forkserver_->bury(stray.ticket)) os::reap(stray.pidfd.get(), stray.pid);
+    return true;
+  });
+  return std::ranges::any_of(strays_, &Stray::reached);
 }
 
 bool Dispatcher::spent(std::size_t slot) {
@@ -176,7 +220,7 @@ void Dispatcher::on_exit(std::size_t slot) {
 void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   Life& life = lives_[slot];
   std::string const said = life.state == State::starting ? refusal(slot) : std::string();
-  poller_->remove(life.pidfd.get());
+  if (life.pidfd) poller_->remove(life.pidfd.get());
   poller_->remove(life.control);
   poller_->remove(life.event->fd());
   if (life.output >= 0) poller_->remove(life.output);

@@ -14,7 +14,8 @@ enum What : std::uint64_t {
   what_event,
   what_output,
   what_template,
-  what_look
+  what_look,
+  what_stray
 };
 
 constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 3 | what; }

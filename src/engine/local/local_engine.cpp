@@ -18,7 +18,8 @@ using local::Phase;
 namespace {
 
 constexpr std::chrono::seconds quiet_wait{10};
-constexpr std::chrono::seconds kill_wait{1};
+// Until what runs has ended, if only because its worker was given up.
+constexpr auto kill_wait = local::kill_patience + std::chrono::milliseconds(500);
 constexpr std::size_t usual_segment = 16 * 1024;
 
 }  // namespace
@@ -80,7 +81,7 @@ void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running runn
   core_->cancel(task);
   if (running == Running::goes_on) return;
   core_->end_running(*task);
-  // A process that cannot be killed (it waits in the kernel) is not waited for.
+  // A process that cannot be killed is given up by then.
   task->wait_until(std::chrono::steady_clock::now() + core_->options.term_grace + kill_wait);
 }
 

@@ -30,6 +30,7 @@ std::string text_of(os::Exit const& exit) {
   switch (exit.kind) {
     case os::Exit::Kind::exited: return "exited with status " + std::to_string(exit.code);
     case os::Exit::Kind::signalled: return "was killed by " + signal_text(exit.code);
+    case os::Exit::Kind::none: return "did not end on SIGKILL and was given up";
     case os::Exit::Kind::unknown: break;
   }
   return "ended, its status taken by somebody else";
@@ -69,6 +70,7 @@ std::exception_ptr Obituary::reason(Chunk const& charged) const {
   if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
   if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
   death.stage = stage;
+  death.given_up = exit.kind == os::Exit::Kind::none;
   death.earlier = charged.task->earlier_attempts(charged.first);
   death.detail =
       weary ? "one of several workers in a row that died when this element was next in turn"
