@@ -12,6 +12,7 @@
 #include <procpool/cpu_count.hpp>
 #include <procpool/entry.hpp>
 #include <procpool/errors.hpp>
+#include <procpool/exceptions.hpp>
 #include <procpool/future.hpp>
 #include <procpool/options.hpp>
 #include <procpool/outcome.hpp>

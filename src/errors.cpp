@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include <procpool/detail/reason.hpp>
 #include <procpool/detail/type_name.hpp>
 
 #include "engine/crash_report.hpp"
@@ -122,6 +123,7 @@ std::optional<std::uint64_t> WorkerDied::peak_memory() const noexcept {
 
 std::string_view WorkerDied::stage() const noexcept { return stage_text(death_.stage); }
 
+detail::ElementFailure::~ElementFailure() = default;
 TaskTimeout::~TaskTimeout() = default;
 TaskCancelled::~TaskCancelled() = default;
 PoolClosed::~PoolClosed() = default;
@@ -184,6 +186,53 @@ std::string describe(std::exception_ptr const& error) {
     return line_of(exception, exception.what());
   } catch (...) {
     return "something that is no std::exception";
+  }
+}
+
+// ---- which element an error is of
+
+detail::SharedReason::SharedReason(std::exception_ptr reason) : reason_(std::move(reason)) {
+  // Only what is exactly that: what a task threw has its Origin, and stays what it is.
+  auto const keep = [this](auto const& error) {
+    using E = std::remove_cvref_t<decltype(error)>;
+    if (typeid(error) == typeid(E)) telling_.emplace<E>(error);
+  };
+  try {
+    if (reason_) std::rethrow_exception(reason_);
+  } catch (TaskTimeout const& error) {
+    keep(error);
+  } catch (TaskCancelled const& error) {
+    keep(error);
+  } catch (BadMessage const& error) {
+    keep(error);
+  } catch (...) {  // all elements have the same
+  }
+}
+
+std::exception_ptr detail::SharedReason::of(std::uint64_t task, std::uint64_t element) const {
+  return std::visit(
+      [&](auto const& error) {
+        using E = std::remove_cvref_t<decltype(error)>;
+        if constexpr (std::is_same_v<E, std::monostate>) {
+          return reason_;
+        } else {
+          E told = error;
+          told.tell(task, element);
+          return std::make_exception_ptr(std::move(told));
+        }
+      },
+      telling_);
+}
+
+std::exception_ptr detail::undecodable(std::exception_ptr const& error, Origin origin) {
+  try {
+    std::rethrow_exception(error);
+  } catch (SerializationError const& refused) {
+    origin.type = type_name(typeid(SerializationError));
+    return std::make_exception_ptr(
+        FromWorker<SerializationError>(refused, refused.what(), std::move(origin)));
+  } catch (...) {
+    return error;
   }
 }
 

@@ -43,6 +43,8 @@ struct Retries {
         std::rethrow_exception(error);
       } catch (E const&) {
         return true;
+      } catch (E const*) {  // how the pool asks for a listed type, without an object
+        return true;
       } catch (...) {
         return false;
       }

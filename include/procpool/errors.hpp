@@ -5,7 +5,7 @@
 // thread may catch, copy and rethrow them.
 //
 //   Error                    the base of all that procpool itself reports
-//   +- RemoteError           the task threw something of a type that cannot be rebuilt here
+//   +- RemoteError           the task threw something that cannot be rebuilt here
 //   +- WorkerDied            its process ended while it ran
 //   +- TaskTimeout           it took longer than it was allowed to
 //   +- TaskCancelled         it was cancelled, or its pool ended, before it had
@@ -15,7 +15,8 @@
 //   +- BadMessage            what came back cannot be understood
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
 //   +- ElementErrors         several elements of a call with OnError::collect failed
-//   FromWorker<E>            a standard exception E that the task threw: caught as E, and as Origin
+//   FromWorker<E>            a standard exception E that the task threw, or the nearest one to what it
+//                            threw, or a type that is listed (exceptions.hpp): caught as E, and as Origin
 
 #include <sys/types.h>
 
@@ -44,15 +45,17 @@ struct PROCPOOL_API Origin {
   std::vector<std::string> causes;  // of nested exceptions, outermost first: "type: text"
 };
 
-/// The task threw something that is no standard exception. what() is its text, `type` its type's name.
+/// The task threw something that is no exception of the standard library, is derived from none, and is not
+/// listed (PoolOptions::exceptions). what() is its text, `type` its type's name.
 class PROCPOOL_API RemoteError : public Error, public Origin {
  public:
   RemoteError(std::string const& text, Origin origin);
   ~RemoteError() override;
 };
 
-/// A standard exception that a task threw. `catch (std::out_of_range const&)` works as if it had been
-/// thrown here, and `catch (procpool::Origin const&)` tells from where. what() is the text over there.
+/// An exception that a task threw. `catch (std::out_of_range const&)` works as if it had been thrown
+/// here, also of a type derived from that, and `catch (procpool::Origin const&)` tells from where, and of
+/// which type it was. what() is the text over there, cut to 64 KiB.
 template <class E>
 class FromWorker : public E, public Origin {
  public:
@@ -141,17 +144,45 @@ class PROCPOOL_API WorkerDied : public Error {
   std::shared_ptr<Text> text_;  // null: there is nothing to add to what the base says
 };
 
-/// The task took longer than it was allowed to.
-class PROCPOOL_API TaskTimeout : public Error {
+namespace detail {
+
+// An error that knows which element has it.
+class PROCPOOL_API ElementFailure : public Error {
  public:
-  using Error::Error;
+  explicit ElementFailure(std::string const& text, std::uint64_t task = 0,
+                          std::uint64_t element = 0)
+      : Error(text), task_(task), element_(element) {}
+  ~ElementFailure() override;
+
+  /// The id of the call; 0: it is the error of no call.
+  std::uint64_t task() const noexcept { return task_; }
+  /// The index of the input; 0 for submit.
+  std::uint64_t element() const noexcept { return element_; }
+
+  // For the pool.
+  void tell(std::uint64_t task, std::uint64_t element) noexcept {
+    task_ = task;
+    element_ = element;
+  }
+
+ private:
+  std::uint64_t task_;
+  std::uint64_t element_;
+};
+
+}  // namespace detail
+
+/// The task took longer than it was allowed to.
+class PROCPOOL_API TaskTimeout : public detail::ElementFailure {
+ public:
+  using ElementFailure::ElementFailure;
   ~TaskTimeout() override;
 };
 
 /// The task was cancelled, or its pool ended, before it had ended itself.
-class PROCPOOL_API TaskCancelled : public Error {
+class PROCPOOL_API TaskCancelled : public detail::ElementFailure {
  public:
-  using Error::Error;
+  using ElementFailure::ElementFailure;
   ~TaskCancelled() override;
 };
 
@@ -177,9 +208,9 @@ class PROCPOOL_API SetupError : public Error {
 };
 
 /// What came back from a worker cannot be understood. It was ended.
-class PROCPOOL_API BadMessage : public Error {
+class PROCPOOL_API BadMessage : public detail::ElementFailure {
  public:
-  using Error::Error;
+  using ElementFailure::ElementFailure;
   ~BadMessage() override;
 };
 

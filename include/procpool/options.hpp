@@ -15,6 +15,7 @@
 
 #include <procpool/call_options.hpp>
 #include <procpool/count.hpp>
+#include <procpool/detail/exception_types.hpp>
 #include <procpool/stats.hpp>
 
 namespace procpool::inline v0 {
@@ -158,6 +159,10 @@ struct PoolOptions {
   // its processes, and the program's own handler may then close() and join() the pool, so that what runs is
   // finished. A task's own children are not protected, and a task that overruns is ended all the same.
   bool ignore_sigterm = false;
+  // Exceptions of the program's own that come back as themselves: .exceptions =
+  // exception_types<my::ParseError, my::Error>(), see exceptions.hpp. Others come back as the nearest class of
+  // the standard library that they derive from.
+  ExceptionTypes exceptions{};
 };
 
 }  // namespace procpool::inline v0

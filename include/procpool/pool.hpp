@@ -76,9 +76,9 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// For tests of the face: a pool over an engine of one's own.
   explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {})
       : engine_(std::move(engine)),
-        site_(std::make_shared<detail::CallSite const>(
-            detail::CallSite{engine_, std::make_shared<detail::Callbacks>(options.log),
-                             options.defaults.executor, detail::control_of(options.defaults)})),
+        site_(std::make_shared<detail::CallSite const>(detail::CallSite{
+            engine_, std::make_shared<detail::Callbacks>(options.log), options.defaults.executor,
+            detail::control_of(options.defaults), options.exceptions})),
         options_(std::move(options)) {}
 
   ProcessPool(ProcessPool&&) noexcept = default;

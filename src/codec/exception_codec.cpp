@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <any>
 #include <array>
 #include <cstdlib>
@@ -10,7 +11,9 @@
 #include <future>
 #include <ios>
 #include <limits>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <regex>
@@ -23,8 +26,12 @@
 #include <utility>
 #include <variant>
 
+#include <procpool/detail/export.hpp>
 #include <procpool/detail/type_name.hpp>
 
+#include "identity/category.hpp"
+#include "identity/code_wire.hpp"
+#include "os/text.hpp"
 #include "os/wire.hpp"
 
 namespace procpool::inline v0::detail {
@@ -51,73 +58,129 @@ std::string type_name(std::type_info const& type) {
 
 namespace {
 
-// What comes back as itself. The position in these lists is the number on the way; both ends are
-// the same program.
+// What comes back as itself, and what everything derived from it comes back as: derived ones first, so that
+// the first that fits is the nearest. The position here is the number on the way; both ends are the same
+// program.
 template <class... Es>
 struct Types {};
 
-// Made of a text.
-using WithText = Types<std::logic_error, std::invalid_argument, std::domain_error,
-                       std::length_error, std::out_of_range, std::runtime_error, std::range_error,
-                       std::overflow_error, std::underflow_error, Error, SerializationError,
-                       TaskTimeout, TaskCancelled, PoolClosed, SetupError, BadMessage, QueueFull>;
-// Made of nothing.
-using WithoutText =
-    Types<std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_typeid,
-          std::bad_exception, std::bad_function_call, std::bad_optional_access,
-          std::bad_variant_access, std::bad_weak_ptr, std::bad_any_cast>;
-// Made of an error code.
-using WithCode = Types<std::system_error, std::ios_base::failure, std::future_error,
-                       std::filesystem::filesystem_error>;
+using Known = Types<
+    // with a code
+    std::regex_error, std::filesystem::filesystem_error, std::ios_base::failure, std::system_error,
+    std::future_error,
+    // ours
+    SerializationError, TaskTimeout, TaskCancelled, PoolClosed, SetupError, BadMessage, QueueFull,
+    RemoteError, Error,
+    // with a text
+    std::invalid_argument, std::domain_error, std::length_error, std::out_of_range,
+    std::logic_error, std::range_error, std::overflow_error, std::underflow_error,
+    std::runtime_error,
+    // without one
+    std::bad_array_new_length, std::bad_alloc, std::bad_any_cast, std::bad_cast, std::bad_typeid,
+    std::bad_exception, std::bad_function_call, std::bad_optional_access, std::bad_variant_access,
+    std::bad_weak_ptr, std::exception>;
+
+template <class E, class... Es>
+consteval bool derived_first(Types<E, Es...>) {
+  if constexpr (sizeof...(Es) == 0) {
+    return true;
+  } else {
+    return !(std::is_base_of_v<E, Es> || ...) && derived_first(Types<Es...>{});
+  }
+}
+static_assert(derived_first(Known{}));
 
 constexpr std::uint16_t unknown_type = std::numeric_limits<std::uint16_t>::max();
-constexpr std::uint16_t without_text_from = 1000;
-constexpr std::uint16_t with_code_from = 2000;
-constexpr std::uint16_t regex_type = 3000;
 
-template <class... Es>
-std::uint16_t position(Types<Es...>, std::type_info const& type, std::uint16_t from) {
+template <class Wanted, class... Es>
+consteval std::uint16_t number_in(Types<Es...>) {
   std::uint16_t found = unknown_type;
-  std::uint16_t number = from;
-  ((type == typeid(Es) || type == typeid(FromWorker<Es>) ? void(found = number) : void(), ++number),
-   ...);
+  std::uint16_t number = 0;
+  ((std::is_same_v<Wanted, Es> ? void(found = number) : void(), ++number), ...);
   return found;
 }
+template <class E>
+constexpr std::uint16_t number_of = number_in<E>(Known{});
 
-// A FromWorker<E> that a nested pool's task threw counts as an E.
-std::uint16_t number_of(std::type_info const& type) {
-  if (position(Types<std::regex_error>{}, type, 0) == 0) return regex_type;
-  for (std::uint16_t const found :
-       {position(WithText{}, type, 0), position(WithoutText{}, type, without_text_from),
-        position(WithCode{}, type, with_code_from)}) {
-    if (found != unknown_type) return found;
+template <class E>
+bool is_a(std::exception const& exception) {
+  if constexpr (std::is_same_v<E, std::exception>) {
+    return true;
+  } else {
+    return dynamic_cast<E const*>(&exception) != nullptr;
   }
-  return unknown_type;
 }
+
+template <class... Es>
+std::uint16_t nearest(std::exception const& exception, Types<Es...>) {
+  // Ours that cannot be made anew of what travels.
+  if (is_a<WorkerDied>(exception) || is_a<ElementErrors>(exception)) {
+    return number_of<RemoteError>;
+  }
+  std::uint16_t number = 0;
+  static_cast<void>(((is_a<Es>(exception) || (++number, false)) || ...));
+  return number;
+}
+
+// ---- how long what travels may be, in bytes: all of an error in 64 KiB
+
+constexpr std::size_t most_error = std::size_t{64} * 1024;
+constexpr std::size_t most_numbers = 1024;  // lengths, codes, references
+constexpr std::size_t most_type = 2048;
+constexpr std::size_t most_path = 4096;
+constexpr std::size_t most_causes = 32;
+constexpr std::size_t most_cause = 4096;
+constexpr std::size_t kept_for_causes = std::size_t{16} * 1024;  // if the text is long
+constexpr std::size_t most_category = 64;
 
 // ---- encoding
 
 using Writer = os::WireWriter<Bytes>;
 
-constexpr std::size_t most_causes = 32;
+enum class Category : std::uint8_t { named, generic, system, iostream, future, placed };
+
+std::error_category const* standard_category(Category which) {
+  switch (which) {
+    case Category::generic: return &std::generic_category();
+    case Category::system: return &std::system_category();
+    case Category::iostream: return &std::iostream_category();
+    case Category::future: return &std::future_category();
+    case Category::named:
+    case Category::placed: break;
+  }
+  return nullptr;
+}
 
 void write_code(Writer& writer, std::error_code const& code) {
-  writer.text(code.category().name());
+  Category which = Category::named;
+  for (Category const standard :
+       {Category::generic, Category::system, Category::iostream, Category::future}) {
+    if (&code.category() == standard_category(standard)) which = standard;
+  }
+  std::optional<identity::CodeRef> place;
+  if (which == Category::named) place = identity::locate_category(code.category());
+  if (place && place->path.size() > most_path / 2) place.reset();
+  writer.number(place ? Category::placed : which);
+  char const* const name = code.category().name();
+  writer.text(os::cut(name != nullptr ? name : "", most_category));
   writer.number(static_cast<std::int32_t>(code.value()));
+  if (place) identity::write(writer, *place);
 }
 
 // The type that was thrown first: before a pool brought it here, and without what
-// std::throw_with_nested put around it.
+// std::throw_with_nested and boost::throw_exception put around it.
 std::string name_of(std::exception const& exception) {
   if (auto const* const origin = dynamic_cast<Origin const*>(&exception)) return origin->type;
   std::string name = type_name(typeid(exception));
-  std::string_view constexpr nested = "std::_Nested_exception<";
-  if (name.starts_with(nested) && name.ends_with(">")) {
-    name = name.substr(nested.size(), name.size() - nested.size() - 1);
+  for (std::string_view const wrapper : {"std::_Nested_exception<", "boost::wrapexcept<"}) {
+    if (!name.starts_with(wrapper) || !name.ends_with(">")) continue;
+    name = name.substr(wrapper.size(), name.size() - wrapper.size() - 1);
     if (name.ends_with(" ")) name.pop_back();
     std::string_view constexpr constant = " const";  // a const lvalue was thrown
     if (name.ends_with(constant)) name.resize(name.size() - constant.size());
   }
+  // What streams throw is a type of the standard library's own, derived from the one that people catch.
+  if (name == "std::__ios_failure") name = type_name(typeid(std::ios_base::failure));
   return name;
 }
 
@@ -126,85 +189,124 @@ std::string_view text_of(std::exception const& exception) {
   return text != nullptr ? text : "";
 }
 
-void collect_causes(std::exception const& exception, std::vector<std::string>& causes) {
-  if (auto const* const origin = dynamic_cast<Origin const*>(&exception)) {
-    causes.insert(causes.end(), origin->causes.begin(), origin->causes.end());
-  }
-  auto const* const nested = dynamic_cast<std::nested_exception const*>(&exception);
+void collect_causes(std::exception const& exception, std::vector<std::string>& causes);
+
+void collect_causes(std::nested_exception const* nested, std::vector<std::string>& causes) {
   if (nested == nullptr || !nested->nested_ptr() || causes.size() >= most_causes) return;
   try {
     nested->rethrow_nested();
   } catch (std::exception const& cause) {
-    causes.push_back(name_of(cause) + ": " + std::string(text_of(cause)));
+    causes.push_back(os::cut(name_of(cause), most_type) + ": " +
+                     os::cut(text_of(cause), most_cause - most_type));
     collect_causes(cause, causes);
   } catch (...) {
     std::type_info const* const type = abi::__cxa_current_exception_type();
-    causes.push_back(type != nullptr ? type_name(*type) : "unknown");
+    causes.push_back(type != nullptr ? os::cut(type_name(*type), most_type) : "unknown");
   }
 }
 
-// The type inside of std::throw_with_nested's own, if it is one that comes back as itself.
-std::type_info const* nested_type(std::exception const& exception) {
-  std::type_info const* found = nullptr;
-  auto const look = [&]<class... Es>(Types<Es...>) {
-    ((typeid(exception) == typeid(std::_Nested_exception<Es>) ||
-              typeid(exception) == typeid(std::_Nested_exception<Es const>) ||
-              typeid(exception) == typeid(std::_Nested_exception<FromWorker<Es>>)
-          ? void(found = &typeid(Es))
-          : void()),
-     ...);
-  };
-  look(WithText{});
-  look(WithoutText{});
-  look(WithCode{});
-  look(Types<std::regex_error>{});
-  return found;
+void collect_causes(std::exception const& exception, std::vector<std::string>& causes) {
+  if (auto const* const origin = dynamic_cast<Origin const*>(&exception)) {
+    causes.insert(causes.end(), origin->causes.begin(), origin->causes.end());
+  }
+  collect_causes(dynamic_cast<std::nested_exception const*>(&exception), causes);
+}
+
+std::size_t bytes_of(std::vector<std::string> const& texts) {
+  std::size_t bytes = 0;
+  for (std::string const& text : texts) bytes += text.size();
+  return bytes;
+}
+
+// Of every error: its type, its text and its causes, in `room` bytes.
+void write_texts(Writer& writer, std::string_view type, std::string_view text,
+                 std::vector<std::string> causes, std::size_t room) {
+  if (causes.size() > most_causes) causes.resize(most_causes);
+  std::string const name = os::cut(type, most_type);
+  room -= name.size();
+  std::string const what = os::cut(text, room - std::min(bytes_of(causes), kept_for_causes));
+  room -= what.size();
+  writer.text(name);
+  writer.text(what);
+  writer.number(static_cast<std::uint32_t>(causes.size()));
+  for (std::string const& cause : causes) {
+    std::string const kept = os::cut(cause, std::min(most_cause, room));
+    room -= kept.size();
+    writer.text(kept);
+  }
+}
+
+template <class E>
+bool write_place(Writer& writer, std::exception const& exception) {
+  auto const* const error = dynamic_cast<E const*>(&exception);
+  if (error == nullptr) return false;
+  writer.number(error->task());
+  writer.number(error->element());
+  return true;
 }
 
 void write_std(Writer& writer, std::exception const& exception) {
-  std::type_info const* const inner = nested_type(exception);
-  std::uint16_t number = number_of(inner != nullptr ? *inner : typeid(exception));
-  std::string name = name_of(exception);
-  // What streams throw is a type of the standard library's own, derived from the one that people catch.
-  if (number == unknown_type && name == "std::__ios_failure") {
-    number = number_of(typeid(std::ios_base::failure));
-    name = type_name(typeid(std::ios_base::failure));
-  }
+  std::uint16_t const number = nearest(exception, Known{});
   writer.number(number);
-  writer.text(name);
-  writer.text(text_of(exception));
   std::vector<std::string> causes;
   collect_causes(exception, causes);
-  if (causes.size() > most_causes) causes.resize(most_causes);
-  writer.number(static_cast<std::uint32_t>(causes.size()));
-  for (std::string const& cause : causes) writer.text(cause);
-  if (number == regex_type) {
+  auto const* const file = dynamic_cast<std::filesystem::filesystem_error const*>(&exception);
+  std::size_t const paths = file != nullptr ? 2 * most_path : 0;
+  write_texts(writer, name_of(exception), text_of(exception), std::move(causes),
+              most_error - most_numbers - most_path / 2 - paths);
+  if (number == number_of<std::regex_error>) {
     writer.number(
         static_cast<std::int32_t>(dynamic_cast<std::regex_error const&>(exception).code()));
-  } else if (number >= with_code_from && number != unknown_type) {
-    if (auto const* const system = dynamic_cast<std::system_error const*>(&exception)) {
-      write_code(writer, system->code());
-    } else if (auto const* const future = dynamic_cast<std::future_error const*>(&exception)) {
-      write_code(writer, future->code());
+  } else if (auto const* const system = dynamic_cast<std::system_error const*>(&exception)) {
+    write_code(writer, system->code());
+    if (file != nullptr) {
+      writer.text(os::cut(file->path1().native(), most_path));
+      writer.text(os::cut(file->path2().native(), most_path));
     }
-    if (auto const* const file =
-            dynamic_cast<std::filesystem::filesystem_error const*>(&exception)) {
-      writer.text(file->path1().native());
-      writer.text(file->path2().native());
-    }
+  } else if (auto const* const future = dynamic_cast<std::future_error const*>(&exception)) {
+    write_code(writer, future->code());
+  } else {
+    static_cast<void>(write_place<TaskTimeout>(writer, exception) ||
+                      write_place<TaskCancelled>(writer, exception) ||
+                      write_place<BadMessage>(writer, exception));
   }
 }
 
-void write_other(Writer& writer, std::string_view type, std::string_view text) {
-  writer.number(unknown_type);
-  writer.text(type);
-  writer.text(text);
-  writer.number(std::uint32_t{0});
+void write_other(Writer& writer, std::string_view type, std::string_view text,
+                 std::vector<std::string> causes = {}) {
+  writer.number(number_of<RemoteError>);
+  write_texts(writer, type, text, std::move(causes), most_error - most_numbers);
 }
 
-}  // namespace
+// As one of the types that are known, though there is no one std::exception in it: two bases have one each.
+template <class... Es>
+bool write_one_base(Writer& writer, Types<Es...>) {
+  auto const as = [&]<class E>(Types<E>) {
+    try {
+      throw;
+    } catch (E const& base) {
+      write_std(writer, base);
+      return true;
+    } catch (...) {
+      return false;
+    }
+  };
+  return (as(Types<Es>{}) || ...);
+}
 
-void encode_current_exception(Bytes& out) {
+void write_unknown(Writer& writer, std::string const& name) {
+  if (write_one_base(writer, Known{})) return;
+  std::vector<std::string> causes;
+  try {
+    throw;
+  } catch (std::nested_exception const& nested) {
+    collect_causes(&nested, causes);
+  } catch (...) {  // there are none
+  }
+  write_other(writer, name, "an exception of type " + os::cut(name, most_type), std::move(causes));
+}
+
+void write_known(Bytes& out) {
   Writer writer(out);
   std::type_info const* const type = abi::__cxa_current_exception_type();
   std::string const name = type != nullptr ? type_name(*type) : "unknown";
@@ -219,30 +321,90 @@ void encode_current_exception(Bytes& out) {
   } catch (std::string const& text) {
     write_other(writer, name, text);
   } catch (...) {
-    write_other(writer, name, "an exception of type " + name);
+    write_unknown(writer, name);
   }
+}
+
+// Behind the rest: which of the listed types it is, counted from 1, and its value; 0: none.
+PROCPOOL_PASSES_FORCED_END void write_listed(Bytes& out,
+                                             std::span<ExceptionFunction const> listed) {
+  Writer writer(out);
+  for (std::size_t i = 0; i < listed.size(); ++i) {
+    if (listed[i] == nullptr) continue;
+    Bytes value;
+    ExceptionOperation save;
+    save.kind = ExceptionOperation::Kind::save;
+    save.output = &value;
+    try {
+      listed[i](save);
+    } catch (abi::__forced_unwind&) {
+      throw;
+    } catch (...) {  // its value cannot travel; what is written already can
+      break;
+    }
+    if (!save.matches) continue;
+    writer.number(static_cast<std::uint32_t>(i + 1));
+    writer.bytes(value);
+    return;
+  }
+  writer.number(std::uint32_t{0});
+}
+
+}  // namespace
+
+void encode_current_exception(Bytes& out, std::span<ExceptionFunction const> listed) {
+  write_known(out);
+  write_listed(out, listed);
 }
 
 // ---- decoding
 
 namespace {
 
-// An error code of a category that is not known here: its number and text stay right.
+// An error code of a category that is not known here: its number and its category's name stay right.
 class ForeignCategory final : public std::error_category {
  public:
-  char const* name() const noexcept override { return "worker"; }
-  std::string message(int) const override { return "an error of a category known to the worker"; }
+  explicit ForeignCategory(std::string name) : name_(std::move(name)) {}
+  char const* name() const noexcept override { return name_.c_str(); }
+  std::string message(int value) const override {
+    return "error " + std::to_string(value) + " of a category that only the worker knows";
+  }
+
+ private:
+  std::string const name_;
 };
 
-std::error_code read_code(os::WireReader& reader) {
-  static ForeignCategory const foreign;
-  std::string const category = reader.text();
-  int const value = reader.number<std::int32_t>();
-  for (std::error_category const* known : {&std::generic_category(), &std::system_category(),
-                                           &std::iostream_category(), &std::future_category()}) {
-    if (category == known->name()) return {value, *known};
+// One per name, for ever: codes refer to them. Not more than so many, whatever workers say.
+std::error_category const& foreign_category(std::string_view said) {
+  constexpr std::size_t most = 64;
+  static auto& mutex = *new std::mutex;
+  static auto& known = *new std::map<std::string, ForeignCategory const*, std::less<>>;
+  std::string const name = os::one_line(os::cut(said, most_category));
+  std::lock_guard const lock(mutex);
+  if (auto const found = known.find(name); found != known.end()) return *found->second;
+  if (known.size() >= most) {
+    static ForeignCategory const& any = *new ForeignCategory("worker");
+    return any;
   }
-  return {value, foreign};
+  auto category = std::make_unique<ForeignCategory>(name);
+  known.emplace(name, category.get());
+  return *category.release();
+}
+
+std::string_view text_in(os::WireReader& reader) {
+  auto const bytes = reader.bytes();
+  return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+}
+
+std::error_code read_code(os::WireReader& reader) {
+  auto const which = reader.number<Category>();
+  std::string_view const name = text_in(reader);
+  int const value = reader.number<std::int32_t>();
+  std::error_category const* category = standard_category(which);
+  if (which == Category::placed)
+    category = identity::find_category(identity::read_code_ref(reader));
+  if (reader.bad()) return {};
+  return {value, category != nullptr ? *category : foreign_category(name)};
 }
 
 constexpr std::regex_constants::error_type regex_codes[] = {
@@ -261,81 +423,158 @@ struct Arrived {
 };
 
 template <class E>
-std::exception_ptr rebuilt(Arrived& arrived, E error) {
-  return std::make_exception_ptr(
-      FromWorker<E>(std::move(error), std::move(arrived.text), std::move(arrived.origin)));
+std::exception_ptr rebuilt(Arrived const& arrived, E error) {
+  return std::make_exception_ptr(FromWorker<E>(std::move(error), arrived.text, arrived.origin));
 }
 
-template <class... Es>
-std::exception_ptr rebuild(Types<Es...>, Arrived& arrived, std::uint16_t from, auto const& make) {
-  std::exception_ptr result;
-  std::uint16_t number = from;
-  ((number++ == arrived.number ? void(result = rebuilt(arrived, make.template operator()<Es>()))
-                               : void()),
-   ...);
-  return result;
-}
-
-std::exception_ptr rebuild_with_code(Arrived& arrived, os::WireReader& reader) {
-  std::error_code const code = read_code(reader);
-  return rebuild(WithCode{}, arrived, with_code_from, [&]<class E>() {
-    if constexpr (std::is_same_v<E, std::future_error>) {
-      return E(static_cast<std::future_errc>(code.value()));
-    } else if constexpr (std::is_same_v<E, std::filesystem::filesystem_error>) {
-      std::string const path1 = reader.text();
-      return E(std::string(), path1, reader.text(), code);
-    } else if constexpr (std::is_same_v<E, std::ios_base::failure>) {
-      return E(std::string(), code);
-    } else {
-      return E(code);
-    }
-  });
-}
-
-std::exception_ptr decode(std::span<std::byte const> bytes, Origin origin) {
-  os::WireReader reader(bytes);
-  Arrived arrived;
-  arrived.origin = std::move(origin);
-  arrived.number = reader.number<std::uint16_t>();
-  arrived.origin.type = reader.text();
-  arrived.text = reader.text();
-  auto const causes = reader.number<std::uint32_t>();
-  for (std::uint32_t i = 0; i < causes && i < most_causes && !reader.bad(); ++i) {
-    arrived.origin.causes.push_back(reader.text());
-  }
-  std::exception_ptr result;
-  if (reader.bad()) {  // below
-  } else if (arrived.number == unknown_type) {
-    result = std::make_exception_ptr(RemoteError(arrived.text, std::move(arrived.origin)));
-  } else if (arrived.number == regex_type) {
+// Null: there can be no such one.
+template <class E>
+std::exception_ptr rebuild(Arrived const& arrived, os::WireReader& reader) {
+  if constexpr (std::is_same_v<E, std::regex_error>) {
     // Only values of the enumeration may become one.
     auto const code = reader.number<std::int32_t>();
     for (auto const known : regex_codes) {
-      if (static_cast<std::int32_t>(known) == code) {
-        result = rebuilt(arrived, std::regex_error(known));
-      }
+      if (static_cast<std::int32_t>(known) == code) return rebuilt(arrived, E(known));
     }
-  } else if (arrived.number >= with_code_from) {
-    result = rebuild_with_code(arrived, reader);
-  } else if (arrived.number >= without_text_from) {
-    result = rebuild(WithoutText{}, arrived, without_text_from, []<class E>() { return E(); });
+    return nullptr;
+  } else if constexpr (std::is_same_v<E, std::future_error>) {
+    return rebuilt(arrived, E(static_cast<std::future_errc>(read_code(reader).value())));
+  } else if constexpr (std::is_same_v<E, std::filesystem::filesystem_error>) {
+    std::error_code const code = read_code(reader);
+    std::string const path1 = os::cut(text_in(reader), most_path);
+    return rebuilt(arrived, E(std::string(), path1, os::cut(text_in(reader), most_path), code));
+  } else if constexpr (std::is_same_v<E, std::ios_base::failure>) {
+    return rebuilt(arrived, E(std::string(), read_code(reader)));
+  } else if constexpr (std::is_same_v<E, std::system_error>) {
+    return rebuilt(arrived, E(read_code(reader)));
+  } else if constexpr (std::is_same_v<E, RemoteError>) {
+    return std::make_exception_ptr(RemoteError(arrived.text, arrived.origin));
+  } else if constexpr (std::is_constructible_v<E, std::string, std::uint64_t, std::uint64_t>) {
+    auto const task = reader.number<std::uint64_t>();
+    return rebuilt(arrived, E(arrived.text, task, reader.number<std::uint64_t>()));
+  } else if constexpr (std::is_constructible_v<E, std::string>) {
+    return rebuilt(arrived, E(arrived.text));
   } else {
-    result = rebuild(WithText{}, arrived, 0, [&]<class E>() { return E(arrived.text); });
+    return rebuilt(arrived, E());
   }
-  if (!result || reader.bad()) {
-    return std::make_exception_ptr(
-        BadMessage("the error that a worker reported cannot be understood"));
-  }
+}
+
+template <class... Es>
+std::exception_ptr rebuild(Types<Es...>, Arrived const& arrived, os::WireReader& reader) {
+  std::exception_ptr result;
+  std::uint16_t number = 0;
+  static_cast<void>(((number++ == arrived.number &&
+                      (static_cast<void>(result = rebuild<Es>(arrived, reader)), true)) ||
+                     ...));
   return result;
+}
+
+void read_texts(os::WireReader& reader, Arrived& arrived) {
+  std::size_t room = most_error;
+  auto const take = [&](std::size_t most) {
+    std::string text = os::cut(text_in(reader), std::min(most, room));
+    room -= text.size();
+    return text;
+  };
+  arrived.origin.type = take(most_type);
+  arrived.text = take(most_error);
+  auto const causes = reader.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < causes && i < most_causes && !reader.bad(); ++i) {
+    arrived.origin.causes.push_back(take(most_cause));
+  }
+}
+
+// As the listed type that it says it is. Null: it says nothing like that, or its value cannot be read.
+PROCPOOL_PASSES_FORCED_END std::exception_ptr rebuild_listed(
+    std::span<ExceptionFunction const> listed, std::uint32_t which,
+    std::span<std::byte const> value, Arrived& arrived) {
+  if (which == 0 || which > listed.size()) return nullptr;
+  ExceptionOperation load;
+  load.kind = ExceptionOperation::Kind::load;
+  load.input = value;
+  load.text = &arrived.text;
+  load.origin = &arrived.origin;
+  try {
+    listed[which - 1](load);
+    return load.error;
+  } catch (abi::__forced_unwind&) {
+    throw;  // the caller's own thread is being ended
+  } catch (std::exception const& error) {
+    arrived.origin.causes.push_back("it could not be made anew as what it was: " +
+                                    os::cut(text_of(error), most_cause));
+  } catch (...) {
+    arrived.origin.causes.emplace_back("it could not be made anew as what it was");
+  }
+  return nullptr;
+}
+
+std::exception_ptr not_understood(Origin const& origin) {
+  return std::make_exception_ptr(BadMessage(
+      "task " + std::to_string(origin.task) + ", element " + std::to_string(origin.element) +
+          ": the error that worker " + std::to_string(origin.worker) + " (pid " +
+          std::to_string(origin.pid) + ") reported cannot be understood",
+      origin.task, origin.element));
+}
+
+// Looks at all of it before it makes anything of it.
+PROCPOOL_PASSES_FORCED_END std::exception_ptr decode(std::span<std::byte const> bytes,
+                                                     Origin const& origin,
+                                                     std::span<ExceptionFunction const> listed) {
+  os::WireReader reader(bytes);
+  Arrived arrived;
+  arrived.origin = origin;
+  arrived.number = reader.number<std::uint16_t>();
+  read_texts(reader, arrived);
+  if (reader.bad()) return not_understood(origin);
+  std::exception_ptr plain = rebuild(Known{}, arrived, reader);
+  auto const which = reader.number<std::uint32_t>();
+  auto const value = which != 0 ? reader.bytes() : std::span<std::byte const>();
+  if (!plain || reader.bad()) return not_understood(origin);
+  if (which == 0 || listed.empty()) return plain;
+  std::size_t const causes = arrived.origin.causes.size();
+  if (auto itself = rebuild_listed(listed, which, value, arrived)) return itself;
+  if (arrived.origin.causes.size() == causes) return plain;
+  // Once more, with why it is not what it was.
+  os::WireReader again(bytes);
+  again.number<std::uint16_t>();
+  Arrived dropped;
+  read_texts(again, dropped);
+  return rebuild(Known{}, arrived, again);
 }
 
 }  // namespace
 
-std::exception_ptr decode_exception(std::span<std::byte const> bytes, Origin origin) {
+PROCPOOL_PASSES_FORCED_END std::exception_ptr decode_exception(
+    std::span<std::byte const> bytes, Origin const& origin,
+    std::span<ExceptionFunction const> listed) {
   try {
-    return decode(bytes, std::move(origin));
-  } catch (...) {  // no memory for a text
+    return decode(bytes, origin, listed);
+  } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (std::bad_alloc const&) {  // no memory for a text
     return std::current_exception();
+  } catch (...) {
+    return not_understood(origin);
+  }
+}
+
+std::exception_ptr listed_kind(std::span<std::byte const> bytes,
+                               std::span<ExceptionFunction const> listed) {
+  if (listed.empty()) return nullptr;
+  try {
+    os::WireReader reader(bytes);
+    Arrived arrived;
+    arrived.number = reader.number<std::uint16_t>();
+    read_texts(reader, arrived);
+    if (reader.bad() || !rebuild(Known{}, arrived, reader)) return nullptr;
+    auto const which = reader.number<std::uint32_t>();
+    if (reader.bad() || which == 0 || which > listed.size()) return nullptr;
+    ExceptionOperation ask;
+    ask.kind = ExceptionOperation::Kind::kind;
+    listed[which - 1](ask);
+    return ask.error;
+  } catch (...) {  // no memory, or no sense
+    return nullptr;
   }
 }
 

@@ -50,7 +50,7 @@ std::type_info const& LoadedCallable::type() const { return *describe().type; }
 bool LoadedCallable::can_run() const { return describe().runs; }
 
 bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& out,
-                          std::atomic<std::uint32_t>& stage) {
+                          std::atomic<std::uint32_t>& stage, ListedExceptions& listed) {
   out.clear();
   Operation operation;
   operation.kind = Operation::Kind::call;
@@ -58,23 +58,24 @@ bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& o
   operation.input = arguments;
   operation.output = &out;
   operation.stage = &stage;
-  bool const value = perform(code_, operation, out);
+  bool const value = perform(code_, operation, out, listed);
   if (operation.remains != nullptr) remains_ = std::move(operation.remains);
   return value;
 }
 
-bool LoadedCallable::run(detail::Run& run, detail::Bytes& thrown,
-                         std::atomic<std::uint32_t>& stage) {
+bool LoadedCallable::run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage,
+                         ListedExceptions& listed) {
   Operation operation;
   operation.kind = Operation::Kind::run;
   operation.callable = callable_;
   operation.run = &run;
   operation.stage = &stage;
-  return perform(code_, operation, thrown);
+  return perform(code_, operation, thrown, listed);
 }
 
 PROCPOOL_PASSES_FORCED_END bool LoadedCallable::perform(detail::Trampoline code,
-                                                        Operation& operation, detail::Bytes& out) {
+                                                        Operation& operation, detail::Bytes& out,
+                                                        ListedExceptions& listed) {
   try {
     code(operation);
     return true;
@@ -82,7 +83,7 @@ PROCPOOL_PASSES_FORCED_END bool LoadedCallable::perform(detail::Trampoline code,
     throw;  // pthread_exit or cancellation: swallowing it would abort the process
   } catch (...) {
     out.clear();
-    detail::encode_current_exception(out);
+    detail::encode_current_exception(out, listed.functions());
     return false;
   }
 }

@@ -16,6 +16,8 @@
 #include <procpool/detail/bytes.hpp>
 #include <procpool/detail/function.hpp>
 
+#include "engine/listed_exceptions.hpp"
+
 namespace procpool::inline v0 {
 
 // A callable as it lives where elements run: made from its state once, then called for each.
@@ -30,11 +32,12 @@ class LoadedCallable {
 
   // True: `out` holds the encoded result. False: it holds the encoded exception.
   bool call(std::span<std::byte const> arguments, detail::Bytes& out,
-            std::atomic<std::uint32_t>& stage);
+            std::atomic<std::uint32_t>& stage, ListedExceptions& listed);
 
   // Goes through the run until it is over: true; or until an element throws: false, `thrown` holds the
   // encoded exception. Only where can_run() says so.
-  bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage);
+  bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage,
+           ListedExceptions& listed);
   bool can_run() const;
   // Destroys what the last call has put aside, see Operation::remains.
   void drop_remains() noexcept { remains_.reset(); }
@@ -45,7 +48,8 @@ class LoadedCallable {
  private:
   detail::Operation describe() const;
   // False: it has thrown, and that is encoded in `out`.
-  static bool perform(detail::Trampoline code, detail::Operation& operation, detail::Bytes& out);
+  static bool perform(detail::Trampoline code, detail::Operation& operation, detail::Bytes& out,
+                      ListedExceptions& listed);
 
   detail::Trampoline code_ = nullptr;
   void* callable_ = nullptr;

@@ -22,12 +22,12 @@ using detail::Bytes;
 namespace {
 
 // An attempt threw. True: there is another one, now.
-bool try_again(detail::Task& task, Block& block, Bytes const& thrown) {
+bool try_again(detail::Task& task, Block& block, Bytes const& thrown, ExceptionTypes listed) {
   auto const& retries = task.retries();
   if (!retries || retries->exceptions.empty()) return false;
   block.kind = Block::Kind::thrown;
   block.payload = detail::Payload(Bytes(thrown));
-  std::exception_ptr const error = detail::reason_of(block, task.id());
+  std::exception_ptr const error = detail::reason_of(block, task.id(), listed);
   if (std::ranges::none_of(retries->exceptions, [&](auto* const test) { return test(error); })) {
     return false;
   }
@@ -68,7 +68,8 @@ class InProcessContext final : public ElementContext {
 
 }  // namespace
 
-InProcessEngine::InProcessEngine(PoolOptions const& options) : seed_(options.seed) {}
+InProcessEngine::InProcessEngine(PoolOptions const& options)
+    : exceptions_(options.exceptions), seed_(options.seed) {}
 
 void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   if (closed_.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
@@ -94,6 +95,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   std::atomic<std::uint32_t> stage{0};
   ElementReader elements(segment.bytes, function.argument_size);
   LoadedCallable callable;
+  ListedExceptions listed(exceptions_);
   std::exception_ptr unusable;
   try {
     auto const state =
@@ -124,8 +126,8 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
       bool value = false;
       do {
         context.begin(block.first);
-        value = callable.call(arguments, result, stage);
-      } while (!value && try_again(*task, block, result));
+        value = callable.call(arguments, result, stage, listed);
+      } while (!value && try_again(*task, block, result, exceptions_));
       block.kind = value ? Block::Kind::values : Block::Kind::thrown;
       if (value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = result.size();

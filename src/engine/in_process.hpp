@@ -35,6 +35,7 @@ class InProcessEngine final : public detail::Engine {
   std::size_t segment_elements(detail::Task const& task) const override;
 
  private:
+  ExceptionTypes const exceptions_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> ending_{false};  // streams get nothing more
   std::atomic<bool> ended_{false};   // by cancel or kill: what is appended now does not run

@@ -36,11 +36,13 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
   return (value + to - 1) / to * to;
 }
 
+bool within(std::uint64_t begin, std::uint64_t end, std::uint64_t at, std::uint64_t size) {
+  return at >= begin && at < end && size <= end - at;
+}
+
 bool holds(Image const& image, std::uint64_t begin, std::uint64_t size) {
-  for (Image::Segment const& s : image.segments) {
-    if (begin >= s.begin && begin < s.end && size <= s.end - begin) return true;
-  }
-  return false;
+  return std::ranges::any_of(
+      image.segments, [&](Image::Segment const& s) { return within(s.begin, s.end, begin, size); });
 }
 
 void take(Scan& scan, dl_phdr_info const& info) {
@@ -50,8 +52,13 @@ void take(Scan& scan, dl_phdr_info const& info) {
   std::span<ElfW(Phdr) const> const headers(info.dlpi_phdr, info.dlpi_phnum);
   for (auto const& h : headers) {
     image.has_loader = image.has_loader || h.p_type == PT_INTERP;
+    if (h.p_type == PT_GNU_RELRO) {
+      image.relro_begin = h.p_vaddr;
+      image.relro_end = h.p_vaddr + h.p_memsz;
+    }
     if (h.p_type != PT_LOAD) continue;
-    image.segments.push_back({h.p_vaddr, h.p_vaddr + h.p_memsz, (h.p_flags & PF_X) != 0});
+    image.segments.push_back({h.p_vaddr, h.p_vaddr + h.p_memsz, (h.p_flags & PF_X) != 0,
+                              (h.p_flags & PF_R) != 0, (h.p_flags & PF_W) != 0});
   }
   if (image.segments.empty()) return;
   if (scan.vdso != 0 && image.base + image.segments.front().begin == scan.vdso) return;
@@ -162,6 +169,19 @@ bool Image::executable_at(std::uint64_t offset) const noexcept {
     if (s.executable && offset >= s.begin && offset < s.end) return true;
   }
   return false;
+}
+
+bool Image::data_at(std::uint64_t offset, std::uint64_t size) const noexcept {
+  return std::ranges::any_of(segments, [&](Segment const& s) {
+    return s.readable && !s.executable && within(s.begin, s.end, offset, size);
+  });
+}
+
+bool Image::constant_at(std::uint64_t offset, std::uint64_t size) const noexcept {
+  return within(relro_begin, relro_end, offset, size) ||
+         std::ranges::any_of(segments, [&](Segment const& s) {
+           return s.readable && !s.writable && within(s.begin, s.end, offset, size);
+         });
 }
 
 Generation generation() {

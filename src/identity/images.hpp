@@ -28,16 +28,24 @@ struct Image {
   struct Segment {
     std::uint64_t begin, end;  // offsets from base
     bool executable;
+    bool readable;
+    bool writable;
   };
 
   std::string path;
   std::uintptr_t base = 0;  // what is added to the addresses in the file; 0 for a non-PIE program
   std::vector<Segment> segments;
+  std::uint64_t relro_begin =
+      0;  // what is read-only once the module is loaded, in a writable segment
+  std::uint64_t relro_end = 0;
   BuildId id;
   bool main_program = false;
   bool has_loader = false;  // of the main program: false when it is statically linked
 
   bool executable_at(std::uint64_t offset) const noexcept;
+  // So many bytes from there on: of variables and constants; of what nobody can write.
+  bool data_at(std::uint64_t offset, std::uint64_t size) const noexcept;
+  bool constant_at(std::uint64_t offset, std::uint64_t size) const noexcept;
 };
 
 // All of them, the main program first, without the vdso, and the generation in which that was so.

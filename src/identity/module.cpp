@@ -237,6 +237,31 @@ void* resolve(CodeRef const& ref) {
   return code;
 }
 
+std::optional<CodeRef> locate_data(void const* data, std::size_t bytes) {
+  auto const address = reinterpret_cast<std::uintptr_t>(data);
+  for (Image const& image : *current_images()) {
+    if (!image.data_at(address - image.base, bytes)) continue;
+    if (image.id.kind() == BuildId::Kind::none) return std::nullopt;
+    return CodeRef{image.id, address - image.base, image.path};
+  }
+  return std::nullopt;
+}
+
+void const* find_data(CodeRef const& ref, std::size_t bytes) {
+  if (ref.module.kind() == BuildId::Kind::none) return nullptr;
+  auto const images = current_images();
+  Image const* const image = find_image(*images, ref);
+  if (image == nullptr || !image->data_at(ref.offset, bytes)) return nullptr;
+  return reinterpret_cast<void const*>(image->base + static_cast<std::uintptr_t>(ref.offset));
+}
+
+bool is_constant(void const* address, std::size_t bytes) {
+  auto const at = reinterpret_cast<std::uintptr_t>(address);
+  return std::ranges::any_of(*current_images(), [&](Image const& image) {
+    return image.constant_at(at - image.base, bytes);
+  });
+}
+
 std::vector<LoadedModule> loaded_modules() {
   std::vector<LoadedModule> modules;
   for (Image const& image : *current_images()) modules.push_back({image.path, image.id});

@@ -72,6 +72,16 @@ CodeRef locate(void const* code);
 // another build or cannot be opened, or when the offset is outside its executable memory.
 void* resolve(CodeRef const& ref);
 
+// The same for a variable of so many bytes: nothing, if it is not in the data of a loaded module.
+std::optional<CodeRef> locate_data(void const* data, std::size_t bytes);
+
+// The address here of a variable that another process located there; null when no module that is loaded has
+// it. Opens nothing. That something lies there does not mean that it is what it is said to be.
+void const* find_data(CodeRef const& ref, std::size_t bytes);
+
+// Do so many bytes lie where nobody can write, in a loaded module?
+bool is_constant(void const* address, std::size_t bytes);
+
 struct LoadedModule {
   std::string path;
   BuildId id;

@@ -73,6 +73,7 @@ void expect_told_off(Task task) {
   auto const error = support::thrown_by<procpool::BadMessage>([&] { hostile.get(); });
   EXPECT_LT(watch.passed(), 10s);
   EXPECT_FALSE(std::string(error.what()).empty());
+  EXPECT_GT(error.task(), 0u);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(others[static_cast<std::size_t>(i)].get(), i * i);
   expect_others_right(pool);
   EXPECT_EQ(pool.stats().worker_deaths, 1u);

@@ -202,6 +202,62 @@ TEST(Blocks, AFailureBehindValuesIsThrownByMap) {
   EXPECT_THROW(fake.pool.map<twice>(numbers(5)), procpool::TaskCancelled);
 }
 
+// ---- which element it is of
+
+TEST(Blocks, EachElementOfAFailureTellsWhichItIs) {
+  auto const expect_each = []<class E>(E const& error, std::uint64_t first) {
+    FakePool fake;
+    fake.engine.instead = [&](std::uint64_t) {
+      Block block = failed(first, 3);
+      block.failure = std::make_exception_ptr(error);
+      return blocks(values(0, first, bytes_of({1, 2})), std::move(block));
+    };
+    auto const outcomes = fake.pool.try_map<twice>(numbers(static_cast<int>(first) + 3));
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      auto const told = support::error_of<E>(outcomes[first + i]);
+      EXPECT_EQ(told.element(), first + i);
+      EXPECT_GT(told.task(), 0u);
+      EXPECT_STREQ(told.what(), error.what());
+    }
+  };
+  expect_each(procpool::TaskTimeout("late"), 2);
+  expect_each(procpool::TaskCancelled("cancelled"), 2);
+  expect_each(procpool::BadMessage("bad"), 2);
+}
+
+// Of a task that threw one itself it stays what it was: it has an origin.
+TEST(Blocks, AThrownTimeoutStaysAsItCame) {
+  FakePool fake;
+  auto const error =
+      support::error_of<procpool::FromWorker<procpool::TaskTimeout>>(fake.pool.try_map(
+          [](int) -> int { throw procpool::TaskTimeout("inner", 70, 7); }, numbers(2))[1]);
+  EXPECT_EQ(static_cast<procpool::TaskTimeout const&>(error).element(), 7u);
+  EXPECT_EQ(static_cast<procpool::Origin const&>(error).element, 1u);
+}
+
+TEST(Malformed, TellsWhichElement) {
+  FakePool fake;
+  fake.engine.instead = [](std::uint64_t) { return blocks(values(0, 3, {})); };
+  auto const outcomes = fake.pool.try_map<twice>(numbers(3));
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(support::error_of<procpool::BadMessage>(outcomes[i]).element(), i);
+  }
+  fake.engine.instead = [](std::uint64_t) {
+    Bytes bytes(2 * (sizeof(std::uint64_t) + 1));  // no text is so short
+    std::uint64_t const length = 1;
+    std::memcpy(bytes.data(), &length, sizeof length);
+    std::memcpy(bytes.data() + sizeof length + 1, &length, sizeof length);
+    return blocks(values(0, 2, std::move(bytes)));
+  };
+  auto const texts = fake.pool.try_map<text_of>(numbers(2));
+  for (std::uint64_t i = 0; i < 2; ++i) {
+    auto const error =
+        support::error_of<procpool::FromWorker<procpool::SerializationError>>(texts[i]);
+    EXPECT_EQ(error.element, i);
+    EXPECT_EQ(error.worker, -1);
+  }
+}
+
 // Lengths that do not add up say that the block as a whole is not to be believed.
 
 TEST(Malformed, ACutBlockIsRefusedWholeAndAlone) {

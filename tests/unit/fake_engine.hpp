@@ -107,6 +107,7 @@ class FakeEngine final : public procpool::detail::Engine {
     auto const state =
         function.state ? std::span<std::byte const>(*function.state) : std::span<std::byte const>();
     procpool::LoadedCallable callable(function.code, state);
+    procpool::ListedExceptions listed;
     procpool::ElementReader elements(segment.bytes, function.argument_size);
     std::atomic<std::uint32_t> stage{0};
     for (std::uint64_t i = 0; i < segment.count; ++i) {
@@ -115,7 +116,7 @@ class FakeEngine final : public procpool::detail::Engine {
       // A copy of its own, so that a sanitizer sees a read past the end.
       auto const arguments = elements.next();
       Bytes const copy(arguments.begin(), arguments.end());
-      made.value = callable.call(copy, made.bytes, stage);
+      made.value = callable.call(copy, made.bytes, stage, listed);
       if (made.value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = made.bytes.size();
         auto const* const prefix = reinterpret_cast<std::byte const*>(&length);

@@ -21,6 +21,7 @@
 #include <procpool/detail/codec.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/reason.hpp>
+#include <procpool/detail/site.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/outcome.hpp>
@@ -43,8 +44,8 @@ class BlockReader {
 
   void read(Block const& block) {
     if (block.kind != Block::Kind::values) {
-      std::exception_ptr const reason = reason_of(block, task_.id());
-      for (std::uint64_t i = 0; i < block.count; ++i) sink_.error(reason);
+      ExceptionTypes const listed = task_.site() ? task_.site()->exceptions : ExceptionTypes();
+      fail_all(block, reason_of(block, task_.id(), listed));
     } else if constexpr (std::is_void_v<R>) {
       for (std::uint64_t i = 0; i < block.count; ++i) sink_.value();
     } else {
@@ -60,12 +61,13 @@ class BlockReader {
     // results never lie where their worker can still write.
     if (!well_formed(rest, block.count)) return malformed(block);
     for (std::uint64_t i = 0; i < block.count; ++i) {
+      element_ = block.first + i;
       std::uint64_t size = fixed_size<R>;
       if constexpr (fixed_size<R> == 0) {
         std::memcpy(&size, rest.data(), sizeof size);
         rest = rest.subspan(sizeof size);
       }
-      read_value(rest.first(size));
+      read_value(block, rest.first(size));
       rest = rest.subspan(size);
     }
   }
@@ -77,7 +79,8 @@ class BlockReader {
     if (rest.size() < sizeof size) return malformed(block);
     std::memcpy(&size, rest.data(), sizeof size);
     if (size != rest.size() - sizeof size) return malformed(block);
-    read_value(rest.subspan(sizeof size));
+    element_ = block.first;
+    read_value(block, rest.subspan(sizeof size));
   }
 
   static bool well_formed(std::span<std::byte const> rest, std::uint64_t count) {
@@ -96,7 +99,7 @@ class BlockReader {
     }
   }
 
-  PROCPOOL_PASSES_FORCED_END void read_value(std::span<std::byte const> bytes) {
+  PROCPOOL_PASSES_FORCED_END void read_value(Block const& block, std::span<std::byte const> bytes) {
     // Decoded here and handed on after, so that only what decoding throws counts as the element's.
     std::optional<R> value;
     try {
@@ -104,23 +107,35 @@ class BlockReader {
     } catch (abi::__forced_unwind&) {
       throw;  // the caller's own thread is being ended
     } catch (...) {
-      sink_.error(std::current_exception());
+      Origin origin = origin_of(block, task_.id());
+      origin.element = element_;
+      sink_.error(undecodable(std::current_exception(), std::move(origin)));
       return;
     }
     sink_.value(*std::move(value));
   }
 
   void malformed(Block const& block) {
-    std::exception_ptr const reason = std::make_exception_ptr(BadMessage(
-        "task " + std::to_string(task_.id()) + ", elements " + std::to_string(block.first) +
-        " to " + std::to_string(block.first + block.count - 1) + ": worker " +
-        std::to_string(block.worker) + " (pid " + std::to_string(block.pid) +
-        ") sent results whose lengths cannot be"));
-    for (std::uint64_t i = 0; i < block.count; ++i) sink_.error(reason);
+    fail_all(block, std::make_exception_ptr(BadMessage(
+                        "task " + std::to_string(task_.id()) + ", elements " +
+                        std::to_string(block.first) + " to " +
+                        std::to_string(block.first + block.count - 1) + ": worker " +
+                        std::to_string(block.worker) + " (pid " + std::to_string(block.pid) +
+                        ") sent results whose lengths cannot be")));
+  }
+
+  void fail_all(Block const& block, std::exception_ptr reason) {
+    SharedReason const shared(std::move(reason));
+    for (std::uint64_t i = 0; i < block.count; ++i) {
+      bool kept = true;
+      if constexpr (requires { sink_.keeps(); }) kept = sink_.keeps();
+      sink_.error(kept ? shared.of(task_.id(), block.first + i) : nullptr);
+    }
   }
 
   Task const& task_;
   Sink& sink_;
+  std::uint64_t element_ = 0;  // that is decoded
 };
 
 // ---- for submit: the one value, or the reason why there is none
@@ -154,9 +169,11 @@ class ErrorSink {
   explicit ErrorSink(OnError how) : all_(how == OnError::collect) {}
 
   bool failed() const noexcept { return !errors_.empty(); }
+  // The next error, or only counts it?
+  bool keeps() const noexcept { return all_ || errors_.empty(); }
   void passed(std::uint64_t elements) noexcept { next_ += elements; }
   void error(std::exception_ptr const& reason) {
-    if (all_ || errors_.empty()) errors_.push_back({next_, reason});
+    if (keeps()) errors_.push_back({next_, reason});
     ++next_;
   }
   void throw_if_failed() {

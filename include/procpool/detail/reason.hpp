@@ -2,29 +2,53 @@
 
 // Why an element has no value, as the error that its owner gets. Any thread.
 
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/export.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
 
 namespace procpool::inline v0::detail {
 
-// Of a block that is not of values.
-inline std::exception_ptr reason_of(Block const& block, std::uint64_t task) {
-  if (block.kind == Block::Kind::failed) return block.failure;
+// The reason that several elements share, as each of them gets it: one that tells its element does.
+class PROCPOOL_API SharedReason {
+ public:
+  explicit SharedReason(std::exception_ptr reason);
+  std::exception_ptr of(std::uint64_t task, std::uint64_t element) const;
+
+ private:
+  std::exception_ptr reason_;
+  std::variant<std::monostate, TaskTimeout, TaskCancelled, BadMessage> telling_;
+};
+
+// What was thrown when a value that came from `origin` was decoded: a SerializationError also tells that.
+PROCPOOL_API std::exception_ptr undecodable(std::exception_ptr const& error, Origin origin);
+
+inline Origin origin_of(Block const& block, std::uint64_t task) {
   Origin origin;
   origin.worker = block.worker;
   origin.pid = block.pid;
   origin.task = task;
   origin.element = block.first;
+  return origin;
+}
+
+// Of a block that is not of values. Of a type that is `listed`, as itself:
+// that runs the type's own code.
+inline std::exception_ptr reason_of(Block const& block, std::uint64_t task,
+                                    ExceptionTypes listed = {}) {
+  if (block.kind == Block::Kind::failed) return block.failure;
+  Origin origin = origin_of(block, task);
   for (std::string const& attempt : block.earlier) {
     origin.causes.push_back("an earlier attempt: " + attempt);
   }
-  return decode_exception(block.payload.bytes(), std::move(origin));
+  return decode_exception(block.payload.bytes(), origin, listed.functions());
 }
 
 }  // namespace procpool::inline v0::detail

@@ -9,6 +9,7 @@
 
 #include <procpool/detail/callbacks.hpp>
 #include <procpool/detail/completion.hpp>
+#include <procpool/detail/exception_types.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/task_control.hpp>
 
@@ -22,6 +23,7 @@ struct CallSite {
   std::shared_ptr<Callbacks> callbacks;
   Executor executor;  // empty: on the callback thread itself
   TaskControl control{};
+  ExceptionTypes exceptions{};  // that come back as themselves
 };
 
 // The site of a completion, or one without a pool.

@@ -102,9 +102,12 @@ bool Core::thrown_is_tried_again(Slot::Item const& item) {
     return false;
   }
   std::exception_ptr const error = detail::reason_of(item.block, item.task->id());
-  auto const& tests = item.task->retries()->exceptions;
-  bool const allowed =
-      std::ranges::any_of(tests, [&error](auto* const test) { return test(error); });
+  // What it is as a listed type is told without an object of it: that would run the type's own code here.
+  std::exception_ptr const kind =
+      detail::listed_kind(item.block.payload.bytes(), options.exceptions.functions());
+  bool const allowed = std::ranges::any_of(item.task->retries()->exceptions, [&](auto* const test) {
+    return test(error) || (kind && test(kind));
+  });
   return try_again(*item.element, allowed, describe(error));
 }
 

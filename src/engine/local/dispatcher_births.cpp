@@ -16,6 +16,7 @@
 #include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
+#include "engine/listed_exceptions.hpp"
 #include "engine/local/dispatcher.hpp"
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/process_title.hpp"
@@ -134,7 +135,8 @@ void Dispatcher::send_hello(std::size_t slot, Cradle& cradle) {
       life.cgroup ? life.cgroup.kill_path() : std::string(),
       cradle.output ? cradle.output->token() : std::string(),
       began_,
-      core_.options.ignore_sigterm ? 1u : 0u};
+      core_.options.ignore_sigterm ? 1u : 0u,
+      ListedExceptions::text_of(core_.options.exceptions)};
   // The socket is empty and takes it at once; a worker that is dead already reports itself.
   os::send_packet(cradle.ours.get(), encode(hello), fds, false);
   cradle.channel->forget_memory();

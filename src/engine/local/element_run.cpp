@@ -9,8 +9,8 @@
 namespace procpool::inline v0::local {
 
 RunEnd run_elements(channel::WorkerEnd& channel, WorkerContext& context, LoadedCallable& callable,
-                    std::uint64_t index, std::size_t result_size, ElementReader& elements,
-                    detail::Bytes& thrown) {
+                    ListedExceptions& listed, std::uint64_t index, std::size_t result_size,
+                    ElementReader& elements, detail::Bytes& thrown) {
   channel::InboxHeader const& chunk = channel.header();
   std::uint64_t const first = chunk.serial + index;
   detail::Run::Words words{};
@@ -21,7 +21,7 @@ RunEnd run_elements(channel::WorkerEnd& channel, WorkerContext& context, LoadedC
   place.arguments = elements.place();
   place.argument_step = elements.step();
   detail::Run run(words, place);
-  bool const over = callable.run(run, thrown, channel.stage());
+  bool const over = callable.run(run, thrown, channel.stage(), listed);
   // A task may fork, and return in the child too: what follows is for the worker alone.
   if (context.forked()) ::_exit(EXIT_SUCCESS);
   context.end();

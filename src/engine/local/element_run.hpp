@@ -25,7 +25,7 @@ struct RunEnd {
 // Runs elements from the index-th of the channel's record on. `elements` stands there, and behind what has
 // ended afterwards. `thrown` gets the encoded exception.
 RunEnd run_elements(channel::WorkerEnd& channel, WorkerContext& context, LoadedCallable& callable,
-                    std::uint64_t index, std::size_t result_size, ElementReader& elements,
-                    detail::Bytes& thrown);
+                    ListedExceptions& listed, std::uint64_t index, std::size_t result_size,
+                    ElementReader& elements, detail::Bytes& thrown);
 
 }  // namespace procpool::inline v0::local

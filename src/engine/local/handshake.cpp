@@ -37,6 +37,7 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.text(hello.output_token);
   writer.number(hello.parent_began);
   writer.number(hello.ignore_sigterm);
+  writer.text(hello.exceptions);
   return out;
 }
 
@@ -65,6 +66,7 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.output_token = reader.text();
   hello.parent_began = reader.number<std::uint64_t>();
   hello.ignore_sigterm = reader.number<std::uint32_t>();
+  hello.exceptions = reader.text();
   if (reader.bad()) return std::nullopt;
   return hello;
 }

@@ -53,6 +53,7 @@ struct Hello {
   std::string output_token{};        // not empty: output is captured, see OutputTap
   std::uint64_t parent_began = 0;    // os::start_time of the parent
   std::uint32_t ignore_sigterm = 0;  // 1: yes; it is blocked until then
+  std::string exceptions{};          // ListedExceptions::text_of the pool's
 };
 
 struct Ready {

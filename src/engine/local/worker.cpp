@@ -87,13 +87,15 @@ class Worker {
     ProcessTitle title;
     OutputMarks marks;
     std::uint64_t recycle_above;
+    ListedExceptions listed;
   };
   explicit Worker(Parts parts)
       : channel_(parts.channel),
         context_(parts.context),
         title_(parts.title),
         marks_(std::move(parts.marks)),
-        recycle_above_(parts.recycle_above) {}
+        recycle_above_(parts.recycle_above),
+        listed_(std::move(parts.listed)) {}
 
   void loop() {
     LoopGuard guard(channel_);
@@ -166,7 +168,7 @@ class Worker {
       if (readable() && prepare(function)) {
         if (i == 0) show(function.name);
         if (!elements) elements.emplace(channel_.payload(), function.decoded->argument_size);
-        value = function.callable->call(elements->next(), result_, channel_.stage());
+        value = function.callable->call(elements->next(), result_, channel_.stage(), listed_);
         if (forked_child) ::_exit(EXIT_SUCCESS);
       }
       context_.end();
@@ -185,7 +187,7 @@ class Worker {
   bool run_all(channel::InboxHeader const& chunk, std::uint64_t& i, Declared& function,
                ElementReader& elements) {
     while (i < chunk.count) {
-      RunEnd const end = run_elements(channel_, context_, *function.callable, i,
+      RunEnd const end = run_elements(channel_, context_, *function.callable, listed_, i,
                                       function.decoded->result_size, elements, result_);
       i += end.done;
       if (end.thrown) answer(chunk.serial + i++, function, false);
@@ -231,7 +233,7 @@ class Worker {
       throw;
     } catch (...) {
       result_.clear();
-      detail::encode_current_exception(result_);
+      detail::encode_current_exception(result_, listed_.functions());
       return false;
     }
     function.runs = function.callable->can_run() && !marks_.used() && recycle_above_ == 0 &&
@@ -266,6 +268,7 @@ class Worker {
   ProcessTitle title_;
   OutputMarks marks_;
   std::uint64_t const recycle_above_;
+  ListedExceptions listed_;
   std::string_view shown_;
   using Shares = std::unordered_map<std::uint64_t, std::shared_ptr<detail::Share>>;
   Shares shares_;                             // what the parent has shared with this worker
@@ -384,7 +387,9 @@ int worker_main(Birth birth) {
   }
   ProcessTitle const title =
       birth.forked ? ProcessTitle(birth.argument, birth.title) : ProcessTitle(birth.argument);
-  Worker({*channel, *context, title, std::move(marks), hello->recycle_above}).loop();
+  Worker({*channel, *context, title, std::move(marks), hello->recycle_above,
+          ListedExceptions(hello->exceptions)})
+      .loop();
   std::fflush(stdout);
   return EXIT_SUCCESS;
 }

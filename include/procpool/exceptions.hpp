@@ -1,0 +1,154 @@
+#pragma once
+
+// exception_types: the program's own exceptions that come back from workers as themselves:
+//
+//     procpool::ProcessPool pool{{.exceptions = procpool::exception_types<my::ParseError, my::Error>()}};
+//
+// Any thread. What a listed type's own code throws on the way costs its value only: the exception then
+// comes as those that are not listed do.
+
+#include <cxxabi.h>
+
+#include <array>
+#include <cstddef>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <procpool/detail/codec.hpp>
+#include <procpool/detail/exception_types.hpp>
+#include <procpool/detail/export.hpp>
+#include <procpool/errors.hpp>
+
+namespace procpool::inline v0 {
+
+namespace detail {
+
+// It has nothing that its base from the standard library has not: all that travels is the text.
+template <class E>
+inline constexpr bool is_only_a_text =
+    (std::is_base_of_v<std::runtime_error, E> || std::is_base_of_v<std::logic_error, E>) &&
+    sizeof(E) == sizeof(std::runtime_error) && sizeof(E) == sizeof(std::logic_error) &&
+    std::is_constructible_v<E, std::string const&>;
+template <class E>
+inline constexpr bool is_only_a_name =
+    std::is_base_of_v<std::exception, E> && sizeof(E) == sizeof(std::exception) &&
+    std::is_default_constructible_v<E>;
+
+// A base that is virtual, or there twice, is not.
+template <class E>
+concept PlainException = std::is_convertible_v<E*, std::exception*> &&
+                         requires(std::exception* base) { static_cast<E*>(base); };
+template <class E>
+inline constexpr bool may_have_origin =
+    std::is_class_v<E> && !std::is_final_v<E> && !std::is_base_of_v<Origin, E>;
+
+// A listed exception that is no standard one.
+template <class E>
+class WithOrigin : public E, public Origin {
+ public:
+  WithOrigin(E error, Origin origin) : E(std::move(error)), Origin(std::move(origin)) {}
+};
+
+template <class E>
+[[noreturn]] void throw_as_itself(E error, ExceptionOperation const& operation) {
+  if constexpr (may_have_origin<E> && PlainException<E>) {
+    throw FromWorker<E>(std::move(error), *operation.text, *operation.origin);
+  } else if constexpr (may_have_origin<E> && !std::is_base_of_v<std::exception, E>) {
+    throw WithOrigin<E>(std::move(error), *operation.origin);
+  } else {
+    throw error;
+  }
+}
+
+template <class E>
+PROCPOOL_PASSES_FORCED_END bool save_exception(Bytes& out) {
+  try {
+    throw;
+  } catch (E const& error) {
+    if constexpr (Transmissible<E>) encode<E>(out, error);
+    return true;
+  } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    return false;
+  }
+}
+
+template <class E>
+PROCPOOL_PASSES_FORCED_END void load_exception(ExceptionOperation& operation) {
+  auto const load = [&]() -> E {
+    if constexpr (Transmissible<E>) {
+      return decode<E>(operation.input);
+    } else if constexpr (is_only_a_text<E>) {
+      return E(*operation.text);
+    } else {
+      return E();
+    }
+  };
+  E error = load();  // what this throws is for the caller
+  try {
+    throw_as_itself<E>(std::move(error), operation);
+  } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    operation.error = std::current_exception();
+  }
+}
+
+template <class E>
+void exception_function(ExceptionOperation& operation) {
+  switch (operation.kind) {
+    case ExceptionOperation::Kind::save:
+      operation.matches = save_exception<E>(*operation.output);
+      break;
+    case ExceptionOperation::Kind::load: load_exception<E>(operation); break;
+    case ExceptionOperation::Kind::kind:
+      operation.error = std::make_exception_ptr(static_cast<E const*>(nullptr));
+      break;
+  }
+}
+
+// Derived ones first: who has more of the others as bases stands before them.
+template <class... Es>
+consteval std::array<ExceptionFunction, sizeof...(Es)> in_order() {
+  std::array<ExceptionFunction, sizeof...(Es)> functions{&exception_function<Es>...};
+  auto const bases = []<class E>(std::type_identity<E>) {
+    return (std::size_t{0} + ... + (std::is_base_of_v<Es, E> && !std::is_same_v<Es, E> ? 1 : 0));
+  };
+  std::array<std::size_t, sizeof...(Es)> depth{bases(std::type_identity<Es>{})...};
+  for (std::size_t i = 1; i < functions.size(); ++i) {
+    for (std::size_t j = i; j > 0 && depth[j - 1] < depth[j]; --j) {
+      std::swap(depth[j - 1], depth[j]);
+      std::swap(functions[j - 1], functions[j]);
+    }
+  }
+  return functions;
+}
+
+template <class... Es>
+inline constexpr std::array<ExceptionFunction, sizeof...(Es)> listed_functions = in_order<Es...>();
+
+}  // namespace detail
+
+/// For PoolOptions::exceptions: what a task throws of these types, or of types derived from them, is thrown
+/// here as the nearest of them, whatever their order. They travel as any value does (see serialize.hpp): a type
+/// with members needs its `serialize`. One that has no members beside those of a standard exception needs
+/// nothing: std::runtime_error with another name, made of a text. what() is the text over there in any
+/// case. Beside its type it is an Origin, except where it is final, no class, or has std::exception as a
+/// virtual base.
+template <class... Es>
+constexpr ExceptionTypes exception_types() noexcept {
+  static_assert((std::is_same_v<Es, std::decay_t<Es>> && ...),
+                "procpool: a type is listed by its name, without const and references");
+  static_assert(
+      ((Transmissible<Es> || detail::is_only_a_text<Es> || detail::is_only_a_name<Es>) && ...),
+      "procpool: this exception has members that do not travel by themselves: give it a "
+      "`serialize`, "
+      "and a default constructor, as any class that travels by value");
+  return ExceptionTypes(detail::listed_functions<Es...>);
+}
+
+}  // namespace procpool::inline v0

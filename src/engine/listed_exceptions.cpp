@@ -1,0 +1,37 @@
+#include "engine/listed_exceptions.hpp"
+
+#include <exception>
+#include <utility>
+
+#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/function_identity.hpp>
+
+namespace procpool::inline v0 {
+
+std::string ListedExceptions::text_of(ExceptionTypes types) {
+  detail::Bytes bytes;
+  for (detail::ExceptionFunction const function : types.functions()) {
+    detail::encode_code(bytes, reinterpret_cast<void const*>(function));
+  }
+  return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+}
+
+std::span<detail::ExceptionFunction const> ListedExceptions::functions() {
+  if (!told_.empty()) {
+    std::string const told = std::exchange(told_, {});
+    auto rest = std::as_bytes(std::span(told));
+    while (!rest.empty()) {
+      auto const before = rest.size();
+      detail::ExceptionFunction function = nullptr;
+      try {
+        function = reinterpret_cast<detail::ExceptionFunction>(detail::decode_code(rest));
+      } catch (std::exception const&) {  // another build, or a module that cannot be opened
+        if (rest.size() == before) break;
+      }
+      functions_.push_back(function);
+    }
+  }
+  return functions_;
+}
+
+}  // namespace procpool::inline v0

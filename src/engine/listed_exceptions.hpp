@@ -1,0 +1,35 @@
+#pragma once
+
+// ListedExceptions: PoolOptions::exceptions where elements run. A worker is told them as (module, offset)
+// and finds them when something is first thrown: that may open a module, which belongs to an element that has
+// begun. On the thread that runs elements. A crash leaves nothing.
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <procpool/detail/exception_types.hpp>
+
+namespace procpool::inline v0 {
+
+class ListedExceptions {
+ public:
+  ListedExceptions() = default;
+  explicit ListedExceptions(ExceptionTypes types)
+      : functions_(types.functions().begin(), types.functions().end()) {}
+  // What text_of() has made of them in another process.
+  explicit ListedExceptions(std::string told) : told_(std::move(told)) {}
+
+  // Throws std::runtime_error when one lies in no module.
+  static std::string text_of(ExceptionTypes types);
+
+  // In their order; null: this process has not that one. May run static constructors.
+  std::span<detail::ExceptionFunction const> functions();
+
+ private:
+  std::string told_;  // until it is understood
+  std::vector<detail::ExceptionFunction> functions_;
+};
+
+}  // namespace procpool::inline v0
