@@ -1,6 +1,6 @@
 # Every dependency, named once, with the version that it needs.
 
-set(PROCPOOL_BOOST_VERSION 1.75)      # headers (PFR came with 1.75) and Boost.Serialization
+set(PROCPOOL_BOOST_VERSION 1.75)      # headers and Boost.Serialization
 set(PROCPOOL_GTEST_VERSION 1.12)      # tests only
 set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only, and only where it is there
 set(PROCPOOL_TBB_VERSION 2021.5)      # a peer in the benchmarks, likewise

@@ -11,9 +11,10 @@
 //     and time points, filesystem::path
 //   - std::unique_ptr, std::shared_ptr and std::weak_ptr to anything that travels; within one
 //     message two shared_ptr to one object arrive as two shared_ptr to one object, cycles included
-//   - plain structs (aggregates without base classes) of such members, through Boost.PFR. PFR
-//     cannot see C arrays and bit-fields and stops inside its own headers: use std::array, or write
-//     `serialize`, or say `procpool::as_bytes`.
+//   - plain structs (aggregates without base classes and unions) of up to 104 such members, which
+//     may be const, only movable, C arrays and bit-fields
+//   - a trivially copyable type that you have declared to be its bytes:
+//     `template <> inline constexpr bool procpool::as_bytes<X> = true;`
 //
 // What travels with code of yours: whatever Boost.Serialization accepts. A member
 // `template <class A> void serialize(A& ar, unsigned version)`, private with
@@ -26,7 +27,8 @@
 // `load_construct_data` does what it does in Boost.
 //
 // What does not travel: raw pointers and references outside your own `serialize`, views
-// (string_view, span), functions, locks, threads, std::any. The compiler says so in one sentence.
+// (string_view, span), functions, locks, threads, std::any; classes with private members,
+// constructors, bases or unions and no `serialize`. The compiler says so, and why, in one sentence.
 //
 // Bounds that a reader enforces: 512 levels of nesting; 2^20 bytes of container elements that need
 // no bytes on the way (empty structs, monostate) per message.

@@ -1,4 +1,4 @@
-// expect: Write serialize
+// expect: declares a constructor
 #include <procpool/detail/codec.hpp>
 class Opaque {
  public:

@@ -1,4 +1,4 @@
-// expect: Write serialize
+// expect: a mutex
 #include <mutex>
 #include <procpool/detail/codec.hpp>
 struct Locked {

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <procpool/detail/archive/traits.hpp>
+#include <procpool/detail/archive/fields.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -69,6 +69,8 @@ consteval bool is_dense() {
   if constexpr (Scalar<T>) {
     // The x87 long double has six bytes of padding.
     return !std::is_same_v<T, long double>;
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    return is_dense<std::remove_cv_t<std::remove_all_extents_t<T>>>();
   } else if constexpr (AsBytes<T>) {
     return true;
   } else if constexpr (HasSideBySide<T>) {
@@ -81,7 +83,7 @@ consteval bool is_dense() {
       return false;
     }
   } else if constexpr (Plain<T>) {
-    if constexpr (std::is_trivially_copyable_v<T>) {
+    if constexpr (std::is_trivially_copyable_v<T> && !declared_t<T>::bit_fields) {
       return are_dense<T>(fields_t<T>{}, 1);
     } else {
       return false;
@@ -113,6 +115,8 @@ template <class T>
 consteval bool has_domain() {
   if constexpr (Scalar<T>) {
     return is_boolean<T>();
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    return has_domain<std::remove_cv_t<std::remove_all_extents_t<T>>>();
   } else if constexpr (AsBytes<T>) {
     return false;
   } else if constexpr (HasSideBySide<T>) {
@@ -165,6 +169,8 @@ consteval std::size_t least_size() {
     return sizeof(T);
   } else if constexpr (std::is_same_v<T, long double>) {
     return std::numeric_limits<long double>::digits == 64 ? 10 : sizeof(long double);
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    return least_size<std::remove_cv_t<std::remove_extent_t<T>>>() * std::extent_v<T>;
   } else if constexpr (HasSideBySide<T>) {
     return least_sum(typename SideBySide<T>::type{}) * SideBySide<T>::times;
   } else if constexpr (HasStdCodec<T>) {
@@ -181,21 +187,23 @@ consteval bool fills_in_place();
 
 template <class... Ts>
 consteval bool all_fill_in_place(Types<Ts...>) {
-  return ((!std::is_const_v<Ts> && fills_in_place<Ts>()) && ...);
+  return ((std::is_same_v<Ts, std::remove_cv_t<Ts>> && fills_in_place<Ts>()) && ...);
 }
 
-// Is a T made first and filled then? Otherwise (const members, no default constructor) its parts
-// are made first and the T of them.
+// Is a T made first and filled then? Otherwise (const members, bit-fields, no default constructor)
+// its parts are made first and the T of them.
 template <class T>
 consteval bool fills_in_place() {
   if constexpr (UserType<T>) {
     return true;
   } else if constexpr (!std::default_initializable<T>) {
     return false;
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    return all_fill_in_place(Types<std::remove_extent_t<T>>{});
   } else if constexpr (HasSideBySide<T>) {
     return all_fill_in_place(typename SideBySide<T>::type{});
   } else if constexpr (Plain<T>) {
-    return all_fill_in_place(fields_t<T>{});
+    return !declared_t<T>::bit_fields && all_fill_in_place(fields_t<T>{});
   } else {
     return true;
   }

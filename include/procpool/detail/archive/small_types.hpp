@@ -69,9 +69,9 @@ struct StdCodec<std::optional<T>> {
     if (value) save_value<std::remove_cv_t<T>>(out, *value);
   }
   static void load(Source& in, std::optional<T>& value) {
-    value.reset();
-    if (!in.boolean()) return;
-    if constexpr (!std::is_const_v<T> && fills_in_place<T>()) {
+    if (!in.boolean()) {
+      value.reset();
+    } else if constexpr (!std::is_const_v<T> && fills_in_place<T>()) {
       load_value(in, value.emplace());
     } else {
       value.emplace(make_value<std::remove_cv_t<T>>(in));

@@ -11,15 +11,16 @@
 #include <utility>
 
 #include <boost/mpl/bool.hpp>
-#include <boost/pfr/core.hpp>
-#include <boost/pfr/tuple_size.hpp>
 #include <boost/serialization/access.hpp>
 #include <boost/serialization/serialization.hpp>
+
+#include <procpool/detail/archive/bindings.hpp>
 
 namespace procpool::inline v0 {
 
 /// Say `template <> inline constexpr bool procpool::as_bytes<X> = true;` to let the trivially
-/// copyable type X (with C arrays or bit-fields, say) travel as its object bytes, unchecked.
+/// copyable type X (with a union or private members, say) travel as its object bytes, padding
+/// included and unchecked: every pattern of bytes must be a value, and no address may be in it.
 template <class T>
 inline constexpr bool as_bytes = false;
 
@@ -36,9 +37,6 @@ struct StdCodec;
 
 template <class T>
 concept HasStdCodec = requires { typename StdCodec<T>::Parts; };
-
-template <class... Ts>
-struct Types {};
 
 // Boolean, integral, floating point and enumeration types, and the 128-bit integers, which are none of
 // these where the language is taken to the letter.
@@ -135,38 +133,5 @@ consteval bool has_own_serialize() {
 
 template <class T>
 concept UserType = has_own_serialize<T>();
-
-// --- plain structs -------------------------------------------------------------------------------
-
-template <class T>
-struct ConvertsToBaseOf {
-  template <class B>
-    requires(std::is_base_of_v<B, T> && !std::same_as<B, T>)
-  operator B() const;
-};
-
-// The first thing that braces initialise in an aggregate with bases is a base.
-template <class T>
-concept AggregateWithBase = std::is_aggregate_v<T> && requires { T{ConvertsToBaseOf<T>{}}; };
-
-template <class T>
-concept Plain = std::is_class_v<T> && std::is_aggregate_v<T> && !HasStdCodec<T> && !AsBytes<T> &&
-                !UserType<T> && !AggregateWithBase<T>;
-
-template <Plain T>
-inline constexpr std::size_t field_count = boost::pfr::tuple_size_v<T>;
-
-template <class T, std::size_t I>
-using field_t = std::remove_reference_t<decltype(boost::pfr::get<I>(std::declval<T&>()))>;
-
-template <class T, class Indices = std::make_index_sequence<field_count<T>>>
-struct FieldsOf;
-template <class T, std::size_t... I>
-struct FieldsOf<T, std::index_sequence<I...>> {
-  using type = Types<field_t<T, I>...>;
-};
-
-template <class T>
-using fields_t = typename FieldsOf<T>::type;
 
 }  // namespace procpool::inline v0::detail

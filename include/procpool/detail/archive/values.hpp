@@ -59,10 +59,10 @@ void check_bytes(std::byte const* raw, T const& place) {
     if (std::to_integer<unsigned>(*raw) > 1) {
       refuse("procpool: a bool in a message is neither 0 nor 1");
     }
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    for (auto const& element : place) check_part(raw, place, element);
   } else if constexpr (Plain<T>) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (check_part(raw, place, boost::pfr::get<I>(place)), ...);
-    }(std::make_index_sequence<field_count<T>>{});
+    with_fields(place, [&](auto const&... field) { (check_part(raw, place, field), ...); });
   } else {
     StdCodec<T>::each_part(place, [&](auto const& part) { check_part(raw, place, part); });
   }
@@ -84,17 +84,6 @@ void load_bytes(Source& in, T& value) {
   }
 }
 
-// A member `T const&` looks like a T in every way but one: it lies elsewhere.
-template <class T>
-void refuse_references(T const& value) {
-  auto const first = reinterpret_cast<std::uintptr_t>(std::addressof(value));
-  boost::pfr::for_each_field(value, [&](auto const& field) {
-    if (reinterpret_cast<std::uintptr_t>(std::addressof(field)) - first >= sizeof(T)) {
-      refuse("procpool: a struct with a reference member cannot travel: send the value");
-    }
-  });
-}
-
 // --- dispatch ------------------------------------------------------------------------------------
 
 inline constexpr std::size_t long_double_bytes =
@@ -106,15 +95,16 @@ void save_value(Sink& out, T const& value) {
     out.write(std::addressof(value), sizeof(T));
   } else if constexpr (std::is_same_v<T, long double>) {
     out.write(&value, long_double_bytes);
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    for (auto const& element : value) save_value(out, element);
   } else if constexpr (HasStdCodec<T>) {
     StdCodec<T>::save(out, value);
   } else if constexpr (UserType<T>) {
     save_user(out, value);
   } else if constexpr (Plain<T>) {
-    if constexpr (!std::is_move_assignable_v<T>) refuse_references(value);
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (save_value<std::remove_cv_t<field_t<T, I>>>(out, boost::pfr::get<I>(value)), ...);
-    }(std::make_index_sequence<field_count<T>>{});
+    with_fields(value, [&]<class... Fields>(Fields const&... field) {
+      (save_value<std::remove_cv_t<Fields>>(out, field), ...);
+    });
   } else {
     refuse_type<T>();
   }
@@ -132,14 +122,14 @@ void load_value(Source& in, T& value) {
   } else if constexpr (std::is_same_v<T, long double>) {
     value = 0;
     in.read(&value, long_double_bytes);
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    for (auto& element : value) load_value(in, element);
   } else if constexpr (HasStdCodec<T>) {
     StdCodec<T>::load(in, value);
   } else if constexpr (UserType<T>) {
     load_user(in, value);
   } else if constexpr (Plain<T>) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (load_value(in, boost::pfr::get<I>(value)), ...);
-    }(std::make_index_sequence<field_count<T>>{});
+    with_fields(value, [&](auto&... field) { (load_value(in, field), ...); });
   } else {
     refuse_type<T>();
   }
@@ -166,9 +156,9 @@ T make_value(Source& in) {
     return StdCodec<T>::make(in);
   } else if constexpr (Plain<T>) {
     // Braces evaluate from left to right, as the fields were written.
-    return [&]<std::size_t... I>(std::index_sequence<I...>) {
-      return T{make_value<std::remove_cv_t<field_t<T, I>>>(in)...};
-    }(std::make_index_sequence<field_count<T>>{});
+    return [&]<class... Parts>(Types<Parts...>) {
+      return T{make_value<Parts>(in)...};
+    }(brace_parts_t<T>{});
   } else {
     refuse_type<T>();
     throw 0;  // never compiled into anything: the line above does not compile

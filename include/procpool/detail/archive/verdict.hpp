@@ -4,34 +4,19 @@
 // time, and one readable sentence for a caller to fail with.
 
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <procpool/detail/archive/associative.hpp>
+#include <procpool/detail/archive/refusal.hpp>
 #include <procpool/detail/archive/small_types.hpp>
 #include <procpool/detail/archive/smart_pointers.hpp>
 
 namespace procpool::inline v0::detail {
-
-enum class Refusal {
-  none,
-  raw_pointer,
-  function,
-  reference,
-  c_array,
-  view,
-  base_class,
-  polymorphic,
-  array_pointer,
-  deleter,
-  union_type,
-  no_default,
-  not_movable,
-  not_trivial,
-  no_way
-};
 
 // A refusal and the type, somewhere inside, that causes it.
 template <Refusal R, class Culprit = void>
@@ -96,11 +81,75 @@ consteval auto judge_behind(Behind<T>) {
   }
 }
 
-// A struct that is made of its fields (it has const members, or no default constructor) must accept
-// them from braces. One with a reference member does not.
-template <class T, class... Fields>
-consteval bool braces_make(Types<Fields...>) {
-  return requires { T{std::declval<std::remove_cv_t<Fields>>()...}; };
+// How many parts stand in the braces that make a struct of its fields.
+template <class... Fields>
+consteval std::size_t count_brace_parts(Types<Fields...>) {
+  return ((sizeof(Fields) / sizeof(std::remove_all_extents_t<Fields>)) + ... + std::size_t{0});
+}
+
+template <class T, class... Parts>
+consteval bool braces_make(Types<Parts...>) {
+  return requires { T{std::declval<Parts>()...}; };
+}
+
+// A struct that is not filled in place (it has const members, or no default constructor) must come of its parts.
+template <class T>
+consteval bool comes_of_parts() {
+  if constexpr (fills_in_place<T>()) {
+    return true;
+  } else if constexpr (count_brace_parts(fields_t<T>{}) > most_brace_parts) {
+    return false;
+  } else {
+    return braces_make<T>(brace_parts_t<T>{});
+  }
+}
+
+template <class... Parts>
+consteval bool any_array(Types<Parts...>) {
+  return (std::is_array_v<Parts> || ...);
+}
+
+// Pairs and the like: those with arrays in them can only be filled.
+template <class T>
+consteval bool arrays_are_filled() {
+  if constexpr (!HasSideBySide<T>) {
+    return true;
+  } else if constexpr (any_array(typename SideBySide<T>::type{})) {
+    return fills_in_place<T>();
+  } else {
+    return true;
+  }
+}
+
+template <class T, class... Seen>
+consteval auto judge_std() {
+  using Parts = decltype(judge_parts<T, Seen...>(typename StdCodec<T>::Parts{}));
+  if constexpr (Parts::refusal != Refusal::none) {
+    return Parts{};
+  } else {
+    return Verdict<arrays_are_filled<T>() ? Refusal::none : Refusal::not_made, T>{};
+  }
+}
+
+template <class T, class... Seen>
+consteval auto judge_aggregate() {
+  constexpr auto makeup = counted<T>.makeup;
+  if constexpr (makeup == Makeup::base) {
+    return Verdict<Refusal::base_class, T>{};
+  } else if constexpr (makeup == Makeup::union_member) {
+    return Verdict<Refusal::union_type, T>{};
+  } else if constexpr (makeup == Makeup::too_many) {
+    return Verdict<Refusal::too_many, T>{};
+  } else if constexpr (makeup == Makeup::uncountable) {
+    return Verdict<Refusal::uncountable, T>{};
+  } else {
+    using Fields = decltype(judge_parts<T, Seen...>(fields_t<T>{}));
+    if constexpr (Fields::refusal != Refusal::none) {
+      return Fields{};
+    } else {
+      return Verdict<comes_of_parts<T>() ? Refusal::none : Refusal::not_made, T>{};
+    }
+  }
 }
 
 template <class T, class... Seen>
@@ -116,6 +165,8 @@ consteval auto judge() {
     return Verdict<Refusal::function, T>{};
   } else if constexpr (std::is_pointer_v<T> || std::is_null_pointer_v<T>) {
     return Verdict<Refusal::raw_pointer, T>{};
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    return decltype(judge<std::remove_cv_t<std::remove_all_extents_t<T>>, Seen...>()){};
   } else if constexpr (std::is_array_v<T>) {
     return Verdict<Refusal::c_array, T>{};
   } else if constexpr (Scalar<T>) {
@@ -123,7 +174,7 @@ consteval auto judge() {
   } else if constexpr (AsBytes<T>) {
     return Verdict<std::is_trivially_copyable_v<T> ? Refusal::none : Refusal::not_trivial, T>{};
   } else if constexpr (HasStdCodec<T>) {
-    return decltype(judge_parts<T, Seen...>(typename StdCodec<T>::Parts{})){};
+    return decltype(judge_std<T, Seen...>()){};
   } else if constexpr (is_view<T>) {
     return Verdict<Refusal::view, T>{};
   } else if constexpr (is_odd_unique<T>) {
@@ -132,25 +183,20 @@ consteval auto judge() {
     return Verdict<std::default_initializable<T> ? Refusal::none : Refusal::no_default, T>{};
   } else if constexpr (std::is_union_v<T>) {
     return Verdict<Refusal::union_type, T>{};
-  } else if constexpr (AggregateWithBase<T>) {
-    return Verdict<Refusal::base_class, T>{};
-  } else if constexpr (Plain<T>) {
-    using Parts = decltype(judge_parts<T, Seen...>(fields_t<T>{}));
-    if constexpr (Parts::refusal == Refusal::none && !std::is_move_assignable_v<T> &&
-                  !braces_make<T>(fields_t<T>{})) {
-      return Verdict<Refusal::reference, T>{};
-    } else {
-      return Parts{};
-    }
+  } else if constexpr (Aggregate<T>) {
+    return decltype(judge_aggregate<T, Seen...>()){};
   } else {
-    return Verdict<Refusal::no_way, T>{};
+    return Verdict<why_not_open<T>(), T>{};
   }
 }
 
 template <class T>
 consteval auto judge_whole() {
   using V = decltype(judge<std::remove_cv_t<T>>());
-  if constexpr (V::refusal == Refusal::none && !std::move_constructible<std::remove_cv_t<T>>) {
+  if constexpr (std::is_array_v<T>) {
+    return Verdict<Refusal::c_array, T>{};
+  } else if constexpr (V::refusal == Refusal::none &&
+                       !std::move_constructible<std::remove_cv_t<T>>) {
     return Verdict<Refusal::not_movable, T>{};
   } else {
     return V{};

@@ -1,0 +1,13 @@
+// expect: which member of a union
+#include <procpool/detail/codec.hpp>
+struct Tagged {
+  int tag;
+  union {
+    int number;
+    float real;
+  };
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Tagged{});
+}

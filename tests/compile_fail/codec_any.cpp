@@ -1,0 +1,10 @@
+// expect: type of the standard library
+#include <any>
+#include <procpool/detail/codec.hpp>
+struct Bag {
+  std::any thing;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Bag{});
+}

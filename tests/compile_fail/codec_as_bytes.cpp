@@ -1,0 +1,12 @@
+// expect: only for trivially copyable types
+#include <procpool/detail/codec.hpp>
+#include <string>
+struct Text {
+  std::string text;
+};
+template <>
+inline constexpr bool procpool::as_bytes<Text> = true;
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Text{});
+}

@@ -1,0 +1,10 @@
+// expect: Send its value
+#include <atomic>
+#include <procpool/detail/codec.hpp>
+struct Counter {
+  std::atomic<int> n;
+};
+void use(Counter const& counter) {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, counter);
+}

@@ -1,0 +1,9 @@
+// expect: C arrays of more than 256 elements
+#include <procpool/detail/codec.hpp>
+struct Table {
+  int const numbers[1000];
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Table{});
+}

@@ -1,0 +1,12 @@
+// expect: it has private members
+#include <procpool/detail/codec.hpp>
+class Account {
+  int balance = 0;
+};
+struct Bank {
+  Account account;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Bank{});
+}

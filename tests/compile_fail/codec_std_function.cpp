@@ -1,0 +1,10 @@
+// expect: what a callable
+#include <functional>
+#include <procpool/detail/codec.hpp>
+struct Later {
+  std::function<void()> run;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Later{});
+}

@@ -1,0 +1,10 @@
+// expect: a thread, a future or a stream
+#include <procpool/detail/codec.hpp>
+#include <thread>
+struct Runner {
+  std::thread thread;
+};
+void use(Runner const& runner) {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, runner);
+}

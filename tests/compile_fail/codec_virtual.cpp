@@ -1,0 +1,9 @@
+// expect: virtual functions
+#include <procpool/detail/codec.hpp>
+struct Shape {
+  virtual double area() const;
+};
+void use() {
+  procpool::detail::Bytes out;
+  procpool::detail::encode(out, Shape{});
+}
