@@ -30,6 +30,12 @@ struct Counted {
 
 // --- what is put in the place of a member --------------------------------------------------------
 
+// Clang takes some of them for used, where the struct is in an unnamed namespace.
+#pragma GCC diagnostic push
+#if defined(__clang__)
+#pragma GCC diagnostic ignored "-Wundefined-internal"
+#endif
+
 // With the reference qualifier a constructor that takes anything (as that of std::optional) is the
 // better one, instead of one as good.
 template <class T>
@@ -67,6 +73,8 @@ struct AnyUnion {
     requires(std::is_union_v<U> && !AsBytes<U> && !UserType<U>)
   operator U() const&;
 };
+
+#pragma GCC diagnostic pop
 
 // Who takes this takes everything (std::any), and so proves nothing by taking one of the above.
 struct Stranger {};

@@ -156,9 +156,12 @@ T make_value(Source& in) {
     return StdCodec<T>::make(in);
   } else if constexpr (Plain<T>) {
     // Braces evaluate from left to right, as the fields were written.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-braces"
     return [&]<class... Parts>(Types<Parts...>) {
       return T{make_value<Parts>(in)...};
     }(brace_parts_t<T>{});
+#pragma GCC diagnostic pop
   } else {
     refuse_type<T>();
     throw 0;  // never compiled into anything: the line above does not compile
