@@ -4,21 +4,19 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <string_view>
+#include <string>
 
 #include <procpool/errors.hpp>
 
-#include "engine/local/fork_messages.hpp"
-#include "engine/local/handshake.hpp"
 #include "engine/local/template.hpp"
-#include "engine/local/watch.hpp"
 #include "engine/local/worker.hpp"
 #include "entry/hook.hpp"
+#include "entry/mark.hpp"
 #include "os/spawn.hpp"
 
 // Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs, and
 // null in a program whose main is not wrapped.
-extern "C" __attribute__((weak, visibility("default"))) char const procpool_main_is_wrapped;
+extern "C" __attribute__((weak, visibility("default"))) char procpool_main_is_wrapped;
 
 namespace procpool::inline v0 {
 namespace {
@@ -28,21 +26,28 @@ std::atomic<int> index_of_worker{-1};
 std::atomic<bool> became_worker{false};
 std::atomic<unsigned> pools_above{0};
 
-// 101: ahead of the program's static initialisers, which the program may not live to see the end of.
-__attribute__((constructor(101))) void follow_parent_early() {
-  if (entry::marked()) local::follow_parent(os::child_control_fd);
-}
+// For programs whose main is not wrapped. 101: ahead of their own static initialisers.
+__attribute__((constructor(101))) void take_mark_early() { procpool_take_mark(environ); }
 
 }  // namespace
 
 namespace entry {
 
-bool marked() noexcept { return std::getenv(local::worker_mark) != nullptr; }
+bool marked() noexcept { return mark() != Mark::none; }
 
 void check_hook() {
   static std::atomic<bool> passed{false};
   // Relaxed: what was looked at does not change any more.
   if (passed.load(std::memory_order_relaxed)) return;
+  if (has_more_rights()) {
+    throw SetupError(
+        "this program has more rights than whoever started it (it is set-uid or set-gid, or its "
+        "file "
+        "has capabilities), so it cannot have workers: whoever starts it could pass himself off as "
+        "its "
+        "pool. Run tasks in the program itself (Start::in_process), or in a program without such "
+        "rights");
+  }
   if (marked()) {
     throw SetupError(
         "this process is a worker that has not reached its entry, so it cannot use a pool: a pool "
@@ -61,13 +66,11 @@ void check_hook() {
 
 int run_worker(int argc, char** argv) {
   char* const title = argc > 1 ? argv[1] : nullptr;
-  bool const is_template =
-      std::string_view(std::getenv(local::worker_mark)) == local::template_mark;
-  ::unsetenv(local::worker_mark);
+  bool const is_template = mark() == Mark::template_process;
+  forget_mark();
   became_worker.store(true, std::memory_order_relaxed);
   // Comes back as many times as there are workers, in each of them once.
   if (is_template) return local::worker_main(local::template_main(title));
-  ::close(os::child_image_fd);
   return local::worker_main({os::UniqueFd(os::child_control_fd), title});
 }
 

@@ -9,12 +9,12 @@
 
 namespace procpool::inline v0::entry {
 
-// Throws SetupError with what to do: when the program carries no hook, so that a "worker" would run its
+// Throws SetupError with what to do: when the program has more rights than its caller, when it carries no hook, so that a "worker" would run its
 // main again, and in a process that carries the worker mark and has not reached main, so that a pool
 // used by a static initialiser never becomes a fork bomb.
 void check_hook();
 
-// The worker mark is in the environment: this process is to become a worker.
+// This process is to become a worker, and has not reached its entry, see mark.hpp.
 bool marked() noexcept;
 
 // Takes the mark off and becomes what it says: a worker, or a template, which this never returns in, but in

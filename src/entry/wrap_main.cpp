@@ -1,22 +1,39 @@
 // The hook of procpool::procpool: the link option --wrap=main makes the start-up code call __wrap_main
-// in place of the program's main. In the program it calls that main; in a worker it never does.
+// in place of the program's main. In the program it calls that main; in a worker it never does. And a function
+// that the start-up code calls before all constructors takes the worker mark off the environment.
 //
 // Lies in a static archive of its own, because inside a shared library the option would find no main
-// to wrap.
+// to wrap, and there may be no function before the constructors.
 
 #include <procpool/entry.hpp>
+
+#include "entry/mark.hpp"
 
 extern "C" {
 
 int __real_main(int argc, char** argv, char** environment);
 int __wrap_main(int argc, char** argv, char** environment);
 
-// See entry.cpp: that this exists tells that main is wrapped.
-extern __attribute__((visibility("default"))) char const procpool_main_is_wrapped;
-char const procpool_main_is_wrapped = 1;
+// See mark.cpp: that this exists tells that main is wrapped.
+extern __attribute__((visibility("default"))) char procpool_main_is_wrapped;
+char procpool_main_is_wrapped = 1;
 
 int __wrap_main(int argc, char** argv, char** environment) {
   procpool::init(argc, argv);  // does not return in a worker
   return __real_main(argc, argv, environment);
 }
 }
+
+namespace {
+
+// No sanitizer is ready by then, except where it stands in the same list ahead of this.
+__attribute__((no_sanitize("address", "thread", "undefined"))) void before_constructors(
+    int, char**, char** environment) {
+  procpool_take_mark(environment);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_all_constructors)(int, char**,
+                                                            char**) = before_constructors;
+
+}  // namespace

@@ -90,6 +90,13 @@ int visit(dl_phdr_info* info, std::size_t size, void* data) noexcept {
   return scan.only_around && !scan.images.empty() ? 1 : 0;
 }
 
+BuildId identity_of(struct stat const& status) {
+  auto const nanoseconds = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+  return BuildId::from_file(status.st_dev, status.st_ino,
+                            static_cast<std::uint64_t>(status.st_size), nanoseconds);
+}
+
 std::string own_path() {
   std::array<char, PATH_MAX> buffer;
   ssize_t const n = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
@@ -157,11 +164,12 @@ BuildId build_id_in(std::span<std::byte const> all, std::uint64_t align) {
 
 BuildId file_identity(char const* path) {
   struct stat status{};
-  if (::stat(path, &status) != 0) return {};
-  auto const nanoseconds = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
-                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
-  return BuildId::from_file(status.st_dev, status.st_ino,
-                            static_cast<std::uint64_t>(status.st_size), nanoseconds);
+  return ::stat(path, &status) == 0 ? identity_of(status) : BuildId{};
+}
+
+BuildId file_identity(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 ? identity_of(status) : BuildId{};
 }
 
 bool Image::executable_at(std::uint64_t offset) const noexcept {

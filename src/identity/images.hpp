@@ -59,5 +59,6 @@ BuildId build_id_in(std::span<std::byte const> notes, std::uint64_t align);
 
 // What stands for the build-id of a file that has none.
 BuildId file_identity(char const* path);
+BuildId file_identity(int fd);
 
 }  // namespace procpool::inline v0::identity

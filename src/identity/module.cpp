@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "identity/elf_file.hpp"
 #include "identity/images.hpp"
 
 namespace procpool::inline v0::identity {
@@ -94,6 +96,11 @@ std::string hex_number(std::uint64_t value) {
                            ref.module.text() + ", the worker has " + here.text() + ")");
 }
 
+[[noreturn]] void throw_unopened(CodeRef const& ref, std::string const& why) {
+  throw std::runtime_error("procpool: the worker could not open the module " + ref.path + " (" +
+                           ref.module.text() + "): " + why);
+}
+
 void* code_in(Image const& image, CodeRef const& ref) {
   if (!image.executable_at(ref.offset)) {
     throw std::runtime_error("procpool: offset " + hex_number(ref.offset) +
@@ -133,15 +140,21 @@ void* find_or_open(CodeRef const& ref) {
                              ") is not part of this worker, which is statically linked and cannot "
                              "open modules");
   }
+  // Before anything of it can run: its constructors do so inside dlopen.
+  if (!ref.path.starts_with('/')) throw_unopened(ref, "its path is not absolute");
+  {
+    ElfFile const file(ref.path.c_str());
+    if (!file) throw_unopened(ref, std::strerror(errno));
+    if (BuildId const there = file.build(); there != ref.module) throw_replaced(ref, there);
+  }
   void* const handle = ::dlopen(ref.path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     char const* const why = ::dlerror();
-    throw std::runtime_error("procpool: the worker could not open the module " + ref.path + " (" +
-                             ref.module.text() + "): " + (why != nullptr ? why : "no reason"));
+    throw_unopened(ref, why != nullptr ? why : "no reason");
   }
   images = current_images();
   Image const* const image = find_image(*images, ref);
-  if (image == nullptr) {
+  if (image == nullptr) {  // replaced just then
     Image const* const opened = find_path(*images, ref.path);
     BuildId const here = opened != nullptr ? opened->id : BuildId{};
     ::dlclose(handle);

@@ -68,8 +68,8 @@ struct CodeRef {
 CodeRef locate(void const* code);
 
 // The address here of code that another process located there. Opens the module when it is not
-// loaded yet, which runs its static constructors. Throws std::runtime_error when the module is
-// another build or cannot be opened, or when the offset is outside its executable memory.
+// loaded yet, which runs its static constructors; its file is asked first which build it is. Throws
+// std::runtime_error when the module is another build or cannot be opened, or when the offset is outside its executable memory.
 void* resolve(CodeRef const& ref);
 
 // The same for a variable of so many bytes: nothing, if it is not in the data of a loaded module.

@@ -1,77 +1,26 @@
-// The file is read piece by piece: what is mapped would be a SIGBUS as soon as somebody cuts it short.
 #include "identity/symbols.hpp"
 
 #include <cxxabi.h>
 #include <elf.h>
-#include <fcntl.h>
 #include <link.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <optional>
 
-#include "identity/images.hpp"
-#include "os/fd.hpp"
+#include "identity/elf_file.hpp"
 
 namespace procpool::inline v0::identity {
 namespace {
 
-using Header = ElfW(Ehdr);
 using Segment = ElfW(Phdr);
 using Section = ElfW(Shdr);
 using Symbol = ElfW(Sym);
 
-constexpr std::size_t most_note_bytes = 65'536;
 constexpr std::size_t most_name_bytes = 16 * 1024;
 constexpr std::size_t symbols_at_once = 4'096;
-
-class File {
- public:
-  explicit File(char const* path) : fd_(::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-
-  // How much of it there is, up to the size of `into`.
-  template <class T>
-  std::size_t read(std::uint64_t offset, std::span<T> into) const {
-    auto const bytes = std::as_writable_bytes(into);
-    std::size_t there = 0;
-    while (there < bytes.size()) {
-      ssize_t const got = ::pread(fd_.get(), bytes.data() + there, bytes.size() - there,
-                                  static_cast<off_t>(offset + there));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) break;
-      there += static_cast<std::size_t>(got);
-    }
-    return there / sizeof(T);
-  }
-  // So many or none.
-  template <class T>
-  std::vector<T> table(std::uint64_t offset, std::size_t count) const {
-    std::vector<T> entries(count);
-    if (read(offset, std::span(entries)) != count) entries.clear();
-    return entries;
-  }
-
- private:
-  os::UniqueFd fd_;
-};
-
-bool is_build(File const& file, char const* path, std::span<Segment const> segments,
-              BuildId const& build) {
-  if (build.kind() == BuildId::Kind::file) return file_identity(path) == build;
-  if (build.kind() != BuildId::Kind::note) return false;
-  for (Segment const& segment : segments) {
-    if (segment.p_type != PT_NOTE || segment.p_filesz > most_note_bytes) continue;
-    auto const notes = file.table<std::byte>(segment.p_offset, segment.p_filesz);
-    BuildId const found = build_id_in(notes, segment.p_align);
-    if (found.kind() != BuildId::Kind::none) return found == build;
-  }
-  return false;
-}
 
 std::optional<std::uint64_t> address_of(std::uint64_t offset, std::span<Segment const> segments) {
   for (Segment const& segment : segments) {
@@ -91,7 +40,7 @@ struct Wanted {
 };
 
 // `wanted` is in the order of addresses, because a program may have a million symbols; not empty.
-void find(File const& file, Section const& symbols, std::span<Wanted> wanted) {
+void find(ElfFile const& file, Section const& symbols, std::span<Wanted> wanted) {
   std::uint64_t const first = wanted.front().address;
   std::uint64_t const last = wanted.back().address;
   std::uint64_t const count = symbols.sh_size / sizeof(Symbol);
@@ -117,7 +66,7 @@ void find(File const& file, Section const& symbols, std::span<Wanted> wanted) {
   }
 }
 
-std::string name_at(File const& file, Section const& names, std::uint64_t at) {
+std::string name_at(ElfFile const& file, Section const& names, std::uint64_t at) {
   if (at == 0 || at >= names.sh_size) return {};
   std::string text(std::min<std::uint64_t>(names.sh_size - at, most_name_bytes), '\0');
   text.resize(file.read(names.sh_offset + at, std::span(text)));
@@ -133,16 +82,13 @@ std::string name_at(File const& file, Section const& names, std::uint64_t at) {
 std::vector<std::string> function_names(char const* path, BuildId const& build,
                                         std::span<std::uint64_t const> offsets) {
   std::vector<std::string> found(offsets.size());
-  File const file(path);
-  Header header{};
-  if (file.read(0, std::span(&header, 1)) != 1 ||
-      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Segment) ||
-      header.e_shentsize != sizeof(Section)) {
+  ElfFile const file(path);
+  if (build.kind() == BuildId::Kind::none || file.build() != build ||
+      file.header().e_shentsize != sizeof(Section)) {
     return found;
   }
-  auto const segments = file.table<Segment>(header.e_phoff, header.e_phnum);
-  auto const sections = file.table<Section>(header.e_shoff, header.e_shnum);
-  if (!is_build(file, path, segments, build)) return found;
+  auto const segments = file.segments();
+  auto const sections = file.table<Section>(file.header().e_shoff, file.header().e_shnum);
 
   // What a stripped file has left is the table of what it exports.
   for (auto const type : {SHT_SYMTAB, SHT_DYNSYM}) {

@@ -48,6 +48,12 @@ void Cgroup::add(pid_t pid) {
   }
 }
 
+UniqueFd Cgroup::open_kill() const {
+  int const fd = ::open(kill_path().c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) throw_errno("procpool could not open " + kill_path());
+  return above_standard(UniqueFd(fd));
+}
+
 void Cgroup::kill() noexcept { write_text(kill_path(), "1"); }
 
 bool Cgroup::remove() noexcept {

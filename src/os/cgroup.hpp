@@ -1,6 +1,6 @@
 // A control group (version 2) for one child and everything that it starts, so that what leaves the child's
 // process group ends with it all the same. Any thread; one object belongs to one at a time. A crash of this
-// process leaves an empty folder at worst: the child is told its group and ends it, see kill_path(); the next
+// process leaves an empty folder at worst: the child is given the means to end its group, see open_kill(); the next
 // pool in the same place removes such folders.
 #pragma once
 
@@ -8,6 +8,8 @@
 
 #include <string>
 #include <utility>
+
+#include "os/fd.hpp"
 
 namespace procpool::inline v0::os {
 
@@ -32,10 +34,12 @@ class Cgroup {
   // Removes the group; false: somebody is still in it.
   bool remove() noexcept;
 
-  // Whoever writes "1" there ends the group.
-  std::string kill_path() const { return path_ + "/cgroup.kill"; }
+  // For one that is in it: whoever writes "1" there ends the group. Throws std::system_error.
+  UniqueFd open_kill() const;
 
  private:
+  std::string kill_path() const { return path_ + "/cgroup.kill"; }
+
   std::string path_;
 };
 

@@ -62,6 +62,21 @@ std::pair<UniqueFd, UniqueFd> socket_pair() {
   return {std::move(first), std::move(second)};
 }
 
+std::optional<Peer> packet_peer(int fd) noexcept {
+  int domain = -1;
+  int type = -1;
+  ucred peer{};
+  auto const ask = [fd](int what, auto& answer) {
+    socklen_t size = sizeof answer;
+    return ::getsockopt(fd, SOL_SOCKET, what, &answer, &size) == 0 && size == sizeof answer;
+  };
+  if (!ask(SO_DOMAIN, domain) || domain != AF_UNIX || !ask(SO_TYPE, type) ||
+      type != SOCK_SEQPACKET || !ask(SO_PEERCRED, peer)) {
+    return std::nullopt;
+  }
+  return Peer{peer.pid, peer.uid};
+}
+
 SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int const> fds,
                        bool wait) {
   if (bytes.empty() || fds.size() > max_packet_fds) {

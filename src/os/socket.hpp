@@ -6,7 +6,10 @@
 // it died is still received, and after that `closed`.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,6 +22,15 @@ namespace procpool::inline v0::os {
 inline constexpr std::size_t max_packet_fds = 8;
 
 std::pair<UniqueFd, UniqueFd> socket_pair();
+
+// Who made the pair of which `fd` is an end: the process, with the user that it acted for then, as they are called
+// here (0: a process that has no number here). Nothing: it is no such socket.
+struct Peer {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  friend bool operator==(Peer const&, Peer const&) noexcept = default;
+};
+std::optional<Peer> packet_peer(int fd) noexcept;
 
 enum class SendResult {
   sent,

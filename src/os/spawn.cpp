@@ -5,7 +5,11 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -106,6 +110,35 @@ void inherit_output(FileActions& actions, int fd) {
   }
 }
 
+// An execution that changes the process's rights makes a worker that does not act on its mark, or one that has
+// rights which the program has given up.
+void check_rights(int image) {
+  if (::geteuid() != ::getuid() || ::getegid() != ::getgid()) {
+    throw_error(
+        EPERM, "procpool cannot start a worker while the program acts for another user or group "
+               "than its own (user " +
+                   std::to_string(::geteuid()) + " for " + std::to_string(::getuid()) + ", group " +
+                   std::to_string(::getegid()) + " for " + std::to_string(::getgid()) +
+                   "): start the pool's workers before or after that, or give the rights up for "
+                   "good (setresuid, setresgid)");
+  }
+  struct stat file{};
+  struct statvfs place{};
+  if (::fstat(image, &file) != 0 || ::fstatvfs(image, &place) != 0) {
+    throw_errno("procpool could not look at the program's own image");
+  }
+  if ((place.f_flag & ST_NOSUID) != 0 || ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) return;
+  constexpr mode_t group_bits = S_ISGID | S_IXGRP;
+  bool const gains =
+      ((file.st_mode & S_ISUID) != 0 && file.st_uid != ::geteuid()) ||
+      ((file.st_mode & group_bits) == group_bits && file.st_gid != ::getegid()) ||
+      (::geteuid() != 0 && ::fgetxattr(image, "security.capability", nullptr, 0) > 0);
+  if (!gains) return;
+  throw_error(EPERM, "procpool cannot start a worker: an execution of the program would have more "
+                     "rights than the program itself has now (its file is set-uid or set-gid, or "
+                     "has capabilities)");
+}
+
 }  // namespace
 
 std::vector<std::string> copy_environment() {
@@ -118,6 +151,7 @@ Child spawn(SpawnRequest const& request) {
   if (request.arguments.empty()) {
     throw_error(EINVAL, "procpool cannot start a worker without a program name");
   }
+  check_rights(request.image);
   UniqueFd image_keeper;
   UniqueFd control_keeper;
   FileActions actions;

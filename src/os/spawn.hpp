@@ -39,7 +39,8 @@ struct Child {
 
 // The child leads a process group of its own, and starts with every signal at its default and none but
 // `blocked` blocked. Throws when it could not be started, and also when it has died and was reaped by
-// somebody else before we could get hold of it.
+// somebody else before we could get hold of it; and when the child would have other rights than this
+// process.
 Child spawn(SpawnRequest const& request);
 
 // The program that runs in this process, open for spawn().

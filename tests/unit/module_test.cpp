@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -13,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "identity/elf_file.hpp"
 #include "identity/images.hpp"
 
 namespace {
@@ -133,6 +136,26 @@ TEST(IdentityModule, RefusesModulesThatCannotBeOpened) {
   EXPECT_NE(why.find("build-id 01"), std::string::npos);
   why = failure([] { identity::resolve({BuildId{}, 0, "/nowhere/libgone.so"}); });
   EXPECT_NE(why.find("neither a build-id"), std::string::npos) << why;
+  // Such a name would be looked for along LD_LIBRARY_PATH.
+  why = failure([] { identity::resolve({id_of({1}), 0, "libanl.so.1"}); });
+  EXPECT_NE(why.find("not absolute"), std::string::npos) << why;
+}
+
+TEST(IdentityModule, TheFileOfALoadedModuleTellsTheSameBuild) {
+  for (auto const& module : identity::loaded_modules()) {
+    if (module.id.kind() != BuildId::Kind::note) continue;  // sanitizers' libraries may have none
+    EXPECT_EQ(identity::ElfFile(module.path.c_str()).build(), module.id) << module.path;
+  }
+}
+
+TEST(IdentityModule, WhatIsNoModuleIsNoBuild) {
+  for (char const* path : {"/dev/zero", "/etc/passwd", "/", "/nowhere"}) {
+    EXPECT_EQ(identity::ElfFile(path).build(), BuildId{}) << path;
+  }
+  std::string const fifo = testing::TempDir() + "procpool_no_module_" + std::to_string(::getpid());
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_EQ(identity::ElfFile(fifo.c_str()).build(), BuildId{}) << "and nobody waits for a writer";
+  ::unlink(fifo.c_str());
 }
 
 // A small library of glibc that no program links.
@@ -160,10 +183,12 @@ TEST_F(IdentityPlugin, AnswersAreForgottenWhenAModuleGoes) {
 }
 
 // Order: the last one leaves the library loaded for ever, as it must.
-TEST_F(IdentityPlugin, AnotherBuildIsRefusedAndClosedAgain) {
+TEST_F(IdentityPlugin, AnotherBuildIsRefusedBeforeAnythingOfItIsLoaded) {
   CodeRef other = ref_;
   other.module = id_of({0xee});
+  identity::Generation const before = identity::generation();
   std::string const why = failure([&] { identity::resolve(other); });
+  EXPECT_EQ(identity::generation(), before) << "its constructors would have run";
   EXPECT_NE(why.find("was replaced on disk"), std::string::npos) << why;
   EXPECT_NE(why.find(ref_.module.hex()), std::string::npos) << why;
   EXPECT_FALSE(loaded());

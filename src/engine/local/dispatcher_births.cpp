@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -113,13 +114,15 @@ os::Child Dispatcher::spawn(std::size_t slot) {
 
 void Dispatcher::send_hello(std::size_t slot, Cradle& cradle) {
   Life& life = lives_[slot];
-  std::array<int, hello_fds> fds{};
+  std::array<int, most_hello_fds> fds{};
   fds[fd_inbox] = cradle.channel->inbox().fd();
   fds[fd_outbox] = cradle.channel->outbox().fd();
   fds[fd_event] = life.event->fd();
   fds[fd_parent] = self_.get();
   os::UniqueFd const lifeline = lifeline_->end();
   fds[fd_lifeline] = lifeline.get();
+  os::UniqueFd const cgroup_kill = life.cgroup ? life.cgroup.open_kill() : os::UniqueFd();
+  fds[fd_cgroup_kill] = cgroup_kill.get();
   Hello const hello{
       channel::protocol_version,
       static_cast<std::uint32_t>(slot),
@@ -132,13 +135,15 @@ void Dispatcher::send_hello(std::size_t slot, Cradle& cradle) {
       core_.options.confine ? 1u : 0u,
       entry::depth() + 1,
       core_.options.recycle_above.value_or(0),
-      life.cgroup ? life.cgroup.kill_path() : std::string(),
+      life.cgroup ? 1u : 0u,
       cradle.output ? cradle.output->token() : std::string(),
       began_,
       core_.options.ignore_sigterm ? 1u : 0u,
       ListedExceptions::text_of(core_.options.exceptions)};
   // The socket is empty and takes it at once; a worker that is dead already reports itself.
-  os::send_packet(cradle.ours.get(), encode(hello), fds, false);
+  std::span<int const> const sent =
+      std::span(fds).first(life.cgroup ? most_hello_fds : fd_cgroup_kill);
+  os::send_packet(cradle.ours.get(), encode(hello), sent, false);
   cradle.channel->forget_memory();
   cradle.hello_said = true;
 }

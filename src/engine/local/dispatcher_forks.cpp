@@ -54,6 +54,12 @@ std::string Dispatcher::end_template() {
 }
 
 bool Dispatcher::ask_for_fork(std::size_t slot) {
+  // It stays to bury the workers that it has forked.
+  if (forkserver_ && !forkserver_->has_our_rights() && !std::exchange(never_forks_, true)) {
+    core_.log("pool \"" + core_.name +
+              "\": its workers are spawned from now on, and not forked: the program acts for "
+              "another user or group than its template process");
+  }
   if (!forks()) return false;
   make_template();
   Life& life = lives_[slot];

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <exception>
 #include <utility>
@@ -27,7 +28,10 @@ std::chrono::steady_clock::time_point now() noexcept { return std::chrono::stead
 }  // namespace
 
 Forkserver::Forkserver(Making const& making)
-    : start_timeout_(making.start_timeout), waiting_since_(now()) {
+    : user_(::geteuid()),
+      group_(::getegid()),
+      start_timeout_(making.start_timeout),
+      waiting_since_(now()) {
   auto [ours, theirs] = os::socket_pair();
   os::SpawnRequest request;
   request.image = making.image;
@@ -52,6 +56,10 @@ Forkserver::Forkserver(Making const& making)
 }
 
 Forkserver::~Forkserver() { end(); }
+
+bool Forkserver::has_our_rights() const noexcept {
+  return user_ == ::geteuid() && group_ == ::getegid();
+}
 
 bool Forkserver::order(ForkOrder const& order, std::span<int const> fds) {
   if (gone_) return false;
@@ -112,7 +120,8 @@ std::optional<Forkserver::TimePoint> Forkserver::deadline() const noexcept {
 os::Exit Forkserver::end() {
   gone_ = true;
   if (!process_.pidfd) return {};
-  os::signal_group(process_.pidfd.get(), process_.pid, SIGKILL);
+  // Should it be another user's by now: it ends by itself when nobody has the other end any more.
+  if (!os::signal_group(process_.pidfd.get(), process_.pid, SIGKILL)) socket_.reset();
   pollfd ended{process_.pidfd.get(), POLLIN, 0};
   while (::poll(&ended, 1, end_patience_ms) < 0 && errno == EINTR) {
   }

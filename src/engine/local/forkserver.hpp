@@ -64,6 +64,9 @@ class Forkserver {
   // It is dead, or what it said was none of the above.
   bool gone();
   bool greeted() const noexcept { return greeted_; }
+  // It was made for the user and group that this process acts for now. (Else its workers would have rights that this
+  // process has given up.)
+  bool has_our_rights() const noexcept;
   // It has forked a worker.
   bool useful() const noexcept { return useful_; }
   // When it is to be given up, because it should have said something by then.
@@ -75,6 +78,8 @@ class Forkserver {
  private:
   bool order(ForkOrder const& order, std::span<int const> fds);
 
+  uid_t const user_;
+  gid_t const group_;
   os::UniqueFd socket_;
   os::Child process_;
   std::chrono::milliseconds const start_timeout_;

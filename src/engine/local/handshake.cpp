@@ -33,7 +33,7 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.number(hello.confine);
   writer.number(hello.depth);
   writer.number(hello.recycle_above);
-  writer.text(hello.cgroup_kill);
+  writer.number(hello.cgroup);
   writer.text(hello.output_token);
   writer.number(hello.parent_began);
   writer.number(hello.ignore_sigterm);
@@ -62,7 +62,7 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.confine = reader.number<std::uint32_t>();
   hello.depth = reader.number<std::uint32_t>();
   hello.recycle_above = reader.number<std::uint64_t>();
-  hello.cgroup_kill = reader.text();
+  hello.cgroup = reader.number<std::uint32_t>();
   hello.output_token = reader.text();
   hello.parent_began = reader.number<std::uint64_t>();
   hello.ignore_sigterm = reader.number<std::uint32_t>();

@@ -27,8 +27,17 @@ namespace procpool::inline v0::local {
 // the environment at entry, so that what the worker starts is not taken for one.
 inline constexpr char const* worker_mark = "PROCPOOL_WORKER";
 
-// The descriptors that come with a Hello, in this order.
-enum HelloFd : std::size_t { fd_inbox, fd_outbox, fd_event, fd_parent, fd_lifeline, hello_fds };
+// The descriptors that come with a Hello, in this order; the last, the file by which the worker's control group is
+// ended, only if it has one. (A path would have the worker open, with its own rights, what somebody else names.)
+enum HelloFd : std::size_t {
+  fd_inbox,
+  fd_outbox,
+  fd_event,
+  fd_parent,
+  fd_lifeline,
+  fd_cgroup_kill,
+  most_hello_fds
+};
 
 inline constexpr std::size_t longest_message = 256 * 1024;
 
@@ -49,7 +58,7 @@ struct Hello {
   std::uint32_t confine = 0;         // 1: yes
   std::uint32_t depth = 1;           // pools above the worker
   std::uint64_t recycle_above = 0;   // bytes resident; 0: no matter
-  std::string cgroup_kill{};         // not empty: the file by which its control group ends
+  std::uint32_t cgroup = 0;          // 1: it has a control group of its own
   std::string output_token{};        // not empty: output is captured, see OutputTap
   std::uint64_t parent_began = 0;    // os::start_time of the parent
   std::uint32_t ignore_sigterm = 0;  // 1: yes; it is blocked until then

@@ -76,6 +76,7 @@ class Template {
       end();
     }
     program_ = std::move(packet.fds.front());
+    maker_ = os::packet_peer(control_.get());
     ProcessTitle::name_process(greeting->pool, "template");
     flush_output();
     prepare_crash_reports();
@@ -149,6 +150,15 @@ class Template {
       say(encode(report));
       return std::nullopt;
     }
+    // The worker would act with the template's rights for whoever has the other end.
+    if (os::packet_peer(fds[fork_fd_control].get()) != maker_) {
+      report.kind = ForkReport::Kind::failed;
+      report.reason =
+          "the worker's socket was made by another process, or for another user, than the "
+          "template's";
+      say(encode(report));
+      return std::nullopt;
+    }
     Birth birth{std::move(fds[fork_fd_control]), title_, order.title, true};
     pid_t const pid = ::fork();
     if (pid == 0) {
@@ -207,7 +217,8 @@ class Template {
   }
 
   os::UniqueFd control_;
-  os::UniqueFd program_;  // its pidfd
+  os::UniqueFd program_;           // its pidfd
+  std::optional<os::Peer> maker_;  // the program
   char* const title_;
   struct sigaction sigchld_{};
   std::unordered_map<std::uint64_t, pid_t> workers_;  // by ticket; not yet reaped
@@ -216,7 +227,6 @@ class Template {
 }  // namespace
 
 Birth template_main(char* title) {
-  ::close(os::child_image_fd);
   // Never destroyed: giving back what it has would have each worker copy the pages in which that lies.
   static Template* const template_of_process =
       new Template(os::above_standard(os::UniqueFd(os::child_control_fd)), title);

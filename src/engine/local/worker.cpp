@@ -326,7 +326,7 @@ int worker_main(Birth birth) {
     return EXIT_FAILURE;  // the parent is gone
   }
   auto const hello = decode_hello(packet.bytes);
-  if (!hello || packet.fds.size() != hello_fds) {
+  if (!hello || packet.fds.size() != (hello->cgroup != 0 ? most_hello_fds : fd_cgroup_kill)) {
     refuse(control.get(), "the parent's greeting is not one that this program knows");
   }
   if (hello->protocol != channel::protocol_version) {
@@ -352,11 +352,7 @@ int worker_main(Birth birth) {
   static channel::WorkerEnd* channel = nullptr;
   static WorkerContext* context = nullptr;
   try {
-    if (!hello->cgroup_kill.empty()) {
-      cgroup_kill.reset(::open(hello->cgroup_kill.c_str(), O_WRONLY | O_CLOEXEC));
-      if (!cgroup_kill) refuse(greeting, "it cannot open " + hello->cgroup_kill);
-      cgroup_kill = out_of_the_way(std::move(cgroup_kill));
-    }
+    if (hello->cgroup != 0) cgroup_kill = out_of_the_way(std::move(packet.fds[fd_cgroup_kill]));
     watch_parent({static_cast<pid_t>(hello->parent), hello->parent_began, !birth.forked},
                  parent.get(), greeting, lifeline.get(), cgroup_kill.get());
     os::Memfd const inbox(std::move(packet.fds[fd_inbox]));
