@@ -65,6 +65,7 @@ enum class Farewell : std::uint32_t {
   thread_ended = 1,      // the task left the worker's loop by ending its thread
   descriptors_gone = 2,  // the task closed descriptors that the worker needs
   retiring = 3,          // said while it lives: it begins nothing more, and is to be let go
+  left = 4,              // likewise: it was asked to leave, has left its loop, and is exiting
 };
 
 enum class InboxKind : std::uint32_t {

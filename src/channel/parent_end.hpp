@@ -108,6 +108,8 @@ class BasicParentEnd {
   void ask_to_stop(std::uint64_t serial) noexcept;
   // The worker begins nothing more, and waits to be let go. News, once its last results are.
   bool retiring() const noexcept;
+  // Has it left, as far as it says? What it had to say is in the outbox by then.
+  bool left() const noexcept;
 
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {

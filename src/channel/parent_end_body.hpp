@@ -239,6 +239,13 @@ bool BasicParentEnd<Steps>::retiring() const noexcept {
          static_cast<std::uint32_t>(Farewell::retiring);
 }
 
+template <class Steps>
+bool BasicParentEnd<Steps>::left() const noexcept {
+  // Acquire: what it published before is seen by the next look at the outbox.
+  return out().farewell.load(std::memory_order_acquire) ==
+         static_cast<std::uint32_t>(Farewell::left);
+}
+
 // ---- collecting
 
 template <class Steps>

@@ -88,6 +88,8 @@ class BasicWorkerEnd {
 
   std::atomic<std::uint32_t>& stage() noexcept { return out().stage; }
   void say_farewell(Farewell why) noexcept;
+  // The last word: nothing comes from this worker any more. Rings.
+  void leave() noexcept;
 
   // True when the event or the control socket turned out to be gone: the worker cannot call the parent
   // any more and should leave.

@@ -263,4 +263,11 @@ void BasicWorkerEnd<Steps>::say_farewell(Farewell why) noexcept {
   out().farewell.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
 }
 
+template <class Steps>
+void BasicWorkerEnd<Steps>::leave() noexcept {
+  // Release: all outcomes were published before.
+  out().farewell.store(static_cast<std::uint32_t>(Farewell::left), std::memory_order_release);
+  event_.ring();
+}
+
 }  // namespace procpool::inline v0::channel

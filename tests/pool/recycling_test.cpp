@@ -14,6 +14,9 @@
 #include <thread>
 #include <vector>
 
+#include "support/processes.hpp"
+#include "support/until.hpp"
+
 namespace {
 
 pid_t who(int) { return ::getpid(); }
@@ -55,6 +58,56 @@ TEST(Recycling, TheLastResultArrivesHoweverLargeItIs) {
   procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
   auto const texts = pool.map<large>(std::views::iota(0, 20));
   for (int i = 0; i < 20; ++i) EXPECT_EQ(texts[static_cast<std::size_t>(i)], large(i));
+}
+
+// A static object of which a worker does not get rid.
+bool stays = false;
+struct Stays {
+  ~Stays() {
+    while (stays) ::pause();
+  }
+} const lasting;
+pid_t stays_at_exit(int) {
+  stays = true;
+  return ::getpid();
+}
+
+TEST(Recycling, AReplacementDoesNotWaitForWhoIsExiting) {
+  for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
+    for (auto const output : {procpool::Output::inherit, procpool::Output::capture}) {
+      std::vector<pid_t> pids;
+      {
+        procpool::PoolOptions options;
+        options.workers = 1;
+        options.start = start;
+        options.output = output;
+        options.stop_grace = std::chrono::seconds(20);
+        options.max_tasks_per_worker = 1;
+        procpool::ProcessPool pool{options};
+        pids = pool.map<stays_at_exit>(std::views::iota(0, 6));
+        EXPECT_TRUE(support::alive(pids.front()));
+        EXPECT_EQ(std::set(pids.begin(), pids.end()).size(), 6u);
+        EXPECT_GE(pool.stats().workers_recycled, 5u);
+        EXPECT_EQ(pool.stats().worker_deaths, 0u);
+        pool.terminate();
+      }
+      for (pid_t const pid : pids) EXPECT_FALSE(support::alive(pid));
+    }
+  }
+}
+
+TEST(Recycling, WhoIsExitingHasItsGrace) {
+  std::vector<pid_t> pids;
+  procpool::PoolOptions options;
+  options.workers = 1;
+  options.stop_grace = std::chrono::milliseconds(200);
+  options.max_tasks_per_worker = 1;
+  procpool::ProcessPool pool{options};
+  pids = pool.map<stays_at_exit>(std::views::iota(0, 3));
+  // The pool goes on, and ends it when its time is over.
+  EXPECT_TRUE(support::until([&] { return !support::alive(pids.front()); }));
+  EXPECT_TRUE(
+      support::until([&] { return support::children_of(::getpid()).count(pids.front()) == 0; }));
 }
 
 TEST(Recycling, AlongWithCrashes) {

@@ -200,6 +200,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
       }
     }
     if (life.state == State::leaving && !life.termed) await_last_element(slot, now);
+    if (life.state == State::leaving) part_with_leaver(slot);
     if (life.unborn) continue;  // its template has a deadline
     if (life.state == State::starting || life.state == State::initializing ||
         life.state == State::leaving) {
@@ -225,8 +226,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
   }
 
   if (!remove_groups()) at(now + group_interval);
-  reap_strays();
-  if (!std::ranges::all_of(strays_, &Stray::watched)) at(now + look_interval);
+  look_at_strays(now, next);
 
   // Few per turn, so that deaths and news are never behind a row of births.
   for (int births = forks() ? most_births_in_a_turn : 1; wants_worker(); --births) {
@@ -322,7 +322,7 @@ void Dispatcher::handle(os::Ready const& ready) {
     case what_exit: on_exit(slot); break;
     case what_output: on_output(slot); break;
     case what_template: on_template(); break;
-    case what_stray: break;  // the next turn looks at all of them
+    case what_stray: reap_strays(); break;
     case what_look:
       core_.look_timer.drain();
       look_at_everything();
@@ -354,6 +354,11 @@ bool Dispatcher::advance_end(TimePoint now) {
       life.forced = life.state == State::ready || life.state == State::leaving;
       kill(slot, "the pool was terminated");
     }
+    for (Stray& stray : strays_) {
+      if (!stray.deadline) continue;
+      stray.termed = true;
+      stray.deadline = now;
+    }
   }
   if (phase == Phase::cancelling && !std::exchange(cancelling_begun_, true)) {
     core_.cancel_waiting();
@@ -371,7 +376,10 @@ bool Dispatcher::advance_end(TimePoint now) {
   }
   // What another thread had in hand for a worker that is gone ends on that thread, and counts too.
   return delivered &&
-         std::ranges::all_of(lives_, [](Life const& life) { return life.state == State::vacant; });
+         std::ranges::all_of(lives_,
+                             [](Life const& life) { return life.state == State::vacant; }) &&
+         std::ranges::none_of(strays_,
+                              [](Stray const& stray) { return stray.deadline.has_value(); });
 }
 
 }  // namespace procpool::inline v0::local

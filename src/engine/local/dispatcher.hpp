@@ -83,8 +83,9 @@ class Dispatcher {
     TimePoint given_up{};              // killed: when it is, should it be there still
     bool reached = true;               // killed: the signal was
     bool forced = false;               // killed because it would not end otherwise
-    bool parked = false;               // rings when it has news
-    std::exception_ptr failure;        // of its initializer
+    bool departed = false;       // leaving: nothing but its exit is missing, and that is a stray's
+    bool parked = false;         // rings when it has news
+    std::exception_ptr failure;  // of its initializer
     std::shared_ptr<detail::Task> initializer;  // initializing: the call
     std::string why_killed;                     // for the sentence that reports its end
     TimePoint retires{};                        // ready: when it is to be replaced
@@ -97,6 +98,23 @@ class Dispatcher {
     bool speaks() const noexcept {
       return state != State::vacant && state != State::starting && !unborn;
     }
+  };
+
+  // A process that is no slot's any more. One that was given up is left alone, and its group too. One that was
+  // parted with is exiting, and has a deadline for that. When it ends it is reaped.
+  struct Stray {
+    pid_t pid;
+    os::UniqueFd pidfd;
+    std::uint64_t ticket;
+    std::uint64_t template_number;
+    bool reached;
+    bool watched = false;
+    std::optional<std::size_t> slot{};    // exiting: where it was, as the next
+    std::optional<TimePoint> deadline{};  // exiting: for the next signal, as long as there is one
+    bool termed = false;                  // exiting: has had its SIGTERM
+    os::UniqueFd control{};  // exiting: it must not take us for gone, nor its output for unwanted
+    os::UniqueFd output{};
+    os::Cgroup cgroup{};
   };
 
   void run();
@@ -155,8 +173,14 @@ class Dispatcher {
   void send_kill(std::size_t slot);
   // It is killed, and does not end: from here on it is nobody's worker.
   void give_up(std::size_t slot);
-  // Reaps those that were given up and have ended after all. True: one is left that is sure to end soon.
+  // It has left, and only its exit takes a while (static destructors): its place is free for another. Should
+  // there be too many of that kind, it keeps its place.
+  void part_with_leaver(std::size_t slot);
+  // Ends those whose time to exit is over, and reaps those that have ended. True: one is left that is sure to
+  // end soon. `next` is when to look again.
+  bool look_at_strays(TimePoint now, std::optional<TimePoint>& next);
   bool reap_strays();
+  void note_exit(Stray const& stray, os::Exit const& exit);
   bool spent(std::size_t slot);  // it has been given all that one worker may be
   // Asks it to leave; what it has not begun goes to others.
   void let_go(std::size_t slot, TimePoint now, Leaves why);
@@ -198,15 +222,6 @@ class Dispatcher {
   bool never_forks_ = false;              // any more
   bool spawns_next_ = false;              // until one is ready: the last template did not come up
   std::vector<os::Cgroup> ended_groups_;  // somebody may still be in them
-  // A worker that was given up. It is left alone, and its group too; when it ends it is reaped.
-  struct Stray {
-    pid_t pid;
-    os::UniqueFd pidfd;
-    std::uint64_t ticket;
-    std::uint64_t template_number;
-    bool reached;
-    bool watched = false;
-  };
   std::vector<Stray> strays_;
   std::size_t seen_wanted_;
   std::uint32_t sleep_number_ = 0;

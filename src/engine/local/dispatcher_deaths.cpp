@@ -20,6 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto hang_up_grace = 100ms;
+constexpr auto unwatched_interval = 100ms;
+constexpr std::size_t least_exiting = 16;
 
 }  // namespace
 
@@ -61,14 +63,86 @@ void Dispatcher::give_up(std::size_t slot) {
   bury(slot, {os::Exit::Kind::none});
 }
 
+void Dispatcher::part_with_leaver(std::size_t slot) {
+  Life& life = lives_[slot];
+  // At the pool's end nobody waits for its place.
+  bool const ready = !life.termed && !life.killed && !life.busy && life.why != Leaves::with_pool &&
+                     (!life.exit_hook || life.exit_hook->ended()) && core_.slots[slot].has_left();
+  auto const exiting =
+      std::ranges::count_if(strays_, [](Stray const& stray) { return stray.deadline.has_value(); });
+  // Processes that exit must not become more and more.
+  if (!ready || static_cast<std::size_t>(exiting) >= std::max(seen_wanted_, least_exiting)) return;
+  Stray stray{life.pid, {}, life.ticket, life.template_number, true};
+  try {
+    stray.control = os::duplicate(life.control);
+    if (life.output >= 0) stray.output = os::duplicate(life.output);
+    strays_.reserve(strays_.size() + 1);
+  } catch (std::exception const&) {  // no descriptor, no memory: it keeps its place
+    return;
+  }
+  poller_->remove(life.pidfd.get());
+  try {
+    poller_->add(life.pidfd.get(), key(what_stray, 0), EPOLLIN);
+    stray.watched = true;
+  } catch (std::exception const&) {  // it is looked at now and then
+  }
+  stray.slot = slot;
+  stray.pidfd = std::move(life.pidfd);
+  stray.cgroup = std::move(life.cgroup);
+  stray.deadline = life.deadline;
+  strays_.push_back(std::move(stray));
+  life.departed = true;
+  bury(slot, {os::Exit::Kind::none});
+}
+
+bool Dispatcher::look_at_strays(TimePoint now, std::optional<TimePoint>& next) {
+  auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
+  for (Stray& stray : strays_) {
+    if (!stray.watched) at(now + unwatched_interval);
+    if (!stray.deadline) continue;
+    if (now >= *stray.deadline && !os::exited(stray.pidfd.get())) {
+      if (!std::exchange(stray.termed, true)) {
+        os::signal_group(stray.pidfd.get(), stray.pid, SIGTERM);
+        stray.deadline = now + core_.options.stop_grace;
+      } else {
+        // From here on it is one that was given up.
+        stray.reached = os::signal_group(stray.pidfd.get(), stray.pid, SIGKILL);
+        stray.deadline.reset();
+        std::lock_guard const lock(core_.mutex);
+        ++core_.summary.forced;
+        continue;
+      }
+    }
+    at(*stray.deadline);
+  }
+  return reap_strays();
+}
+
+// How it ended, where the last that is known of its place is that it left.
+void Dispatcher::note_exit(Stray const& stray, os::Exit const& exit) {
+  if (!stray.slot || exit.kind == os::Exit::Kind::unknown) return;
+  std::string const name =
+      "worker " + std::to_string(*stray.slot) + " (pid " + std::to_string(stray.pid) + ") ";
+  std::string const left = name + "left";
+  std::lock_guard const lock(core_.mutex);
+  std::string& known = core_.per_worker[*stray.slot].last_end;
+  if (known.starts_with(left)) known.replace(0, left.size(), name + text_of(exit));
+}
+
 bool Dispatcher::reap_strays() {
-  std::erase_if(strays_, [this](Stray const& stray) {
+  std::erase_if(strays_, [this](Stray& stray) {
     if (!os::exited(stray.pidfd.get())) return false;
     poller_->remove(stray.pidfd.get());
     bool const forked =
         forkserver_ && stray.ticket != 0 && stray.template_number == template_number_;
     // The template's child is reaped there; nobody waits for what it reports.
-    if (!forked || !forkserver_->bury(stray.ticket)) os::reap(stray.pidfd.get(), stray.pid);
+    if (!forked || !forkserver_->bury(stray.ticket)) {
+      note_exit(stray, os::reap(stray.pidfd.get(), stray.pid));
+    }
+    if (stray.cgroup) {
+      stray.cgroup.kill();
+      ended_groups_.push_back(std::move(stray.cgroup));
+    }
     return true;
   });
   return std::ranges::any_of(strays_, &Stray::reached);
@@ -233,7 +307,9 @@ void Dispatcher::bury(std::size_t slot, os::Exit exit) {
                           death.crash, last_lines(death.output)};
   State const was = life.state;
   std::exception_ptr const failure = life.failure;
-  std::string const text = obituary.text();
+  std::string const text = life.departed ? "worker " + std::to_string(slot) + " (pid " +
+                                               std::to_string(life.pid) + ") left"
+                                         : obituary.text();
   life.pidfd.reset();
   life.event.reset();
   life.ticket = 0;

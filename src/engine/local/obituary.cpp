@@ -18,6 +18,7 @@ std::string detail_text(channel::Farewell farewell) {
     case channel::Farewell::thread_ended: return "the task ended its thread (pthread_exit)";
     case channel::Farewell::descriptors_gone:
       return "the task closed descriptors that the worker needs";
+    case channel::Farewell::left:
     case channel::Farewell::retiring:
     case channel::Farewell::none: break;
   }

@@ -165,6 +165,8 @@ class Slot {
 
   // The worker begins nothing more, and waits to be let go.
   bool retiring() const;
+  // It says that it has left, and owes nothing.
+  bool has_left() const;
 
   void ask_to_leave();
 

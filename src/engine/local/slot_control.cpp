@@ -157,6 +157,12 @@ bool Slot::retiring() const {
   return channel_ && channel_->retiring();
 }
 
+bool Slot::has_left() const {
+  std::lock_guard const lock(mutex_);
+  return channel_ && bad_.empty() && !sentence_ && channel_->left() && sent_.empty() &&
+         !channel_->news(false);
+}
+
 bool Slot::holds(detail::Task const& task) const {
   std::lock_guard const lock(mutex_);
   return !sentence_ && std::ranges::any_of(sent_, [&task](Sent const& sent) {

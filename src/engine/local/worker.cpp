@@ -101,7 +101,10 @@ class Worker {
     LoopGuard guard(channel_);
     while (!channel_.descriptors_gone()) {
       if (!channel_.has_record()) show({});
-      if (!channel_.wait()) break;
+      if (!channel_.wait()) {
+        channel_.leave();
+        break;
+      }
       bool taken_back = false;
       switch (channel_.header().kind) {
         case channel::InboxKind::memory: break;  // the channel's own
