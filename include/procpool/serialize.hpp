@@ -30,7 +30,7 @@
 // (string_view, span), functions, locks, threads, std::any; classes with private members,
 // constructors, bases or unions and no `serialize`. The compiler says so, and why, in one sentence.
 //
-// Bounds that a reader enforces: 512 levels of nesting; 2^20 bytes of container elements that need
+// Bounds that a reader enforces: 512 levels of nesting, and no more than the stack allows; 2^20 bytes of container elements that need
 // no bytes on the way (empty structs, monostate) per message.
 
 #include <procpool/detail/archive/verdict.hpp>

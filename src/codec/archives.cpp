@@ -49,6 +49,10 @@ void Source::tell_moved(std::size_t mark, void const* from, void* to, std::size_
   archive_->moved(mark, from, to, bytes);
 }
 
+void Source::tell_lost(std::size_t mark, void const* inside, std::size_t bytes) {
+  archive_->lost_outside(mark, inside, bytes);
+}
+
 // --- writing -------------------------------------------------------------------------------------
 
 void OutputArchive::register_basic_serializer(
@@ -167,12 +171,16 @@ void InputArchive::moved(std::size_t mark, void const* from, void* to, std::size
     auto& object = objects_[i];
     if (object.owner != Owner::embedded) continue;
     auto const offset = reinterpret_cast<std::uintptr_t>(object.address) - first;
-    if (offset >= bytes) continue;
-    if (to == nullptr) {
-      object.whole = false;
-    } else {
-      object.address = static_cast<std::byte*>(to) + offset;
-    }
+    if (offset < bytes) object.address = static_cast<std::byte*>(to) + offset;
+  }
+}
+
+void InputArchive::lost_outside(std::size_t mark, void const* inside, std::size_t bytes) {
+  auto const first = reinterpret_cast<std::uintptr_t>(inside);
+  for (auto i = mark; i < objects_.size(); ++i) {
+    auto& object = objects_[i];
+    if (object.owner != Owner::embedded) continue;
+    if (reinterpret_cast<std::uintptr_t>(object.address) - first >= bytes) object.whole = false;
   }
 }
 

@@ -21,9 +21,19 @@ void refuse_truncated() { refuse("procpool: a message ends in the middle of a va
 
 void refuse_length() { refuse("procpool: a message claims more elements than it has bytes"); }
 
+void refuse_bool() { refuse("procpool: a bool in a message is neither 0 nor 1"); }
+
 void refuse_nesting() {
   throw SerializationError("procpool: values nest deeper than " + std::to_string(nesting_limit) +
                            " levels (a long linked list travels better as a std::vector)");
+}
+
+void refuse_stack(unsigned levels) {
+  throw SerializationError(
+      "procpool: values nest too deep for the stack of this thread: it has no room for "
+      "more than " +
+      std::to_string(levels) +
+      " levels (a larger stack helps, or std::vector in the place of nesting)");
 }
 
 void refuse_weightless() {

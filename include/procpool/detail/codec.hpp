@@ -80,12 +80,18 @@ class Reader {
   T read_from_source() {
     Source source(in_);
     try {
-      T value = make_value<std::remove_cv_t<T>>(source);
-      in_ = in_.last(source.remaining());
-      return value;
+      return make_next<std::remove_cv_t<T>>(source);
     } catch (boost::archive::archive_exception const& error) {
       translate(error);
     }
+  }
+
+  // One variable, which is what is returned: see make_filled.
+  template <class T>
+  T make_next(Source& source) {
+    T value = make_value<T>(source);
+    in_ = in_.last(source.remaining());
+    return value;
   }
 
   std::span<std::byte const> in_;

@@ -123,6 +123,11 @@ class PROCPOOL_API InputArchive final
   // User code may announce that it moved what it just loaded, and may ask for a clean-up that here
   // happens by itself.
   void reset_object_address(void const* now, void const* before);
+  template <class T>
+  void reset_object_address(T const* now, T const* before) {
+    moved(recent_, before, const_cast<T*>(now), sizeof(T));  // also what is tracked only in parts
+    reset_object_address(static_cast<void const*>(now), static_cast<void const*>(before));
+  }
   void delete_created_pointers() noexcept {}
 
   enum class Owner : std::uint8_t {
@@ -146,6 +151,8 @@ class PROCPOOL_API InputArchive final
   Object& read_reference(std::size_t& number);
   // Of the objects met since `mark`, those within the bytes at `from` now lie at `to`.
   void moved(std::size_t mark, void const* from, void* to, std::size_t bytes);
+  // Of the objects met since `mark`, those not within the bytes at `inside` are not there any more.
+  void lost_outside(std::size_t mark, void const* inside, std::size_t bytes);
 
   // Reads the class of an object that follows; `tag` is one of the two that name a class.
   boost::archive::detail::basic_pointer_iserializer const& read_class(Tag tag);
@@ -171,6 +178,7 @@ class PROCPOOL_API InputArchive final
 
   Source& source_;
   std::vector<Object> objects_;
+  std::size_t recent_ = 0;  // what user code loaded last began with this object
   std::vector<Class> classes_;
 };
 

@@ -2,7 +2,8 @@
 
 // Sets and maps on the bare path: a 64-bit count, then the elements or the keys with their values.
 // Comparators, hashes and allocators do not travel: the target keeps its own. Two equal keys where
-// there can be only one are refused.
+// there can be only one are refused. A key must be complete before it finds its place: it is made in
+// the node that it will stay in.
 
 #include <algorithm>
 #include <map>
@@ -17,12 +18,6 @@
 
 namespace procpool::inline v0::detail {
 
-// Keys must be complete before they find their place, so they are made outside and moved in.
-template <class Key>
-void settled(Source& in, std::size_t mark, Key const& from, Key const& to) {
-  in.moved(mark, std::addressof(from), const_cast<Key*>(std::addressof(to)), sizeof(Key));
-}
-
 template <class Container, bool unique>
 struct SetCodec : SequenceCodec<Container> {
   using T = typename Container::value_type;
@@ -34,12 +29,12 @@ struct SetCodec : SequenceCodec<Container> {
     if constexpr (requires { value.reserve(elements); }) value.reserve(room<T>(in, elements));
     for (std::size_t i = 0; i < elements; ++i) {
       load_counted<T>(in, [&] {
-        auto const mark = in.mark();
-        T key = make_value<T>(in);
-        auto const before = value.size();
-        auto const place = value.emplace_hint(value.end(), std::move(key));
-        if (unique && value.size() == before) refuse("procpool: a set in a message has twins");
-        settled(in, mark, key, *place);
+        put_value<T, emplaces_plainly<Container>>(in, [&](auto&& key) -> T const& {
+          auto const before = value.size();
+          auto const place = value.emplace_hint(value.end(), std::forward<decltype(key)>(key));
+          if (unique && value.size() == before) refuse("procpool: a set in a message has twins");
+          return *place;
+        });
       });
     }
   }
@@ -78,22 +73,46 @@ struct MapCodec {
     }
     for (std::size_t i = 0; i < elements; ++i) {
       auto const bytes = in.remaining();
-      auto const mark = in.mark();
-      Key key = make_value<Key>(in);
-      auto const before = value.size();
       if constexpr (fills_in_place<Value>()) {
-        auto const place =
-            value.emplace_hint(value.end(), std::piecewise_construct,
-                               std::forward_as_tuple(std::move(key)), std::forward_as_tuple());
-        if (unique && value.size() == before) refuse("procpool: a map in a message has twins");
-        settled(in, mark, key, place->first);
-        load_value(in, place->second);
+        load_value(in, put_key<emplaces_plainly<Container>>(in, value)->second);
+      } else if constexpr (emplaces_plainly<Container> && TakesMaker<Value>) {
+        put_key<true>(in, value, Maker<Value>{in});  // called for once the key is there
       } else {
-        value.emplace_hint(value.end(), std::move(key), make_value<Value>(in));
-        if (unique && value.size() == before) refuse("procpool: a map in a message has twins");
+        auto const mark = in.mark();
+        with_made<Key>(in, [&](Key& key) {
+          will_move(in, mark, std::addressof(key));
+          auto const mark_of_mapped = in.mark();
+          with_made<Value>(in, [&](Value& mapped) {
+            will_move(in, mark_of_mapped, std::addressof(mapped));
+            auto const place = put_pair(value, std::move(key), std::move(mapped));
+            has_moved(in, mark, std::addressof(key), std::addressof(place->first));
+            has_moved(in, mark, std::addressof(mapped), std::addressof(place->second));
+          });
+        });
       }
       if (in.remaining() == bytes) in.charge_weightless(sizeof(Key) + sizeof(Value));
     }
+  }
+
+ private:
+  template <bool in_place, class... Mapped>
+  static auto put_key(Source& in, Container& value, Mapped const&... mapped) {
+    typename Container::iterator place;
+    put_value<Key, in_place>(in, [&](auto&& key) -> Key const& {
+      place = put_pair(value, std::forward<decltype(key)>(key), mapped...);
+      return place->first;
+    });
+    return place;
+  }
+
+  template <class K, class... Mapped>
+  static auto put_pair(Container& value, K&& key, Mapped&&... mapped) {
+    auto const before = value.size();
+    auto const place = value.emplace_hint(value.end(), std::piecewise_construct,
+                                          std::forward_as_tuple(std::forward<K>(key)),
+                                          std::forward_as_tuple(std::forward<Mapped>(mapped)...));
+    if (unique && value.size() == before) refuse("procpool: a map in a message has twins");
+    return place;
   }
 };
 

@@ -57,6 +57,22 @@ std::size_t room(Source const& in, std::size_t elements) {
   return most;
 }
 
+// Whether what a container is asked to construct is constructed as asked.
+template <class Container>
+inline constexpr bool emplaces_plainly =
+    std::is_same_v<typename Container::allocator_type,
+                   std::allocator<typename Container::value_type>>;
+
+// Doubles a vector that is full and has elements since `mark`.
+template <class Container>
+void grow(Source& in, std::size_t mark, Container& value) {
+  using T = typename Container::value_type;
+  T const* const before = value.data();
+  will_move(in, mark, before, value.size());
+  value.reserve(std::max<std::size_t>(value.size() * 2, 8));
+  has_moved<T>(in, mark, before, value.data(), value.size());
+}
+
 inline constexpr std::size_t most_bytes_at_once = 4096;
 
 // Where the message is not aligned for the elements: by way of memory that is, which stays in the cache.
@@ -115,14 +131,20 @@ struct SequenceCodec {
   static void load(Source& in, Container& value) {
     Level level(in);
     auto const elements = in.count(least_size<T>());
+    auto const mark = in.mark();
     value.clear();
     if constexpr (requires { value.reserve(elements); }) value.reserve(room<T>(in, elements));
     for (std::size_t i = 0; i < elements; ++i) {
       load_counted<T>(in, [&] {
+        if constexpr (requires { value.capacity(); }) {
+          if (value.size() == value.capacity()) grow(in, mark, value);
+        }
         if constexpr (fills_in_place<T>()) {
           load_value(in, value.emplace_back());
         } else {
-          value.push_back(make_value<T>(in));
+          put_value<T, emplaces_plainly<Container>>(in, [&](auto&& made) -> T const& {
+            return value.emplace_back(std::forward<decltype(made)>(made));
+          });
         }
       });
     }
@@ -214,7 +236,10 @@ struct StdCodec<std::forward_list<T, A>> : SequenceCodec<std::forward_list<T, A>
         if constexpr (fills_in_place<T>()) {
           load_value(in, *(last = value.emplace_after(last)));
         } else {
-          last = value.insert_after(last, make_value<T>(in));
+          using List = std::forward_list<T, A>;
+          put_value<T, emplaces_plainly<List>>(in, [&](auto&& made) -> T const& {
+            return *(last = value.emplace_after(last, std::forward<decltype(made)>(made)));
+          });
         }
       });
     }

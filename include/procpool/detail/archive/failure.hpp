@@ -14,7 +14,7 @@ class archive_exception;
 
 namespace procpool::inline v0::detail {
 
-// Levels of values within values; a message that nests deeper would eat the stack.
+// Levels of values within values. Where the stack ends before, so does the nesting: see Depth.
 inline constexpr unsigned nesting_limit = 512;
 
 // Bytes of elements that take no bytes in the message; a count of those costs the sender nothing.
@@ -23,7 +23,9 @@ inline constexpr std::size_t weightless_limit = std::size_t{1} << 20;
 [[noreturn]] PROCPOOL_API void refuse(char const* sentence);
 [[noreturn]] PROCPOOL_API void refuse_truncated();
 [[noreturn]] PROCPOOL_API void refuse_length();
+[[noreturn]] PROCPOOL_API void refuse_bool();
 [[noreturn]] PROCPOOL_API void refuse_nesting();
+[[noreturn]] PROCPOOL_API void refuse_stack(unsigned levels);
 [[noreturn]] PROCPOOL_API void refuse_weightless();
 [[noreturn]] PROCPOOL_API void refuse_second_owner();
 [[noreturn]] PROCPOOL_API void refuse_trailing(std::size_t bytes);

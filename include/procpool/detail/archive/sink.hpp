@@ -16,6 +16,30 @@ namespace procpool::inline v0::detail {
 
 class OutputArchive;
 
+// How deep values nest in a message, held against the limit and against the stack of whoever encodes
+// or decodes. What the stack allows is found out once per thread, and again where a message goes far
+// down (a limit of the process may have changed; on a stack that is not its thread's, as those of fibers,
+// what lies below it is looked up).
+class Depth {
+ public:
+  // Not inlined: what it stands on is below all of its caller's frame.
+  [[gnu::noinline]] void enter() {
+    auto const here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    if (levels_ >= nesting_limit || here < floor_) deeper(here);
+    ++levels_;
+  }
+  void leave() noexcept { --levels_; }
+
+ private:
+  PROCPOOL_API void deeper(std::uintptr_t here);
+
+  enum class State : std::uint8_t { unasked, first, final };
+
+  std::uintptr_t floor_ = UINTPTR_MAX;  // below it, `deeper` decides
+  unsigned levels_ = 0;
+  State state_ = State::unasked;
+};
+
 struct DeleteOutputArchive {
   PROCPOOL_API void operator()(OutputArchive* archive) const noexcept;
 };
@@ -58,7 +82,7 @@ class Sink {
 
   std::size_t used() const noexcept { return static_cast<std::size_t>(cursor_ - out_.data()); }
 
-  unsigned depth = 0;
+  Depth depth;
 
  private:
   PROCPOOL_API void grow(std::size_t bytes);
@@ -77,13 +101,10 @@ class Sink {
 template <class Stream>
 class Level {
  public:
-  explicit Level(Stream& stream) : stream_(stream) {
-    if (stream_.depth >= nesting_limit) refuse_nesting();
-    ++stream_.depth;
-  }
+  explicit Level(Stream& stream) : stream_(stream) { stream_.depth.enter(); }
   Level(Level const&) = delete;
   Level& operator=(Level const&) = delete;
-  ~Level() { --stream_.depth; }
+  ~Level() { stream_.depth.leave(); }
 
  private:
   Stream& stream_;

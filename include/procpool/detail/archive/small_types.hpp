@@ -51,11 +51,48 @@ struct TupleCodec {
   static void load(Source& in, Tuple& value) {
     std::apply([&](Ts&... part) { (load_value(in, part), ...); }, value);
   }
-  static Tuple make(Source& in) { return Tuple{make_value<std::remove_cv_t<Ts>>(in)...}; }
+  // In the order of the message, which the constructor of a tuple does not promise for its parts: they
+  // are made apart and moved in.
+  static Tuple make(Source& in) {
+    auto const mark = in.mark();
+    std::tuple<std::unique_ptr<std::remove_cv_t<Ts>>...> const parts{
+        make_apart<std::remove_cv_t<Ts>>(in)...};
+    return join(in, mark, parts, std::index_sequence_for<Ts...>{});
+  }
+
+ private:
+  template <class T>
+  static std::unique_ptr<T> make_apart(Source& in) {
+    auto const mark = in.mark();
+    std::unique_ptr<T> part(new T(make_value<T>(in)));
+    will_move(in, mark, part.get());
+    return part;
+  }
+
+  template <class Parts, std::size_t... I>
+  static Tuple join(Source& in, std::size_t mark, Parts const& parts, std::index_sequence<I...>) {
+    Tuple value{std::move(*std::get<I>(parts))...};
+    (has_moved<std::remove_cv_t<Ts>>(in, mark, std::get<I>(parts).get(),
+                                     std::addressof(std::get<I>(value))),
+     ...);
+    return value;
+  }
 };
 
 template <class A, class B>
-struct StdCodec<std::pair<A, B>> : TupleCodec<std::pair<A, B>, A, B> {};
+struct StdCodec<std::pair<A, B>> : TupleCodec<std::pair<A, B>, A, B> {
+  using First = std::remove_cv_t<A>;
+  using Second = std::remove_cv_t<B>;
+
+  static std::pair<A, B> make(Source& in) {
+    if constexpr (TakesMaker<First> && TakesMaker<Second>) {
+      return {std::piecewise_construct, std::forward_as_tuple(Maker<First>{in}),
+              std::forward_as_tuple(Maker<Second>{in})};
+    } else {
+      return TupleCodec<std::pair<A, B>, A, B>::make(in);
+    }
+  }
+};
 template <class... Ts>
 struct StdCodec<std::tuple<Ts...>> : TupleCodec<std::tuple<Ts...>, Ts...> {};
 
@@ -74,7 +111,9 @@ struct StdCodec<std::optional<T>> {
     } else if constexpr (!std::is_const_v<T> && fills_in_place<T>()) {
       load_value(in, value.emplace());
     } else {
-      value.emplace(make_value<std::remove_cv_t<T>>(in));
+      put_value<std::remove_cv_t<T>, true>(in, [&](auto&& made) -> T const& {
+        return value.emplace(std::forward<decltype(made)>(made));
+      });
     }
   }
 };
@@ -110,18 +149,8 @@ struct StdCodec<std::variant<Ts...>> {
     }(std::index_sequence_for<Ts...>{});
   }
 
-  static Variant make(Source& in) {
-    // Only for variants that cannot be made without a value: one is read, then put in.
-    std::size_t const index = in.scalar<Index>();
-    std::optional<Variant> result;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      (void)((I == index &&
-              (result.emplace(std::in_place_index<I>, make_value<alternative_t<I>>(in)), true)) ||
-             ...);
-    }(std::index_sequence_for<Ts...>{});
-    if (!result) refuse("procpool: a std::variant in a message has no such index");
-    return *std::move(result);
-  }
+  // Only for variants that cannot be made without a value.
+  static Variant make(Source& in) { return make_one<0>(in, in.scalar<Index>()); }
 
  private:
   template <std::size_t I>
@@ -133,8 +162,35 @@ struct StdCodec<std::variant<Ts...>> {
     if constexpr (!std::is_const_v<T> && fills_in_place<T>()) {
       load_value(in, value.template emplace<I>());
     } else {
-      value.template emplace<I>(make_value<alternative_t<I>>(in));
+      put_value<alternative_t<I>, true>(in, [&](auto&& made) -> T const& {
+        return value.template emplace<I>(std::forward<decltype(made)>(made));
+      });
     }
+  }
+
+  template <std::size_t I>
+  static Variant make_one(Source& in, std::size_t index) {
+    if constexpr (I == sizeof...(Ts)) {
+      refuse("procpool: a std::variant in a message has no such index");
+    } else {
+      if (index != I) return make_one<I + 1>(in, index);
+      if constexpr (TakesMaker<alternative_t<I>>) {
+        return Variant(std::in_place_index<I>, Maker<alternative_t<I>>{in});
+      } else {
+        return make_moved<I>(in);
+      }
+    }
+  }
+
+  template <std::size_t I>
+  static Variant make_moved(Source& in) {
+    using T = alternative_t<I>;
+    auto const mark = in.mark();
+    std::unique_ptr<T> const made(new T(make_value<T>(in)));
+    will_move(in, mark, made.get());
+    Variant value(std::in_place_index<I>, std::move(*made));
+    has_moved<T>(in, mark, made.get(), std::addressof(std::get<I>(value)));
+    return value;
   }
 };
 

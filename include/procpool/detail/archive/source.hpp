@@ -79,7 +79,7 @@ class Source {
 
   bool boolean() {
     auto const raw = scalar<std::uint8_t>();
-    if (raw > 1) refuse("procpool: a bool in a message is neither 0 nor 1");
+    if (raw > 1) refuse_bool();
     return raw == 1;
   }
 
@@ -103,19 +103,26 @@ class Source {
 
   InputArchive& archive() { return archive_ ? *archive_ : make_archive(); }
 
-  // What was decoded at `from` since `mark` has been moved to `to` (or dropped, with nullptr):
-  // pointers later in the message find it there (or are refused).
+  // What was decoded at `from` since `mark` has been moved to `to`: pointers later in the message find it
+  // there.
   std::size_t mark() const noexcept { return archive_ ? objects() : 0; }
   void moved(std::size_t mark, void const* from, void* to, std::size_t bytes) {
     if (archive_) tell_moved(mark, from, to, bytes);
   }
 
-  unsigned depth = 0;
+  // What was decoded since `mark`, but for what lies in the bytes at `inside`, is about to go: pointers to
+  // it are refused.
+  void lost_outside(std::size_t mark, void const* inside, std::size_t bytes) {
+    if (archive_) tell_lost(mark, inside, bytes);
+  }
+
+  Depth depth;
 
  private:
   PROCPOOL_API InputArchive& make_archive();
   PROCPOOL_API std::size_t objects() const noexcept;
   PROCPOOL_API void tell_moved(std::size_t mark, void const* from, void* to, std::size_t bytes);
+  PROCPOOL_API void tell_lost(std::size_t mark, void const* inside, std::size_t bytes);
 
   std::byte const* cursor_;
   std::byte const* end_;

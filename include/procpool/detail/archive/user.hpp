@@ -215,8 +215,12 @@ void InputArchive::load_override(T& value) {
     value = nullptr;
     detail::load_raw(source_, target);
     value = target;
-  } else {
+  } else if constexpr (fixed_size<T> != 0) {
     load_value(source_, value);
+  } else {
+    auto const first = objects_.size();
+    load_value(source_, value);
+    recent_ = first;
   }
 }
 

@@ -37,50 +37,105 @@ T make_value(Source& in);
 template <class T>
 void refuse_type();  // a static assertion, see assert.hpp
 
-// --- types that are nothing but their bytes ------------------------------------------------------
-
+// Makes the T that follows where it shall stay: whoever constructs a T from this (a container's
+// emplace, say) has it there, neither moved nor on the stack meanwhile.
 template <class T>
-void check_bytes(std::byte const* raw, T const& place);
+struct Maker {
+  Source& in;
+  operator T() const { return make_value<T>(in); }
+};
 
-template <class Part, class Whole>
-void check_part(std::byte const* raw, Whole const& whole, Part const& part) {
-  auto const offset = reinterpret_cast<std::byte const*>(std::addressof(part)) -
-                      reinterpret_cast<std::byte const*>(std::addressof(whole));
-  check_bytes<std::remove_cv_t<Part>>(raw + offset, part);
+// Does a T that is constructed from a Maker come from its conversion? Not if a constructor takes
+// anything.
+struct Foreign {};
+template <class T>
+concept TakesMaker =
+    !std::is_constructible_v<T, Foreign> && !std::is_constructible_v<T, Foreign const&>;
+
+// Of a value, while it is made. Each level of nesting may have as much.
+inline constexpr std::size_t most_bytes_on_the_stack = 512;
+
+// Elsewhere a value is made outside of its place and moved there.
+template <class T, class Use>
+void with_made(Source& in, Use use) {
+  if constexpr (sizeof(T) <= most_bytes_on_the_stack) {
+    T made = make_value<T>(in);
+    use(made);
+  } else {
+    std::unique_ptr<T> const made(new T(make_value<T>(in)));
+    use(*made);
+  }
 }
 
-// A bool that is neither 0 nor 1 must never come to exist, so the bytes (a copy of the message's) are
-// judged before they are copied into `place` (which only tells where the parts lie).
+// What a move of a T leaves where it is: what lies outside of the T. A move that may throw is (of a const
+// member, say) a copy, and nobody knows the places of what was copied: pointers to that are refused.
 template <class T>
-void check_bytes(std::byte const* raw, T const& place) {
-  if constexpr (!has_domain<T>()) {
-    return;
-  } else if constexpr (Scalar<T>) {
-    if (std::to_integer<unsigned>(*raw) > 1) {
-      refuse("procpool: a bool in a message is neither 0 nor 1");
-    }
-  } else if constexpr (std::is_bounded_array_v<T>) {
-    for (auto const& element : place) check_part(raw, place, element);
-  } else if constexpr (Plain<T>) {
-    with_fields(place, [&](auto const&... field) { (check_part(raw, place, field), ...); });
+inline constexpr bool moves_faithfully =
+    std::is_nothrow_move_constructible_v<T> &&
+    (std::is_nothrow_move_assignable_v<T> || !std::is_move_assignable_v<T>);
+
+// A T that was made since `mark` is about to be moved, ...
+template <class T>
+void will_move(Source& in, std::size_t mark, T const* made, std::size_t count = 1) {
+  if constexpr (!moves_faithfully<T>) in.lost_outside(mark, made, sizeof(T) * count);
+}
+
+// ... and was.
+template <class T>
+void has_moved(Source& in, std::size_t mark, T const* from, T const* to, std::size_t count = 1) {
+  in.moved(mark, from, const_cast<T*>(to), sizeof(T) * count);
+}
+
+// Puts the T that follows into a container, an optional, ...: `put` constructs one from what it is
+// given and says where it is. `in_place` is false where the container's allocator has its own mind.
+template <class T, bool in_place, class Put>
+void put_value(Source& in, Put put) {
+  if constexpr (in_place && TakesMaker<T>) {
+    put(Maker<T>{in});
   } else {
-    StdCodec<T>::each_part(place, [&](auto const& part) { check_part(raw, place, part); });
+    auto const mark = in.mark();
+    with_made<T>(in, [&](T& made) {
+      will_move(in, mark, std::addressof(made));
+      T const& place = put(std::move(made));
+      has_moved(in, mark, std::addressof(made), std::addressof(place));
+    });
+  }
+}
+
+// --- types that are nothing but their bytes ------------------------------------------------------
+
+// The bits that the bools in a value have, all of them together. A bool that is neither 0 nor 1 must never
+// be looked at as one, so they are read as what they are: bytes.
+template <class T>
+unsigned bits_of_bools(T const& value) {
+  if constexpr (!has_domain<T>()) {
+    return 0;
+  } else if constexpr (Scalar<T>) {
+    return *reinterpret_cast<unsigned char const*>(std::addressof(value));
+  } else if constexpr (std::is_bounded_array_v<T>) {
+    unsigned bits = 0;
+    for (auto const& element : value) bits |= bits_of_bools(element);
+    return bits;
+  } else if constexpr (Plain<T>) {
+    return with_fields(value,
+                       [](auto const&... field) { return (bits_of_bools(field) | ... | 0u); });
+  } else {
+    unsigned bits = 0;
+    StdCodec<T>::each_part(
+        value, [&]<class Part>(Part const& part) { bits |= bits_of_bools<Part>(part); });
+    return bits;
   }
 }
 
 template <class T>
 void load_bytes(Source& in, T& value) {
-  if constexpr (!has_domain<T>()) {
-    in.read(static_cast<void*>(std::addressof(value)), sizeof(T));
-  } else {
-    constexpr std::size_t most_on_the_stack = 4096;
-    std::conditional_t<sizeof(T) <= most_on_the_stack, std::array<std::byte, sizeof(T)>,
-                       std::vector<std::byte>>
-        raw{};
-    if constexpr (sizeof(T) > most_on_the_stack) raw.resize(sizeof(T));
-    in.read(raw.data(), sizeof(T));
-    check_bytes(raw.data(), std::as_const(value));
-    std::memcpy(static_cast<void*>(std::addressof(value)), raw.data(), sizeof(T));
+  auto* const place = static_cast<void*>(std::addressof(value));
+  in.read(place, sizeof(T));
+  if constexpr (has_domain<T>()) {
+    if (bits_of_bools(std::as_const(value)) > 1) {
+      std::memset(place, 0, sizeof(T));  // which is a value
+      refuse_bool();
+    }
   }
 }
 
@@ -116,7 +171,7 @@ void load_value(Source& in, T& value) {
     static_assert(std::is_move_assignable_v<T>,
                   "procpool: an object with const members cannot be loaded over an existing one: "
                   "drop the const, or write serialize");
-    value = make_value<T>(in);
+    put_value<T, false>(in, [&](T&& made) -> T const& { return value = std::move(made); });
   } else if constexpr (fixed_size<T> != 0) {
     load_bytes(in, value);
   } else if constexpr (std::is_same_v<T, long double>) {
@@ -135,23 +190,37 @@ void load_value(Source& in, T& value) {
   }
 }
 
+// Its one variable is what it returns, so that it lies where the caller wants it from the start:
+// what is tracked in it has its true address.
+template <class T>
+T make_filled(Source& in) {
+  static_assert(std::default_initializable<T>,
+                "procpool: this type has its own serialize but no default constructor, so that "
+                "nothing is there to load into: add one, or send it behind a std::unique_ptr "
+                "with load_construct_data");
+  T value = T();
+  load_value(in, value);
+  return value;
+}
+
 template <class T>
 T make_value(Source& in) {
   static_assert(std::is_same_v<T, std::remove_cv_t<T>>);
   if constexpr (fills_in_place<T>()) {
-    static_assert(std::default_initializable<T>,
-                  "procpool: this type has its own serialize but no default constructor, so that "
-                  "nothing is there to load into: add one, or send it behind a std::unique_ptr "
-                  "with load_construct_data");
-    T value = T();
-    load_value(in, value);
-    return value;
+    return make_filled<T>(in);
   } else if constexpr (bitwise<T> && std::is_trivially_copyable_v<T>) {
     struct Raw {
       std::byte bytes[sizeof(T)];
-    } raw;
-    in.read(raw.bytes, sizeof(T));
-    return std::bit_cast<T>(raw);
+    };
+    if constexpr (sizeof(T) <= most_bytes_on_the_stack) {
+      Raw raw;
+      in.read(raw.bytes, sizeof(T));
+      return std::bit_cast<T>(raw);
+    } else {
+      auto const raw = std::make_unique<Raw>();
+      in.read(raw->bytes, sizeof(T));
+      return std::bit_cast<T>(*raw);
+    }
   } else if constexpr (HasStdCodec<T>) {
     return StdCodec<T>::make(in);
   } else if constexpr (Plain<T>) {
