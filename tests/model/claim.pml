@@ -5,11 +5,18 @@
  * has not begun is, after the worker has acknowledged, put again as the second record. In the end every
  * element has exactly one outcome: its value, or charged to a death, or never begun.
  *
+ * An element of the second record may overrun its deadline. Between the last that the worker has marked and the
+ * first of that record lie serials that were taken back. The parent finds out which element runs, forbids
+ * all behind it, looks again, and ends the worker: that element has the deadline as its outcome, unless it has
+ * ended by then, and no other is charged to an end that is the parent's. (Elements with a deadline are claimed one by
+ * one, so not with blocks.)
+ *
  * Broken on purpose by: CLAIM_LATE (look at the limit, then claim), CUT_LATE (look at the claim, then
  * lower the limit), CLAIM_ORDER, LIMIT_ORDER (weaker than seq_cst), NO_ACK (put again without waiting),
  * DONE_EARLY (marked as done ahead of its result), HEAD_EARLY (the acknowledgement ahead of the outcomes),
  * ACK_LATE (the outcomes looked for ahead of the acknowledgement), NO_LIMIT (no look at it), NO_CLAIM (none is
- * made).
+ * made), GAP_RUNS (what was taken back counts as running), GOES_ON (nothing is forbidden to a worker that is to be
+ * ended), ONE_LOOK (what runs is not looked at again).
  *
  * What it judges of memory orders: claim and limit must be seq_cst on both sides. The mark of what is done
  * needs no more than to stand behind the result in the program, since it is read when the worker is dead, by when all that it
@@ -40,9 +47,14 @@
 /* What happened, which no process looks at. By serial. */
 bit begun[MOST];
 bit finished[MOST];
-/* What the parent made of it: 1 value, 2 charged, 3 never begun. */
+/* What the parent made of it: 1 value, 2 charged, 3 never begun, 4 charged with its deadline. */
 byte fate[MOST];
 bool worker_gone = false;
+/* Of one element, serial + 1: over its deadline, and what the parent has made of that. */
+byte overruns = 0;
+byte sentence = 0;
+bool killed = false; /* by the parent, for that */
+bool shot = false;   /* by somebody else */
 
 /* Elements of the second record: as many as came back. */
 byte second = 0;
@@ -56,7 +68,8 @@ inline resolve(e, what) {
 /* Killed here, or not. */
 #define may_die \
   if \
-  :: goto gone \
+  :: atomic { shot = true; goto gone } \
+  :: killed -> goto gone \
   :: skip \
   fi
 
@@ -100,6 +113,13 @@ proctype Worker() {
 #endif
         begun[e] = 1;
         may_die;
+#if BLOCK == 1
+        if
+        :: record == 1 && overruns == 0 -> overruns = e + 1; (killed); goto gone /* for ever */
+        :: record == 1 && overruns == 0 -> overruns = e + 1 /* or it ends just now */
+        :: skip
+        fi;
+#endif
         /* The element runs, and its result is written. */
 #ifdef DONE_EARLY
         finished[e] = 1;
@@ -133,9 +153,25 @@ gone:
   atomic { drain(0); worker_gone = true }
 }
 
+/* Which element of the second record runs; none: MOST. */
+inline look(which) {
+  which = MOST;
+  load(1, CLAIM, c);
+  load(1, DONE, done);
+  load(1, TAIL, t);
+#ifndef GAP_RUNS
+  done = (done > FIRST -> done : FIRST);
+#endif
+  if
+  :: done >= FIRST && c > done && t <= FIRST -> which = done
+  :: else
+  fi
+}
+
 proctype Parent() {
   byte moved = 0, seen = 0;
   byte r = 0, c = 0, e = 0, t = 0, head = 0, done = 0, cut = 0, taken = 0, result = 0;
+  byte first = 0, again = 0, kept = MOST;
   store(1, LIMIT, FIRST, RELAXED);
   store(1, PUT, 1, SEQ_CST);
 
@@ -186,6 +222,35 @@ proctype Parent() {
   store(1, LIMIT, MOST_PUT, RELAXED);
   store(1, PUT, 2, SEQ_CST);
 
+#if BLOCK == 1
+  (overruns != 0 || mem[HEAD] >= 2 || worker_gone);
+  if
+  :: overruns != 0 ->
+     look(first);
+     if
+     :: first + 1 == overruns -> /* the same since its deadline began */
+#ifndef GOES_ON
+        /* What is behind it comes back at once, but for what is claimed. */
+        store(1, LIMIT, first + 1, LIMIT_ORDER);
+        load(1, CLAIM, c);
+        kept = (c > first + 1 -> c : first + 1);
+#endif
+#ifdef ONE_LOOK
+        again = first;
+#else
+        look(again);
+#endif
+        if
+        :: again == first -> sentence = first + 1; killed = true
+        :: else
+        fi
+     :: else
+     fi
+  :: else
+  fi;
+  (!killed || worker_gone);
+#endif
+
   (mem[HEAD] >= 2 || worker_gone);
   load(1, HEAD, head);
   /* What was published. The first record's rest, then the second's. */
@@ -222,7 +287,8 @@ proctype Parent() {
   :: else -> break
   od;
   if
-  :: e < MOST_PUT && c > e && worker_gone && head < 2 -> resolve(e, 2); e++
+  :: e < MOST_PUT && sentence == e + 1 && worker_gone -> resolve(e, 4); e++
+  :: e < MOST_PUT && sentence != e + 1 && c > e && e < kept && worker_gone && head < 2 -> resolve(e, 2); e++
   :: else
   fi;
   do
@@ -238,6 +304,8 @@ proctype Parent() {
      assert(fate[e] != 0);
      assert(fate[e] != 1 || finished[e]);
      assert(fate[e] != 3 || !begun[e]);
+     assert(fate[e] != 2 || shot);
+     assert(fate[e] != 4 || (begun[e] && !finished[e]));
      e++
   :: else -> break
   od

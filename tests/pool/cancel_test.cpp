@@ -11,6 +11,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/gap.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -113,6 +114,30 @@ TEST(CancelFuture, WhatRunsIsEnded) {
   }
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
+
+// The worker was given something before that was taken back.
+class CancelBehindAGap : public testing::TestWithParam<support::Gap> {};
+
+TEST_P(CancelBehindAGap, WhatRunsIsEnded) {
+  support::Trace trace;
+  for (auto* const task : {&hang, &hang_without_term, &stop_itself}) {
+    trace.clear();
+    procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
+    support::MadeGap const gap(pool, GetParam());
+    std::vector<procpool::Future<int>> futures;
+    for (std::size_t i = 0; i < gap.calls(); ++i) futures.push_back(pool.submit(task, 1));
+    ASSERT_TRUE(support::until([&] { return trace.size() == gap.calls(); }));
+    for (auto& future : futures) {
+      EXPECT_EQ(future.cancel(), Cancel::ended);
+      EXPECT_TRUE(future.ready());
+      EXPECT_THROW(future.get(), TaskCancelled);
+    }
+    EXPECT_EQ(pool.call<square>(3), 9);
+    EXPECT_EQ(pool.stats().worker_deaths, 0u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, CancelBehindAGap, support::each_gap(), support::NameOfGap());
 
 TEST(CancelFuture, WhatHasEndedKeepsItsValue) {
   procpool::ProcessPool pool{1};

@@ -13,6 +13,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/gap.hpp"
 #include "support/seed.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
@@ -77,14 +78,48 @@ TEST(Timeout, EndsTheElementThatOverrunsAndNobodyElse) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);  // all were asked for
 }
 
-TEST(Timeout, EndsWhoIgnoresTermWhoSpinsAndWhoIsStopped) {
-  procpool::ProcessPool pool{2};
+// Also where the worker was given something before that was taken back.
+class TimeoutBehindAGap : public testing::TestWithParam<support::Gap> {
+ protected:
+  // Of one call for each worker, the first behind its gap.
+  template <class Task>
+  static void expect_timeouts(procpool::ProcessPool& pool, Task task) {
+    support::MadeGap const gap(pool, GetParam());
+    std::vector<procpool::Future<int>> futures;
+    for (std::size_t i = 0; i < gap.calls(); ++i) {
+      futures.push_back(pool.with({.timeout = 50ms}).submit(task, 1));
+    }
+    for (auto& future : futures) EXPECT_THROW(future.get(), TaskTimeout);
+  }
+};
+
+TEST_P(TimeoutBehindAGap, EndsWhoIgnoresTermWhoSpinsAndWhoIsStopped) {
   for (auto* const task : {&hang_without_term, &spin, &stop_itself}) {
-    auto future = pool.with({.timeout = 50ms}).submit(task, 1);
-    EXPECT_THROW(future.get(), TaskTimeout);
+    procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
+    expect_timeouts(pool, task);
     EXPECT_EQ(pool.call<square>(3), 9);
+    EXPECT_EQ(pool.stats().worker_deaths, 0u);  // all were asked for
   }
 }
+
+TEST_P(TimeoutBehindAGap, HoldsAfterAnEndToo) {
+  procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
+  for (int round = 0; round < 3; ++round) expect_timeouts(pool, &hang_without_term);
+}
+
+TEST_P(TimeoutBehindAGap, IsNotHitByWhoIsInTime) {
+  procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
+  support::MadeGap const gap(pool, GetParam());
+  std::vector<procpool::Future<int>> futures;
+  // Longer than anybody is silent.
+  for (std::size_t i = 0; i < gap.calls(); ++i) {
+    futures.push_back(pool.with({.timeout = 60s}).submit<after>(1'300));
+  }
+  for (auto& future : futures) EXPECT_EQ(future.get(), 1'300);
+  EXPECT_EQ(pool.stats().worker_deaths, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, TimeoutBehindAGap, support::each_gap(), support::NameOfGap());
 
 TEST(Timeout, IsPerElementAndNotPerChunk) {
   procpool::ProcessPool pool{1};

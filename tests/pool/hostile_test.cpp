@@ -28,6 +28,7 @@
 #include "channel/layout.hpp"
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/gap.hpp"
 #include "support/processes.hpp"
 #include "support/seed.hpp"
 #include "support/send.hpp"
@@ -370,6 +371,9 @@ TEST(Hostile, MarksThatHideWhatRuns) {
     SCOPED_TRACE(how);
     procpool::ProcessPool pool{1};
     expect_others_right(pool);
+    // Also where what it hides is behind something that was taken back.
+    support::MadeGap const gap(
+        pool, how % 2 == 0 ? support::Gap{} : support::Gap{support::Gap::By::cancel, 40 * how});
     auto hostile = pool.with({.timeout = 100ms}).submit(hide, how);
     if (!hostile.wait_for(40s)) {
       ADD_FAILURE() << "it hangs";

@@ -23,6 +23,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/gap.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -335,6 +336,55 @@ TEST(AskedToStop, ByCancel) {
   EXPECT_EQ(pool.call<&who>(), worker);
   EXPECT_EQ(pool.stats().workers_cancelled, 0u);
 }
+
+// The worker was given something before that was taken back.
+class AskedBehindAGap : public testing::TestWithParam<support::Gap> {
+ protected:
+  static procpool::PoolOptions patient() {
+    auto options = with_grace(30s);
+    options.workers = support::MadeGap::workers(GetParam());
+    return options;
+  }
+  template <class Task>
+  static std::vector<procpool::Future<int>> submit(procpool::ProcessPool& pool,
+                                                   support::MadeGap const& gap, Task task,
+                                                   procpool::CallOptions const& options) {
+    std::vector<procpool::Future<int>> futures;
+    for (std::size_t i = 0; i < gap.calls(); ++i) {
+      futures.push_back(pool.with(options).submit(task, 3));
+    }
+    return futures;
+  }
+};
+
+TEST_P(AskedBehindAGap, ByTheDeadline) {
+  support::Trace const trace;
+  for (auto* const task : {&works_until_asked, &waits_for_token}) {
+    procpool::ProcessPool pool{patient()};
+    support::MadeGap const gap(pool, GetParam());
+    for (auto& future : submit(pool, gap, task, {.timeout = 50ms})) EXPECT_EQ(future.get(), -3);
+    EXPECT_EQ(pool.call<asked_though_new>(1), 0);
+    EXPECT_EQ(pool.stats().workers_timed_out, 0u);
+  }
+}
+
+TEST_P(AskedBehindAGap, ByCancel) {
+  support::Trace trace;
+  for (auto* const task : {&works_until_asked, &waits_for_token}) {
+    trace.clear();
+    procpool::ProcessPool pool{patient()};
+    support::MadeGap const gap(pool, GetParam());
+    auto futures = submit(pool, gap, task, {});
+    ASSERT_TRUE(support::until([&] { return trace.size() == gap.calls(); }));
+    for (auto& future : futures) {
+      EXPECT_EQ(future.cancel(), procpool::Cancel::ended);
+      EXPECT_EQ(future.get(), -3);
+    }
+    EXPECT_EQ(pool.stats().workers_cancelled, 0u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, AskedBehindAGap, support::each_gap(), support::NameOfGap());
 
 TEST(AskedToStop, ItIsEndedByForceAfterTheGrace) {
   support::Trace const trace;

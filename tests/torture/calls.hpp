@@ -4,9 +4,11 @@
 // against what may become of it.
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <procpool.hpp>
 #include <random>
 #include <string>
@@ -29,10 +31,12 @@ class Calls {
  protected:
   static constexpr int many = 20;  // retries
 
+  using Clock = std::chrono::steady_clock;
   struct Call {
     Deed deed;
     procpool::CallOptions options;
     procpool::Future<std::int64_t> future;
+    Clock::time_point begin = Clock::now();
   };
 
   int between(int least, int most) { return std::uniform_int_distribution(least, most)(random_); }
@@ -60,40 +64,79 @@ class Calls {
     return options;
   }
 
-  // Waits for it, and holds what comes against what may come.
-  void settle(Call call, bool was_cancelled, bool never_began) {
+  // A worker dies because somebody kills it. Whom the pool ends, for what it runs or for good, it ends by
+  // SIGTERM, and no element has that as its reason.
+  void judge(procpool::WorkerDied const& error) {
+    EXPECT_TRUE(common_.kills) << "nobody kills workers: " << error.what();
+    // Nothing is known of one whose template was killed too.
+    EXPECT_TRUE(!error.signal() || *error.signal() == SIGKILL) << error.what();
+    EXPECT_FALSE(error.exit_status()) << error.what();
+    ++account_.died;
+  }
+
+  // Waits for it, and holds what comes against what may come: its value, or the reason that it must be.
+  // `said`: what cancel() said, if it was asked.
+  void settle(Call call, std::optional<procpool::Cancel> said = {}) {
+    using procpool::Cancel;
+    bool const never_began = said == Cancel::never_began;
     int const attempts = 1 + (call.options.retries ? many : 0);
     Known known{call.deed.id, 0, never_began && attempts == 1 ? 0 : attempts};
-    support::Watchdog::Wait const wait(common_.watchdog,
-                                       "deed " + std::to_string(call.deed.id) +
-                                           (was_cancelled ? ", which was cancelled" : "") +
-                                           (call.options.key ? ", with a key" : ""));
+    std::string const what = "deed " + std::to_string(call.deed.id) +
+                             (said ? ", which was cancelled" : "") +
+                             (call.options.key ? ", with a key" : "");
+    support::Watchdog::Wait const wait(common_.watchdog, what);
+    // It had ended, or it has: there is nothing more to wait for.
+    EXPECT_TRUE(!said || call.future.ready()) << what << ": it goes on";
     try {
       std::int64_t const value = call.future.get();
-      EXPECT_EQ(value, 3 * call.deed.id + 1);
-      EXPECT_FALSE(never_began);
+      if (call.deed.listens && value == value_when_asked(call.deed)) {
+        EXPECT_TRUE(call.options.timeout || said == Cancel::ended || ending()) << what;
+        ++account_.asked;
+      } else {
+        EXPECT_EQ(value, value_of(call.deed));
+        EXPECT_NE(call.deed.microseconds, for_ever) << what << ": nobody has ended it";
+        // One that listens is told, and may be through by then.
+        EXPECT_TRUE(!said || said == Cancel::too_late ||
+                    (said == Cancel::ended && call.deed.listens))
+            << what << ": cancel() says that it was cancelled, and it has its value";
+      }
       known.least = 1;
       ++account_.values;
-    } catch (procpool::TaskCancelled const&) {
+    } catch (procpool::TaskCancelled const& error) {
       // Should it not have been cancelled when the pool was ended: that was said before it was done.
-      EXPECT_TRUE(was_cancelled || ending()) << "nobody cancelled it";
+      EXPECT_TRUE(said || ending()) << what << ": nobody cancelled it";
+      EXPECT_TRUE(said != Cancel::too_late || ending())
+          << what << ": cancel() says that it had ended: " << error.what();
       ++account_.cancelled;
     } catch (procpool::TaskTimeout const& error) {
-      EXPECT_TRUE(call.options.timeout || call.options.queue_timeout) << error.what();
-      EXPECT_FALSE(never_began) << error.what();
+      judge(error, call, said);
       // It has waited too long: then it never runs.
       if (!call.options.timeout && attempts == 1) known.most = 0;
       ++account_.deadlines;
     } catch (procpool::WorkerDied const& error) {
       // A cancelled one is not run again.
-      EXPECT_TRUE(attempts == 1 || was_cancelled || ending()) << error.what();
-      ++account_.died;
+      EXPECT_TRUE(attempts == 1 || said || ending()) << error.what();
+      EXPECT_TRUE(!said || said == Cancel::too_late)
+          << what << ": cancel() says that it was cancelled: " << error.what();
+      judge(error);
     }
     account_.known.push_back(known);
   }
 
-  Call submit() {
-    Call call{deed(), options(), {}};
+  // A deadline that it has, and that was over.
+  void judge(procpool::TaskTimeout const& error, Call const& call,
+             std::optional<procpool::Cancel> said) {
+    std::string const text = error.what();
+    bool const waited = text.find("had not begun after its queue_timeout") != std::string::npos;
+    auto const& limit = waited ? call.options.queue_timeout : call.options.timeout;
+    EXPECT_TRUE(waited || text.find("ran longer than its timeout") != std::string::npos) << text;
+    EXPECT_TRUE(limit && Clock::now() - call.begin >= *limit) << text;
+    EXPECT_TRUE(!said || said == procpool::Cancel::too_late) << text;
+  }
+
+  Call submit() { return submit(deed(), options()); }
+  Call submit(Deed const& deed, procpool::CallOptions const& options) {
+    Call call{deed, options, {}};
     call.future = common_.pool.with(call.options).submit<do_deed>(call.deed);
     return call;
   }

@@ -6,10 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <procpool.hpp>
 #include <ranges>
 #include <string>
@@ -31,7 +33,7 @@ class Client : public Calls {
   void run() {
     while (!common_.over.load(std::memory_order_relaxed) && !testing::Test::HasFailure()) {
       try {
-        switch (random_() % 8) {
+        switch (random_() % 10) {
           case 0:
           case 1: submits(); break;
           case 2: cancels(); break;
@@ -40,6 +42,8 @@ class Client : public Calls {
           case 5: leaves_a_map(); break;
           case 6: streams(); break;
           case 7: composes(); break;
+          case 8: overruns(); break;
+          case 9: cancels_what_overruns(); break;
         }
       } catch (procpool::PoolClosed const&) {
         EXPECT_TRUE(ending()) << "the pool is open";
@@ -56,7 +60,7 @@ class Client : public Calls {
   void submits() {
     std::vector<Call> calls;
     for (int i = between(1, 40); i > 0; --i) calls.push_back(submit());
-    for (Call& call : calls) settle(std::move(call), false, false);
+    for (Call& call : calls) settle(std::move(call));
   }
 
   void cancels() {
@@ -64,13 +68,62 @@ class Client : public Calls {
     for (int i = between(1, 20); i > 0; --i) calls.push_back(submit());
     std::this_thread::sleep_for(std::chrono::microseconds(between(0, 3'000)));
     for (Call& call : calls) {
-      bool const cancel = one_in(2);
-      auto found = procpool::Cancel::too_late;
-      if (cancel) {
-        support::Watchdog::Wait const wait(common_.watchdog, "a cancel");
-        found = call.future.cancel();
-      }
-      settle(std::move(call), cancel, found == procpool::Cancel::never_began);
+      std::optional<procpool::Cancel> said;
+      if (one_in(2)) said = cancel(call);
+      settle(std::move(call), said);
+    }
+  }
+
+  procpool::Cancel cancel(Call& call) {
+    support::Watchdog::Wait const wait(common_.watchdog, "a cancel");
+    return call.future.cancel();
+  }
+
+  // What ends only if it is ended.
+  Deed long_deed() {
+    Deed made = deed();
+    made.microseconds = for_ever;
+    made.listens = one_in(4);
+    return made;
+  }
+
+  // Work that workers have ahead of them, and that is taken back: what they get next comes behind a gap.
+  void leave_a_gap() {
+    if (one_in(4)) return;
+    constexpr std::array sizes = {1, 63, 64, 65, 1'000};
+    auto const size = static_cast<std::size_t>(sizes[random_() % sizes.size()]);
+    std::vector<Deed> const none(size);  // their id counts nowhere
+    procpool::CallOptions given;
+    given.chunk = static_cast<int>(size);
+    auto results = common_.pool.with(given).map_async<do_nothing>(none);
+    std::this_thread::sleep_for(std::chrono::microseconds(between(0, 300)));
+    support::Watchdog::Wait const wait(common_.watchdog, "a gap");
+    results.cancel();
+  }
+
+  // Calls that are sure to overrun, and others; behind what was taken back.
+  void overruns() {
+    std::vector<Call> calls;
+    for (int i = between(1, 6); i > 0; --i) {
+      leave_a_gap();
+      procpool::CallOptions given;
+      given.timeout = std::chrono::milliseconds(between(5, 40));
+      if (one_in(4)) given.priority = between(-2, 2);
+      if (one_in(4)) given.key = between(0, 5);
+      calls.push_back(submit(one_in(4) ? deed() : long_deed(), given));
+    }
+    for (Call& call : calls) settle(std::move(call));
+  }
+  void cancels_what_overruns() {
+    std::vector<Call> calls;
+    for (int i = between(1, 4); i > 0; --i) {
+      leave_a_gap();
+      calls.push_back(submit(long_deed(), {}));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(between(0, 20'000)));
+    for (Call& call : calls) {
+      auto const said = cancel(call);
+      settle(std::move(call), said);
     }
   }
 
@@ -118,7 +171,7 @@ class Client : public Calls {
         outcomes[i].value();
       } catch (procpool::WorkerDied const& error) {
         EXPECT_EQ(error.element(), i);
-        ++account_.died;
+        judge(error);
       } catch (procpool::TaskCancelled const&) {
         EXPECT_TRUE(ending()) << "nobody cancelled it";
         ++account_.cancelled;

@@ -47,12 +47,18 @@ class Control : public torture::UnderFire {
     auto const given = some_options();
     procpool::ProcessPool pool{given};
     support::Watchdog watchdog(&pool);
+    // Where nobody kills workers, none dies, and no element has that as its reason.
+    auto kinds = everything();
+    kinds.kills = !one_in(3);
+    kinds.templates = kinds.templates && kinds.kills;
     torture::Common common{pool, watchdog};
+    common.kills = kinds.kills;
     std::vector<std::unique_ptr<torture::Client>> threads_of;
     for (std::size_t i = 0; i < clients; ++i) {
       threads_of.push_back(std::make_unique<torture::Client>(common, random_()));
     }
-    support::Havoc havoc(support::havoc_name(), random_(), everything());
+    support::Havoc havoc(support::havoc_name(), random_(), kinds);
+    havoc.rest(!kinds.kills && one_in(2));
     {
       std::vector<std::jthread> threads;
       for (auto& client : threads_of) threads.emplace_back([&client] { client->run(); });
@@ -91,6 +97,7 @@ class Control : public torture::UnderFire {
       torture::Account const& account = client->account();
       score_.cancelled += account.cancelled;
       score_.deadlines += account.deadlines;
+      score_.asked += account.asked;
       score_.died += account.died;
       for (torture::Known const& known : account.known) {
         auto const found = begun.find(known.id);

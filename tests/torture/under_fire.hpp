@@ -28,6 +28,7 @@ struct Score {
   std::uint64_t tasks = 0;  // submitted, and ended
   std::uint64_t cancelled = 0;
   std::uint64_t deadlines = 0;  // hit
+  std::uint64_t asked = 0;      // to stop, and returned
   std::uint64_t died = 0;       // ended with WorkerDied
   std::uint64_t retries = 0;
   std::uint64_t starts = 0;  // of workers
@@ -39,8 +40,8 @@ struct Score {
 // One line that scripts/torture adds up.
 inline std::ostream& operator<<(std::ostream& out, Score const& score) {
   return out << "torture: tasks=" << score.tasks << " cancelled=" << score.cancelled
-             << " deadlines=" << score.deadlines << " died=" << score.died
-             << " retries=" << score.retries << " starts=" << score.starts
+             << " deadlines=" << score.deadlines << " asked=" << score.asked
+             << " died=" << score.died << " retries=" << score.retries << " starts=" << score.starts
              << " resizes=" << score.resizes << " pools=" << score.pools
              << " kills=" << score.damage.kills << " stops=" << score.damage.stops
              << " template_kills=" << score.damage.template_kills
