@@ -12,6 +12,7 @@
 
 #include "engine/crash_report.hpp"
 #include "engine/describe.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0 {
 namespace {
@@ -63,15 +64,15 @@ std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
   text += stage_text(death.stage);
   if (!calls.empty()) text += ", " + calls;
   if (!death.detail.empty()) text += ": " + death.detail;
-  text += attempts_text(death.earlier);
+  text += attempts_text(death.earlier, death.attempts_failed);
   return text;
 }
 
 }  // namespace
 
-std::string attempts_text(std::vector<std::string> const& earlier) {
+std::string attempts_text(std::vector<std::string> const& earlier, std::uint64_t failed) {
   if (earlier.empty()) return {};
-  return "; attempt " + std::to_string(earlier.size() + 1) +
+  return "; attempt " + std::to_string(failed + 1) +
          ", the one before it ended with: " + earlier.back();
 }
 
@@ -150,7 +151,7 @@ std::string line_of(std::exception const& exception, char const* what) {
             ", pid " + std::to_string(origin->pid) + ")";
     for (std::string const& cause : origin->causes) text += "; because of " + cause;
   }
-  return text;
+  return os::one_line(text);
 }
 
 // Indented, to stand below the line of the error.
@@ -158,7 +159,7 @@ std::string details_of(WorkerDied const& died) {
   std::string text;
   std::size_t number = 0;
   for (StackFrame const& frame : died.stack()) {
-    text += "\n  #" + std::to_string(number++) + " " + frame.text();
+    text += "\n  #" + std::to_string(number++) + " " + os::one_line(frame.text());
   }
   if (auto const peak = died.peak_memory()) {
     text += "\n  memory at most: " + std::to_string(*peak / 1024) + " KiB";
@@ -167,7 +168,7 @@ std::string details_of(WorkerDied const& died) {
     text += "\n  last output:";
     for (std::size_t at = 0; at < died.output().size();) {
       std::size_t const end = std::min(died.output().find('\n', at), died.output().size());
-      text += "\n  | " + died.output().substr(at, end - at);
+      text += "\n  | " + os::one_line(std::string_view(died.output()).substr(at, end - at));
       at = end + 1;
     }
   }

@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "os/text.hpp"
+
 namespace procpool::inline v0 {
 namespace {
 
@@ -38,7 +40,7 @@ std::string time(double seconds) {
 
 class Bar {
  public:
-  Bar(std::FILE* stream, std::string label) : stream_(stream), label_(std::move(label)) {}
+  Bar(std::FILE* stream, std::string const& label) : stream_(stream), label_(os::one_line(label)) {}
 
   void show(Progress const& progress) {
     auto const now = Clock::now();
@@ -92,7 +94,7 @@ std::string progress_line(std::string const& label, Progress const& progress) {
 
 ProgressCallback progress_bar_on(std::FILE* stream, std::string label, bool even_if_no_terminal) {
   if (!even_if_no_terminal && ::isatty(::fileno(stream)) == 0) return [](Progress const&) {};
-  return [bar = std::make_shared<Bar>(stream, std::move(label))](Progress const& progress) {
+  return [bar = std::make_shared<Bar>(stream, label)](Progress const& progress) {
     bar->show(progress);
   };
 }

@@ -59,8 +59,9 @@ struct Retries {
   // Before so-and-so many-th attempt after the first.
   std::chrono::milliseconds backoff_before(std::size_t attempt) const {
     constexpr std::size_t most_doublings = 20;
-    return backoff *
-           (std::int64_t{1} << (attempt - 1 < most_doublings ? attempt - 1 : most_doublings));
+    std::int64_t const factor = std::int64_t{1}
+                                << (attempt - 1 < most_doublings ? attempt - 1 : most_doublings);
+    return backoff > backoff.max() / factor ? backoff.max() : backoff * factor;
   }
 
   Count times;             // after the first

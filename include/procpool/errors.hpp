@@ -93,15 +93,17 @@ struct WorkerDeath {
   std::optional<int> exit_status;  // left with it; neither: somebody else took the status
   detail::Stage stage = detail::Stage::running;
   std::string detail;                  // a further clause, or empty
-  std::vector<std::string> earlier{};  // attempts at the same element, and how they failed
+  std::vector<std::string> earlier{};  // how the last attempts at the same element failed
   std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote itself; null: nothing
   std::uint64_t peak_memory = 0;                       // bytes; 0: not known
   std::string output{};                                // the end of what was captured
   bool given_up = false;                               // it has not ended: SIGKILL does not end it
+  std::uint64_t attempts_failed = 0;                   // before this one
 };
 
 // "; attempt 3, after: ..." for the text of an error.
-PROCPOOL_API std::string attempts_text(std::vector<std::string> const& earlier);
+PROCPOOL_API std::string attempts_text(std::vector<std::string> const& earlier,
+                                       std::uint64_t failed);
 
 /// The process that ran the task ended: by a crash, by a signal, by exit. Only the element that it had
 /// begun gets this; whatever it had finished keeps its result, the rest runs elsewhere.
@@ -121,7 +123,9 @@ class PROCPOOL_API WorkerDied : public Error {
   int worker() const noexcept { return death_.worker; }
   std::uint64_t task() const noexcept { return death_.task; }
   std::uint64_t element() const noexcept { return death_.element; }
-  /// How earlier attempts at the element failed, if it was run more than once.
+  /// How many attempts at the element there were; all of them have failed.
+  std::uint64_t attempts() const noexcept { return death_.attempts_failed + 1; }
+  /// How the last ones before this failed, if it was run more than once: at most four, each in 512 bytes.
   std::vector<std::string> const& earlier_attempts() const noexcept { return death_.earlier; }
   /// What it was doing: "loading" its arguments, "running" the function, "saving" its result.
   std::string_view stage() const noexcept;
@@ -235,8 +239,9 @@ class PROCPOOL_API ElementErrors : public Error {
 };
 
 /// "type: text" of an exception, with where it was thrown if that is known, for logs. Of a WorkerDied all that
-/// is known, in several lines: the stack, the memory, the last output. Never throws for what the exception is;
-/// "nothing" for a null pointer.
+/// is known, in several lines: the stack, the memory, the last output. What is not to be printed (control
+/// characters, bytes that are no UTF-8) is replaced by '?', and an end of line in a text by a blank. Never
+/// throws for what the exception is; "nothing" for a null pointer.
 PROCPOOL_API std::string describe(std::exception_ptr const& error);
 
 }  // namespace procpool::inline v0

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <procpool/detail/caller.hpp>
+#include <procpool/detail/deadline.hpp>
 #include <procpool/detail/engine.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/detail/slice_verbs.hpp>

@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <boost/archive/archive_exception.hpp>
 
+#include "os/text.hpp"
+
 namespace procpool::inline v0::detail {
 
 void refuse(char const* sentence) { throw SerializationError(sentence); }
@@ -59,7 +61,9 @@ void refuse_class(char const* what, char const* type_name) {
 }
 
 void translate(boost::archive::archive_exception const& error) {
-  throw SerializationError(std::string("procpool: Boost.Serialization reports: ") + error.what());
+  // It may name a class, by the message.
+  throw SerializationError("procpool: Boost.Serialization reports: " +
+                           os::one_line(os::cut(error.what(), 1024)));
 }
 
 void advise_huge(void* place, std::size_t bytes) noexcept {

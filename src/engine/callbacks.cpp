@@ -13,6 +13,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/forks.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0::detail {
 
@@ -135,10 +136,11 @@ void Callbacks::retire() noexcept {
 
 void Callbacks::log(std::string_view text) const noexcept {
   try {
+    std::string const clean = os::clean_lines(text);
     if (state_->log) {
-      state_->log(text);
+      state_->log(clean);
     } else {
-      std::string const line = "procpool: " + std::string(text) + "\n";
+      std::string const line = "procpool: " + clean + "\n";
       std::fputs(line.c_str(), stderr);
     }
   } catch (...) {  // a log that fails has nobody to tell

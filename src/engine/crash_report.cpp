@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "channel/crash_words.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0::detail {
 namespace {
@@ -28,9 +29,7 @@ std::string path_of(channel::CrashModule const& module) {
     std::uint64_t const word = get(module.path[i]);
     std::memcpy(text.data() + i * sizeof word, &word, sizeof word);
   }
-  std::string path(text.begin(), std::ranges::find(text, '\0'));
-  std::ranges::replace_if(path, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-  return path;
+  return os::one_line({text.begin(), std::ranges::find(text, '\0')});
 }
 
 identity::ForeignStack stack_of(CrashWords const& words) {

@@ -33,7 +33,7 @@ bool try_again(detail::Task& task, Block& block, Bytes const& thrown, ExceptionT
   }
   if (!task.attempt_failed(block.first, describe(error))) return false;
   block.earlier = task.earlier_attempts(block.first);
-  std::this_thread::sleep_for(retries->backoff_before(block.earlier.size()));
+  std::this_thread::sleep_for(retries->backoff_before(block.earlier.failed));
   return true;
 }
 

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "os/text.hpp"
+
 namespace procpool::inline v0::detail {
 namespace {
 
@@ -81,17 +83,19 @@ Task::Counts Task::counts() const {
 bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
   std::size_t const most = retries()->times.checked("retries", most_retries);
   std::lock_guard const lock(mutex_);
-  std::vector<std::string>& failures = rare().attempts[element];
-  if (failures.size() >= most) return false;
-  failures.push_back(how);
+  Attempts& attempts = rare().attempts[element];
+  if (attempts.failed >= most) return false;
+  ++attempts.failed;
+  if (attempts.told.size() == Attempts::most_told) attempts.told.erase(attempts.told.begin());
+  attempts.told.push_back(os::cut(how, Attempts::most_bytes));
   return true;
 }
 
-std::vector<std::string> Task::earlier_attempts(std::uint64_t element) const {
+Attempts Task::earlier_attempts(std::uint64_t element) const {
   std::lock_guard const lock(mutex_);
   if (!rare_) return {};
   auto const found = rare_->attempts.find(element);
-  return found == rare_->attempts.end() ? std::vector<std::string>() : found->second;
+  return found == rare_->attempts.end() ? Attempts() : found->second;
 }
 
 void Task::add_output(std::uint64_t element, std::string text) {

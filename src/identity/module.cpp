@@ -16,6 +16,7 @@
 
 #include "identity/elf_file.hpp"
 #include "identity/images.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0::identity {
 namespace {
@@ -285,9 +286,10 @@ std::optional<std::string> first_difference(std::span<LoadedModule const> parent
                                             std::span<LoadedModule const> worker) {
   if (parent.empty() || worker.empty()) return "procpool: a process without a main program";
   if (parent.front().id != worker.front().id) {
-    return "procpool: the worker runs another program (" + worker.front().path + ", " +
-           worker.front().id.text() + ") than the one that started it (" + parent.front().path +
-           ", " + parent.front().id.text() + ")";
+    return "procpool: the worker runs another program (" +
+           os::one_line(os::cut(worker.front().path, 4096)) + ", " + worker.front().id.text() +
+           ") than the one that started it (" + parent.front().path + ", " +
+           parent.front().id.text() + ")";
   }
   std::unordered_map<std::string_view, BuildId const*> theirs;
   for (LoadedModule const& module : worker.subspan(1)) theirs.emplace(module.path, &module.id);

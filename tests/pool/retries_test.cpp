@@ -76,6 +76,7 @@ TEST(Retry, StopsAfterItsAttemptsWithAllReasons) {
     }
     auto const died = support::error_of<WorkerDied>(outcome);
     ASSERT_EQ(died.earlier_attempts().size(), 3u);
+    EXPECT_EQ(died.attempts(), 4u);
     for (std::string const& attempt : died.earlier_attempts()) {
       EXPECT_NE(attempt.find("SIGSEGV"), std::string::npos) << attempt;
     }

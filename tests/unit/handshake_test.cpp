@@ -41,6 +41,11 @@ TEST(Handshake, ARefusalArrives) {
   auto const back = decode_answer(encode(Refusal{"no"}));
   ASSERT_TRUE(back && std::holds_alternative<Refusal>(*back));
   EXPECT_EQ(std::get<Refusal>(*back).reason, "no");
+  // It goes into an error and a log.
+  auto const rude = decode_answer(encode(Refusal{"\x1b[2J\nno" + std::string(100'000, 'x')}));
+  ASSERT_TRUE(rude && std::holds_alternative<Refusal>(*rude));
+  EXPECT_TRUE(std::get<Refusal>(*rude).reason.starts_with("?[2J nox"));
+  EXPECT_LE(std::get<Refusal>(*rude).reason.size(), 4096u);
 }
 
 TEST(Handshake, WhatIsCutAnywhereIsNotUnderstood) {

@@ -117,6 +117,24 @@ TEST(Task, TheCancelMarkOnlySinks) {
   EXPECT_EQ(task.cancelled_from(), 3u);
 }
 
+TEST(Task, AttemptsAreCountedAndOnlyTheLastAreKept) {
+  TaskControl control;
+  control.retries.emplace(1000);
+  Task task{Function{}, {.control = &control}};
+  std::string const text(1 << 20, 'x');
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_TRUE(task.attempt_failed(7, std::to_string(i) + text));
+  }
+  EXPECT_FALSE(task.attempt_failed(7, "one too many"));
+  Attempts const attempts = task.earlier_attempts(7);
+  EXPECT_EQ(attempts.failed, 1000u);
+  ASSERT_EQ(attempts.told.size(), Attempts::most_told);
+  EXPECT_TRUE(attempts.told.front().starts_with("996x"));
+  EXPECT_TRUE(attempts.told.back().starts_with("999x"));
+  EXPECT_LE(attempts.told.back().size(), Attempts::most_bytes);
+  EXPECT_EQ(task.earlier_attempts(8).failed, 0u);
+}
+
 TEST(Task, AStreamsConsumerIsWokenByTheBlockItAwaits) {
   Task task{Function{}, {.stream = true}};
   task.announce(4);

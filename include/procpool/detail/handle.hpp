@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
 #include <procpool/detail/engine.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/detail/task.hpp>
@@ -24,17 +25,6 @@ template <class T>
 class Future;
 
 namespace detail {
-
-// A point in time `wait` from now; none if it is too far to be told from for ever.
-template <class Rep, class Period>
-std::optional<Task::TimePoint> deadline_after(std::chrono::duration<Rep, Period> wait) {
-  auto const now = std::chrono::steady_clock::now();
-  // In seconds as they come, for what a TimePoint cannot hold; an hour is left for the rounding.
-  std::chrono::duration<double> const seconds = wait;
-  if (!(seconds.count() > 0)) return now;
-  if (seconds >= Task::TimePoint::max() - now - std::chrono::hours(1)) return std::nullopt;
-  return now + std::chrono::ceil<Task::TimePoint::duration>(wait);
-}
 
 // What a continuation over a T gives: Future<what it returns>, without a Future in a Future.
 template <class F, class T>

@@ -45,7 +45,11 @@ inline std::exception_ptr reason_of(Block const& block, std::uint64_t task,
                                     ExceptionTypes listed = {}) {
   if (block.kind == Block::Kind::failed) return block.failure;
   Origin origin = origin_of(block, task);
-  for (std::string const& attempt : block.earlier) {
+  if (block.earlier.failed > block.earlier.told.size()) {
+    origin.causes.push_back(std::to_string(block.earlier.failed - block.earlier.told.size()) +
+                            " attempts before those that follow");
+  }
+  for (std::string const& attempt : block.earlier.told) {
     origin.causes.push_back("an earlier attempt: " + attempt);
   }
   return decode_exception(block.payload.bytes(), origin, listed.functions());

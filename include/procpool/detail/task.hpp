@@ -47,6 +47,16 @@ struct Segment {
   Share::List shares{};             // that its elements name
 };
 
+// Attempts at an element that failed: how many, and how the last of them did. What they say came from workers,
+// and there may be very many: a text has at most so many bytes, and only so many texts are kept.
+struct Attempts {
+  static constexpr std::size_t most_told = 4;
+  static constexpr std::size_t most_bytes = 512;
+
+  std::uint64_t failed = 0;
+  std::vector<std::string> told{};  // in their order
+};
+
 // Outcomes of consecutive elements.
 struct Block {
   enum class Kind : std::uint8_t {
@@ -58,9 +68,9 @@ struct Block {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   Kind kind = Kind::values;
-  bool cancelled = false;              // failed, because it was not wanted any more
-  bool begun = false;                  // though cancelled
-  std::vector<std::string> earlier{};  // attempts, and how they failed
+  bool cancelled = false;  // failed, because it was not wanted any more
+  bool begun = false;      // though cancelled
+  Attempts earlier{};
   Payload payload;
   std::exception_ptr failure;
   int worker = -1;  // index of the worker that made it, -1: none
@@ -138,10 +148,9 @@ class PROCPOOL_API Task : public Completion {
   std::string output(std::uint64_t element) const;
   std::map<std::uint64_t, std::string> outputs() const;
 
-  // For engines. An attempt at an element has failed: false, if it was the last one that there is. How
-  // the earlier ones failed.
+  // For engines. An attempt at an element has failed, how: false, if it was the last one that there is.
   bool attempt_failed(std::uint64_t element, std::string const& how);
-  std::vector<std::string> earlier_attempts(std::uint64_t element) const;
+  Attempts earlier_attempts(std::uint64_t element) const;
 
   // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
   // element. Deliver wakes whoever waits.
@@ -175,7 +184,7 @@ class PROCPOOL_API Task : public Completion {
 
   // What only some tasks ever have, so that the many others are small.
   struct Rare {
-    std::unordered_map<std::uint64_t, std::vector<std::string>> attempts;  // of what was run again
+    std::unordered_map<std::uint64_t, Attempts> attempts;  // of what was run again
     std::map<std::uint64_t, std::string> outputs;
     std::unordered_set<std::shared_ptr<Share>> kept;
     std::condition_variable block_arrived;  // of streams

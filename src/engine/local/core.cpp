@@ -7,6 +7,7 @@
 #include <ranges>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/element_context.hpp"
@@ -14,6 +15,7 @@
 #include "engine/local/worker_environment.hpp"
 #include "os/adaptive.hpp"
 #include "os/spin.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -123,7 +125,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     if (task->announce(count, last) && !task->stream()) --unsealed;
     if (task->timeout()) timed += count;
     if (auto const wait = task->queue_timeout()) {
-      queue_deadlines.emplace(std::chrono::steady_clock::now() + *wait, chunk.batch);
+      queue_deadlines.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.batch);
     }
     if (broken) {
       refused = broken;
@@ -332,11 +334,12 @@ void Core::help(detail::Task& task) {
 bool Core::drained() const { return delivered == accepted && unsealed == 0; }
 
 void Core::log(std::string_view text) const {
+  std::string const clean = os::clean_lines(text);
   if (options.log) {
-    options.log(text);
+    options.log(clean);
     return;
   }
-  std::string const line = "procpool: " + std::string(text) + "\n";
+  std::string const line = "procpool: " + clean + "\n";
   std::fputs(line.c_str(), stderr);
 }
 

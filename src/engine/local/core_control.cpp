@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
 #include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
@@ -17,7 +18,7 @@ void Core::end_running(detail::Task& task) {
   // Longer than a worker that is not stopped takes to withdraw a claim.
   constexpr std::chrono::milliseconds patience{50};
   auto const begin = std::chrono::steady_clock::now();
-  auto const force = begin + options.ask_grace;  // for what listens
+  auto const force = detail::later(begin, options.ask_grace);  // for what listens
   auto end = begin + patience;
   for (;;) {
     bool undecided = false;
@@ -30,7 +31,7 @@ void Core::end_running(detail::Task& task) {
         collect(i);
       } else if (now < force && slots[i].ask_to_stop(running->serial)) {
         task.mark_asked();
-        end = force + patience;
+        end = detail::later(force, patience);
       } else {
         condemn(
             i, {running->serial, cancellation(task, "was cancelled while this element ran"), true});
@@ -73,12 +74,12 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
     if (phase >= Phase::cancelling || broken) return false;
   }
   if (!element.task->attempt_failed(element.first, how)) return false;
-  std::size_t const attempts = element.task->earlier_attempts(element.first).size();
+  std::uint64_t const attempts = element.task->earlier_attempts(element.first).failed;
   auto const backoff = retries->backoff_before(attempts);
   {
     std::lock_guard const lock(mutex);
     if (phase >= Phase::cancelling || broken) return false;
-    put_off.emplace(std::chrono::steady_clock::now() + backoff, std::move(element));
+    put_off.emplace(detail::later(std::chrono::steady_clock::now(), backoff), std::move(element));
     ++counted.retries;
   }
   wake_dispatcher();
@@ -87,11 +88,12 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
 
 std::exception_ptr Core::after_attempts(Chunk const& element, std::exception_ptr const& timeout) {
   auto const earlier = element.task->earlier_attempts(element.first);
-  if (earlier.empty()) return timeout;
+  if (earlier.failed == 0) return timeout;
   try {
     std::rethrow_exception(timeout);
   } catch (TaskTimeout const& error) {
-    return std::make_exception_ptr(TaskTimeout(error.what() + attempts_text(earlier)));
+    return std::make_exception_ptr(
+        TaskTimeout(error.what() + attempts_text(earlier.told, earlier.failed)));
   } catch (...) {
     return timeout;
   }
@@ -166,9 +168,10 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
     auto const seen = slots[i].running(now);
     if (!seen || !seen->task->timeout()) continue;
     auto const limit = *seen->task->timeout();
-    auto const over = now - seen->since - limit;
-    if (over < TimePoint::duration::zero()) continue;
-    if (over < options.ask_grace && slots[i].ask_to_stop(seen->serial)) continue;
+    auto const over = detail::later(seen->since, limit);
+    if (now < over) continue;
+    if (now < detail::later(over, options.ask_grace) && slots[i].ask_to_stop(seen->serial))
+      continue;
     condemn(i, {seen->serial,
                 std::make_exception_ptr(TaskTimeout(
                     element_text(seen->task->id(), seen->element, 1) + " of pool \"" + name +

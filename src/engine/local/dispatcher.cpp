@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <procpool/cpu_count.hpp>
+#include <procpool/detail/deadline.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/local/dispatcher_keys.hpp"
@@ -174,7 +175,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
       change(slot, State::leaving);
       life.condemned = true;
       life.termed = true;
-      life.deadline = now + core_.options.term_grace;
+      life.deadline = detail::later(now, core_.options.term_grace);
       os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
     }
     if (life.state == State::ready && !life.killed) {
@@ -215,7 +216,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
         } else if (!life.termed) {
           os::signal_group(life.pidfd.get(), life.pid, SIGTERM);
           life.termed = true;
-          life.deadline = now + core_.options.stop_grace;
+          life.deadline = detail::later(now, core_.options.stop_grace);
         } else {
           life.forced = !life.condemned;
           kill(slot, "it did not leave");

@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
 #include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
@@ -161,7 +162,7 @@ void Dispatcher::born(std::size_t slot, os::Child child) {
   // Some of ours counts as its own, and the system's sums are a bit behind.
   if (life.ticket == 0) life.inherited_peak = os::peak_resident_bytes() / 16 * 17 + (1u << 20);
   life.pidfd = std::move(child.pidfd);
-  life.deadline = std::chrono::steady_clock::now() + core_.options.start_timeout;
+  life.deadline = detail::later(std::chrono::steady_clock::now(), core_.options.start_timeout);
   life.control = cradle.ours.get();
   {
     std::lock_guard const lock(core_.mutex);
@@ -257,8 +258,7 @@ void Dispatcher::make_ready(std::size_t slot) {
     // Up to a fifth earlier, each another share of it.
     double const part = 1 - 0.2 * even_share(slot);
     lives_[slot].retires =
-        std::chrono::steady_clock::now() +
-        std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double>(*age) * part);
+        detail::later(std::chrono::steady_clock::now(), std::chrono::duration<double>(*age) * part);
   }
   failed_starts_ = 0;
   shot_starts_ = 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
 #include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
@@ -174,7 +175,7 @@ std::optional<Dispatcher::Leaves> Dispatcher::should_leave(std::size_t slot, Tim
   if (options.idle_timeout) {
     std::lock_guard const lock(core_.mutex);
     if (auto const since = core_.scheduler.idle_since(slot)) {
-      auto const leaves = *since + *options.idle_timeout;
+      auto const leaves = detail::later(*since, *options.idle_timeout);
       if (now >= leaves) return Leaves::idle;
       next = next ? std::min(*next, leaves) : leaves;
     }
@@ -186,7 +187,7 @@ void Dispatcher::let_go(std::size_t slot, TimePoint now, Leaves why) {
   Life& life = lives_[slot];
   change(slot, State::leaving);
   life.why = why;
-  life.deadline = now + core_.options.stop_grace;
+  life.deadline = detail::later(now, core_.options.stop_grace);
   {
     std::lock_guard const lock(core_.mutex);
     core_.scheduler.worker_leaves(slot);
@@ -207,7 +208,7 @@ void Dispatcher::await_last_element(std::size_t slot, TimePoint now) {
     std::lock_guard const lock(core_.mutex);
     busy = core_.scheduler.held(slot) != 0;
   }
-  if (busy || life.busy) life.deadline = now + core_.options.stop_grace;
+  if (busy || life.busy) life.deadline = detail::later(now, core_.options.stop_grace);
   life.busy = busy;
 }
 

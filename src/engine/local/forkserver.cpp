@@ -8,6 +8,8 @@
 #include <exception>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
+
 #include "channel/layout.hpp"
 #include "engine/local/process_title.hpp"
 #include "os/socket.hpp"
@@ -112,7 +114,7 @@ std::optional<Forkserver::Word> Forkserver::next() {
 bool Forkserver::gone() { return gone_ || (process_.pidfd && os::exited(process_.pidfd.get())); }
 
 std::optional<Forkserver::TimePoint> Forkserver::deadline() const noexcept {
-  if (!greeted_) return waiting_since_ + start_timeout_;
+  if (!greeted_) return detail::later(waiting_since_, start_timeout_);
   if (unanswered_ == 0) return std::nullopt;
   return waiting_since_ + patience;
 }

@@ -1,5 +1,6 @@
 #include "engine/local/handshake.hpp"
 
+#include "os/text.hpp"
 #include "os/wire.hpp"
 
 namespace procpool::inline v0::local {
@@ -92,7 +93,9 @@ std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte co
   os::WireReader reader(bytes);
   auto const magic = reader.number<std::uint32_t>();
   if (magic == refusal_magic) {
-    Refusal refusal{reader.text()};
+    // Into an error and a log, as it is.
+    constexpr std::size_t most = 4096;
+    Refusal refusal{os::one_line(os::cut(reader.text(), most))};
     if (reader.bad()) return std::nullopt;
     return refusal;
   }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include <procpool/detail/deadline.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/forks.hpp"
@@ -82,7 +83,8 @@ void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running runn
   if (running == Running::goes_on) return;
   core_->end_running(*task);
   // A process that cannot be killed is given up by then.
-  task->wait_until(std::chrono::steady_clock::now() + core_->options.term_grace + kill_wait);
+  task->wait_until(detail::later(
+      detail::later(std::chrono::steady_clock::now(), core_->options.term_grace), kill_wait));
 }
 
 void LocalEngine::close() {

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include <utility>
+
 #include <procpool/errors.hpp>
 
 namespace procpool::inline v0::local {
@@ -72,7 +74,9 @@ std::exception_ptr Obituary::reason(Chunk const& charged) const {
   if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
   death.stage = stage;
   death.given_up = exit.kind == os::Exit::Kind::none;
-  death.earlier = charged.task->earlier_attempts(charged.first);
+  detail::Attempts attempts = charged.task->earlier_attempts(charged.first);
+  death.earlier = std::move(attempts.told);
+  death.attempts_failed = attempts.failed;
   death.detail =
       weary ? "one of several workers in a row that died when this element was next in turn"
             : detail_text(farewell);

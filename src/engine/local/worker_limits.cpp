@@ -18,7 +18,9 @@ std::vector<Hello::Limit> limits_of(Limits const& limits) {
   };
   add(RLIMIT_DATA, limits.memory);
   add(RLIMIT_AS, limits.address_space);
-  if (limits.cpu_time) {
+  // The kernel counts it in nanoseconds, and does not mind when they overflow.
+  constexpr std::chrono::hours ever{24 * 365 * 100};
+  if (limits.cpu_time && *limits.cpu_time < ever) {
     // The signal comes at the soft limit, the end at the hard one.
     add(RLIMIT_CPU, static_cast<std::uint64_t>(limits.cpu_time->count()), 1);
   }
