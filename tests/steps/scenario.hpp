@@ -18,13 +18,14 @@ struct Scenario {
   bool fixed = true;         // so many of every element's; else they vary, as the types say
   std::size_t argument = 8;  // bytes of each
   std::uint64_t block = 0;   // 0: each by itself; else as a run that claims so many at once
-  std::optional<std::uint64_t> throws{};   // this element
-  std::optional<std::uint64_t> retires{};  // the worker, with this element
-  bool one_by_one = false;                 // a chunk is put when those before it have ended
-  std::vector<std::size_t> shares{};       // bytes of the shared values that they name
-  bool hook = false;                       // one element of the pool's own comes last
-  bool apart = false;                      // they have a deadline
-  bool listens = false;                    // each looks whether it is asked to stop
+  std::optional<std::uint64_t> throws{};    // this element
+  std::optional<std::uint64_t> retires{};   // the worker, with this element
+  bool one_by_one = false;                  // a chunk is put when those before it have ended
+  std::vector<std::size_t> shares{};        // bytes of the shared values that they name
+  bool hook = false;                        // one element of the pool's own comes last
+  bool apart = false;                       // they have a deadline
+  bool listens = false;                     // each looks whether it is asked to stop
+  std::optional<std::uint64_t> overruns{};  // this element runs until its worker is ended
   // When the parent collects: when it is rung; when it is rung while it naps; only once the worker sleeps.
   enum class Parent : std::uint8_t { sleeps, naps, is_late } parent = Parent::sleeps;
 };
@@ -74,6 +75,8 @@ inline std::vector<Scenario> const& scenarios() {
       {.name = "the worker retires", .chunks = {3, 2}, .retires = 1, .hook = true},
       {.name = "a hook", .chunks = {2}, .hook = true},
       {.name = "elements that listen", .chunks = {3}, .apart = true, .listens = true},
+      {.name = "the first element overruns", .chunks = {2}, .apart = true, .overruns = 0},
+      {.name = "an element overruns", .chunks = {3, 2}, .apart = true, .overruns = 3},
   };
   return all;
 }

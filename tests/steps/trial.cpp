@@ -22,6 +22,8 @@ using channel::ParentEnd;
 using detail::Block;
 
 constexpr std::chrono::seconds hard_limit{20};
+// Of an element that overruns; the parent looks twice as often.
+constexpr std::chrono::milliseconds deadline{2};
 
 void nothing(detail::Operation&) {}
 
@@ -119,6 +121,8 @@ void Trial::run() {
     }
     if (!wrong_.empty() || !look_at_worker()) break;
     collect();
+    watch_deadline();
+    if (scenario_.overruns && Clock::now() > limit) wrong("stuck: what overruns is not ended");
   }
   if (wrong_.empty()) bury();
   if (wrong_.empty()) judge();
@@ -163,8 +167,10 @@ void Trial::wait_for_news() {
   if (!news) {
     std::array<pollfd, 3> watched{
         {{event_.fd(), POLLIN, 0}, {about_to_stop_.fd(), POLLIN, 0}, {pidfd_.get(), POLLIN, 0}}};
-    int const limit = static_cast<int>(std::chrono::milliseconds(hard_limit).count());
-    if (::poll(watched.data(), watched.size(), limit) == 0) wrong("stuck: nobody rang");
+    // Nobody rings for a deadline.
+    auto const limit = scenario_.overruns ? deadline / 2 : std::chrono::milliseconds(hard_limit);
+    int const rung = ::poll(watched.data(), watched.size(), static_cast<int>(limit.count()));
+    if (rung == 0 && !scenario_.overruns) wrong("stuck: nobody rang");
   }
   slot_.unpark();
   event_.drain();
@@ -269,6 +275,23 @@ void Trial::cancel() {
   os::send_signal(pidfd_.get(), SIGKILL);
 }
 
+// As the dispatcher does: what has run too long, and that alone, is ended.
+void Trial::watch_deadline() {
+  if (!scenario_.overruns || slot_.condemned()) return;
+  auto const now = Clock::now();
+  auto const running = slot_.running(now);
+  if (!running || running->element != *scenario_.overruns || now - running->since < deadline) {
+    return;
+  }
+  Slot::Verdict verdict = slot_.condemn(
+      {running->serial, std::make_exception_ptr(std::runtime_error("too late")), false});
+  for (Chunk& chunk : verdict.taken.chunks) returned(std::move(chunk), false);
+  if (!verdict.condemned) return;
+  condemned_ = overdue_ = true;
+  victim_ = running->element;
+  os::send_signal(pidfd_.get(), SIGTERM);
+}
+
 // ---- what comes of it
 
 void Trial::collect() {
@@ -345,11 +368,13 @@ bool Trial::all_ended() const {
 
 void Trial::bury() {
   died_ = WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL;
-  if (!died_ && !(WIFEXITED(status_) && WEXITSTATUS(status_) == 0)) {
+  bool const termed = overdue_ && WIFSIGNALED(status_) && WTERMSIG(status_) == SIGTERM;
+  if (!died_ && !termed && !(WIFEXITED(status_) && WEXITSTATUS(status_) == 0)) {
     wrong("the worker ended with status " + std::to_string(status_));
   }
   Slot::Death death = slot_.bury();
-  if (!died_ && !death.harvest.returned.empty()) wrong("the worker left though it had something");
+  if (!died_ && !termed && !death.harvest.returned.empty())
+    wrong("the worker left though it had something");
   stage_ = static_cast<unsigned>(death.stage);
   if (!death.bad.empty()) wrong("not believed after the death: " + death.bad);
   accept(std::move(death.harvest), false);
@@ -360,6 +385,7 @@ void Trial::bury() {
     }
   }
   bool const sentenced = death.sentence.has_value();
+  if (overdue_ && !sentenced) wrong("its deadline is not its outcome");
   if (sentenced && (charges_ != 1 || !condemned_)) wrong("sentenced and not charged");
   if (condemned_ && scenario_.block == 0) {
     State const end = states_.at(victim_);
@@ -372,7 +398,7 @@ void Trial::judge() {
   Diary const& diary = *diary_;
   if (diary.wrong != 0) wrong("an element had not its own argument");
   if (charges_ > 1) wrong("several are charged");
-  if (charges_ != 0 && !died_) wrong("charged, and nobody died");
+  if (charges_ != 0 && !died_ && !overdue_) wrong("charged, and nobody died");
   for (std::uint64_t element = 0; element < elements_; ++element) {
     std::string const name = "element " + std::to_string(element);
     State const state = states_[element];

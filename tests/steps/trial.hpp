@@ -61,6 +61,7 @@ class Trial {
   void wait_late(std::chrono::steady_clock::time_point limit);
   bool look_at_worker();  // false: it is dead
   void act();
+  void watch_deadline();
   void cancel();
   void cancel_back(std::uint64_t elements, bool again);
   void collect();
@@ -95,6 +96,7 @@ class Trial {
   bool let_go_ = false;  // it retires, and has nothing any more
   bool again_ = false;   // what comes back is given again
   bool condemned_ = false;
+  bool overdue_ = false;  // for its deadline, by SIGTERM
   std::uint64_t victim_ = 0;
   bool asked_ = false;
   bool gone_ = false;

@@ -107,6 +107,7 @@ class WorkerProcess {
       end_.listen(serial);
       if (end_.asked_to_stop(serial)) ++diary_.asked;
     }
+    while (scenario_.overruns == element) ::pause();
     enter(Stage::saving);
     std::uint64_t const value = answer_of(element);
     result_.assign(scenario_.result, static_cast<std::byte>(element));
