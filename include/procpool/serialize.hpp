@@ -7,8 +7,11 @@
 // What travels with no code of yours
 //   - arithmetic types, enums, std::byte
 //   - std::string and its kin, vector, deque, list, forward_list, array, set, map, their multi and
-//     unordered kin, optional, variant, monostate, pair, tuple, bitset, complex, chrono durations
+//     unordered kin, stack, queue, priority_queue, optional, variant, monostate, pair, tuple, bitset, complex, chrono durations
 //     and time points, filesystem::path
+//     What a container goes by (a comparator, a hash) is part of its value: it travels if it has a
+//     state, and is refused if that cannot travel. std::pmr containers arrive with the default
+//     resource, others with a new allocator; one with a state is refused.
 //   - std::unique_ptr, std::shared_ptr and std::weak_ptr to anything that travels; within one
 //     message two shared_ptr to one object arrive as two shared_ptr to one object, cycles included
 //   - plain structs (aggregates without base classes and unions) of up to 104 such members, which

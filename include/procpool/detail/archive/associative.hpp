@@ -1,9 +1,9 @@
 #pragma once
 
 // Sets and maps on the bare path: a 64-bit count, then the elements or the keys with their values.
-// Comparators, hashes and allocators do not travel: the target keeps its own. Two equal keys where
-// there can be only one are refused. A key must be complete before it finds its place: it is made in
-// the node that it will stay in.
+// In front of it stands what the container goes by, if that has a state (functors.hpp). Two equal
+// keys where there can be only one are refused. A key must be complete before it finds its place: it
+// is made in the node that it will stay in.
 
 #include <algorithm>
 #include <map>
@@ -15,13 +15,27 @@
 #include <utility>
 
 #include <procpool/detail/archive/containers.hpp>
+#include <procpool/detail/archive/functors.hpp>
 
 namespace procpool::inline v0::detail {
 
 template <class Container, bool unique>
 struct SetCodec : SequenceCodec<Container> {
   using T = typename Container::value_type;
+  using Parts = Types<T, typename FunctorsOf<Container>::type>;
 
+  static consteval bool made_whole() { return !FunctorsOf<Container>::made_anew; }
+
+  static void save(Sink& out, Container const& value) {
+    save_functors(out, value);
+    SequenceCodec<Container>::save(out, value);
+  }
+  static Container make(Source& in) {
+    Container value = make_with_functors<Container>(in);
+    load(in, value);
+    return value;
+  }
+  // Of a container that goes by the right thing.
   static void load(Source& in, Container& value) {
     Level level(in);
     auto const elements = in.count(least_size<T>());
@@ -44,10 +58,13 @@ template <class Container, bool unique>
 struct MapCodec {
   using Key = typename Container::key_type;
   using Value = typename Container::mapped_type;
-  using Parts = Types<Key, Value>;
+  using Parts = Types<Key, Value, typename FunctorsOf<Container>::type>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
+  static consteval bool made_whole() { return !FunctorsOf<Container>::made_anew; }
+
   static void save(Sink& out, Container const& value) {
+    save_functors(out, value);
     Level level(out);
     out.count(value.size());
     for (auto const& [key, mapped] : value) {
@@ -63,6 +80,12 @@ struct MapCodec {
     }
   }
 
+  static Container make(Source& in) {
+    Container value = make_with_functors<Container>(in);
+    load(in, value);
+    return value;
+  }
+  // Of a container that goes by the right thing.
   static void load(Source& in, Container& value) {
     Level level(in);
     constexpr auto least_pair = [] { return least_size<Key>() + least_size<Value>(); };

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <procpool/detail/archive/functors.hpp>
 #include <procpool/detail/archive/values.hpp>
 
 namespace procpool::inline v0::detail {
@@ -119,7 +120,7 @@ void fill_block(Source& in, Container& value, std::size_t elements) {
 template <class Container>
 struct SequenceCodec {
   using T = typename Container::value_type;
-  using Parts = Types<T>;
+  using Parts = Types<T, Allocator<typename Container::allocator_type>>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
   static void save(Sink& out, Container const& value) {
@@ -154,7 +155,7 @@ struct SequenceCodec {
 template <class Container>
 struct BlockCodec {
   using T = typename Container::value_type;
-  using Parts = Types<T>;
+  using Parts = Types<T, Allocator<typename Container::allocator_type>>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
   static void save(Sink& out, Container const& value) {
@@ -171,7 +172,7 @@ struct StdCodec<std::basic_string<C, Tr, A>> : BlockCodec<std::basic_string<C, T
 // itself.
 template <class T, class A>
 struct StdCodec<std::vector<T, A>> {
-  using Parts = Types<T>;
+  using Parts = Types<T, Allocator<A>>;
   using Vector = std::vector<T, A>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
@@ -193,7 +194,7 @@ struct StdCodec<std::vector<T, A>> {
 
 template <class A>
 struct StdCodec<std::vector<bool, A>> {
-  using Parts = Types<>;
+  using Parts = Types<Allocator<A>>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
   static void save(Sink& out, std::vector<bool, A> const& value) {

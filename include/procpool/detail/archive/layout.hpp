@@ -190,7 +190,8 @@ consteval bool all_fill_in_place(Types<Ts...>) {
   return ((std::is_same_v<Ts, std::remove_cv_t<Ts>> && fills_in_place<Ts>()) && ...);
 }
 
-// Is a T made first and filled then? Otherwise (const members, bit-fields, no default constructor)
+// Is a T made first and filled then? Otherwise (const members, bit-fields, no default constructor,
+// containers with a comparator of their own)
 // its parts are made first and the T of them.
 template <class T>
 consteval bool fills_in_place() {
@@ -198,6 +199,8 @@ consteval bool fills_in_place() {
     return true;
   } else if constexpr (!std::default_initializable<T>) {
     return false;
+  } else if constexpr (requires { StdCodec<T>::made_whole(); }) {
+    return !StdCodec<T>::made_whole();
   } else if constexpr (std::is_bounded_array_v<T>) {
     return all_fill_in_place(Types<std::remove_extent_t<T>>{});
   } else if constexpr (HasSideBySide<T>) {

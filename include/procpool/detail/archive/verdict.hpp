@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <procpool/detail/archive/adaptors.hpp>
 #include <procpool/detail/archive/associative.hpp>
 #include <procpool/detail/archive/refusal.hpp>
 #include <procpool/detail/archive/small_types.hpp>
@@ -79,6 +80,37 @@ consteval auto judge_behind(Behind<T>) {
   } else {
     return decltype(judge<U, Seen...>()){};
   }
+}
+
+template <class T>
+inline constexpr bool is_types = false;
+template <class... Ts>
+inline constexpr bool is_types<Types<Ts...>> = true;
+
+template <class T>
+inline constexpr bool is_functor = false;
+template <class F>
+inline constexpr bool is_functor<Functor<F>> = true;
+
+template <class... Seen, class F>
+consteval auto judge_functor(Functor<F>) {
+  if constexpr (is_made_anew<F>()) {
+    return Fine{};
+  } else if constexpr (decltype(judge<F, Seen...>())::refusal == Refusal::none) {
+    return Fine{};
+  } else {
+    return Verdict<Refusal::functor, F>{};
+  }
+}
+
+template <class T>
+inline constexpr bool is_allocator = false;
+template <class A>
+inline constexpr bool is_allocator<Allocator<A>> = true;
+
+template <class A>
+consteval auto judge_allocator(Allocator<A>) {
+  return Verdict<RenewableAllocator<A> ? Refusal::none : Refusal::allocator, A>{};
 }
 
 // How many parts stand in the braces that make a struct of its fields.
@@ -156,6 +188,12 @@ template <class T, class... Seen>
 consteval auto judge() {
   if constexpr (is_behind<T>) {
     return decltype(judge_behind<Seen...>(T{})){};
+  } else if constexpr (is_types<T>) {
+    return decltype(judge_parts<Seen...>(T{})){};
+  } else if constexpr (is_functor<T>) {
+    return decltype(judge_functor<Seen...>(T{})){};
+  } else if constexpr (is_allocator<T>) {
+    return decltype(judge_allocator(T{})){};
   } else if constexpr (is_among<T, Seen...>) {
     return Fine{};  // a type within itself: judged where it was met first
   } else if constexpr (std::is_reference_v<T>) {
