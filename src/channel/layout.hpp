@@ -16,7 +16,7 @@
 namespace procpool::inline v0::channel {
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 10;
+inline constexpr std::uint32_t protocol_version = 12;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -66,6 +66,7 @@ enum class Farewell : std::uint32_t {
   descriptors_gone = 2,  // the task closed descriptors that the worker needs
   retiring = 3,          // said while it lives: it begins nothing more, and is to be let go
   left = 4,              // likewise: it was asked to leave, has left its loop, and is exiting
+  exiting = 5,           // exit() has begun, and nobody has asked it to leave
 };
 
 enum class InboxKind : std::uint32_t {

@@ -110,6 +110,12 @@ class BasicParentEnd {
   bool retiring() const noexcept;
   // Has it left, as far as it says? What it had to say is in the outbox by then.
   bool left() const noexcept;
+  // What it has said of its leaving.
+  Farewell farewell() const noexcept;
+  // Changes whenever the worker says that it has got on: claimed, done, shown, or taken something.
+  std::uint64_t progress() const noexcept;
+  // Wakes the worker, which looks at everything. At any time, for nothing but the cost of it.
+  void nudge() noexcept { ring_bell(); }
 
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {

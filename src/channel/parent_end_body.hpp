@@ -234,9 +234,22 @@ void BasicParentEnd<Steps>::ask_to_stop(std::uint64_t serial) noexcept {
 
 template <class Steps>
 bool BasicParentEnd<Steps>::retiring() const noexcept {
+  return farewell() == Farewell::retiring;
+}
+
+template <class Steps>
+Farewell BasicParentEnd<Steps>::farewell() const noexcept {
   // Relaxed: it was said before the last outcomes were published, which an acquire has seen.
-  return out().farewell.load(std::memory_order_relaxed) ==
-         static_cast<std::uint32_t>(Farewell::retiring);
+  return static_cast<Farewell>(out().farewell.load(std::memory_order_relaxed));
+}
+
+template <class Steps>
+std::uint64_t BasicParentEnd<Steps>::progress() const noexcept {
+  // Relaxed: looked at again and again. None of them falls, but for a claim that is withdrawn, upon which the
+  // cursor moves. A lie that changes is somebody who runs.
+  return out().claim.load(std::memory_order_relaxed) + out().done.load(std::memory_order_relaxed) +
+         out().tail.load(std::memory_order_relaxed) +
+         out().inbox_head.load(std::memory_order_relaxed);
 }
 
 template <class Steps>

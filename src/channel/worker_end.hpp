@@ -90,6 +90,8 @@ class BasicWorkerEnd {
   void say_farewell(Farewell why) noexcept;
   // The last word: nothing comes from this worker any more. Rings.
   void leave() noexcept;
+  // What was said before stands, but for retiring.
+  void say_exiting() noexcept;
 
   // True when the event or the control socket turned out to be gone: the worker cannot call the parent
   // any more and should leave.

@@ -270,4 +270,10 @@ void BasicWorkerEnd<Steps>::leave() noexcept {
   event_.ring();
 }
 
+template <class Steps>
+void BasicWorkerEnd<Steps>::say_exiting() noexcept {
+  auto const said = static_cast<Farewell>(out().farewell.load(std::memory_order_relaxed));
+  if (said == Farewell::none || said == Farewell::retiring) say_farewell(Farewell::exiting);
+}
+
 }  // namespace procpool::inline v0::channel

@@ -96,6 +96,11 @@ std::shared_ptr<CrashReport const> CrashReport::read(std::span<std::byte const> 
   return report;
 }
 
+bool CrashReport::begun(std::span<std::byte const> area) noexcept {
+  if (area.size() < sizeof(CrashWords)) return false;
+  return get(reinterpret_cast<CrashWords const*>(area.data())->signal) != 0;
+}
+
 bool CrashReport::belongs_to(std::optional<int> signal) const noexcept {
   return signal && (*signal == signal_ || *signal == SIGKILL);
 }

@@ -5,16 +5,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdint>
 #include <iostream>
 #include <procpool.hpp>
 #include <ranges>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/gate.hpp"
 #include "support/holdings.hpp"
 #include "support/processes.hpp"
 #include "support/template.hpp"
@@ -38,16 +39,18 @@ pid_t meet(int everybody) {
   return ::getpid();
 }
 
-// A worker that is stopped begins nothing until it is told to go on.
+// A worker that runs something else, and begins nothing more until it is told to go on.
 class Held {
  public:
-  explicit Held(procpool::ProcessPool& pool) : pid_(pool.call([] { return ::getpid(); })) {
-    ::kill(pid_, SIGSTOP);
+  explicit Held(procpool::ProcessPool& pool)
+      : waits_(pool.submit([](std::string const& gate) { support::wait_at(gate); }, gate_.path())) {
+    EXPECT_TRUE(support::until([&] { return pool.stats().running == 1; }));
   }
-  void go_on() { ::kill(pid_, SIGCONT); }
+  void go_on() { gate_.open(); }
 
  private:
-  pid_t const pid_;
+  support::Gate const gate_;
+  procpool::Future<void> waits_;
 };
 
 void run_workers(procpool::PoolOptions options, int count, char const* how) {

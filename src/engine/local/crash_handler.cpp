@@ -2,6 +2,10 @@
 // which reads the tables of the modules: it is called once beforehand, so that nothing is left to be looked up
 // or allocated, and takes no lock where the C library is of 2.35 or newer. For what can go wrong all the
 // same see the header.
+//
+// Our own memory may be what was damaged. So whether the handler itself has crashed is told by the frame of the
+// signal, before any variable is looked at, and the first thing that is done about it is to take the handlers away, by
+// registers alone: what goes wrong after that ends the process.
 #include "engine/local/crash_handler.hpp"
 
 #include <signal.h>
@@ -22,6 +26,7 @@
 
 #include "channel/crash_words.hpp"
 #include "engine/local/crash_maps.hpp"
+#include "os/raw_call.hpp"
 
 namespace procpool::inline v0::local {
 namespace {
@@ -29,10 +34,18 @@ namespace {
 using channel::CrashWords;
 
 constexpr std::array reported{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP};
+// The same as the kernel has it: a number, so that no constant has to be looked up in memory.
+constexpr std::uint64_t set_of_reported = [] {
+  std::uint64_t set = 0;
+  for (int const signal : reported) set |= std::uint64_t{1} << (signal - 1);
+  return set;
+}();
 constexpr std::size_t alternate_stack = 128 * 1024;
 // The program's own is used if it is no smaller.
 constexpr std::size_t least_alternate_stack = 32 * 1024;
 constexpr time_t patience_s = 2;
+// What the kernel's set of signals has.
+constexpr long set_bytes = 8;
 
 enum class Phase : std::uint8_t { none, unwinding, naming, done };
 
@@ -211,7 +224,67 @@ void let_it_do_its_work(int signal, siginfo_t* info) noexcept {
   ::_exit(128 + signal);  // not reached
 }
 
+// ---- a crash of the handler
+
+// By the frame of a signal: has that interrupted something on the stack for handlers, or beyond its end? The second
+// would begin at the top of that stack again, and so for ever.
+bool is_in_handler(void const* context) noexcept {
+  auto const& stack = static_cast<ucontext_t const*>(context)->uc_stack;
+  if ((stack.ss_flags & SS_DISABLE) != 0 || stack.ss_size == 0) return false;
+  constexpr std::uintptr_t beyond = 64 * 1024;
+  auto const lowest = reinterpret_cast<std::uintptr_t>(stack.ss_sp);
+  std::uintptr_t const sp = registers_of(context).sp;
+  return sp >= lowest - std::min(beyond, lowest) && sp < lowest + stack.ss_size;
+}
+
+// From here on every one of them ends the process. What else the set holds is blocked.
+void take_handlers_away() noexcept {
+  struct {  // as the kernel has it
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)();
+    std::uint64_t mask;
+  } const usual{};
+  for (int signal = 1; signal < 32; ++signal) {
+    if ((set_of_reported >> (signal - 1) & 1) == 0) continue;
+    os::raw_call(SYS_rt_sigaction, signal, reinterpret_cast<long>(&usual), 0, set_bytes);
+  }
+  std::uint64_t const ours = set_of_reported;
+  os::raw_call(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&ours), 0, set_bytes);
+}
+
+// By a signal if that can be had, and in any case.
+[[noreturn]] void end_raw(int signal) noexcept {
+  take_handlers_away();
+  long const process = os::raw_call(SYS_getpid);
+  long const thread = os::raw_call(SYS_gettid);
+  os::raw_call(SYS_tgkill, process, thread, signal);
+  os::raw_call(SYS_tgkill, process, thread, SIGKILL);
+  for (;;) os::raw_call(SYS_exit_group, 128 + signal);
+}
+
+// Somebody else reports: this thread waits for the end, which that one brings. Not for ever: who says so may be
+// memory that was overwritten.
+void await_end() noexcept {
+  timespec left{patience_s + 1, 0};
+  while (os::raw_call(SYS_nanosleep, reinterpret_cast<long>(&left),
+                      reinterpret_cast<long>(&left)) == -EINTR) {
+  }
+}
+
+[[noreturn]] void on_crash_of_handler(int signal) noexcept {
+  take_handlers_away();  // a stack of the program's own may have hidden that
+  // On its way through a stack in ruins, most likely: what it has found until then is told.
+  if (phase.exchange(Phase::naming) == Phase::unwinding) {
+    name_frames();
+    end_by(first_signal.load());
+  }
+  end_raw(signal);
+}
+
 void on_crash(int signal, siginfo_t* info, void* context) {
+  // Or one of the task's has, on that stack: then it is the first crash, and reported as any other.
+  if (context != nullptr && is_in_handler(context)) take_handlers_away();
   if (::getpid() != owner || info == nullptr || context == nullptr) {
     return let_it_do_its_work(signal, info);
   }
@@ -219,11 +292,10 @@ void on_crash(int signal, siginfo_t* info, void* context) {
   pid_t const self = this_thread();
   pid_t other = 0;
   if (!reporter.compare_exchange_strong(other, self)) {
-    // The thread that was first ends the process.
-    while (other != self) ::pause();
-    // The handler itself has crashed: on its way through a stack in ruins, most likely.
-    if (phase.exchange(Phase::naming) == Phase::unwinding) name_frames();
-    end_by(first_signal.load());
+    // Without a stack for handlers that one has crashed again.
+    if (other == self) on_crash_of_handler(signal);
+    await_end();
+    end_raw(signal);
   }
   first_signal.store(signal);
   report(signal, *info, context);

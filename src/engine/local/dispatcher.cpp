@@ -203,6 +203,7 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
     if (life.state == State::leaving && !life.termed) await_last_element(slot, now);
     if (life.state == State::leaving) part_with_leaver(slot);
     if (life.unborn) continue;  // its template has a deadline
+    if (auto const look = look_after(slot, now)) at(*look);
     if (life.state == State::starting || life.state == State::initializing ||
         life.state == State::leaving) {
       if (now >= life.deadline && !life.killed) {

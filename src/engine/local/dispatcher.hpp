@@ -24,6 +24,7 @@
 #include "engine/local/core.hpp"
 #include "engine/local/forkserver.hpp"
 #include "engine/local/handshake.hpp"
+#include "os/activity.hpp"
 #include "os/cgroup.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
@@ -60,6 +61,23 @@ class Dispatcher {
     bool hello_said = false;
   };
 
+  // Of a worker that has something to do: whether it gets on. See dispatcher_vigil.cpp.
+  struct Vigil {
+    TimePoint next{};            // to be looked at again; none: it was not looked at yet
+    std::uint64_t progress = 0;  // as seen at the last look
+    std::uint64_t ticks = 0;     // of the processor, when it last got on
+    std::uint64_t sleep = 0;     // what it slept on at the last look, see os::deadlock_of
+    // So many looks in a row ...
+    unsigned stopped = 0;
+    unsigned deadlocked = 0;
+    unsigned dozing = 0;
+    bool nudged = false;
+    std::optional<TimePoint> crashes;  // since
+    std::optional<TimePoint> exits;
+    bool debugged = false;  // as the log has been told
+    bool dead = false;      // killed, and looked at
+  };
+
   // What the dispatcher knows of a slot's worker.
   struct Life {
     State state = State::vacant;
@@ -93,6 +111,8 @@ class Dispatcher {
     std::shared_ptr<detail::Task> exit_hook;  // leaving: the call
     bool hook_given = false;
     bool busy = false;  // leaving: it runs an element
+    Vigil vigil;
+    std::string cause;  // not empty: it was ended for what it is, and no element has asked for that
 
     // It has a channel, and may have something to say there.
     bool speaks() const noexcept {
@@ -168,6 +188,17 @@ class Dispatcher {
   void lose_template(std::string const& why, bool believed = true);
   std::optional<TimePoint> look_at_template(TimePoint now);
 
+  // Workers that do not get on.
+  std::optional<TimePoint> look_after(std::size_t slot, TimePoint now);
+  std::optional<TimePoint> look_at_dead(std::size_t slot, TimePoint now);
+  void look_at_stop(std::size_t slot, os::Activity const& activity);
+  bool traced_by_us(std::size_t slot, pid_t tracer) const;
+  void look_at_sleep(std::size_t slot, Slot::Duty const& duty, os::Activity const& activity);
+  // Of what must come to an end by itself.
+  bool takes_too_long(std::size_t slot, TimePoint now, Slot::Duty const& duty,
+                      os::Activity const& activity);
+  void end_for(std::size_t slot, std::string cause);
+
   // Deaths.
   void kill(std::size_t slot, std::string why);
   void send_kill(std::size_t slot);
@@ -230,6 +261,7 @@ class Dispatcher {
   unsigned shot_starts_ = 0;     // of these, by others
   unsigned useless_deaths_ = 0;  // in a row: nothing begun, nothing done
   TimePoint no_birth_before_{};
+  unsigned continued_ = 0;  // workers that somebody had stopped
   bool killing_begun_ = false;
   bool cancelling_begun_ = false;
 };

@@ -303,9 +303,9 @@ void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   Slot::Death death = core_.slots[slot].bury();
   // A spawned one has inherited the mark of the program that it was until it became itself.
   if (exit.peak <= life.inherited_peak) exit.peak = 0;
-  Obituary const obituary{core_.name,  static_cast<int>(slot),  life.pid,  exit,
-                          death.stage, death.farewell,          death.bad, death.weary,
-                          death.crash, last_lines(death.output)};
+  Obituary const obituary{core_.name,  static_cast<int>(slot),   life.pid,  exit,
+                          death.stage, death.farewell,           death.bad, death.weary,
+                          death.crash, last_lines(death.output), life.cause};
   State const was = life.state;
   std::exception_ptr const failure = life.failure;
   std::string const text = life.departed ? "worker " + std::to_string(slot) + " (pid " +

@@ -10,11 +10,6 @@
 namespace procpool::inline v0::local {
 namespace {
 
-std::string signal_text(int signal) {
-  char const* const name = ::sigabbrev_np(signal);
-  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
-}
-
 std::string detail_text(channel::Farewell farewell) {
   switch (farewell) {
     case channel::Farewell::thread_ended: return "the task ended its thread (pthread_exit)";
@@ -22,6 +17,7 @@ std::string detail_text(channel::Farewell farewell) {
       return "the task closed descriptors that the worker needs";
     case channel::Farewell::left:
     case channel::Farewell::retiring:
+    case channel::Farewell::exiting:
     case channel::Farewell::none: break;
   }
   return {};  // none, or nothing that this program says
@@ -29,11 +25,16 @@ std::string detail_text(channel::Farewell farewell) {
 
 }  // namespace
 
+std::string text_of_signal(int signal) {
+  char const* const name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+}
+
 std::string text_of(os::Exit const& exit) {
   switch (exit.kind) {
     case os::Exit::Kind::exited: return "exited with status " + std::to_string(exit.code);
-    case os::Exit::Kind::signalled: return "was killed by " + signal_text(exit.code);
     case os::Exit::Kind::none: return "did not end on SIGKILL and was given up";
+    case os::Exit::Kind::signalled: return "was killed by " + text_of_signal(exit.code);
     case os::Exit::Kind::unknown: break;
   }
   return "ended, its status taken by somebody else";
@@ -54,7 +55,8 @@ std::string last_lines(std::string_view output) {
 }
 
 std::string Obituary::text() const {
-  return "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") " + text_of(exit);
+  return "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") " +
+         text_of(exit) + (cause.empty() ? "" : ": " + cause);
 }
 
 std::exception_ptr Obituary::reason(Chunk const& charged) const {
@@ -79,7 +81,8 @@ std::exception_ptr Obituary::reason(Chunk const& charged) const {
   death.attempts_failed = attempts.failed;
   death.detail =
       weary ? "one of several workers in a row that died when this element was next in turn"
-            : detail_text(farewell);
+      : !cause.empty() ? cause
+                       : detail_text(farewell);
   if (crash && crash->belongs_to(death.signal)) death.crash = crash;
   death.peak_memory = exit.peak;
   // Its own word, where the system does not know and could not contradict.

@@ -19,6 +19,8 @@ namespace procpool::inline v0::local {
 
 // "was killed by SIGSEGV", "exited with status 3"
 std::string text_of(os::Exit const& exit);
+// "SIGTTOU"
+std::string text_of_signal(int signal);
 
 // Of what an element has written: what an error shows of it.
 std::string last_lines(std::string_view output);
@@ -34,6 +36,7 @@ struct Obituary {
   bool weary = false;  // the last of several in a row that died before the same element had begun
   std::shared_ptr<detail::CrashReport const> crash{};
   std::string output{};  // the last lines of the element's
+  std::string cause{};   // not empty: what it was ended for
 
   // "worker 3 (pid 4711) was killed by SIGSEGV"
   std::string text() const;

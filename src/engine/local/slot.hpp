@@ -168,6 +168,18 @@ class Slot {
   // It says that it has left, and owes nothing.
   bool has_left() const;
 
+  // ---- looking after it
+  struct Duty {
+    bool owes = false;           // an outcome that it has not shown
+    bool runs = false;           // an element, by its marks
+    std::uint64_t progress = 0;  // changes when it gets on, as it says
+    bool crashes = false;        // has begun to report that
+    channel::Farewell farewell = channel::Farewell::none;
+  };
+  Duty duty() const;
+  // Wakes it, should it sleep though it has something to do.
+  void nudge();
+
   void ask_to_leave();
 
   // ---- birth and death

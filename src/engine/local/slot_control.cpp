@@ -163,6 +163,18 @@ bool Slot::has_left() const {
          !channel_->news(false);
 }
 
+Slot::Duty Slot::duty() const {
+  std::lock_guard const lock(mutex_);
+  if (!channel_) return {};
+  return {!sent_.empty() && !has_news(), running_of_channel().has_value(), channel_->progress(),
+          detail::CrashReport::begun(channel_->crash_area()), channel_->farewell()};
+}
+
+void Slot::nudge() {
+  std::lock_guard const lock(mutex_);
+  if (channel_) channel_->nudge();
+}
+
 bool Slot::holds(detail::Task const& task) const {
   std::lock_guard const lock(mutex_);
   return !sentence_ && std::ranges::any_of(sent_, [&task](Sent const& sent) {

@@ -27,6 +27,7 @@
 #include "engine/local/process_title.hpp"
 #include "engine/local/warm_up.hpp"
 #include "identity/module.hpp"
+#include "os/activity.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
@@ -206,6 +207,7 @@ class Template {
     report.kind = ForkReport::Kind::buried;
     report.ticket = ticket;
     if (auto const worker = workers_.find(ticket); worker != workers_.end()) {
+      os::let_go_traced(worker->second);
       report.exit = os::reap(os::open_pidfd(worker->second).get(), worker->second);
       workers_.erase(worker);
     }

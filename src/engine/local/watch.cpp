@@ -90,7 +90,20 @@ void catch_death_signal() noexcept {
 
 }  // namespace
 
+void refuse_terminal_stops() noexcept {
+  for (int const signal : {SIGTTOU, SIGTTIN, SIGTSTP}) {
+    struct sigaction action{};
+    if (::sigaction(signal, nullptr, &action) != 0 || (action.sa_flags & SA_SIGINFO) != 0 ||
+        action.sa_handler != SIG_DFL) {
+      continue;
+    }
+    action.sa_handler = SIG_IGN;
+    ::sigaction(signal, &action, nullptr);
+  }
+}
+
 void follow_parent(int control) noexcept {
+  refuse_terminal_stops();
   catch_death_signal();
   ::prctl(PR_SET_PDEATHSIG, death_signal());
   // It may have died before the signal was armed; a process closes its descriptors before it is gone.
@@ -100,7 +113,8 @@ void follow_parent(int control) noexcept {
 
 void watch_parent(Parent parent, int parent_pidfd, int control, int lifeline, int cgroup_kill) {
   cgroup_kill_file = cgroup_kill;
-  catch_death_signal();  // once more: static initialisers may have changed it
+  catch_death_signal();  // once more: static initialisers may have changed it, as the next
+  refuse_terminal_stops();
   // A forked worker would get it when the template dies, which is no matter of its own.
   if (parent.by_birth) {
     ::prctl(PR_SET_PDEATHSIG, SIGCONT);

@@ -17,6 +17,11 @@ namespace procpool::inline v0::local {
 // parent too. To be called before any other code of the program runs; `control` is the control socket.
 void follow_parent(int control) noexcept;
 
+// What a terminal stops background jobs by does not stop this process: nobody would continue it. Writing to
+// the terminal, and changing its modes, is then simply done, as the program's own; reading fails with EIO. What
+// has a handler keeps that; processes that tasks start inherit it, or whoever waits for them would wait for ever.
+void refuse_terminal_stops() noexcept;
+
 // Who the worker works for.
 struct Parent {
   pid_t pid;

@@ -61,6 +61,26 @@ void in_forked_child() {
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
+// ---- a task that ends the process
+
+channel::WorkerEnd* channel_of_process = nullptr;
+
+// exit() has begun, and may come to no end: in a heap that a task has damaged, say. Whoever looks after this worker
+// has to know.
+void note_exit() {
+  if (!forked_child) channel_of_process->say_exiting();
+}
+
+// On the task's thread it begins with the thread's own objects, ahead of all that tasks have registered; on another
+// with what was registered last.
+struct ExitNote {
+  bool armed = false;
+  ~ExitNote() {
+    if (armed) note_exit();
+  }
+};
+thread_local ExitNote exit_note;
+
 // ---- a task that leaves the loop without returning or throwing
 
 // Stands in the loop's frame: pthread_exit unwinds through it.
@@ -369,6 +389,10 @@ int worker_main(Birth birth) {
   }
   control_page = channel->control_page();
   context_of_process = context;
+  channel_of_process = channel;
+  exit_note.armed = true;
+  std::atexit(note_exit);
+  ::at_quick_exit(note_exit);
   set_worker_context(context);
   ::pthread_atfork(nullptr, nullptr, in_forked_child);
   report_crashes(control_page);
