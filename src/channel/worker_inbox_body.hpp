@@ -139,9 +139,10 @@ bool BasicWorkerEnd<Steps>::cursor_is_awaited() const noexcept {
 template <class Steps>
 void BasicWorkerEnd<Steps>::retire() noexcept {
   retiring_ = true;
-  // Relaxed: the outcome that follows publishes it.
+  // Relaxed: the outcome that follows publishes it; where none follows, the system call below.
   out().farewell.store(static_cast<std::uint32_t>(Farewell::retiring), std::memory_order_relaxed);
   Steps::at(Step::retiring);
+  event_.ring();
 }
 
 template <class Steps>

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -127,6 +128,18 @@ Image const* find_path(std::vector<Image> const& images, std::string const& path
   return found == images.end() ? nullptr : &*found;
 }
 
+std::atomic<bool> met_stale{false};
+
+// This process has another build in the place of one that it could open, had it not that.
+bool has_stale(std::vector<Image> const& images, CodeRef const& ref) {
+  if (ref.module.kind() == BuildId::Kind::none || find_image(images, ref) != nullptr ||
+      find_path(images, ref.path) == nullptr) {
+    return false;
+  }
+  ElfFile const file(ref.path.c_str());
+  return file && file.build() == ref.module;
+}
+
 void* find_or_open(CodeRef const& ref) {
   if (ref.module.kind() == BuildId::Kind::none) {
     throw std::runtime_error("procpool: the module " + ref.path +
@@ -134,7 +147,11 @@ void* find_or_open(CodeRef const& ref) {
   }
   auto images = current_images();
   if (Image const* image = find_image(*images, ref)) return code_in(*image, ref);
-  if (Image const* other = find_path(*images, ref.path)) throw_replaced(ref, other->id);
+  if (Image const* other = find_path(*images, ref.path)) {
+    // Relaxed: asked by the thread that comes here, afterwards.
+    if (has_stale(*images, ref)) met_stale.store(true, std::memory_order_relaxed);
+    throw_replaced(ref, other->id);
+  }
   // A static program could try, and would get a second C library with every module.
   if (!images->front().has_loader) {
     throw std::runtime_error("procpool: the module " + ref.path + " (" + ref.module.text() +
@@ -250,6 +267,10 @@ void* resolve(CodeRef const& ref) {
   resolved().insert(ref, code, before);
   return code;
 }
+
+bool is_stale_here(CodeRef const& ref) { return has_stale(*current_images(), ref); }
+
+bool met_stale_module() noexcept { return met_stale.load(std::memory_order_relaxed); }
 
 std::optional<CodeRef> locate_data(void const* data, std::size_t bytes) {
   auto const address = reinterpret_cast<std::uintptr_t>(data);

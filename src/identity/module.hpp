@@ -72,7 +72,14 @@ CodeRef locate(void const* code);
 // std::runtime_error when the module is another build or cannot be opened, or when the offset is outside its executable memory.
 void* resolve(CodeRef const& ref);
 
-// The same for a variable of so many bytes: nothing, if it is not in the data of a loaded module.
+// This process has loaded another build of the module than the file has now, and that is the one of the
+// reference: a new process could run the code. Opens nothing.
+bool is_stale_here(CodeRef const& ref);
+
+// Did resolve() fail for that reason, ever?
+bool met_stale_module() noexcept;
+
+// As locate(), for a variable of so many bytes: nothing, if it is not in the data of a loaded module.
 std::optional<CodeRef> locate_data(void const* data, std::size_t bytes);
 
 // The address here of a variable that another process located there; null when no module that is loaded has

@@ -34,6 +34,20 @@ TEST(FunctionTable, AFunctionIsDeclaredOnce) {
   EXPECT_EQ(table.place(again).slot, place.slot);
 }
 
+// A module was unloaded, and another one came to lie there.
+TEST(FunctionTable, TheSameAddressInAnotherModuleIsAnotherFunction) {
+  FunctionTable table;
+  detail::Function code = function(trampoline<1>);
+  code.loaded = 1;
+  detail::Task const first(code);
+  code.loaded = 2;
+  detail::Task const other(code);
+  auto const place = table.place(first);
+  EXPECT_FALSE(table.place(other).declared);
+  EXPECT_TRUE(table.place(first).declared);
+  EXPECT_EQ(table.place(first).slot, place.slot);
+}
+
 TEST(FunctionTable, ACallableWithStateIsItsTasksOwn) {
   FunctionTable table;
   detail::Task const first(function(trampoline<1>, true));

@@ -5,6 +5,7 @@
 // as (build-id of its module, offset); the worker calls the same trampoline in its own copy.
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -44,8 +45,14 @@ struct Operation {
 
 using Trampoline = void (*)(Operation&);
 
+// When the module that has this variable was loaded, in nanoseconds; each module has its own. An address alone does
+// not say which function it is: where a module was unloaded another one may come to lie.
+[[gnu::visibility("hidden")]] inline std::int64_t const module_loaded =
+    std::chrono::steady_clock::now().time_since_epoch().count();
+
 struct Function {
   Trampoline code = nullptr;
+  std::int64_t loaded = 0;             // module_loaded of the code's module
   std::shared_ptr<Bytes const> state;  // null: the callable has none
   Share::List shares;                  // that the state names
   std::size_t argument_size = 0;       // bytes of every element's arguments; 0: they vary

@@ -158,6 +158,7 @@ Function make_function(C const& callable, Parameters<Ps...>) {
   using Result = typename ResultOf<C, Ps...>::type;
   Function function;
   function.code = &trampoline<C, Ps...>;
+  function.loaded = module_loaded;
   if constexpr (!CallableState<C>::stateless) {
     Bytes state;
     ShareCollector const collector(function.shares);

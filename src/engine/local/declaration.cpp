@@ -17,36 +17,56 @@ detail::Bytes encode_declaration(detail::Function const& function) {
   return out;
 }
 
-Declaration decode_declaration(std::span<std::byte const> bytes) {
+namespace {
+
+// All but the code, to which this is the reference.
+identity::CodeRef decode_reference(std::span<std::byte const> bytes, Declaration& declaration) {
   os::WireReader reader(bytes);
-  Declaration declaration;
   declaration.argument_size = reader.number<std::uint64_t>();
   declaration.result_size = reader.number<std::uint64_t>();
   declaration.returns_nothing = reader.number<std::uint8_t>() != 0;
-  identity::CodeRef const ref = identity::read_code_ref(reader);
-  declaration.code = reinterpret_cast<detail::Trampoline>(identity::resolve(ref));
+  identity::CodeRef ref = identity::read_code_ref(reader);
   declaration.state = reader.rest();
+  return ref;
+}
+
+}  // namespace
+
+Declaration decode_declaration(std::span<std::byte const> bytes) {
+  Declaration declaration;
+  identity::CodeRef const ref = decode_reference(bytes, declaration);
+  declaration.code = reinterpret_cast<detail::Trampoline>(identity::resolve(ref));
   return declaration;
 }
 
+bool is_stale_here(std::span<std::byte const> declaration) noexcept {
+  try {
+    Declaration ignored;
+    return identity::is_stale_here(decode_reference(declaration, ignored));
+  } catch (std::exception const&) {  // whoever needs the code is told
+    return false;
+  }
+}
+
 FunctionTable::Place FunctionTable::place(detail::Task const& task) {
-  std::uint64_t const owner = task.function().state ? task.id() : 0;
+  detail::Function const& function = task.function();
+  std::uint64_t const owner = function.state ? task.id() : 0;
+  auto const matches = [&](Entry const& entry) {
+    return entry.code == function.code && entry.loaded == function.loaded && entry.task == owner;
+  };
   ++clock_;
   Entry& last = entries_[last_];  // mostly it is the one used last
-  if (last.code == task.function().code && last.task == owner) {
+  if (matches(last)) {
     last.used = clock_;
     return {last_, true};
   }
-  for (std::size_t slot = 0; slot < entries_.size(); ++slot) {
-    Entry& entry = entries_[slot];
-    if (entry.code == task.function().code && entry.task == owner) {
-      entry.used = clock_;
-      last_ = slot;
-      return {slot, true};
-    }
+  if (auto const known = std::ranges::find_if(entries_, matches); known != entries_.end()) {
+    known->used = clock_;
+    last_ = static_cast<std::size_t>(known - entries_.begin());
+    return {last_, true};
   }
   auto const oldest = std::ranges::min_element(entries_, {}, &Entry::used);
-  *oldest = Entry{task.function().code, owner, clock_};
+  *oldest = Entry{function.code, function.loaded, owner, clock_};
   last_ = static_cast<std::size_t>(oldest - entries_.begin());
   return {last_, false};
 }

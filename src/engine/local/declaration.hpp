@@ -37,6 +37,9 @@ struct Declaration {
 // not.
 Declaration decode_declaration(std::span<std::byte const> bytes);
 
+// Would a new worker find the code, and this one cannot, because it has an older build of the module?
+bool is_stale_here(std::span<std::byte const> declaration) noexcept;
+
 class FunctionTable {
  public:
   struct Place {
@@ -52,6 +55,7 @@ class FunctionTable {
  private:
   struct Entry {
     detail::Trampoline code = nullptr;
+    std::int64_t loaded = 0;
     std::uint64_t task = 0;  // 0: a callable without state serves every task
     std::uint64_t used = 0;
   };

@@ -166,8 +166,7 @@ std::optional<Dispatcher::Leaves> Dispatcher::should_leave(std::size_t slot, Tim
     next = *life.hung_up + hang_up_grace;
   }
   if (options.max_tasks_per_worker && spent(slot)) return Leaves::recycled;
-  bool const may_retire = options.recycle_above || options.output == Output::capture;
-  if (may_retire && core_.slots[slot].retiring()) return Leaves::recycled;
+  if (core_.slots[slot].retiring()) return Leaves::recycled;
   if (options.recycle_after) {
     if (now >= life.retires) return Leaves::recycled;
     next = next ? std::min(*next, life.retires) : life.retires;

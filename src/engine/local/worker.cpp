@@ -130,6 +130,8 @@ class Worker {
         case channel::InboxKind::memory: break;  // the channel's own
         case channel::InboxKind::declare:
           functions_.declare(channel_.header().function, channel_.payload());
+          // Before any element of it has begun: they run in this worker's successor.
+          if (is_stale_here(channel_.payload())) channel_.retire();
           break;
         case channel::InboxKind::share: adopt(); break;
         case channel::InboxKind::forget: forget(); break;
@@ -199,6 +201,7 @@ class Worker {
       bool const is_hook = chunk.kind == channel::InboxKind::hook;
       if (marks_.used() && marks_.end() && !is_hook) channel_.retire();
       if (recycle_above_ != 0 && is_too_large()) channel_.retire();
+      if (!value && identity::met_stale_module()) channel_.retire();
       answer(serial, function, value);
       if (function.callable) function.callable->drop_remains();
     }

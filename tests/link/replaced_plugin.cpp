@@ -1,0 +1,17 @@
+// A plug-in that says which build of it runs, here and in a worker.
+
+#include <unistd.h>
+
+#include <procpool.hpp>
+#include <utility>
+
+namespace {
+
+std::pair<int, pid_t> build(int) { return {PROCPOOL_TEST_BUILD, ::getpid()}; }
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) std::pair<int, pid_t> build_there(
+    procpool::ProcessPool& pool) {
+  return pool.call<build>(0);
+}
