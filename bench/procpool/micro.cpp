@@ -3,7 +3,10 @@
 
 #include <benchmark/benchmark.h>
 
+#include <array>
+#include <bitset>
 #include <cstdint>
+#include <list>
 #include <string>
 #include <vector>
 
@@ -50,6 +53,15 @@ void decode(benchmark::State& state, T const& value) {
   for (auto _ : state) benchmark::DoNotOptimize(procpool::detail::decode<T>(bytes));
 }
 
+// What there_and_back is to be held against.
+template <class T>
+void copy(benchmark::State& state, T const& value) {
+  for (auto _ : state) {
+    T copy = value;
+    benchmark::DoNotOptimize(copy);
+  }
+}
+
 void call(benchmark::State& state) {
   procpool::ProcessPool pool{two};
   Witness witness;
@@ -86,6 +98,12 @@ void add(std::string const& name, Body body) {
   });
 }
 
+template <class T>
+void add_beside_a_copy(std::string const& name, T const& value) {
+  add(name, [value](benchmark::State& state) { there_and_back(state, value); });
+  add(name + "_copy", [value](benchmark::State& state) { copy(state, value); });
+}
+
 [[maybe_unused]] bool const added = [] {
   using benchmark::State;
   add("micro_struct", [](State& state) { there_and_back(state, Record()); });
@@ -93,6 +111,11 @@ void add(std::string const& name, Body body) {
   add("micro_struct_decode", [](State& state) { decode(state, Record()); });
   add("micro_vector_8MB",
       [](State& state) { there_and_back(state, std::vector<double>(1'000'000)); });
+  add_beside_a_copy("micro_vector_bool", std::vector<bool>(100'000, true));
+  add_beside_a_copy("micro_bitset", std::bitset<100'000>());
+  add_beside_a_copy("micro_bools", std::array<bool, 10'000>());
+  add_beside_a_copy("micro_long_doubles", std::vector<long double>(10'000, 1.5L));
+  add_beside_a_copy("micro_list_of_strings", std::list<std::string>(10'000, "sixteen letters."));
   add("micro_call", [](State& state) { call(state); });
   return true;
 }();

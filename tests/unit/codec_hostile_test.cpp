@@ -257,8 +257,44 @@ TEST(CodecHostile, Domains) {
   EXPECT_THROW((decode<std::variant<char, bool>>(Bytes(2, std::byte{2}))),
                procpool::SerializationError);
   EXPECT_THROW(decode<std::bitset<3>>(Bytes(1, std::byte{8})), procpool::SerializationError);
+  EXPECT_THROW(decode<std::bitset<100>>(Bytes(13, std::byte{0x10})), procpool::SerializationError);
+  for (unsigned size = 1; size < 80; ++size) {
+    auto bytes = bytes_of(std::vector<bool>(size));
+    auto const place = 8 + size / 8;
+    if (size % 8 == 0) continue;
+    bytes[place] = static_cast<std::byte>(1u << size % 8);
+    EXPECT_THROW(decode<std::vector<bool>>(bytes), procpool::SerializationError) << size;
+  }
   std::multiset<int> const twins{1, 1};
   EXPECT_THROW(decode<std::set<int>>(bytes_of(twins)), procpool::SerializationError);
+}
+
+struct Flagged {
+  short number = 1;
+  bool flag = true;
+  char letter = 'x';
+};
+
+template <class T>
+void expect_each_bool_judged(T const& value, std::size_t skip = 0, std::size_t step = 1) {
+  auto const bytes = bytes_of(value);
+  for (std::size_t i = skip; i < bytes.size(); i += step) {
+    for (unsigned bit : {0x02u, 0x40u, 0x80u}) {
+      Bytes changed(bytes.begin(), bytes.end());
+      changed[i] |= static_cast<std::byte>(bit);
+      EXPECT_THROW(decode<T>(changed), procpool::SerializationError) << i;
+    }
+  }
+}
+
+// Many are judged at once.
+TEST(CodecHostile, EachOfManyBoolsIsJudged) {
+  expect_each_bool_judged(std::array<bool, 1>{});
+  expect_each_bool_judged(std::array<bool, 31>{});
+  expect_each_bool_judged(std::array<bool, 67>{});
+  expect_each_bool_judged(std::vector<std::array<bool, 3>>(30), 8);
+  expect_each_bool_judged(std::vector<Flagged>(30), 8 + offsetof(Flagged, flag), sizeof(Flagged));
+  expect_each_bool_judged(std::vector<std::pair<bool, char>>(30), 8, 2);
 }
 
 }  // namespace

@@ -18,11 +18,51 @@ using Circle = CircleWith<std::shared_ptr<Shape>>;
 
 struct Hidden : Label {};
 
+// Whose constructor may throw, and whose memory is counted.
+struct Brittle : Label {
+  static inline int memory = 0;
+  static inline int alive = 0;
+  static inline bool throws = false;
+  std::string text = "long enough to lie on the heap, and so to be missed";
+  std::shared_ptr<Label> inner;
+  Brittle() {
+    if (throws) throw std::runtime_error("brittle");
+    ++alive;
+  }
+  ~Brittle() override { --alive; }
+  static void* operator new(std::size_t bytes) {
+    ++memory;
+    return ::operator new(bytes);
+  }
+  static void* operator new(std::size_t, void* place) noexcept { return place; }
+  static void operator delete(void* place) {
+    --memory;
+    ::operator delete(place);
+  }
+  template <class A>
+  void serialize(A& ar, unsigned) {
+    ar& boost::serialization::base_object<Label>(*this) & text & inner;
+  }
+};
+// The same without memory of its own: the leak checker counts.
+struct Plainer : Label {
+  alignas(64) int aligned = 0;
+  Plainer() {
+    if (Brittle::throws) throw std::runtime_error("plainer");
+  }
+  template <class A>
+  void serialize(A& ar, unsigned) {
+    ar& boost::serialization::base_object<Label>(*this) & aligned;
+  }
+};
+
 }  // namespace shapes
 
 BOOST_CLASS_EXPORT(shapes::Circle)
 BOOST_CLASS_EXPORT(shapes::Square)
 BOOST_CLASS_EXPORT(shapes::Label)
+BOOST_CLASS_EXPORT(shapes::Brittle)
+BOOST_CLASS_EXPORT(shapes::Plainer)
 
 namespace {
 
@@ -151,6 +191,51 @@ TEST(CodecPointers, DerivedClassThatIsNotExportedIsRefused) {
   } catch (procpool::SerializationError const& error) {
     EXPECT_NE(std::string(error.what()).find("BOOST_CLASS_EXPORT"), std::string::npos);
   }
+}
+
+TEST(CodecPointers, AConstructorThatThrowsLeaksNothing) {
+  auto const chain = [](int length) {
+    std::shared_ptr<Label> first;
+    for (int i = 0; i < length; ++i) {
+      auto next = std::make_shared<Brittle>();
+      next->inner = std::move(first);
+      first = std::move(next);
+    }
+    return first;
+  };
+  std::shared_ptr<Label> const brittle = chain(1);
+  std::unique_ptr<Label> const plainer = std::make_unique<Plainer>();
+  auto const brittle_bytes = bytes_of(brittle);
+  auto const plainer_bytes = bytes_of(plainer);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(
+                &dynamic_cast<Plainer&>(*decode<std::unique_ptr<Label>>(plainer_bytes)).aligned) %
+                64,
+            0u);
+  ASSERT_EQ(Brittle::memory, 0) << "by make_shared, which does not count";
+  decode<std::shared_ptr<Label>>(brittle_bytes);
+  EXPECT_EQ(Brittle::memory, 0);
+  Brittle::throws = true;
+  EXPECT_THROW(decode<std::shared_ptr<Label>>(brittle_bytes), std::runtime_error);
+  EXPECT_THROW(decode<std::unique_ptr<Label>>(plainer_bytes), std::runtime_error);
+  Brittle::throws = false;
+  EXPECT_EQ(Brittle::memory, 0);
+  EXPECT_EQ(Brittle::alive, 1);
+  // And wherever a message ends, or nests too deep.
+  for (std::size_t length = 0; length < brittle_bytes.size(); ++length) {
+    EXPECT_THROW(decode<std::shared_ptr<Label>>(std::span(brittle_bytes).first(length)),
+                 procpool::SerializationError);
+  }
+  auto const one = bytes_of(chain(2)).size() - brittle_bytes.size();
+  auto longer = bytes_of(chain(3));
+  for (int i = 0; i < 600; ++i) {
+    Bytes const link(longer.begin() + static_cast<std::ptrdiff_t>(brittle_bytes.size() - 1),
+                     longer.begin() + static_cast<std::ptrdiff_t>(brittle_bytes.size() - 1 + one));
+    longer.insert(longer.begin() + static_cast<std::ptrdiff_t>(brittle_bytes.size() - 1),
+                  link.begin(), link.end());
+  }
+  EXPECT_THROW(decode<std::shared_ptr<Label>>(longer), procpool::SerializationError);
+  EXPECT_EQ(Brittle::memory, 0);
+  EXPECT_EQ(Brittle::alive, 1);
 }
 
 struct City {

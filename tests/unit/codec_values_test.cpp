@@ -63,6 +63,61 @@ TEST(CodecValues, Sequences) {
   expect_same(std::array<int, 0>{});
 }
 
+template <std::size_t... N>
+void expect_same_bits(std::index_sequence<N...>) {
+  auto const one = []<std::size_t n>(std::bitset<n> bits) {
+    for (std::size_t i = 0; i < n; i += 1 + i % 3) bits[i] = true;
+    Bytes const bytes = bytes_of(bits);
+    ASSERT_EQ(bytes.size(), (n + 7) / 8);
+    for (std::size_t i = 0; i < n; ++i) {
+      EXPECT_EQ((std::to_integer<unsigned>(bytes[i / 8]) >> i % 8 & 1) != 0, bits[i]) << n;
+    }
+    EXPECT_TRUE(decode<std::bitset<n>>(bytes) == bits) << n;
+  };
+  (one(std::bitset<N>()), ...);
+}
+
+// Bits lie in a message as they do in memory, eight in a byte; behind the last there is nothing.
+TEST(CodecValues, Bits) {
+  expect_same_bits(std::index_sequence<0, 1, 7, 8, 9, 63, 64, 65, 100, 128, 1000>{});
+  for (std::size_t size = 0; size < 140; ++size) {
+    std::vector<bool> bits(size, true);
+    for (std::size_t i = 0; i < size; i += 1 + i % 3) bits[i] = false;
+    bits.reserve(200);
+    bits.insert(bits.end(), 20, true);
+    bits.resize(size);  // what was there lies behind the last
+    Bytes const bytes = bytes_of(bits);
+    ASSERT_EQ(bytes.size(), 8 + (size + 7) / 8);
+    for (std::size_t i = 0; i < size; ++i) {
+      EXPECT_EQ((std::to_integer<unsigned>(bytes[8 + i / 8]) >> i % 8 & 1) != 0, bits[i]);
+    }
+    EXPECT_TRUE(decode<std::vector<bool>>(bytes) == bits) << size;
+  }
+}
+
+TEST(CodecValues, LongDoublesAndBoolsInNumbers) {
+  std::vector<long double> numbers;
+  for (int i = 0; i < 100; ++i) numbers.push_back(1.0L / (i + 1));
+  expect_same(numbers);
+  expect_same(std::array<long double, 3>{1.5L, -2.5L, 1e4000L});
+  expect_same(std::list<long double>{1.5L, 2.5L});
+  std::array<bool, 100> flags{};
+  for (std::size_t i = 0; i < flags.size(); i += 7) flags[i] = true;
+  expect_same(flags);
+  expect_same(std::vector<std::array<bool, 100>>(3, flags));
+  expect_same(std::vector<std::pair<bool, char>>(40, {true, 'a'}));
+}
+
+// Nothing but bytes, and yet nothing that could be assigned.
+TEST(CodecValues, VectorOfConstBytes) {
+  struct Constant {
+    int const number;
+  };
+  auto const back = there_and_back(std::vector<Constant>{{1}, {2}});
+  ASSERT_EQ(back.size(), 2u);
+  EXPECT_EQ(back[1].number, 2);
+}
+
 // Where a block of elements lies in a message depends on what lies before it.
 TEST(CodecValues, BlocksThatAreNotAligned) {
   struct alignas(32) Wide {

@@ -157,11 +157,8 @@ class PROCPOOL_API InputArchive final
   // Reads the class of an object that follows; `tag` is one of the two that name a class.
   boost::archive::detail::basic_pointer_iserializer const& read_class(Tag tag);
 
-  // The object of a derived class that Boost will hand back to us next, and its number.
-  struct Pending {
-    void* address = nullptr;
-    std::size_t number = 0;
-  } pending;
+  // The number of the object that is made next of a class known by its name.
+  std::size_t pending = 0;
 
  private:
   void vload(boost::archive::version_type&) override;

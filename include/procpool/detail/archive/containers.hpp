@@ -93,6 +93,18 @@ void fill_by_and_by(Container& value, std::byte const* raw, std::size_t elements
 }
 
 template <class Container>
+unsigned bits_of_elements(Container const& value) {
+  using T = typename Container::value_type;
+  if constexpr (is_all_bools<T>()) {
+    return bits_of_bytes(value.data(), value.size() * sizeof(T));
+  } else {
+    unsigned bits = 0;
+    for (auto const& element : value) bits |= bits_of_bools(element);
+    return bits;
+  }
+}
+
+template <class Container>
 void fill_block(Source& in, Container& value, std::size_t elements) {
   using T = typename Container::value_type;
   auto const bytes = elements * sizeof(T);  // cannot overflow: so many bytes are there
@@ -115,6 +127,12 @@ void fill_block(Source& in, Container& value, std::size_t elements) {
     if (bytes != 0) std::memcpy(static_cast<void*>(value.data()), raw, bytes);
   }
   loaded_once();
+  if constexpr (has_domain<T>()) {
+    if (bits_of_elements(value) > 1) {
+      if (bytes != 0) std::memset(static_cast<void*>(value.data()), 0, bytes);
+      refuse_bool();
+    }
+  }
 }
 
 template <class Container>
@@ -179,17 +197,32 @@ struct StdCodec<std::vector<T, A>> {
   static void save(Sink& out, Vector const& value) {
     if constexpr (fixed_size<T> != 0) {
       BlockCodec<Vector>::save(out, value);
+    } else if constexpr (std::is_same_v<T, long double>) {
+      out.count(value.size());
+      save_long_doubles(out, value.data(), value.size());
     } else {
       SequenceCodec<Vector>::save(out, value);
     }
   }
   static void load(Source& in, Vector& value) {
-    if constexpr (bitwise<T> && (std::is_trivially_copyable_v<T> || fills_in_place<T>())) {
+    if constexpr (fixed_size<T> != 0 && std::is_copy_assignable_v<T> &&
+                  (std::is_trivially_copyable_v<T> || fills_in_place<T>())) {
       BlockCodec<Vector>::load(in, value);
+    } else if constexpr (std::is_same_v<T, long double>) {
+      value.resize(in.count(long_double_bytes));
+      load_long_doubles(in, value.data(), value.size());
     } else {
       SequenceCodec<Vector>::load(in, value);
     }
   }
+};
+
+// Where the bits of a vector<bool> lie in words that can be reached, the first in the lowest bit of the first
+// byte, as in a message: in libstdc++.
+template <class Vector>
+concept HasWords = std::endian::native == std::endian::little && requires(Vector& value) {
+  { *value.begin()._M_p } -> std::same_as<unsigned long&>;
+  value.begin()._M_offset;
 };
 
 template <class A>
@@ -197,8 +230,18 @@ struct StdCodec<std::vector<bool, A>> {
   using Parts = Types<Allocator<A>>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
-  static void save(Sink& out, std::vector<bool, A> const& value) {
+  using Vector = std::vector<bool, A>;
+
+  static void save(Sink& out, Vector const& value) {
     out.count(value.size());
+    if constexpr (HasWords<Vector>) {
+      auto const whole = value.size() / 8;
+      auto const* const bytes = reinterpret_cast<unsigned char const*>(value.begin()._M_p);
+      out.write(bytes, whole);
+      auto const rest = value.size() % 8;
+      if (rest != 0) out.scalar(static_cast<unsigned char>(bytes[whole] & ((1u << rest) - 1)));
+      return;
+    }
     for (std::size_t i = 0; i < value.size(); i += 8) {
       unsigned byte = 0;
       auto const bits = std::min<std::size_t>(8, value.size() - i);
@@ -207,16 +250,28 @@ struct StdCodec<std::vector<bool, A>> {
     }
   }
 
-  static void load(Source& in, std::vector<bool, A>& value) {
+  static void load(Source& in, Vector& value) {
     auto const bits = in.scalar<std::uint64_t>();
     if (bits / 8 + (bits % 8 != 0) > in.remaining()) refuse_length();
     value.assign(bits, false);
+    if constexpr (HasWords<Vector>) {
+      if (bits == 0) return;
+      auto* const bytes = reinterpret_cast<unsigned char*>(value.begin()._M_p);
+      in.read(bytes, bits / 8 + (bits % 8 != 0));
+      if (bits % 8 != 0 && bytes[bits / 8] >> bits % 8 != 0) refuse_bits();
+      return;
+    }
     for (std::uint64_t i = 0; i < bits; i += 8) {
       unsigned const byte = in.scalar<std::uint8_t>();
       auto const count = std::min<std::uint64_t>(8, bits - i);
       for (std::uint64_t b = 0; b < count; ++b) value[i + b] = (byte >> b & 1) != 0;
-      if (byte >> count != 0) refuse("procpool: stray bits after a vector<bool> in a message");
+      if (byte >> count != 0) refuse_bits();
     }
+  }
+
+ private:
+  [[noreturn]] static void refuse_bits() {
+    refuse("procpool: stray bits after a vector<bool> in a message");
   }
 };
 

@@ -67,6 +67,7 @@ struct RawMemory {
   static constexpr bool over_aligned = alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
   void* place;
+  explicit RawMemory(void* adopted) : place(adopted) {}
   RawMemory() {
     if constexpr (requires { T::operator new(sizeof(T)); }) {
       place = T::operator new(sizeof(T));
@@ -89,6 +90,19 @@ struct RawMemory {
     }
   }
 };
+
+// Constructs and fills the object with that number, of a class that was known by its name alone, in memory
+// that came from RawMemory.
+template <class T>
+void load_named(InputArchive& archive, std::size_t number, void* place, unsigned version) {
+  RawMemory<T> memory(place);
+  auto* const whole = static_cast<T*>(place);
+  boost::serialization::load_construct_data_adl<InputArchive, T>(archive, whole, version);
+  memory.place = nullptr;
+  archive.object(number).whole = true;
+  Level level(archive.source());
+  call_load(archive, *whole);
+}
 
 template <class T>
 Loaded<T> load_fresh(InputArchive& archive) {
@@ -128,18 +142,16 @@ Loaded<T> load_derived(InputArchive& archive, Tag tag) {
   auto const& serializer = loader.get_basic_serializer();
   auto const& type = loader.get_eti();
   Destroy const destroy{nullptr, &serializer};
-  void* whole = loader.heap_allocation();
-  auto const number = archive.add(whole, type, 0, false, InputArchive::Owner::none);
-  // Boost constructs the object and hands it back to load_user, which calls it whole. (If the
-  // constructor throws, Boost offers no way to give back memory of a class known only by name.)
-  auto const outer = std::exchange(archive.pending, {whole, number});
+  auto const number = archive.add(nullptr, type, 0, false, InputArchive::Owner::none);
+  void* const whole = loader.heap_allocation();
+  archive.object(number).address = whole;
+  archive.pending = number;
   T* pointer = nullptr;
   fill_or_destroy(archive, number, destroy, [&] {
     auto const version = serializer.version();  // const: only then is the conversion unambiguous
     loader.load_object_ptr(archive, whole, static_cast<unsigned>(version));
     pointer = as_pointer<T>(whole, type);
   });
-  archive.pending = outer;
   return {pointer, number, destroy};
 }
 
@@ -216,3 +228,35 @@ void load_shared(Source& in, std::shared_ptr<T>& pointer) {
 }
 
 }  // namespace procpool::inline v0::detail
+
+namespace boost::archive::detail {
+
+// What BOOST_CLASS_EXPORT keeps for a class and our archive. Boost's own gives nobody the memory back when
+// the constructor throws.
+template <class T>
+class pointer_iserializer<procpool::detail::InputArchive, T> : public basic_pointer_iserializer {
+  using Archive = procpool::detail::InputArchive;
+  using Serializer = boost::serialization::singleton<iserializer<Archive, T>>;
+
+ public:
+  pointer_iserializer() : basic_pointer_iserializer(procpool::detail::type_info_of<T>()) {
+    Serializer::get_mutable_instance().set_bpis(this);
+    archive_serializer_map<Archive>::insert(this);
+  }
+  ~pointer_iserializer() override { archive_serializer_map<Archive>::erase(this); }
+
+ private:
+  void* heap_allocation() const override {
+    procpool::detail::RawMemory<T> memory;
+    return std::exchange(memory.place, nullptr);
+  }
+  basic_iserializer const& get_basic_serializer() const override {
+    return Serializer::get_const_instance();
+  }
+  void load_object_ptr(basic_iarchive& boosts, void* place, unsigned version) const override {
+    auto& archive = static_cast<Archive&>(boosts);
+    procpool::detail::load_named<T>(archive, archive.pending, place, version);
+  }
+};
+
+}  // namespace boost::archive::detail

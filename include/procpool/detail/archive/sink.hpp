@@ -64,6 +64,14 @@ class Sink {
     cursor_ += bytes;
   }
 
+  // Room for so many bytes that the caller writes.
+  std::byte* claim(std::size_t bytes) {
+    if (bytes > static_cast<std::size_t>(limit_ - cursor_)) grow(bytes);
+    auto* const place = cursor_;
+    cursor_ += bytes;
+    return place;
+  }
+
   template <class T>
   void scalar(T value) {
     if (sizeof(T) > static_cast<std::size_t>(limit_ - cursor_)) grow(sizeof(T));

@@ -25,10 +25,18 @@ struct StdCodec<std::array<T, N>> {
     for (auto const& element : value) visit(element);
   }
   static void save(Sink& out, std::array<T, N> const& value) {
-    for (auto const& element : value) save_value<T>(out, element);
+    if constexpr (std::is_same_v<T, long double>) {
+      save_long_doubles(out, value.data(), N);
+    } else {
+      for (auto const& element : value) save_value<T>(out, element);
+    }
   }
   static void load(Source& in, std::array<T, N>& value) {
-    for (auto& element : value) load_value(in, element);
+    if constexpr (std::is_same_v<T, long double>) {
+      load_long_doubles(in, value.data(), N);
+    } else {
+      for (auto& element : value) load_value(in, element);
+    }
   }
   static std::array<T, N> make(Source& in) {
     return [&]<std::size_t... I>(std::index_sequence<I...>) {
@@ -229,11 +237,23 @@ struct StdCodec<std::chrono::time_point<C, D>> {
   }
 };
 
+// Does a std::bitset have its bits where a message has them: the first in the lowest bit of the first byte?
+inline constexpr bool bits_are_bytes = [] {
+  if constexpr (sizeof(std::bitset<128>) != 16) {
+    return false;
+  } else {
+    auto const first = std::bit_cast<std::array<unsigned char, 16>>(std::bitset<128>(0x8001));
+    auto const last = std::bit_cast<std::array<unsigned char, 8>>(std::bitset<64>(1ull << 56));
+    return first[0] == 1 && first[1] == 0x80 && last[7] == 1;
+  }
+}();
+
 template <std::size_t N>
 struct StdCodec<std::bitset<N>> {
   using Parts = Types<>;
   static constexpr std::size_t least = (N + 7) / 8;
   static void save(Sink& out, std::bitset<N> const& value) {
+    if constexpr (is_bytes) return out.write(std::addressof(value), least);
     for (std::size_t i = 0; i < N; i += 8) {
       unsigned byte = 0;
       for (std::size_t b = 0; b < 8 && i + b < N; ++b) byte |= unsigned{value[i + b]} << b;
@@ -241,12 +261,31 @@ struct StdCodec<std::bitset<N>> {
     }
   }
   static void load(Source& in, std::bitset<N>& value) {
+    if constexpr (is_bytes) return load_block(in, value);
     for (std::size_t i = 0; i < N; i += 8) {
       unsigned const byte = in.scalar<std::uint8_t>();
       std::size_t b = 0;
       for (; b < 8 && i + b < N; ++b) value[i + b] = (byte >> b & 1) != 0;
-      if (byte >> b != 0) refuse("procpool: stray bits after a std::bitset in a message");
+      if (byte >> b != 0) refuse_bits();
     }
+  }
+
+ private:
+  // In memory as in a message, but for what follows.
+  static constexpr bool is_bytes = N != 0 && bits_are_bytes && sizeof(std::bitset<N>) >= least &&
+                                   std::is_trivially_copyable_v<std::bitset<N>>;
+
+  [[noreturn]] static void refuse_bits() {
+    refuse("procpool: stray bits after a std::bitset in a message");
+  }
+
+  static void load_block(Source& in, std::bitset<N>& value) {
+    value.reset();
+    auto* const bytes = reinterpret_cast<unsigned char*>(std::addressof(value));
+    in.read(bytes, least);
+    if (N % 8 == 0 || bytes[least - 1] >> N % 8 == 0) return;
+    value.reset();
+    refuse_bits();
   }
 };
 

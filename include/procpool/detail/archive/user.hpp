@@ -98,10 +98,7 @@ void load_user(Source& in, T& value) {
     call_load(archive, value);
   } else {
     Level level(in);
-    if (archive.pending.address == std::addressof(value)) {
-      archive.object(archive.pending.number).whole = true;
-      archive.pending = {};
-    } else if constexpr (!never_tracked<T>) {
+    if constexpr (!never_tracked<T>) {
       switch (in.scalar<ByValue>()) {
         case ByValue::untracked: break;
         case ByValue::tracked:

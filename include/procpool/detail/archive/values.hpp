@@ -104,12 +104,45 @@ void put_value(Source& in, Put put) {
 
 // --- types that are nothing but their bytes ------------------------------------------------------
 
+// Is every byte of a T a bool?
+template <class T>
+consteval bool is_all_bools() {
+  if constexpr (std::is_bounded_array_v<T>) {
+    return is_all_bools<std::remove_cv_t<std::remove_extent_t<T>>>();
+  } else if constexpr (requires {
+                         std::tuple_size<T>::value;
+                         typename T::value_type;
+                       }) {
+    return fixed_size<T> != 0 && is_all_bools<std::remove_cv_t<typename T::value_type>>();
+  } else {
+    return is_boolean<T>();
+  }
+}
+
+// All bytes of a block, one over the other.
+inline unsigned bits_of_bytes(void const* block, std::size_t bytes) {
+  constexpr std::size_t step = 4 * sizeof(std::uint64_t);
+  auto const* at = static_cast<unsigned char const*>(block);
+  std::array<std::uint64_t, 4> words{};
+  for (; bytes >= step; at += step, bytes -= step) {
+    std::array<std::uint64_t, 4> next;
+    std::memcpy(next.data(), at, step);
+    for (std::size_t i = 0; i < 4; ++i) words[i] |= next[i];
+  }
+  auto word = words[0] | words[1] | words[2] | words[3];
+  for (; bytes != 0; ++at, --bytes) word |= *at;
+  for (unsigned shift = 32; shift >= 8; shift /= 2) word |= word >> shift;
+  return static_cast<unsigned char>(word);
+}
+
 // The bits that the bools in a value have, all of them together. A bool that is neither 0 nor 1 must never
 // be looked at as one, so they are read as what they are: bytes.
 template <class T>
 unsigned bits_of_bools(T const& value) {
   if constexpr (!has_domain<T>()) {
     return 0;
+  } else if constexpr (!Scalar<T> && is_all_bools<T>()) {
+    return bits_of_bytes(std::addressof(value), sizeof(T));
   } else if constexpr (Scalar<T>) {
     return *reinterpret_cast<unsigned char const*>(std::addressof(value));
   } else if constexpr (std::is_bounded_array_v<T>) {
@@ -144,6 +177,22 @@ void load_bytes(Source& in, T& value) {
 inline constexpr std::size_t long_double_bytes =
     std::numeric_limits<long double>::digits == 64 ? 10 : sizeof(long double);
 
+// Side by side in memory, each with padding that does not travel.
+inline void save_long_doubles(Sink& out, long double const* from, std::size_t count) {
+  auto* to = out.claim(count * long_double_bytes);
+  for (std::size_t i = 0; i < count; ++i, to += long_double_bytes) {
+    std::memcpy(to, from + i, long_double_bytes);
+  }
+}
+
+inline void load_long_doubles(Source& in, long double* to, std::size_t count) {
+  auto const* from = in.take(count * long_double_bytes);
+  for (std::size_t i = 0; i < count; ++i, from += long_double_bytes) {
+    std::memcpy(to + i, from, long_double_bytes);
+  }
+  loaded_once();
+}
+
 template <class T>
 void save_value(Sink& out, T const& value) {
   if constexpr (fixed_size<T> != 0) {
@@ -151,7 +200,11 @@ void save_value(Sink& out, T const& value) {
   } else if constexpr (std::is_same_v<T, long double>) {
     out.write(&value, long_double_bytes);
   } else if constexpr (std::is_bounded_array_v<T>) {
-    for (auto const& element : value) save_value(out, element);
+    if constexpr (std::is_same_v<std::remove_extent_t<T>, long double>) {
+      save_long_doubles(out, value, std::extent_v<T>);
+    } else {
+      for (auto const& element : value) save_value(out, element);
+    }
   } else if constexpr (HasStdCodec<T>) {
     StdCodec<T>::save(out, value);
   } else if constexpr (UserType<T>) {
@@ -178,7 +231,11 @@ void load_value(Source& in, T& value) {
     value = 0;
     in.read(&value, long_double_bytes);
   } else if constexpr (std::is_bounded_array_v<T>) {
-    for (auto& element : value) load_value(in, element);
+    if constexpr (std::is_same_v<std::remove_extent_t<T>, long double>) {
+      load_long_doubles(in, value, std::extent_v<T>);
+    } else {
+      for (auto& element : value) load_value(in, element);
+    }
   } else if constexpr (HasStdCodec<T>) {
     StdCodec<T>::load(in, value);
   } else if constexpr (UserType<T>) {
