@@ -12,6 +12,7 @@
 
 #include "engine/crash_report.hpp"
 #include "engine/describe.hpp"
+#include "identity/function_text.hpp"
 #include "os/text.hpp"
 
 namespace procpool::inline v0 {
@@ -81,9 +82,18 @@ RemoteError::RemoteError(std::string const& text, Origin origin)
 RemoteError::~RemoteError() = default;
 
 std::string StackFrame::text() const {
-  std::string const place =
-      module.empty() ? hexadecimal(offset) : module + "+" + hexadecimal(offset);
-  return function.empty() ? place : function + " (" + place + ")";
+  constexpr std::size_t longest_name = 120;
+  constexpr std::size_t longest_module =
+      45;  // the end of its path, where there is a name beside it
+  constexpr std::size_t longest_path = 160;
+  std::string file = module;
+  std::size_t const most = function.empty() ? longest_path : longest_module;
+  std::string const name = identity::shortened(function, longest_name);
+  if (name.size() + file.size() > longest_path && file.size() > most) {
+    file = "..." + file.substr(file.size() - most);
+  }
+  std::string const place = file.empty() ? hexadecimal(offset) : file + "+" + hexadecimal(offset);
+  return name.empty() ? place : name + " (" + place + ")";
 }
 
 struct WorkerDied::Text {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "channel/crash_words.hpp"
+#include "identity/function_text.hpp"
 #include "os/text.hpp"
 
 namespace procpool::inline v0::detail {
@@ -17,7 +18,7 @@ namespace {
 using channel::CrashWords;
 
 constexpr std::size_t most_calls_told = 3;
-constexpr std::size_t longest_call_told = 160;
+constexpr std::size_t longest_call_told = 80;
 std::uint64_t get(channel::CrashWord const& word) noexcept {
   // Relaxed: its writer is dead. Loaded once: should it not be, it may say what it likes.
   return word.load(std::memory_order_relaxed);
@@ -68,10 +69,47 @@ bool is_runtime(std::string_view function) {
          std::ranges::any_of(begins, [&](char const* way) { return function.starts_with(way); });
 }
 
-// From here on outwards it is ours: the way from the worker's start to the task.
-bool is_ours(std::string_view function) {
-  return function.find("procpool::v0::detail::") != std::string_view::npos ||
-         function.find("procpool::v0::local::") != std::string_view::npos;
+// What a line of it can have. Names of templates may have thousands of characters.
+constexpr std::size_t longest_name = 140;
+
+bool is_ours(std::string_view name) {
+  return name.starts_with("procpool::v0::detail::") || name.starts_with("procpool::v0::local::") ||
+         name.starts_with("procpool::v0::channel::") || name.starts_with("procpool::v0::entry::");
+}
+// Where our way to the task ends.
+bool is_trampoline(std::string_view name) {
+  constexpr std::array ways{"procpool::v0::detail::trampoline",
+                            "procpool::v0::detail::call_element",
+                            "procpool::v0::detail::run_elements"};
+  return std::ranges::find(ways, name) != ways.end();
+}
+bool is_glue(std::string_view name) {
+  return is_ours(name) || name.starts_with("std::__invoke") || name == "std::invoke" ||
+         name == "std::apply" || name == "std::__apply_impl";
+}
+
+// The calls of the task alone, from where it was down to what our trampoline has called. What the compiler has put into
+// the trampoline's own code is told by its place, without a name that is not its own. Without a trampoline it
+// was a thread of the task's, or our own loop, and then all is told.
+std::vector<StackFrame> of_task(std::vector<StackFrame> const& frames) {
+  std::vector<StackFrame> task;
+  bool called = false;
+  for (StackFrame const& frame : frames) {
+    std::string const name = identity::qualified_name(frame.function);
+    called = is_trampoline(name);
+    if (!called && !is_glue(name)) task.push_back(frame);
+    if (called) break;
+  }
+  if (!called && task.size() != frames.size() &&
+      is_ours(identity::qualified_name(frames.front().function))) {
+    task = frames;
+  }
+  if (task.empty() && !frames.empty()) {
+    task.push_back(frames.front());
+    task.front().function.clear();
+  }
+  for (StackFrame& frame : task) frame.function = identity::shortened(frame.function, longest_name);
+  return task;
 }
 
 }  // namespace
@@ -127,7 +165,7 @@ std::string CrashReport::where() const {
 }
 
 std::vector<StackFrame> const& CrashReport::stack() const {
-  std::call_once(once_, [this] { named_ = raw_.named(); });
+  std::call_once(once_, [this] { named_ = of_task(raw_.named()); });
   return named_;
 }
 
@@ -135,11 +173,9 @@ std::string CrashReport::first_calls() const {
   std::string text;
   std::size_t told = 0;
   for (StackFrame const& frame : stack()) {
-    if (told == most_calls_told || is_ours(frame.function)) break;
+    if (told == most_calls_told || is_ours(identity::qualified_name(frame.function))) break;
     if (frame.function.empty() || is_runtime(frame.function)) continue;
-    std::string const name = frame.function.size() <= longest_call_told
-                                 ? frame.function
-                                 : frame.function.substr(0, longest_call_told) + "...";
+    std::string const name = identity::shortened(frame.function, longest_call_told);
     text += (told++ == 0 ? "in " : " < ") + name;
   }
   return text;
