@@ -44,7 +44,7 @@ std::vector<StackFrame> ForeignStack::named() const {
       offsets.push_back(frames[i].where);
     }
     // The link leads to the file that really runs, also after it was renamed or deleted.
-    auto names = function_names(image->main_program ? "/proc/self/exe" : image->path.c_str(),
+    auto names = function_names(image->main_program ? "/proc/thread-self/exe" : image->path.c_str(),
                                 image->id, offsets);
     for (std::size_t i = 0; i < which.size(); ++i) {
       named[which[i]].module = image->path;

@@ -1,4 +1,4 @@
-// Reading program headers, build-id notes and /proc/self/maps. Inside the callback, under the
+// Reading program headers, build-id notes and /proc/thread-self/maps. Inside the callback, under the
 // loader's lock, only memory of the module is read; files are looked at afterwards. Any thread; a
 // crash leaves nothing.
 #include "identity/images.hpp"
@@ -99,8 +99,8 @@ BuildId identity_of(struct stat const& status) {
 
 std::string own_path() {
   std::array<char, PATH_MAX> buffer;
-  ssize_t const n = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
-  if (n <= 0) return "/proc/self/exe";
+  ssize_t const n = ::readlink("/proc/thread-self/exe", buffer.data(), buffer.size());
+  if (n <= 0) return "/proc/thread-self/exe";
   std::string path(buffer.data(), static_cast<std::size_t>(n));
   cut_deleted(path);
   return path;
@@ -112,7 +112,7 @@ void complete(Image& image) {
   if (image.main_program) {
     image.path = own_path();
     // The link leads to the file that really runs, also after it was renamed or deleted.
-    if (no_note) image.id = file_identity("/proc/self/exe");
+    if (no_note) image.id = file_identity("/proc/thread-self/exe");
     return;
   }
   // Paths stay as the loader found them: resolving links would hide that one now leads elsewhere.

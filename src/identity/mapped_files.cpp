@@ -47,7 +47,7 @@ std::optional<MappedFile> parse(std::string_view rest) {
 
 template <class Visit>  // returns true to stop
 void visit_lines(Visit visit) {
-  std::ifstream maps("/proc/self/maps");
+  std::ifstream maps("/proc/thread-self/maps");
   for (std::string line; std::getline(maps, line);) {
     if (auto file = parse(line); file && visit(*file)) return;
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-// The files that are mapped into this process, as /proc/self/maps tells. The kernel's word counts: it knows
+// The files that are mapped into this process, as /proc/thread-self/maps tells. The kernel's word counts: it knows
 // a file by itself, not by a path that may lead elsewhere by now. Any thread may call; the answers are
 // copies and may be out of date at once. A crash leaves nothing.
 

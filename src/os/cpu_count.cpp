@@ -46,8 +46,8 @@ unsigned affinity() {
 }  // namespace
 
 unsigned cpu_count() {
-  return os::cpu_count_from(affinity(), read_file("/proc/self/cgroup").value_or(""),
-                            read_file("/proc/self/mountinfo").value_or(""), read_file);
+  return os::cpu_count_from(affinity(), read_file("/proc/thread-self/cgroup").value_or(""),
+                            read_file("/proc/thread-self/mountinfo").value_or(""), read_file);
 }
 
 }  // namespace procpool::inline v0

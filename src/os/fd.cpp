@@ -26,6 +26,13 @@ void throw_error(int error, std::string const& what) {
 
 void throw_errno(std::string const& what) { throw_error(errno, what); }
 
+std::string proc_hint() {
+  int const kept = errno;
+  bool const there = ::access("/proc/thread-self/fd", F_OK) == 0;
+  errno = kept;
+  return there ? std::string() : " (is /proc mounted?)";
+}
+
 UniqueFd above_standard(UniqueFd fd) {
   // What has a good number already was made close-on-exec by whoever opened it.
   if (fd.get() >= lowest_descriptor) return fd;

@@ -46,6 +46,10 @@ class UniqueFd {
 // The same with an error number that was kept or chosen.
 [[noreturn]] void throw_error(int error, std::string const& what);
 
+// For the end of such a sentence: a guess at the reason where /proc is not there, else nothing. Keeps errno. (What is our own is
+// looked for under /proc/thread-self: /proc/self is empty in a process whose main thread has ended.)
+std::string proc_hint();
+
 // The same open file under a number of at least `lowest_descriptor`, close-on-exec. Throws, with
 // the descriptor closed, when there are no numbers left.
 UniqueFd above_standard(UniqueFd fd);

@@ -24,10 +24,10 @@ Lifeline::Lifeline() {
 }
 
 UniqueFd Lifeline::end() const {
-  std::string const path = "/proc/self/fd/" + std::to_string(held_.get());
+  std::string const path = "/proc/thread-self/fd/" + std::to_string(held_.get());
   // There is a writer, so it does not wait for one.
   int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw_errno("procpool could not open the end of a pipe (is /proc mounted?)");
+  if (fd < 0) throw_errno("procpool could not open the end of a pipe as " + path + proc_hint());
   return above_standard(UniqueFd(fd));
 }
 

@@ -95,13 +95,35 @@ ssize_t read_start(char const* path, std::span<char> into) noexcept {
   return got;
 }
 
+// How many blanks lie between the name and the field, in the text of a process's `stat`.
+constexpr int field_threads = 18;
+constexpr int field_start = 20;
+
+std::uint64_t field_behind(char const* name_end, int blanks) noexcept {
+  char const* field = name_end;
+  for (int i = 0; i < blanks && field != nullptr; ++i) field = std::strchr(field + 1, ' ');
+  return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
+}
+
+// Of a call that older kernels, some containers and some emulators do not have. Keeps errno.
+std::string kernel_hint() {
+  if (errno != ENOSYS && errno != EPERM) return {};
+  return std::string(errno == ENOSYS ? ", which is missing here" : ", which is forbidden here") +
+         ": workers need Linux 5.4 or newer, and a container or an emulator that has the call "
+         "(valgrind "
+         "3.19 has not); Start::in_process works without";
+}
+
 bool reaches_by_number(pid_t pid, int signal) { return pid > 1 && ::kill(-pid, signal) == 0; }
 
 }  // namespace
 
 UniqueFd open_pidfd(pid_t pid) {
   long const fd = ::syscall(SYS_pidfd_open, pid, 0);
-  if (fd < 0) throw_errno("procpool could not open process " + std::to_string(pid));
+  if (fd < 0) {
+    throw_errno("procpool could not open process " + std::to_string(pid) + " by pidfd_open" +
+                kernel_hint());
+  }
   return above_standard(UniqueFd(static_cast<int>(fd)));
 }
 
@@ -165,16 +187,16 @@ std::uint64_t start_time(pid_t pid) noexcept {
   std::array<char, 1024> text{};
   if (read_start(path.data(), text) <= 0) return 0;
   // "pid (name) state ppid ...", and the name may be anything.
-  char const* field = std::strrchr(text.data(), ')');
-  if (field == nullptr || field[1] == '\0' || field[2] == 'Z' || field[2] == 'X') return 0;
-  constexpr int between = 20;  // from the name to the time
-  for (int i = 0; i < between && field != nullptr; ++i) field = std::strchr(field + 1, ' ');
-  return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
+  char const* const name_end = std::strrchr(text.data(), ')');
+  if (name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'X') return 0;
+  // Whose main thread has ended looks dead, though others go on.
+  if (name_end[2] == 'Z' && field_behind(name_end, field_threads) < 2) return 0;
+  return field_behind(name_end, field_start);
 }
 
 std::uint64_t resident_bytes() noexcept {
   std::array<char, 128> text{};
-  if (read_start("/proc/self/statm", text) <= 0) return 0;
+  if (read_start("/proc/thread-self/statm", text) <= 0) return 0;
   // "all resident ...", in pages
   char* after = nullptr;
   std::strtoull(text.data(), &after, 10);

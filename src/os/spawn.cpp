@@ -12,7 +12,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <string_view>
 #include <system_error>
@@ -33,9 +35,6 @@ class FileActions {
   FileActions& operator=(FileActions const&) = delete;
   ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
 
-  void null_device(int to, int flags) {
-    check(::posix_spawn_file_actions_addopen(&actions_, to, "/dev/null", flags, 0), wanted);
-  }
   void copy(int from, int to) {
     check(::posix_spawn_file_actions_adddup2(&actions_, from, to), wanted);
   }
@@ -75,6 +74,31 @@ class Attributes {
   posix_spawnattr_t attributes_;
 };
 
+// What the program's image is called, or was.
+std::string name_of_file(int fd) {
+  std::array<char, PATH_MAX> name{};
+  std::string const link = "/proc/thread-self/fd/" + std::to_string(fd);
+  ssize_t const length = ::readlink(link.c_str(), name.data(), name.size());
+  return length > 0 ? std::string(name.data(), static_cast<std::size_t>(length)) : link;
+}
+
+// posix_spawn tells a number and not which of its steps it is from; what the steps need was looked at before, but
+// for the execution.
+[[noreturn]] void throw_unspawned(int error, SpawnRequest const& request) {
+  std::string why;
+  if (error == EAGAIN) {
+    why = " (a limit on processes: RLIMIT_NPROC, or pids.max of a control group)";
+  } else if (error == EACCES || error == EPERM) {
+    why = " (may the file be executed, and is its file system not mounted noexec?)";
+  } else if (error == ENOENT) {
+    why = proc_hint();
+    if (why.empty()) why = " (is the loader that the program names, its ELF interpreter, there?)";
+  }
+  throw_error(error, "procpool could not start a worker process: posix_spawn of " +
+                         name_of_file(request.image) + " (" + request.arguments.front() +
+                         ") failed" + why);
+}
+
 std::string_view name_of(std::string_view variable) {
   return variable.substr(0, variable.find('='));
 }
@@ -102,9 +126,18 @@ int safe_number(int fd, UniqueFd& keeper) {
   return keeper.get();
 }
 
-void inherit_output(FileActions& actions, int fd) {
+// Opened here and not by the child, whose error would not tell what it could not do.
+UniqueFd open_null_device() {
+  int const fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (fd < 0) {
+    throw_errno("procpool could not open /dev/null, which a worker has for its standard input");
+  }
+  return above_standard(UniqueFd(fd));
+}
+
+void inherit_output(FileActions& actions, int null, int fd) {
   if (::fcntl(fd, F_GETFD) < 0) {
-    actions.null_device(fd, O_WRONLY);
+    actions.copy(null, fd);
   } else {
     actions.copy(fd, fd);  // takes off close-on-exec, should the host have set it
   }
@@ -155,15 +188,16 @@ Child spawn(SpawnRequest const& request) {
   UniqueFd image_keeper;
   UniqueFd control_keeper;
   FileActions actions;
-  actions.null_device(STDIN_FILENO, O_RDONLY);
+  UniqueFd const null = open_null_device();
+  actions.copy(null.get(), STDIN_FILENO);
   UniqueFd output_keeper;
   for (int const fd : {STDOUT_FILENO, STDERR_FILENO}) {
     if (request.output >= 0) {
       actions.copy(safe_number(request.output, output_keeper), fd);
     } else if (request.silent) {
-      actions.null_device(fd, O_WRONLY);
+      actions.copy(null.get(), fd);
     } else {
-      inherit_output(actions, fd);
+      inherit_output(actions, null.get(), fd);
     }
   }
   actions.copy(safe_number(request.control, control_keeper), child_control_fd);
@@ -184,10 +218,7 @@ Child spawn(SpawnRequest const& request) {
   Child child;
   int const error = ::posix_spawn(&child.pid, path.c_str(), actions.get(), attributes.get(),
                                   arguments.data(), variables.data());
-  if (error != 0) {
-    throw_error(error, "procpool could not start a worker process from descriptor " +
-                           std::to_string(request.image) + " (" + request.arguments.front() + ")");
-  }
+  if (error != 0) throw_unspawned(error, request);
   try {
     child.pidfd = open_pidfd(child.pid);
   } catch (std::system_error const& e) {
@@ -205,10 +236,11 @@ Child spawn(SpawnRequest const& request) {
 }
 
 UniqueFd open_own_image() {
-  int const fd = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  int const fd = ::open("/proc/thread-self/exe", O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    throw_errno("procpool could not open the program's own image as /proc/self/exe, from which "
-                "workers are started (is /proc mounted?)");
+    throw_errno("procpool could not open the program's own image as /proc/thread-self/exe, from "
+                "which workers are started" +
+                proc_hint());
   }
   return above_standard(UniqueFd(fd));
 }

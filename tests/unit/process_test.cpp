@@ -1,19 +1,25 @@
 // How children end, and that nobody else is hurt by it.
 #include "os/process.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <system_error>
 #include <thread>
+
+#include "support/processes.hpp"
+#include "support/until.hpp"
 
 namespace {
 
@@ -273,6 +279,33 @@ TEST(OsProcess, KnowsWhenAProcessBegan) {
   EXPECT_EQ(os::start_time(child.pid), 0u);  // not yet reaped
   os::reap(child.pidfd.get(), child.pid);
   EXPECT_EQ(os::start_time(child.pid), 0u);
+}
+
+// Its main thread has ended: to the system it is a zombie then, and lives.
+TEST(OsProcess, ThatHasNoMainThreadAnyMoreHasItsTime) {
+  std::array<int, 2> held{};
+  ASSERT_EQ(::pipe2(held.data(), O_CLOEXEC), 0);
+  pid_t const child = ::fork();
+  if (child == 0) {
+    ::close(held[1]);
+    std::thread([end = held[0]] {
+      char nothing = 0;
+      static_cast<void>(!::read(end, &nothing, 1));
+      ::_exit(0);
+    }).detach();
+    ::syscall(SYS_exit, 0);  // of this thread alone
+  }
+  ::close(held[0]);
+  os::UniqueFd const pidfd = os::open_pidfd(child);
+  std::uint64_t const begun = os::start_time(child);
+  EXPECT_GT(begun, 0u);
+  ASSERT_TRUE(support::until([&] { return support::stat_of(child).state == 'Z'; }, 20s));
+  EXPECT_EQ(os::start_time(child), begun);
+  EXPECT_FALSE(os::exited(pidfd.get()));
+  ::close(held[1]);
+  ASSERT_TRUE(support::until([&] { return os::exited(pidfd.get()); }, 20s));
+  EXPECT_EQ(os::start_time(child), 0u);
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <span>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -272,6 +275,62 @@ TEST(OsSpawn, OpensItsOwnImage) {
   os::UniqueFd const image = os::open_own_image();
   EXPECT_GE(image.get(), 10);
   EXPECT_EQ(link_of(::getpid(), image.get()), fs::read_symlink("/proc/self/exe"));
+}
+
+// What the call throws where these folders are empty; "skipped" where that cannot be had.
+template <class Call>
+std::string text_without(char const* folder, Call&& call) {
+  auto const [ours, theirs] = os::socket_pair();
+  pid_t const forked = ::fork();
+  if (forked == 0) {
+    std::string text = "skipped";
+    if (::unshare(CLONE_NEWNS) == 0 &&
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        ::mount("none", folder, "tmpfs", 0, nullptr) == 0) {
+      try {
+        call();
+        text = "nothing was thrown";
+      } catch (std::exception const& error) {
+        text = error.what();
+      }
+    }
+    os::send_packet(theirs.get(), std::as_bytes(std::span(text)), {}, true);
+    ::_exit(0);
+  }
+  os::Packet packet;
+  EXPECT_EQ(os::receive_packet(ours.get(), packet, true), os::ReceiveResult::received);
+  EXPECT_EQ(::waitpid(forked, nullptr, 0), forked);
+  return {reinterpret_cast<char const*>(packet.bytes.data()), packet.bytes.size()};
+}
+
+TEST(OsSpawn, FailuresNameTheCallAndTheFile) {
+  auto const [mine, theirs] = os::socket_pair();
+  os::UniqueFd const image = os::open_own_image();
+  auto const spawn = [&] { os::spawn({image.get(), theirs.get(), {"x"}, {}}); };
+  std::string const no_null = text_without("/dev", spawn);
+  if (no_null == "skipped") GTEST_SKIP() << "no file systems can be mounted here";
+  EXPECT_NE(no_null.find("could not open /dev/null"), std::string::npos) << no_null;
+  EXPECT_EQ(no_null.find("/proc"), std::string::npos) << no_null;
+  std::string const no_proc = text_without("/proc", spawn);
+  EXPECT_NE(no_proc.find("posix_spawn of "), std::string::npos) << no_proc;
+  EXPECT_NE(no_proc.find("is /proc mounted?"), std::string::npos) << no_proc;
+  std::string const no_image = text_without("/proc", [] { os::open_own_image(); });
+  EXPECT_NE(no_image.find("/proc/thread-self/exe"), std::string::npos) << no_image;
+  EXPECT_NE(no_image.find("is /proc mounted?"), std::string::npos) << no_image;
+}
+
+TEST(OsSpawn, AFileThatCannotBeExecutedIsNamed) {
+  auto const [mine, theirs] = os::socket_pair();
+  os::UniqueFd const text =
+      os::above_standard(os::UniqueFd(::open("/etc/passwd", O_RDONLY | O_CLOEXEC)));
+  try {
+    os::spawn({text.get(), theirs.get(), {"x"}, {}});
+    FAIL() << "it was executed";
+  } catch (std::system_error const& error) {
+    std::string const what = error.what();
+    EXPECT_NE(what.find("posix_spawn of /etc/passwd"), std::string::npos) << what;
+    EXPECT_EQ(what.find("/proc"), std::string::npos) << what;
+  }
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ bool name_in_modules(CrashWords& words, std::span<std::uintptr_t const> addresse
     set(words.frame[i], channel::crash_frame(0, addresses[i]));
   }
   set(words.frames, addresses.size());
-  int const fd = open_for_reading("/proc/self/maps");
+  int const fd = open_for_reading("/proc/thread-self/maps");
   if (fd < 0) return true;  // it cannot be told
   bool first_is_code = false;
   std::size_t there = 0;
@@ -158,7 +158,7 @@ bool name_in_modules(CrashWords& words, std::span<std::uintptr_t const> addresse
 }
 
 std::uint64_t peak_of_this_process() noexcept {
-  int const fd = open_for_reading("/proc/self/status");
+  int const fd = open_for_reading("/proc/thread-self/status");
   if (fd < 0) return 0;
   ssize_t const got = read_some(fd, text.data(), text.size());
   ::close(fd);
