@@ -184,6 +184,22 @@ TEST(Worker, LeadsAGroupOfItsOwn) {
   EXPECT_NE(pool.call([] { return ::getpgrp(); }), ::getpgrp());
 }
 
+TEST(Worker, HasNothingOfAnMpiLauncher) {
+  ::setenv("PMI_FD", "7", 1);
+  ::setenv("OMPI_COMM_WORLD_RANK", "3", 1);
+  auto const has = [](std::string const& name) { return std::getenv(name.c_str()) != nullptr; };
+  for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
+    procpool::ProcessPool plain{{.workers = 1, .start = start}};
+    EXPECT_FALSE(plain.call(has, std::string("PMI_FD")));
+    EXPECT_FALSE(plain.call(has, std::string("OMPI_COMM_WORLD_RANK")));
+    procpool::ProcessPool told{{.workers = 1, .start = start, .environment = {{"PMI_FD", "8"}}}};
+    EXPECT_TRUE(told.call(has, std::string("PMI_FD")));
+    EXPECT_FALSE(told.call(has, std::string("OMPI_COMM_WORLD_RANK")));
+  }
+  ::unsetenv("PMI_FD");
+  ::unsetenv("OMPI_COMM_WORLD_RANK");
+}
+
 TEST(Worker, HasTheProgramsEnvironmentAndThreadLimitsAndNothingMore) {
   ::setenv("ONE_OF_THE_PROGRAM", "its value", 1);
   procpool::ProcessPool pool{1};

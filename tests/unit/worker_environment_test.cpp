@@ -34,6 +34,28 @@ TEST(WorkerEnvironment, AddsAndReplacesWhatTheOptionsSay) {
   EXPECT_EQ(value_of(made, "EMPTY"), "");
 }
 
+TEST(WorkerEnvironment, HasNothingOfAnMpiLauncherUnlessTheOptionsNameIt) {
+  std::vector<std::string> program;
+  std::vector<std::string> const told{
+      "OMPI_COMM_WORLD_RANK", "PMIX_RANK",     "PMI_FD",        "PRTE_LAUNCHED", "ORTE_X",
+      "HYDI_CONTROL_FD",      "HYDRA_PROXY",   "MPIR_X",        "PALS_RANKID",   "FLUX_TASK_RANK",
+      "SLURM_PROCID",         "SLURM_LOCALID", "SLURM_STEP_ID", "SLURM_STEPID",  "MPI_LOCALRANKID",
+      "MV2_COMM_WORLD_RANK"};
+  std::vector<std::string> const others{"SLURM_JOB_ID", "SLURM_PROCID_OF_MINE", "MPI", "MY_PMI_FD",
+                                        "PMI"};
+  for (auto const& name : told) program.push_back(name + "=1");
+  for (auto const& name : others) program.push_back(name + "=1");
+  auto const made = worker_environment({}, program, 1);
+  for (auto const& name : told) EXPECT_EQ(value_of(made, name), "none") << name;
+  for (auto const& name : others) EXPECT_EQ(value_of(made, name), "1") << name;
+  PoolOptions options;
+  options.environment = {{"PMI_FD", "7"}, {"SLURM_STEP_ID", ""}};
+  auto const named = worker_environment(options, program, 1);
+  EXPECT_EQ(value_of(named, "PMI_FD"), "7");
+  EXPECT_EQ(value_of(named, "SLURM_STEP_ID"), "");
+  EXPECT_EQ(value_of(named, "PMIX_RANK"), "none");
+}
+
 TEST(WorkerEnvironment, LimitsThreadsUnlessSomebodyDoes) {
   auto const all = worker_environment({}, {}, 1);
   EXPECT_EQ(value_of(all, "OMP_NUM_THREADS"), std::to_string(cpu_count()));

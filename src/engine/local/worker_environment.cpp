@@ -28,6 +28,17 @@ bool is_harmless(std::string_view entry) {
          std::ranges::any_of(harmless, [entry](char const* name) { return is(entry, name); });
 }
 
+// By what a launcher tells its processes that they are some of an MPI program: Open MPI, PMIx and PRRTE, MPICH and Intel
+// MPI (Hydra), MVAPICH, Cray PALS, Flux, Slurm. A worker that believed it would take the place of the program that
+// started it.
+bool is_of_launcher(std::string_view entry) {
+  constexpr std::array prefixes{"OMPI_",      "PMIX_",           "PMI_",     "PRTE_", "ORTE_",
+                                "HYDI_",      "HYDRA_",          "MPIR_",    "PALS_", "FLUX_",
+                                "SLURM_STEP", "MV2_COMM_WORLD_", "MPI_LOCAL"};
+  return is(entry, "SLURM_PROCID") || is(entry, "SLURM_LOCALID") ||
+         std::ranges::any_of(prefixes, [entry](char const* p) { return entry.starts_with(p); });
+}
+
 }  // namespace
 
 std::vector<std::string> worker_environment(PoolOptions const& options,
@@ -35,6 +46,7 @@ std::vector<std::string> worker_environment(PoolOptions const& options,
   std::vector<std::string> environment = std::move(program);
   if (options.confine)
     std::erase_if(environment, [](auto const& entry) { return !is_harmless(entry); });
+  std::erase_if(environment, is_of_launcher);
   for (auto const& [name, value] : options.environment) {
     std::erase_if(environment, [&](std::string const& entry) { return is(entry, name); });
     environment.push_back(name + "=" + value);

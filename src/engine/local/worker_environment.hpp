@@ -1,6 +1,6 @@
 #pragma once
 
-// The environment that workers get: the program's, with what the options add, and with the number of
+// The environment that workers get: the program's, without what an MPI launcher told it, with what the options add, and with the number of
 // threads that numerical libraries should use, so that workers times threads are not more than there are
 // CPUs. A pure function.
 
