@@ -2,17 +2,17 @@
 
 // as_completed: several futures, Future and Results alike, in the order in which they end.
 
-#include <condition_variable>
 #include <cstddef>
 #include <iterator>
 #include <memory>
-#include <mutex>
 #include <ranges>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <procpool/compose.hpp>
+#include <procpool/detail/end_order.hpp>
 
 namespace procpool::inline v0 {
 
@@ -21,23 +21,6 @@ namespace procpool::inline v0 {
 /// to get(). Made by as_completed().
 template <detail::AnyHandle H>
 class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
-  struct Order {
-    std::mutex mutex;
-    std::condition_variable more;
-    std::vector<std::size_t> ended;  // guarded by mutex; has room for all from the beginning
-  };
-  struct Ended final : detail::Completion::Hook {
-    Ended(std::shared_ptr<Order> order, std::size_t index)
-        : whose_(std::move(order)), index_(index) {}
-    void ended() noexcept override {
-      std::lock_guard const lock(whose_->mutex);
-      whose_->ended.push_back(index_);
-      whose_->more.notify_all();
-    }
-    std::shared_ptr<Order> const whose_;
-    std::size_t const index_;
-  };
-
  public:
   class iterator {
    public:
@@ -62,16 +45,30 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
     AsCompleted* range_;
   };
 
+  /// For as_completed().
   AsCompleted(std::vector<H*> handles, std::unique_ptr<std::vector<H>> owned)
       : handles_(std::move(handles)), owned_(std::move(owned)) {
-    for (H* const handle : handles_) detail::HandleAccess::completion(*handle);
-    order_->ended.reserve(handles_.size());
-    for (std::size_t i = 0; i < handles_.size(); ++i) {
-      detail::HandleAccess::completion(*handles_[i]).on_end(std::make_unique<Ended>(order_, i));
+    for (H* const handle : handles_) detail::check_part(*handle);
+    order_ = std::make_shared<detail::EndOrder>(handles_.size());
+    for (H* const handle : handles_) {
+      detail::EndOrder::add(order_, detail::HandleAccess::completion(*handle));
     }
   }
   AsCompleted(AsCompleted&&) noexcept = default;
-  AsCompleted& operator=(AsCompleted&&) noexcept = default;
+  AsCompleted& operator=(AsCompleted&& other) noexcept {
+    if (this == &other) return *this;
+    if (order_) order_->leave();
+    handles_ = std::move(other.handles_);
+    owned_ = std::move(other.owned_);
+    order_ = std::move(other.order_);
+    seen_ = other.seen_;
+    current_ = other.current_;
+    begun_ = other.begun_;
+    return *this;
+  }
+  ~AsCompleted() {
+    if (order_) order_->leave();
+  }
 
   iterator begin() {
     if (!begun_) next();
@@ -82,15 +79,13 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
 
  private:
   void next() {
-    if (seen_ == handles_.size()) return;
-    std::unique_lock lock(order_->mutex);
-    order_->more.wait(lock, [this] { return order_->ended.size() > seen_; });
-    current_ = order_->ended[seen_];
+    if (!order_) throw std::logic_error("procpool: this as_completed() was moved from");
+    if (seen_ != handles_.size()) current_ = order_->wait(seen_);
   }
 
   std::vector<H*> handles_;
   std::unique_ptr<std::vector<H>> owned_;
-  std::shared_ptr<Order> order_ = std::make_shared<Order>();
+  std::shared_ptr<detail::EndOrder> order_;
   std::size_t seen_ = 0;
   std::size_t current_ = 0;
   bool begun_ = false;
@@ -98,7 +93,7 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
 
 /// Iterates over futures in the order in which they end. Of a named range it refers to its elements,
 /// which must stay where they are; a temporary one is kept. Throws std::logic_error if one refers to
-/// nothing.
+/// nothing, and in a forked child SetupError if one can never end there; nothing is taken then.
 template <std::ranges::forward_range R>
   requires(detail::AnyHandle<std::ranges::range_value_t<R>> && std::is_lvalue_reference_v<R>)
 auto as_completed(R&& handles) {

@@ -15,7 +15,8 @@
 #include <variant>
 #include <vector>
 
-#include <procpool/detail/completion.hpp>
+#include <procpool/detail/composed.hpp>
+#include <procpool/detail/export.hpp>
 #include <procpool/detail/handle.hpp>
 #include <procpool/future.hpp>
 
@@ -23,42 +24,37 @@ namespace procpool::inline v0 {
 
 namespace detail {
 
-// Ends when as many of its parts have ended as are wanted.
-class Join final : public Completion {
+// Ends when as many of its parts have ended as are wanted. The parts are kept by its future.
+class PROCPOOL_API Join final : public Composed {
  public:
-  Join(std::shared_ptr<CallSite const> site, std::size_t wanted)
-      : Completion(std::move(site)), missing_(wanted) {
-    if (wanted == 0) end();
-  }
+  // Puts the completions of the parts that `kept` holds into the list.
+  using Enumerate = void (*)(void* kept, List& all);
 
-  // To be called for each part; `index` tells them apart.
-  static void add(std::shared_ptr<Join> const& join, Completion& part, std::size_t index) {
-    struct PartEnded final : Hook {
-      PartEnded(std::shared_ptr<Join> whole, std::size_t part)
-          : whole_(std::move(whole)), part_(part) {}
-      void ended() noexcept override { whole_->part_ended(part_); }
-      std::shared_ptr<Join> const whole_;
-      std::size_t const part_;
-    };
-    part.on_end(std::make_unique<PartEnded>(join, index));
-  }
+  Join(std::shared_ptr<CallSite const> site, std::size_t parts, std::size_t wanted);
+
+  // With room for all that is to come, so that nothing fails once the parts are taken from their owner.
+  void keep(std::weak_ptr<void> kept, Enumerate enumerate) noexcept;
+  // Once for each part, in order.
+  static void add(std::shared_ptr<Join> const& join, Completion& part) noexcept;
+  // It has ended, and its owner takes the parts.
+  void taken() noexcept;
 
   std::size_t last() const noexcept { return last_; }  // of those that made it end
 
- private:
-  void part_ended(std::size_t index) noexcept {
-    std::size_t before = missing_.load(std::memory_order_relaxed);
-    do {
-      if (before == 0) return;
-      // Acquire and release: the one that ends it comes after all the others.
-    } while (!missing_.compare_exchange_weak(before, before - 1, std::memory_order_acq_rel));
-    if (before != 1) return;
-    last_ = index;
-    end();
-  }
+  bool awaited(List& all) override;
 
+ private:
+  class PartEnded;
+
+  void part_ended(std::size_t index) noexcept;
+
+  std::vector<std::unique_ptr<Hook>> hooks_;  // for those that are to be added
+  std::size_t added_ = 0;
   std::atomic<std::size_t> missing_;
   std::size_t last_ = 0;
+  // Guarded by mutex_:
+  std::weak_ptr<void> kept_;
+  Enumerate enumerate_ = nullptr;
 };
 
 template <class V>
@@ -78,6 +74,37 @@ value_or_monostate<handle_value_t<H>> get_value(H& handle) {
   }
 }
 
+// Throws std::logic_error if it refers to nothing, and SetupError if it can never end here.
+template <class H>
+void check_part(H const& handle) {
+  HandleAccess::completion(handle).check_usable();
+}
+
+// Before any is taken from its owner. A range that makes its elements as it is read cannot be looked at twice.
+template <class R>
+void check_parts(R&& handles) {
+  if constexpr (std::ranges::forward_range<R> &&
+                std::is_reference_v<std::ranges::range_reference_t<R>>) {
+    for (auto const& handle : handles) check_part(handle);
+  }
+}
+
+template <std::ranges::input_range R>
+auto to_vector(R&& handles) {
+  using H = std::ranges::range_value_t<R>;
+  check_parts(handles);
+  std::vector<H> all;
+  if constexpr (std::ranges::forward_range<R>) {
+    all.reserve(static_cast<std::size_t>(std::ranges::distance(handles)));
+  }
+  for (auto&& handle : handles) {
+    static_assert(std::is_constructible_v<H, decltype(std::move(handle))>);
+    all.push_back(std::move(handle));
+  }
+  for (H const& handle : all) check_part(handle);
+  return all;
+}
+
 template <class... Hs>
 std::shared_ptr<CallSite const> first_site(Hs const&... handles) {
   std::shared_ptr<CallSite const> site;
@@ -85,39 +112,103 @@ std::shared_ptr<CallSite const> first_site(Hs const&... handles) {
   return site;
 }
 
-template <std::ranges::input_range R>
-auto to_vector(R&& handles) {
-  using H = std::ranges::range_value_t<R>;
-  std::vector<H> all;
-  for (auto&& handle : handles) {
-    static_assert(std::is_constructible_v<H, decltype(std::move(handle))>);
-    all.push_back(std::move(handle));
+// A join of handles that are moved into a tuple, which the future is to keep.
+template <class... Hs>
+auto join_tuple(bool all, Hs&... handles) {
+  (check_part(handles), ...);
+  auto join =
+      std::make_shared<Join>(first_site(handles...), sizeof...(Hs), all ? sizeof...(Hs) : 1);
+  auto kept = std::make_shared<std::tuple<Hs...>>();
+  // Behind this line nothing fails.
+  *kept = std::tuple<Hs&&...>(std::move(handles)...);
+  join->keep(kept, [](void* parts, Composed::List& list) {
+    std::apply([&](auto const&... each) { (list.push_back(HandleAccess::shared(each)), ...); },
+               *static_cast<std::tuple<Hs...>*>(parts));
+  });
+  std::apply([&](auto const&... each) { (Join::add(join, HandleAccess::completion(each)), ...); },
+             *kept);
+  return std::pair(std::move(join), std::move(kept));
+}
+
+// The same with a vector.
+template <class H>
+auto join_vector(bool all, std::vector<H> handles) {
+  std::size_t const parts = handles.size();
+  auto kept = std::make_shared<std::vector<H>>(std::move(handles));
+  auto join = std::make_shared<Join>(kept->empty() ? nullptr : first_site(kept->front()), parts,
+                                     all ? parts : 1);
+  join->keep(kept, [](void* each, Composed::List& list) {
+    for (H const& part : *static_cast<std::vector<H>*>(each)) {
+      list.push_back(HandleAccess::shared(part));
+    }
+  });
+  for (H const& part : *kept) Join::add(join, HandleAccess::completion(part));
+  return std::pair(std::move(join), std::move(kept));
+}
+
+// The values of parts, one after the other. The first failure stands for those behind it.
+template <class Parts, class Take>
+auto take_parts(Completion& join, Parts& parts, Take const& take) {
+  static_cast<Join&>(join).taken();
+  struct Forget {
+    Parts& parts;
+    ~Forget() {
+      if constexpr (requires { parts.begin(); }) {
+        for (auto& each : parts) HandleAccess::forget(each);
+      } else {
+        std::apply([](auto&... each) { (HandleAccess::forget(each), ...); }, parts);
+      }
+    }
+  } const forget{parts};
+  return take(parts);
+}
+
+// Of many that have no values. One that is of the same kind is taken apart with them: they may be put together
+// in a loop.
+inline void take_nothing(Completion& join, void* extra) {
+  static_cast<Join&>(join).taken();
+  auto& parts = *static_cast<std::vector<Future<void>>*>(extra);
+  std::vector<Future<void>> open;
+  auto const add = [&open](std::vector<Future<void>>& more) {
+    for (auto each = more.rbegin(); each != more.rend(); ++each) open.push_back(std::move(*each));
+  };
+  add(parts);
+  struct Forget {
+    std::vector<Future<void>>& all;
+    ~Forget() {
+      for (auto& each : all) HandleAccess::forget(each);
+    }
+  } const forget{open};
+  while (!open.empty()) {
+    Future<void> one = std::move(open.back());
+    open.pop_back();
+    if (!HandleAccess::takes(one, &take_nothing)) {
+      one.get();
+      continue;
+    }
+    static_cast<Join&>(HandleAccess::completion(one)).taken();
+    add(*static_cast<std::vector<Future<void>>*>(HandleAccess::extra(one).get()));
+    HandleAccess::forget(one);
   }
-  for (H const& handle : all) HandleAccess::completion(handle);  // throws if it refers to nothing
-  return all;
 }
 
 }  // namespace detail
 
 /// A future of all values, in the order of the arguments (std::monostate for void). Ends when all have
-/// ended; if some failed, with the first failure by position. Consumes the futures. Throws
-/// std::logic_error if one refers to nothing.
+/// ended; if some failed, with the first failure by position. Consumes the futures, unless it throws:
+/// std::logic_error if one refers to nothing, SetupError in a forked child.
 template <detail::AnyHandle... Hs>
   requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
 auto when_all(Hs&&... handles) {
   using Value = std::tuple<detail::value_or_monostate<detail::handle_value_t<Hs>>...>;
-  auto join = std::make_shared<detail::Join>(detail::first_site(handles...), sizeof...(Hs));
-  auto const kept = std::make_shared<std::tuple<Hs...>>(std::move(handles)...);
-  std::apply(
-      [&](auto const&... each) {
-        std::size_t index = 0;
-        (detail::Join::add(join, detail::HandleAccess::completion(each), index++), ...);
-      },
-      *kept);
-  return Future<Value>(std::move(join), kept, [](detail::Completion&, void* extra) -> Value {
-    return std::apply([](auto&... each) { return Value{detail::get_value(each)...}; },
-                      *static_cast<std::tuple<Hs...>*>(extra));
-  });
+  using Parts = std::tuple<Hs...>;
+  auto [join, kept] = detail::join_tuple(true, handles...);
+  return Future<Value>(
+      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+        return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& parts) {
+          return std::apply([](auto&... each) { return Value{detail::get_value(each)...}; }, parts);
+        });
+      });
 }
 
 /// The same for a range of futures: a future of the vector of their values (nothing for void). Moves
@@ -128,23 +219,27 @@ auto when_all(R&& handles) {
   using H = std::ranges::range_value_t<R>;
   using V = detail::handle_value_t<H>;
   using Value = std::conditional_t<std::is_void_v<V>, void, std::vector<V>>;
-  auto const kept = std::make_shared<std::vector<H>>(detail::to_vector(handles));
-  auto join = std::make_shared<detail::Join>(
-      kept->empty() ? nullptr : detail::first_site(kept->front()), kept->size());
-  for (std::size_t i = 0; i < kept->size(); ++i) {
-    detail::Join::add(join, detail::HandleAccess::completion((*kept)[i]), i);
+  using Parts = std::vector<H>;
+  auto [join, kept] = detail::join_vector(true, detail::to_vector(handles));
+  if constexpr (std::is_same_v<H, Future<void>>) {
+    return Future<void>(std::move(join), std::move(kept), &detail::take_nothing);
+  } else {
+    return Future<Value>(std::move(join), std::move(kept),
+                         [](detail::Completion& completion, void* extra) -> Value {
+                           return detail::take_parts(completion, *static_cast<Parts*>(extra),
+                                                     [](Parts& all) -> Value {
+                                                       if constexpr (std::is_void_v<V>) {
+                                                         for (H& each : all) each.get();
+                                                       } else {
+                                                         Value values;
+                                                         values.reserve(all.size());
+                                                         for (H& each : all)
+                                                           values.push_back(each.get());
+                                                         return values;
+                                                       }
+                                                     });
+                         });
   }
-  return Future<Value>(std::move(join), kept, [](detail::Completion&, void* extra) -> Value {
-    auto& all = *static_cast<std::vector<H>*>(extra);
-    if constexpr (std::is_void_v<V>) {
-      for (H& each : all) each.get();
-    } else {
-      Value values;
-      values.reserve(all.size());
-      for (H& each : all) values.push_back(each.get());
-      return values;
-    }
-  });
 }
 
 /// What when_any gives: which one ended first, and all of them. `futures` is a std::tuple, or a
@@ -155,24 +250,18 @@ struct WhenAny {
   Futures futures;
 };
 
-/// A future that ends as soon as one of these has ended, in whatever way. Consumes them; its value
-/// gives all of them back. Throws std::logic_error if one refers to nothing.
+/// A future that ends as soon as one of these has ended, in whatever way. Consumes them, unless it
+/// throws, as when_all does; its value gives all of them back.
 template <detail::AnyHandle... Hs>
   requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
 auto when_any(Hs&&... handles) {
   using Value = WhenAny<std::tuple<Hs...>>;
-  auto join = std::make_shared<detail::Join>(detail::first_site(handles...), 1);
-  auto const kept = std::make_shared<std::tuple<Hs...>>(std::move(handles)...);
-  std::apply(
-      [&](auto const&... each) {
-        std::size_t index = 0;
-        (detail::Join::add(join, detail::HandleAccess::completion(each), index++), ...);
-      },
-      *kept);
-  return Future<Value>(std::move(join), kept,
+  auto [join, kept] = detail::join_tuple(false, handles...);
+  return Future<Value>(std::move(join), std::move(kept),
                        [](detail::Completion& completion, void* extra) -> Value {
-                         return {static_cast<detail::Join&>(completion).last(),
-                                 std::move(*static_cast<std::tuple<Hs...>*>(extra))};
+                         auto& ended = static_cast<detail::Join&>(completion);
+                         ended.taken();
+                         return {ended.last(), std::move(*static_cast<std::tuple<Hs...>*>(extra))};
                        });
 }
 
@@ -182,16 +271,14 @@ template <std::ranges::input_range R>
 auto when_any(R&& handles) {
   using H = std::ranges::range_value_t<R>;
   using Value = WhenAny<std::vector<H>>;
-  auto const kept = std::make_shared<std::vector<H>>(detail::to_vector(handles));
-  if (kept->empty()) throw std::invalid_argument("procpool: when_any of no futures never ends");
-  auto join = std::make_shared<detail::Join>(detail::first_site(kept->front()), 1);
-  for (std::size_t i = 0; i < kept->size(); ++i) {
-    detail::Join::add(join, detail::HandleAccess::completion((*kept)[i]), i);
-  }
-  return Future<Value>(std::move(join), kept,
+  auto all = detail::to_vector(handles);
+  if (all.empty()) throw std::invalid_argument("procpool: when_any of no futures never ends");
+  auto [join, kept] = detail::join_vector(false, std::move(all));
+  return Future<Value>(std::move(join), std::move(kept),
                        [](detail::Completion& completion, void* extra) -> Value {
-                         return {static_cast<detail::Join&>(completion).last(),
-                                 std::move(*static_cast<std::vector<H>*>(extra))};
+                         auto& ended = static_cast<detail::Join&>(completion);
+                         ended.taken();
+                         return {ended.last(), std::move(*static_cast<std::vector<H>*>(extra))};
                        });
 }
 

@@ -1,13 +1,15 @@
 #pragma once
 
 // ProcessPool: runs functions in worker processes. All members may be called from any thread, at the same
-// time; moving, assigning and destroying are for one thread that has the pool to itself.
+// time; moving, assigning and destroying are for one thread that has the pool to itself. One that was moved
+// from throws std::logic_error.
 
 #include <chrono>
 #include <concepts>
 #include <exception>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -25,17 +27,16 @@
 
 namespace procpool::inline v0 {
 
-/// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). Refers to
-/// the pool, which must outlive it.
+/// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). When the pool is
+/// gone, its verbs throw PoolClosed.
 class PoolView : public detail::Verbs<PoolView>,
                  public detail::StreamVerbs<PoolView>,
                  public detail::SliceVerbs<PoolView> {
  public:
   /// For ProcessPool::with.
-  PoolView(std::shared_ptr<detail::Engine> const& engine,
-           std::shared_ptr<detail::CallSite const> site, CallOptions const& defaults,
-           CallOptions const& given)
-      : engine_(engine),
+  PoolView(std::shared_ptr<detail::Engine> engine, std::shared_ptr<detail::CallSite const> site,
+           CallOptions const& defaults, CallOptions const& given)
+      : engine_(std::move(engine)),
         site_(std::move(site)),
         given_(given),
         effective_(detail::merge_options(defaults, given)) {
@@ -50,13 +51,15 @@ class PoolView : public detail::Verbs<PoolView>,
   friend detail::Verbs<PoolView>;
   friend detail::StreamVerbs<PoolView>;
   friend detail::SliceVerbs<PoolView>;
+  friend detail::SiteAccess;
 
   detail::Caller make_caller(unsigned used, char const* verb) const {
+    if (!engine_) throw std::logic_error("procpool: this view of a pool was moved from");
     detail::refuse_unused(given_, used, verb);
     return {engine_, site_, effective_};
   }
 
-  std::shared_ptr<detail::Engine> const& engine_;
+  std::shared_ptr<detail::Engine> engine_;
   std::shared_ptr<detail::CallSite const> site_;
   CallOptions given_;
   CallOptions effective_;
@@ -78,8 +81,8 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {})
       : engine_(std::move(engine)),
         site_(std::make_shared<detail::CallSite const>(detail::CallSite{
-            engine_, std::make_shared<detail::Callbacks>(options.log), options.defaults.executor,
-            detail::control_of(options.defaults), options.exceptions})),
+            engine_, std::make_shared<detail::Callbacks>(options.log, options.name),
+            options.defaults.executor, detail::control_of(options.defaults), options.exceptions})),
         options_(std::move(options)) {}
 
   ProcessPool(ProcessPool&&) noexcept = default;
@@ -95,13 +98,26 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   }
 
   /// Ends the pool as options.at_exit says, by default with a drain: everything accepted is run. Blocks
-  /// until every worker is gone and continuations and callbacks of what has ended have run; on the
-  /// callback thread itself, those that wait there run after it. While an exception unwinds that was
+  /// until every worker is gone and continuations and callbacks of what has ended have run, which includes
+  /// what an executor is running, but not what it has still to run; after 10 s the log says which one it
+  /// waits for. In one of them itself it does not block for the others, which run after it. While an exception unwinds that was
   /// not there at construction it kills instead.
   ~ProcessPool() { end(); }
 
   /// The same verbs with these options; what is not given comes from options.defaults.
-  PoolView with(CallOptions const& options) { return {engine_, site_, options_.defaults, options}; }
+  PoolView with(CallOptions const& options) & {
+    engine();
+    return {engine_, site_, options_.defaults, options};
+  }
+  /// Not of a temporary pool.
+  template <class Pool = void>
+  PoolView with(CallOptions const&) && {
+    static_assert(
+        !std::is_void_v<Pool>,
+        "procpool: this pool is gone at the end of the expression, and its view would be of "
+        "nothing; give the pool a name, and call with() on that");
+    std::terminate();
+  }
 
   /// Encodes the value, once for all tasks that will be given the handle or a copy of it, in whatever
   /// pool of this process; see shared.hpp. Blocks for the encoding only; nothing is sent yet. Any thread.
@@ -112,15 +128,15 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   }
 
   /// Ends intake: later calls throw PoolClosed. Does not block.
-  void close() { engine_->close(); }
+  void close() { engine().close(); }
 
   /// close, and blocks until everything accepted has ended and every worker is gone.
-  void join() { engine_->join_until(std::nullopt); }
+  void join() { engine().join_until(std::nullopt); }
 
   /// As join, but no longer than this; says whether all is over. What is not goes on.
   template <class Rep, class Period>
   bool join_for(std::chrono::duration<Rep, Period> time) {
-    return engine_->join_until(detail::deadline_after(time));
+    return engine().join_until(detail::deadline_after(time));
   }
 
   /// Kills the workers; what has not ended ends with TaskCancelled. Blocks until they are gone.
@@ -130,29 +146,36 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// killed. May be called again, at the same time, and with a stronger end: the strongest counts.
   Summary shutdown(End end = End::drain,
                    std::optional<std::chrono::milliseconds> deadline = std::nullopt) {
-    return engine_->shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
+    return engine().shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
   }
 
   /// Sets how many workers it has, 1 to 4096, whatever it was made with; throws std::invalid_argument.
   /// Does not block: more of them start when there is something for them to do, those that are too many
   /// end what they run and leave; what they had not begun goes to others.
-  void resize(Count workers) { engine_->resize(workers.checked("workers", most_workers)); }
+  void resize(Count workers) { engine().resize(workers.checked("workers", most_workers)); }
 
   /// How many workers it has when all are wanted.
-  unsigned size() const noexcept { return engine_->size(); }
+  unsigned size() const { return engine().size(); }
 
   /// Counters, consistent among themselves.
-  Stats stats() const { return engine_->stats(); }
+  Stats stats() const { return engine().stats(); }
 
   /// What happened at each of its places for workers.
-  std::vector<WorkerStats> worker_stats() const { return engine_->worker_stats(); }
+  std::vector<WorkerStats> worker_stats() const { return engine().worker_stats(); }
 
  private:
   friend detail::Verbs<ProcessPool>;
   friend detail::StreamVerbs<ProcessPool>;
   friend detail::SliceVerbs<ProcessPool>;
+  friend detail::SiteAccess;
+
+  detail::Engine& engine() const {
+    if (!engine_) throw std::logic_error("procpool: this pool was moved from");
+    return *engine_;
+  }
 
   detail::Caller make_caller(unsigned, char const*) const {
+    engine();
     return {engine_, site_, options_.defaults};
   }
 

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <memory>
 #include <ranges>
+#include <stdexcept>
 #include <utility>
 
 namespace procpool::inline v0 {
@@ -57,6 +58,7 @@ class [[nodiscard]] Stream : public std::ranges::view_interface<Stream<State>> {
 
   /// Reads the first inputs and blocks until there is a result. Later calls give the same place.
   iterator begin() {
+    if (!state_) throw std::logic_error("procpool: this stream was moved from");
     state_->begin();
     return iterator(*state_);
   }

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <mutex>
@@ -16,128 +18,296 @@
 #include "os/text.hpp"
 
 namespace procpool::inline v0::detail {
+namespace {
 
-struct Callbacks::State {
-  explicit State(Log given) : log(std::move(given)) {}
+using Clock = std::chrono::steady_clock;
 
-  Log const log;
-  unsigned forks = fork_count();
-  std::mutex mutex;
-  std::condition_variable work;  // for the thread: something to do, or no reason to stay
-  std::condition_variable calm;  // for retire(): nothing to do
-  // Guarded by mutex:
-  std::shared_ptr<Work> first;
+// How long a thread without a pool waits for more: many that come one by one shall not make one each.
+constexpr std::chrono::milliseconds linger{200};
+
+// At most one error that nobody looked at is told in this time.
+constexpr std::chrono::seconds between_lost{1};
+
+constinit thread_local Callbacks::Outside const* outside = nullptr;  // the innermost on this thread
+
+}  // namespace
+
+// A thread and what it is to do.
+struct Callbacks::Queue {
+  char const* name;
+  std::condition_variable work{};  // for the thread: something to do, or no reason to stay
+  // Guarded by the state's mutex:
+  std::shared_ptr<Work> first{};
   Work* last = nullptr;
-  std::size_t works = 0;  // that exist
-  bool running = false;   // there is a thread
-  bool busy = false;      // it is inside some work
-  bool retired = false;
-  std::thread thread;
-  std::thread::id thread_id;
+  std::size_t works = 0;          // that exist
+  std::size_t waiting = 0;        // in the queue
+  bool running = false;           // there is a thread
+  bool busy = false;              // it is inside some work
+  Work const* current = nullptr;  // which, until it has run
+  Clock::time_point since{};      // it runs
+  std::thread thread{};
+  std::thread::id thread_id{};
+
+  bool calm() const noexcept { return !first && !busy; }
 };
 
-Work::Work(std::shared_ptr<Callbacks> callbacks) : callbacks_(std::move(callbacks)) {
-  callbacks_->hold();
+struct Callbacks::State {
+  State(Log given, std::string pool, std::chrono::milliseconds wait)
+      : log(std::move(given)), name(std::move(pool)), quiet(wait) {}
+
+  Log const log;
+  std::string const name;
+  std::chrono::milliseconds const quiet;
+  unsigned forks = fork_count();
+  bool shared = false;  // by all that has no pool
+  std::mutex mutex;
+  std::condition_variable calm;  // for retire(): nothing to do
+  // Guarded by mutex:
+  Queue callbacks{"pool callbacks"};
+  Queue executors{"pool executors"};
+  Outside* outside = nullptr;  // what executors run: a list
+  bool retired = false;
+  std::atomic<bool> over{false};
+  std::optional<Clock::time_point> lost_told;
+  std::uint64_t lost_untold = 0;
+
+  bool is_calm() const noexcept {
+    return callbacks.calm() && executors.calm() && outside == nullptr;
+  }
+  std::string awaited() const;
+};
+
+Work::Work(std::shared_ptr<Callbacks> callbacks, Thread thread)
+    : callbacks_(std::move(callbacks)), thread_(thread) {
+  callbacks_->hold(thread_);
 }
 
-Work::~Work() { callbacks_->release(); }
+Work::~Work() { callbacks_->release(thread_); }
 
-Callbacks::Callbacks(Log log) : state_(std::make_unique<State>(std::move(log))) {}
+std::string Work::what() const { return "a callback"; }
+
+Callbacks::Callbacks(Log log, std::string name, std::chrono::milliseconds quiet)
+    : state_(std::make_unique<State>(std::move(log), std::move(name), quiet)) {}
 
 Callbacks::~Callbacks() {
-  // The thread keeps this alive, so there is none any more, or it is the one that runs here, at its end.
-  if (!state_->thread.joinable()) return;
-  if (forked_since(state_->forks)) {
-    // It runs in another process; a std::thread that was neither joined nor detached would end this one.
-    static_cast<void>(new std::thread(std::move(state_->thread)));
-  } else {
-    state_->thread.detach();
+  for (Queue* const queue : {&state_->callbacks, &state_->executors}) {
+    // The thread keeps this alive, so there is none any more, or it is the one that runs here, at its end.
+    if (!queue->thread.joinable()) continue;
+    if (forked_since(state_->forks)) {
+      // It runs in another process; a std::thread that was neither joined nor detached would end this one.
+      static_cast<void>(new std::thread(std::move(queue->thread)));
+    } else {
+      queue->thread.detach();
+    }
   }
 }
 
 std::shared_ptr<Callbacks> Callbacks::without_pool() {
-  auto callbacks = std::make_shared<Callbacks>(Log());
-  callbacks->state_->retired = true;
-  return callbacks;
+  // Never freed: threads may use it until the program is gone. A forked child makes one of its own.
+  static std::atomic<std::shared_ptr<Callbacks> const*> known{nullptr};
+  auto const* found = known.load(std::memory_order_acquire);
+  while (found == nullptr || (*found)->forked()) {
+    auto made =
+        std::make_unique<std::shared_ptr<Callbacks> const>(std::make_shared<Callbacks>(Log()));
+    (*made)->state_->shared = true;
+    // Release: who finds it sees it made. Acquire on failure: another thread's was faster.
+    if (known.compare_exchange_strong(found, made.get(), std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+      found = made.release();
+    }
+  }
+  return *found;
 }
 
-void Callbacks::hold() {
-  if (forked_since(state_->forks)) {
+Callbacks::Queue& Callbacks::queue(Work::Thread which) const noexcept {
+  return which == Work::Thread::callbacks ? state_->callbacks : state_->executors;
+}
+
+bool Callbacks::forked() const noexcept { return forked_since(state_->forks); }
+
+void Callbacks::hold(Work::Thread which) {
+  if (forked()) {
     throw SetupError("this pool's callback thread is in the process that this one was forked from");
   }
+  Queue& own = queue(which);
   std::lock_guard const lock(state_->mutex);
-  if (!state_->running) {
+  if (!own.running) {
     try {
-      if (state_->thread.joinable()) state_->thread.detach();  // one that has said that it ends
-      state_->thread = std::thread([self = shared_from_this()] { self->loop(); });
+      if (own.thread.joinable()) own.thread.detach();  // one that has said that it ends
+      own.thread = std::thread([self = shared_from_this(), &own] { self->loop(own); });
     } catch (std::system_error const& error) {
       throw SetupError(std::string("there is no thread for callbacks: ") + error.what());
     }
-    pthread_setname_np(state_->thread.native_handle(), "pool callbacks");
-    state_->thread_id = state_->thread.get_id();
-    state_->running = true;
+    pthread_setname_np(own.thread.native_handle(), own.name);
+    own.thread_id = own.thread.get_id();
+    own.running = true;
   }
-  ++state_->works;
+  ++own.works;
 }
 
-void Callbacks::release() noexcept {
-  if (forked_since(state_->forks)) return;
+void Callbacks::release(Work::Thread which) noexcept {
+  if (forked()) return;
   std::lock_guard const lock(state_->mutex);
-  if (--state_->works == 0 && state_->retired) state_->work.notify_all();
+  Queue& own = queue(which);
+  if (--own.works == 0 && (state_->retired || state_->shared)) own.work.notify_all();
 }
 
 void Callbacks::post(std::shared_ptr<Work> work) noexcept {
+  if (forked()) return;  // nobody would run it
   std::lock_guard const lock(state_->mutex);
+  Queue& own = queue(work->thread_);
   Work* const end = work.get();
-  (state_->last == nullptr ? state_->first : state_->last->next_) = std::move(work);
-  state_->last = end;
-  state_->work.notify_all();
+  (own.last == nullptr ? own.first : own.last->next_) = std::move(work);
+  own.last = end;
+  ++own.waiting;
+  own.work.notify_all();
+}
+
+bool Callbacks::take_from_executor(Work& work) noexcept {
+  if (work.thread_ == Work::Thread::callbacks) return true;
+  try {
+    hold(Work::Thread::callbacks);
+  } catch (...) {
+    return false;
+  }
+  release(std::exchange(work.thread_, Work::Thread::callbacks));
+  return true;
 }
 
 bool Callbacks::on_thread() const noexcept {
   std::lock_guard const lock(state_->mutex);
-  return state_->running && state_->thread_id == std::this_thread::get_id();
+  Queue const& own = state_->callbacks;
+  return own.running && own.thread_id == std::this_thread::get_id();
 }
 
-void Callbacks::loop() noexcept {
+// Is the caller one of the threads, or inside of something that an executor runs?
+bool Callbacks::inside() const noexcept {
+  for (Queue const* const own : {&state_->callbacks, &state_->executors}) {
+    if (own->running && own->thread_id == std::this_thread::get_id()) return true;
+  }
+  for (Outside const* each = outside; each != nullptr; each = each->outer_) {
+    if (&each->work_.callbacks() == this) return true;
+  }
+  return false;
+}
+
+Callbacks::Outside::Outside(Work& work) noexcept
+    : work_(work), outer_(std::exchange(outside, this)), since_(Clock::now()) {
+  State& state = *work_.callbacks().state_;
+  std::lock_guard const lock(state.mutex);
+  next_ = std::exchange(state.outside, this);
+}
+
+Callbacks::Outside::~Outside() {
+  outside = outer_;
+  if (work_.callbacks().forked()) return;
+  State& state = *work_.callbacks().state_;
+  std::lock_guard const lock(state.mutex);
+  Outside** place = &state.outside;
+  while (*place != this) place = &(*place)->next_;
+  *place = next_;
+  if (state.retired && state.is_calm()) state.calm.notify_all();
+}
+
+void Callbacks::loop(Queue& own) noexcept {
   std::unique_lock lock(state_->mutex);
   for (;;) {
-    state_->work.wait(lock,
-                      [this] { return state_->first || (state_->retired && state_->works == 0); });
-    if (!state_->first) break;
-    std::shared_ptr<Work> work = std::move(state_->first);
-    state_->first = std::move(work->next_);
-    if (!state_->first) state_->last = nullptr;
-    state_->busy = true;
+    own.work.wait(
+        lock, [&] { return own.first || (own.works == 0 && (state_->retired || state_->shared)); });
+    if (!own.first) {
+      if (!state_->shared || state_->retired) break;
+      if (!own.work.wait_for(lock, linger, [&] { return own.works != 0; })) break;
+      continue;
+    }
+    std::shared_ptr<Work> work = std::move(own.first);
+    own.first = std::move(work->next_);
+    if (!own.first) own.last = nullptr;
+    --own.waiting;
+    own.busy = true;
+    own.current = work.get();
+    own.since = Clock::now();
     lock.unlock();
     work->run();
+    lock.lock();
+    own.current = nullptr;
+    lock.unlock();
     work.reset();  // outside the lock: it may be the last owner of something of the user's
     lock.lock();
-    state_->busy = false;
-    if (!state_->first) state_->calm.notify_all();
+    own.busy = false;
+    if (state_->retired && state_->is_calm()) state_->calm.notify_all();
   }
-  state_->running = false;
+  own.running = false;
 }
 
 void Callbacks::retire() noexcept {
-  if (forked_since(state_->forks)) return;
-  std::thread ended;
+  if (forked()) return;
+  std::thread ended[2];
   {
     std::unique_lock lock(state_->mutex);
-    state_->retired = true;
-    state_->work.notify_all();
-    if (!state_->running || state_->thread_id == std::this_thread::get_id()) return;
-    state_->calm.wait(lock, [this] { return !state_->first && !state_->busy; });
+    State& state = *state_;
+    state.retired = true;
+    state.callbacks.work.notify_all();
+    state.executors.work.notify_all();
+    bool const may_wait = !inside();
+    auto const calm = [&state] { return state.is_calm(); };
+    if (may_wait && !state.calm.wait_for(lock, state.quiet, calm)) {
+      std::string text;
+      try {
+        text = state.awaited();
+      } catch (...) {  // no memory to say it
+      }
+      lock.unlock();
+      log(text);
+      lock.lock();
+      state.calm.wait(lock, calm);
+    }
+    std::uint64_t const untold = std::exchange(state.lost_untold, 0);
+    if (untold != 0) {
+      lock.unlock();
+      log_lost(untold);
+      lock.lock();
+    }
+    state.over.store(true, std::memory_order_relaxed);
+    if (!may_wait) return;
     // With Work left, of a future that outlives the pool, the thread stays until that is over.
-    if (state_->works == 0) ended = std::move(state_->thread);
+    if (state.callbacks.works == 0) ended[0] = std::move(state.callbacks.thread);
+    if (state.executors.works == 0) ended[1] = std::move(state.executors.thread);
   }
-  if (ended.joinable()) ended.join();
+  for (std::thread& thread : ended) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+std::string Callbacks::State::awaited() const {
+  std::string text = "pool \"" + name + "\" is ending and still waits for ";
+  Work const* work = nullptr;
+  Clock::time_point since{};
+  for (Queue const* const own : {&callbacks, &executors}) {
+    if (work == nullptr && own->current != nullptr) {
+      work = own->current;
+      since = own->since;
+    }
+  }
+  if (outside != nullptr) {  // rather what an executor runs than who gave it that
+    work = &outside->work_;
+    since = outside->since_;
+  }
+  if (work == nullptr) {
+    text += "what a callback holds to be destroyed";
+  } else {
+    auto const runs = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);
+    text += work->what() + ", which has been running for " + std::to_string(runs.count()) + " ms";
+  }
+  std::size_t const behind = callbacks.waiting + executors.waiting;
+  if (behind != 0) text += "; " + std::to_string(behind) + " more wait behind it";
+  return text;
 }
 
 void Callbacks::log(std::string_view text) const noexcept {
   try {
     std::string const clean = os::clean_lines(text);
-    if (state_->log) {
+    // Relaxed: whoever ended the pool does not expect to be told afterwards; nothing else hangs on it.
+    if (state_->log && !state_->over.load(std::memory_order_relaxed)) {
       state_->log(clean);
     } else {
       std::string const line = "procpool: " + clean + "\n";
@@ -145,6 +315,24 @@ void Callbacks::log(std::string_view text) const noexcept {
     }
   } catch (...) {  // a log that fails has nobody to tell
   }
+}
+
+void Callbacks::log_lost(std::uint64_t untold) const noexcept {
+  try {
+    log(std::to_string(untold) + " more errors of futures that were dropped were not looked at");
+  } catch (...) {  // no memory to say it
+  }
+}
+
+std::optional<std::uint64_t> Callbacks::may_tell_lost() noexcept {
+  std::lock_guard const lock(state_->mutex);
+  auto const now = Clock::now();
+  if (state_->lost_told && now - *state_->lost_told < between_lost) {
+    ++state_->lost_untold;
+    return std::nullopt;
+  }
+  state_->lost_told = now;
+  return std::exchange(state_->lost_untold, 0);
 }
 
 }  // namespace procpool::inline v0::detail

@@ -24,6 +24,7 @@ void ProgressReport::note(News const& news) noexcept {
       if (news.total) news_.total = news.total;
     }
     news_.finished |= news.finished;
+    fresh_ = true;
     if (std::exchange(scheduled_, true)) return;
   }
   schedule();
@@ -33,9 +34,9 @@ void ProgressReport::perform() noexcept {
   Progress progress;
   {
     std::lock_guard const lock(mutex_);
-    scheduled_ = false;
-    if (over_) return;
+    if (over_) return;  // and stays scheduled: nothing follows
     running_ = true;
+    fresh_ = false;
     progress = {news_.done,
                 news_.total,
                 news_.failed,
@@ -50,15 +51,24 @@ void ProgressReport::perform() noexcept {
       callbacks().log("a progress callback threw: " + describe(std::current_exception()));
     }
   }
-  ProgressCallback dropped;  // here, and not by whoever is the task's last owner
-  {
+  bool again = false;
+  for (;;) {
+    // Dropped here, and not by whoever is the task's last owner; and before those go on who wait for it.
+    ProgressCallback dropped;
     std::lock_guard const lock(mutex_);
-    running_ = false;
     over_ |= progress.finished;
-    if (over_) dropped = std::exchange(callback_, nullptr);
+    if (over_ && callback_) {
+      dropped = std::exchange(callback_, nullptr);  // behind the lock
+      continue;
+    }
+    running_ = false;
+    // Scheduled until here, so that an executor with several threads has one of them at it.
+    again = !over_ && fresh_;
+    scheduled_ = over_ || again;
+    break;
   }
-  dropped = nullptr;
   told_.notify_all();
+  if (again) schedule();
 }
 
 bool ProgressReport::may_wait() const noexcept {
@@ -66,12 +76,21 @@ bool ProgressReport::may_wait() const noexcept {
 }
 
 void ProgressReport::wait_until_told() {
+  if (callbacks().forked()) {
+    // The lock may be held by a thread that is not here.
+    std::unique_lock const lock(mutex_, std::try_to_lock);
+    if (lock.owns_lock() && over_ && !running_) return;
+    throw SetupError("this call belongs to a pool of the process that this one was forked from; "
+                     "its progress is told "
+                     "only there");
+  }
   if (!may_wait()) return;
   std::unique_lock lock(mutex_);
   told_.wait(lock, [this] { return over_ && !running_; });
 }
 
 void ProgressReport::mute() {
+  if (callbacks().forked()) return;
   ProgressCallback dropped;
   std::unique_lock lock(mutex_);
   over_ = true;

@@ -1,8 +1,13 @@
 #include <procpool/detail/site.hpp>
 
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 
+#include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
 
 namespace procpool::inline v0::detail {
@@ -13,7 +18,8 @@ std::shared_ptr<CallSite const> site_of(Completion const& completion) {
 }
 
 SiteWork::SiteWork(std::shared_ptr<CallSite const> site)
-    : Work(site->callbacks), site_(std::move(site)) {}
+    : Work(site->callbacks, site->executor ? Thread::executors : Thread::callbacks),
+      site_(std::move(site)) {}
 
 SiteWork::~SiteWork() = default;
 
@@ -24,16 +30,20 @@ class SiteWork::Ticket {
   Ticket(Ticket const&) = delete;
   Ticket& operator=(Ticket const&) = delete;
   ~Ticket() {
-    if (used_.load(std::memory_order_acquire)) return;
+    if (used_.load(std::memory_order_acquire) || work_->callbacks().forked()) return;
     work_->refused_ = true;
     work_->callbacks().log(
         "an executor did not run what it was given; it runs on the callback thread");
+    // Where that cannot be made, on the thread that asks executors, which is there.
+    static_cast<void>(work_->callbacks().take_from_executor(*work_));
     work_->schedule();
   }
 
   void use() {
     // Once, also if the executor runs it twice.
-    if (!used_.exchange(true, std::memory_order_acq_rel)) work_->perform();
+    if (used_.exchange(true, std::memory_order_acq_rel)) return;
+    Callbacks::Outside const outside(*work_);
+    work_->perform();
   }
 
  private:
@@ -58,23 +68,22 @@ void SiteWork::run() noexcept {
   }
 }
 
-namespace {
+// Moved on, so that the last owner is not this thread: with the work goes what is the user's.
+void ScheduleHook::ended() noexcept {
+  Callbacks& callbacks = work_->callbacks();
+  callbacks.post(std::move(work_));
+}
 
-struct ScheduleHook final : Completion::Hook {
-  explicit ScheduleHook(std::shared_ptr<SiteWork> given) : work(std::move(given)) {}
-  // Moved on, so that the last owner is not this thread: with the work goes what is the user's.
-  void ended() noexcept override {
-    Callbacks& callbacks = work->callbacks();
-    callbacks.post(std::move(work));
-  }
+std::string task_text(Completion const& completion) {
+  if (!completion.is_task()) return {};
+  return " of task " + std::to_string(static_cast<Task const&>(completion).id());
+}
 
-  std::shared_ptr<SiteWork> work;
-};
-
-}  // namespace
-
-void schedule_at_end(Completion& completion, std::shared_ptr<SiteWork> work) {
-  completion.on_end(std::make_unique<ScheduleHook>(std::move(work)));
+std::string type_text(std::type_info const& type) {
+  int status = 0;
+  std::unique_ptr<char, void (*)(void*)> const demangled(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
+  return demangled ? demangled.get() : type.name();
 }
 
 }  // namespace procpool::inline v0::detail

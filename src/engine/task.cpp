@@ -4,6 +4,10 @@
 #include <iterator>
 #include <utility>
 
+#include <procpool/detail/composed.hpp>
+#include <procpool/detail/reason.hpp>
+#include <procpool/detail/site.hpp>
+
 #include "os/text.hpp"
 
 namespace procpool::inline v0::detail {
@@ -19,7 +23,7 @@ constinit TaskControl const usual{};
 }  // namespace
 
 Task::Task(Function function, TaskOptions options)
-    : Completion(std::move(options.site)),
+    : Completion(std::move(options.site), Kind::task),
       function_(std::move(function)),
       progress_(std::move(options.progress)),
       control_(options.control != nullptr ? options.control : &usual),
@@ -61,6 +65,27 @@ Block Task::take_only() {
 
 bool Task::is_awaited(Block const& block) const {
   return !awaited_ || *awaited_ - block.first < block.count;
+}
+
+// Of several the first; that it was cancelled is no news to anybody.
+void Task::report_lost() noexcept {
+  if (stream() || counts().failed == 0) return;
+  try {
+    std::vector<Block> blocks = take();
+    Block* first = nullptr;
+    for (Block& block : blocks) {
+      if (block.kind == Block::Kind::values || block.cancelled) continue;
+      if (first == nullptr || block.first < first->first) first = &block;
+    }
+    if (first == nullptr) return;
+    auto const kept = std::make_shared<Block>(std::move(*first));
+    auto const listed = site() ? site()->exceptions : ExceptionTypes();
+    detail::report_lost(*this, [kept, id = id_, listed] {
+      return "task " + std::to_string(id) + ", element " + std::to_string(kept->first) + ": " +
+             describe(reason_of(*kept, id, listed));
+    });
+  } catch (...) {  // no memory to say it
+  }
 }
 
 void Task::wait_for_block(std::optional<std::uint64_t> element) {

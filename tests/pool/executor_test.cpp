@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
+#include <latch>
+#include <memory>
 #include <mutex>
 #include <procpool.hpp>
 #include <stdexcept>
@@ -20,6 +23,9 @@ int square(int x) { return x * x; }
 
 TEST(Executor, RunsContinuationsOfItsCall) {
   procpool::ProcessPool pool{1};
+  // Made before the executor's, so that the system does not give both the same id.
+  auto const usual = pool.submit<square>(2).then([](int) { return std::this_thread::get_id(); });
+  usual.wait();
   std::thread::id other;
   auto const elsewhere = [&other](std::function<void()> work) {
     std::thread thread([&] {
@@ -77,7 +83,7 @@ TEST(Executor, OneThatThrowsOrDropsLosesNothing) {
 }
 
 TEST(Executor, OfThePoolServesEveryCall) {
-  int used = 0;  // only by the callback thread, read when the pool is gone
+  int used = 0;  // only by the thread that asks executors, read when the pool is gone
   {
     procpool::CallOptions defaults;
     defaults.executor = [&used](std::function<void()> const& work) {
@@ -95,6 +101,55 @@ TEST(Executor, IsRefusedWhereNothingWouldRunOnIt) {
   procpool::ProcessPool pool{1};
   procpool::Executor const any = [](std::function<void()> const& work) { work(); };
   EXPECT_THROW(pool.with({.executor = any}).call<square>(2), std::invalid_argument);
+}
+
+TEST(Executor, DoesNotWaitForTheCallbackThread) {
+  std::latch goes_on(1);
+  std::latch blocked(1);
+  procpool::ProcessPool pool{1};
+  auto slow = pool.submit<square>(1).then([&](int) {
+    blocked.count_down();
+    goes_on.wait();
+  });
+  blocked.wait();
+  procpool::Executor const other = [](std::function<void()> work) {
+    std::thread(std::move(work)).detach();
+  };
+  auto fast = pool.with({.executor = other}).submit<square>(3).then([](int x) { return x; });
+  EXPECT_TRUE(fast.wait_for(20s));
+  EXPECT_FALSE(slow.ready());
+  goes_on.count_down();
+  EXPECT_EQ(fast.get(), 9);
+}
+
+TEST(Executor, TheEndOfThePoolWaitsForWhatOneRuns) {
+  std::atomic<bool> over = false;
+  std::latch runs(1);
+  {
+    procpool::ProcessPool pool{1};
+    procpool::Executor const other = [](std::function<void()> work) {
+      std::thread(std::move(work)).detach();
+    };
+    static_cast<void>(pool.with({.executor = other}).submit<square>(3).then([&](int) {
+      runs.count_down();
+      std::this_thread::sleep_for(100ms);
+      over = pool.size() == 1;
+    }));
+    runs.wait();
+  }
+  EXPECT_TRUE(over);
+}
+
+TEST(Executor, MayRunWhatDestroysThePool) {
+  auto pool = std::make_unique<procpool::ProcessPool>(1);
+  procpool::Executor const other = [](std::function<void()> work) {
+    std::thread(std::move(work)).detach();
+  };
+  auto future = pool->with({.executor = other}).submit<square>(3).then([&pool](int x) {
+    pool.reset();
+    return x;
+  });
+  EXPECT_EQ(future.get(), 9);
 }
 
 }  // namespace

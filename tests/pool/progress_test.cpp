@@ -192,4 +192,63 @@ TEST(Progress, IsRefusedWhereThereIsNone) {
   EXPECT_THROW(pool.with(told.options()).call<square>(1), std::invalid_argument);
 }
 
+// Each piece of work on a thread of its own.
+procpool::Executor threads() {
+  return [](std::function<void()> work) { std::thread(std::move(work)).detach(); };
+}
+
+TEST(Progress, OnAnExecutorWithSeveralThreadsIsNeverToldTwiceAtATime) {
+  std::atomic<int> inside = 0;
+  std::atomic<int> together = 0;
+  std::atomic<bool> finished = false;
+  procpool::ProcessPool pool{2};
+  procpool::CallOptions options;
+  options.chunk = 1;
+  options.executor = threads();
+  // What it holds must be there as long as it runs.
+  options.progress =
+      [&, text = std::make_unique<std::string>(100, 'x').release()](Progress const& progress) {
+        if (++inside > 1) ++together;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        if ((*text)[50] != 'x') ++together;
+        --inside;
+        if (progress.finished) {
+          finished = true;
+          delete text;
+        }
+      };
+  EXPECT_EQ(pool.with(options).map<square>(std::views::iota(0, 2'000)).size(), 2'000u);
+  EXPECT_TRUE(support::until([&] { return finished.load(); }));
+  EXPECT_EQ(together, 0);
+}
+
+TEST(Progress, ItsObjectGoesWhenItHasReturned) {
+  std::atomic<bool> inside = false;
+  std::atomic<bool> gone = false;
+  std::atomic<bool> gone_inside = false;
+  struct Sentinel {
+    std::atomic<bool>& inside;
+    std::atomic<bool>& gone;
+    std::atomic<bool>& gone_inside;
+    ~Sentinel() {
+      if (inside) gone_inside = true;
+      gone = true;
+    }
+  };
+  {
+    procpool::ProcessPool pool{2};
+    procpool::CallOptions options;
+    options.executor = threads();
+    options.progress =
+        [&inside, kept = std::make_shared<Sentinel>(inside, gone, gone_inside)](Progress const&) {
+          inside = true;
+          std::this_thread::sleep_for(std::chrono::milliseconds(100));
+          inside = false;
+        };
+    EXPECT_EQ(pool.with(options).map<square>(std::views::iota(0, 50)).size(), 50u);
+  }
+  EXPECT_TRUE(support::until([&] { return gone.load(); }));
+  EXPECT_FALSE(gone_inside);
+}
+
 }  // namespace

@@ -93,6 +93,39 @@ TEST(Callbacks, MayRetireFromTheThreadItself) {
   EXPECT_TRUE(support::until([&] { return second.load(); }));
 }
 
+TEST(Callbacks, TheEndSaysWhatItWaitsFor) {
+  class Slow final : public Work {
+   public:
+    Slow(std::shared_ptr<Callbacks> callbacks, std::atomic<bool>& goes_on)
+        : Work(std::move(callbacks)), goes_on_(goes_on) {}
+    void run() noexcept override {
+      EXPECT_TRUE(support::until([this] { return goes_on_.load(); }));
+    }
+    std::string what() const override { return "a slow one"; }
+
+   private:
+    std::atomic<bool>& goes_on_;
+  };
+  std::atomic<bool> goes_on = false;
+  std::string said;
+  auto const log = [&](std::string_view line) {
+    said = line;
+    goes_on = true;  // it waits until this was said
+  };
+  auto const callbacks = std::make_shared<Callbacks>(log, "mine", std::chrono::milliseconds(20));
+  callbacks->post(std::make_shared<Slow>(callbacks, goes_on));
+  callbacks->post(std::make_shared<Call>(callbacks, [] {}));
+  callbacks->post(std::make_shared<Call>(callbacks, [] {}));
+  callbacks->retire();
+  EXPECT_NE(said.find("\"mine\""), std::string::npos) << said;
+  EXPECT_NE(said.find("a slow one, which has been running for "), std::string::npos) << said;
+  EXPECT_NE(said.find("2 more wait behind it"), std::string::npos) << said;
+}
+
+TEST(Callbacks, WithoutAPoolIsOneForAll) {
+  EXPECT_EQ(Callbacks::without_pool(), Callbacks::without_pool());
+}
+
 // ---- hooks
 
 struct Count final : Completion::Hook {
@@ -124,6 +157,53 @@ TEST(Completion, LosesNoHookThatComesWithItsEnd) {
     task.seal();
     for (std::thread& thread : threads) thread.join();
     ASSERT_EQ(count, 3);
+  }
+}
+
+struct Stale final : Completion::Hook {
+  Stale(std::atomic<int>& told, std::atomic<int>& gone, bool is)
+      : count(told), dead(gone), old(is) {}
+  ~Stale() override { ++dead; }
+  void ended() noexcept override { ++count; }
+  bool stale() const noexcept override { return old; }
+  std::atomic<int>& count;
+  std::atomic<int>& dead;
+  bool const old;
+};
+
+TEST(Completion, LetsGoOfHooksThatNobodyHasAUseFor) {
+  std::atomic<int> told = 0;
+  std::atomic<int> gone = 0;
+  Task task{Function{}};
+  for (int i = 0; i < 10'000; ++i) {
+    task.on_end(std::make_unique<Stale>(told, gone, i % 100 != 0));
+  }
+  EXPECT_GE(gone, 9'500);
+  task.seal();
+  EXPECT_GE(told, 100);
+  EXPECT_LE(told, 500);
+  EXPECT_EQ(gone, 10'000);
+}
+
+TEST(Completion, LosesNoHookWhenItLooksForStaleOnesWhileItEnds) {
+  for (int round = 0; round < 200; ++round) {
+    std::atomic<int> count = 0;
+    std::atomic<int> told = 0;
+    std::atomic<int> gone = 0;
+    Task task{Function{}};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 2; ++i) {
+      threads.emplace_back([&] {
+        for (int j = 0; j < 150; ++j) {
+          task.on_end(std::make_unique<Count>(count));
+          task.on_end(std::make_unique<Stale>(told, gone, true));
+        }
+      });
+    }
+    task.seal();
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(count, 300);
+    ASSERT_EQ(gone, 300);
   }
 }
 

@@ -3,7 +3,7 @@
 // Completion: something that ends once. Threads wait for it, and hooks are told. A Task is one, and so
 // is the state of a future that was composed of others.
 //
-// Any thread may call anything. In a forked child of the process that made it, waiting throws.
+// Any thread may call anything. In a forked child of the process that made it, what waits for it throws.
 
 #include <atomic>
 #include <chrono>
@@ -27,6 +27,8 @@ class PROCPOOL_API Completion {
    public:
     virtual ~Hook();
     virtual void ended() noexcept = 0;
+    // Nobody has a use for it any more, so it may go untold.
+    virtual bool stale() const noexcept;
 
    private:
     friend Completion;
@@ -44,21 +46,47 @@ class PROCPOOL_API Completion {
   // If it has ended already, the hook is told at once, by the caller.
   void on_end(std::unique_ptr<Hook> hook) noexcept;
 
+  // Throws SetupError in a process that it will never end in.
+  void check_usable() const {
+    if (!ended()) check_process();
+  }
+
   // Where the call was made, and so where its continuations run; may be null.
-  std::shared_ptr<CallSite const> const& site() const noexcept { return site_; }
+  std::shared_ptr<CallSite const> const& site() const noexcept {
+    // Acquire: what is adopted was written before.
+    return adopted_.load(std::memory_order_acquire) ? site_ : no_site();
+  }
+
+  // A Task; else a Composed.
+  bool is_task() const noexcept { return kind_ == Kind::task; }
+
+  // Its owner has gone without having looked at the outcome: an error is to be told to the log.
+  void leave() noexcept;
 
  protected:
-  explicit Completion(std::shared_ptr<CallSite const> site);
+  enum class Kind : std::uint8_t { task, composed };
+
+  Completion(std::shared_ptr<CallSite const> site, Kind kind);
   ~Completion();
 
   void end() noexcept;  // once; with no lock held
   void check_process() const;
+  // Its site, if it has none so far. Only for who is going to end it.
+  void adopt_site(std::shared_ptr<CallSite const> const& site) noexcept;
 
  private:
-  std::shared_ptr<CallSite const> const site_;
+  static std::shared_ptr<CallSite const> const& no_site() noexcept;
+  void drop_stale_hooks() noexcept;
+  void report_left() noexcept;
+
+  std::shared_ptr<CallSite const> site_;  // written before adopted_ is true, never after
   unsigned const forks_;  // made after so many forks of the program: later children must not wait
   mutable std::atomic<std::uint32_t> ended_{0};  // futex word, see completion.cpp
   std::atomic<Hook*> hooks_{nullptr};            // a stack of them, or the mark that it has ended
+  std::atomic<std::int32_t> until_look_;  // so many hooks more, then stale ones are looked for
+  std::atomic<bool> adopted_;
+  std::atomic<bool> left_{false};  // set once by its owner, cleared once by who reports
+  Kind const kind_;
 };
 
 }  // namespace procpool::inline v0::detail

@@ -5,7 +5,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include <procpool/detail/handle.hpp>
@@ -84,18 +86,25 @@ class Continuation final : public SiteWork {
   using Result = typename Continued<F, T>::type;
 
  public:
-  // The handle stays the caller's if there is no thread to run on.
-  Continuation(std::shared_ptr<CallSite const> const& site, H&& handle, F function)
+  // The handle stays the caller's if there is no thread to run on, or no memory.
+  Continuation(std::shared_ptr<CallSite const> const& site, H&& handle, F&& function)
       : SiteWork(site),
-        handle_(std::move(handle)),
+        whose_(task_text(HandleAccess::completion(handle))),
+        result_(std::make_shared<LocalState<Result>>(site)),
         function_(std::move(function)),
-        result_(std::make_shared<LocalState<Result>>(site)) {}
+        handle_(std::move(handle)) {}
 
+  LocalState<Result>& result() const { return *result_; }
   Future<Result> future() const { return LocalState<Result>::future(result_); }
+
+  std::string what() const override {
+    return "the continuation" + whose_ + " (" + type_text(typeid(F)) + ")";
+  }
 
  private:
   void perform() noexcept override {
     auto const result = std::exchange(result_, nullptr);
+    cancelled_ = result->waits_no_more();
     bool followed = false;
     try {
       if constexpr (std::is_void_v<Returned>) {
@@ -116,7 +125,7 @@ class Continuation final : public SiteWork {
       function_.reset();
       result->set_error(std::current_exception());
     }
-    if (!followed) result->finish();
+    if (!followed) LocalState<Result>::finish(result);
   }
 
   decltype(auto) call() {
@@ -124,22 +133,35 @@ class Continuation final : public SiteWork {
       return std::invoke(*function_, outcome_of<T>(handle_));
     } else if constexpr (std::is_void_v<T>) {
       handle_.get();
+      check_wanted();
       return std::invoke(*function_);
     } else {
-      return std::invoke(*function_, handle_.get());
+      T value = handle_.get();
+      check_wanted();
+      return std::invoke(*function_, std::move(value));
     }
   }
 
-  H handle_;
-  std::optional<F> function_;
+  void check_wanted() const {
+    if (cancelled_) throw TaskCancelled("a continuation was cancelled before it began");
+  }
+
+  std::string const whose_;
+  bool cancelled_ = false;
   std::shared_ptr<LocalState<Result>> result_;
+  std::optional<F> function_;
+  H handle_;
 };
 
 template <class F>
 class ReadyCall final : public SiteWork {
  public:
-  ReadyCall(std::shared_ptr<CallSite const> const& site, F function)
-      : SiteWork(site), function_(std::move(function)) {}
+  ReadyCall(std::shared_ptr<CallSite const> const& site, std::string whose, F&& function)
+      : SiteWork(site), whose_(std::move(whose)), function_(std::move(function)) {}
+
+  std::string what() const override {
+    return "the on_ready callback" + whose_ + " (" + type_text(typeid(F)) + ")";
+  }
 
  private:
   void perform() noexcept override {
@@ -151,6 +173,7 @@ class ReadyCall final : public SiteWork {
     function_.reset();
   }
 
+  std::string const whose_;
   std::optional<F> function_;
 };
 
@@ -159,10 +182,13 @@ template <class F>
 auto Handle<Derived, T>::then(F function) -> Future<typename Continued<F, T>::type> {
   auto const keep = completion_;
   Completion& known = completion();
+  known.check_usable();
+  auto hook = std::make_unique<ScheduleHook>();
   auto work = std::make_shared<Continuation<Derived, T, F>>(
       site_of(known), std::move(static_cast<Derived&>(*this)), std::move(function));
   auto future = work->future();
-  schedule_at_end(known, std::move(work));
+  work->result().waits_for(keep);
+  ScheduleHook::at_end(known, std::move(hook), std::move(work));
   return future;
 }
 
@@ -173,7 +199,11 @@ void Handle<Derived, T>::on_ready(F function) {
       std::is_invocable_v<F&>,
       "procpool: on_ready calls its function without arguments; for the value use then()");
   Completion& known = completion();
-  schedule_at_end(known, std::make_shared<ReadyCall<F>>(site_of(known), std::move(function)));
+  known.check_usable();
+  auto hook = std::make_unique<ScheduleHook>();
+  ScheduleHook::at_end(
+      known, std::move(hook),
+      std::make_shared<ReadyCall<F>>(site_of(known), task_text(known), std::move(function)));
 }
 
 }  // namespace detail

@@ -7,85 +7,215 @@
 //     co_return a + co_await pool.submit<f>(2);
 //   }
 //
-// It begins at once, in its caller, and goes on where then() would call. Included by future.hpp.
+// It begins at once, in its caller, and goes on where then() would call. Its own future belongs to the pool of
+// what it awaits first, and so do its executor and its callback thread. co_return of another Future<T>
+// makes its future that one, without a frame that waits. Included by future.hpp.
 
+#include <atomic>
+#include <concepts>
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <memory>
+#include <string>
+#include <type_traits>
 #include <utility>
 
+#include <procpool/detail/continuation.hpp>
 #include <procpool/detail/handle.hpp>
 #include <procpool/detail/local_state.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0 {
 
-class Resumption final : public SiteWork {
+class ProcessPool;
+class PoolView;
+
+namespace detail {
+
+class PROCPOOL_API Resumption final : public SiteWork {
  public:
-  Resumption(std::shared_ptr<CallSite const> site, std::coroutine_handle<> coroutine)
-      : SiteWork(std::move(site)), coroutine_(coroutine) {}
+  Resumption(std::shared_ptr<CallSite const> site, std::string whose,
+             std::coroutine_handle<> coroutine);
+
+  // The coroutine is gone, or goes on.
+  void forget() noexcept { coroutine_.store(nullptr, std::memory_order_relaxed); }
+
+  std::string what() const override;
 
  private:
-  void perform() noexcept override {
-    try {
-      coroutine_.resume();
-    } catch (...) {  // a coroutine type that lets errors out
-      callbacks().log("a coroutine let out: " + describe(std::current_exception()));
+  void perform() noexcept override;
+
+  std::string const whose_;
+  std::atomic<void*> coroutine_;
+};
+
+template <class T>
+class FuturePromiseBase;
+
+struct PromiseAccess {
+  template <class P>
+  static Composed* state(P& promise) noexcept {
+    if constexpr (requires { promise.composed(); }) {
+      return promise.composed();
+    } else {
+      return nullptr;  // a coroutine of another type
     }
   }
-
-  std::coroutine_handle<> const coroutine_;
 };
 
 template <class H>
-struct Awaiter {
-  H& handle;
-
-  bool await_ready() const { return handle.ready(); }
-  void await_suspend(std::coroutine_handle<> coroutine) const {
-    Completion& completion = HandleAccess::completion(handle);
-    auto work = std::make_shared<Resumption>(site_of(completion), coroutine);
-    // Behind this line the coroutine may run already, elsewhere: nothing of it is touched any more.
-    schedule_at_end(completion, std::move(work));
+class Awaiter {
+ public:
+  explicit Awaiter(H& handle) noexcept : handle_(handle) {}
+  Awaiter(Awaiter const&) = delete;
+  Awaiter& operator=(Awaiter const&) = delete;
+  ~Awaiter() {
+    if (work_) work_->forget();
   }
-  decltype(auto) await_resume() const { return handle.get(); }
+
+  bool await_ready() const { return handle_.ready(); }
+
+  template <class P>
+  void await_suspend(std::coroutine_handle<P> coroutine) {
+    std::shared_ptr<Completion> const awaited = HandleAccess::shared(handle_);
+    awaited->check_usable();
+    if constexpr (!std::is_void_v<P>) whose_ = PromiseAccess::state(coroutine.promise());
+    bool const own = !awaited->site() && whose_ != nullptr && whose_->site();
+    auto hook = std::make_unique<ScheduleHook>();
+    work_ = std::make_shared<Resumption>(own ? whose_->site() : site_of(*awaited),
+                                         task_text(*awaited), coroutine);
+    if (whose_ != nullptr) whose_->waits_for(awaited);
+    // Behind this line the coroutine may run already, elsewhere: nothing of it is touched any more.
+    ScheduleHook::at_end(*awaited, std::move(hook), work_);
+  }
+
+  decltype(auto) await_resume() {
+    if (whose_ != nullptr) whose_->waits_no_more();
+    return handle_.get();
+  }
+
+ private:
+  H& handle_;
+  Composed* whose_ = nullptr;  // the state of the coroutine that awaits
+  std::shared_ptr<Resumption> work_;
 };
 
 template <class Derived, class T>
 auto Handle<Derived, T>::operator co_await() {
-  return Awaiter<Derived>{static_cast<Derived&>(*this)};
+  return Awaiter<Derived>(static_cast<Derived&>(*this));
 }
+
+// The pool that is among the arguments of a coroutine.
+struct SiteAccess {
+  static std::shared_ptr<CallSite const> among() { return nullptr; }
+  template <class Arg, class... Args>
+  static std::shared_ptr<CallSite const> among(Arg const& arg, Args const&... args) {
+    if constexpr (std::same_as<Arg, ProcessPool> || std::same_as<Arg, PoolView>) {
+      if (arg.site_) return arg.site_;
+    }
+    return among(args...);
+  }
+};
+
+// Memory of coroutines. One that is destroyed before its end has its parameters destroyed after its promise;
+// so its future ends when the frame goes that the promise lies in.
+PROCPOOL_API void* new_frame(std::size_t size);
+PROCPOOL_API void delete_frame(void* frame, std::size_t size) noexcept;
+PROCPOOL_API void end_with_frame(void const* promise, std::shared_ptr<void> state,
+                                 void (*finish)(std::shared_ptr<void>) noexcept) noexcept;
+PROCPOOL_API std::exception_ptr broken_promise() noexcept;
 
 template <class T>
 class FuturePromiseBase {
  public:
+  template <class... Args>
+  explicit FuturePromiseBase(Args const&... args) : pool_(SiteAccess::among(args...)) {}
+  FuturePromiseBase(FuturePromiseBase const&) = delete;
+  FuturePromiseBase& operator=(FuturePromiseBase const&) = delete;
+  ~FuturePromiseBase() {
+    if (!state_) return;
+    state_->set_error(broken_promise());
+    state_->found_site(pool_);
+    end_with_frame(this, std::move(state_), [](std::shared_ptr<void> state) noexcept {
+      LocalState<T>::finish(std::static_pointer_cast<LocalState<T>>(std::move(state)));
+    });
+  }
+  static void* operator new(std::size_t size) { return new_frame(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { delete_frame(frame, size); }
+
   Future<T> get_return_object() { return LocalState<T>::future(state_); }
   std::suspend_never initial_suspend() const noexcept { return {}; }
-  // Here, not where the value is known: what the coroutine holds is gone when its result is there.
-  std::suspend_never final_suspend() const noexcept {
-    state_->finish();
-    return {};
+
+  // The future ends when the frame has gone, with what the coroutine held.
+  struct End {
+    bool await_ready() const noexcept { return false; }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> coroutine) const noexcept {
+      auto const state = std::move(coroutine.promise().state_);
+      auto const next = std::move(coroutine.promise().next_);
+      state->found_site(coroutine.promise().pool_);
+      coroutine.destroy();
+      if (next) {
+        try {
+          LocalState<T>::follow(state, std::move(*next));
+          return;
+        } catch (...) {
+          state->set_error(std::current_exception());
+        }
+      }
+      LocalState<T>::finish(state);
+    }
+    void await_resume() const noexcept {}
+  };
+  End final_suspend() const noexcept { return {}; }
+
+  void unhandled_exception() noexcept {
+    next_.reset();
+    state_->set_error(std::current_exception());
   }
-  void unhandled_exception() noexcept { state_->set_error(std::current_exception()); }
+
+  template <class A>
+  A&& await_transform(A&& awaited) noexcept {
+    if constexpr (AnyHandle<std::remove_cvref_t<A>>) {
+      if (awaited.valid()) state_->found_site(HandleAccess::completion(awaited).site());
+    }
+    state_->found_site(pool_);
+    return std::forward<A>(awaited);
+  }
+
+  Composed* composed() const noexcept { return state_.get(); }
 
  protected:
-  std::shared_ptr<LocalState<T>> const state_ = std::make_shared<LocalState<T>>(nullptr);
+  std::shared_ptr<LocalState<T>> state_ = std::make_shared<LocalState<T>>(nullptr);
+  std::unique_ptr<Future<T>> next_;  // what co_return named
+
+ private:
+  std::shared_ptr<CallSite const> const pool_;
 };
 
 template <class T>
 struct FuturePromise : FuturePromiseBase<T> {
+  using FuturePromiseBase<T>::FuturePromiseBase;
   template <class V>
   void return_value(V&& value) {
     this->state_->set_value(std::forward<V>(value));
   }
+  template <std::same_as<Future<T>> V>
+  void return_value(V&& next) {
+    this->next_ = std::make_unique<Future<T>>(std::move(next));
+  }
 };
 template <>
 struct FuturePromise<void> : FuturePromiseBase<void> {
+  using FuturePromiseBase<void>::FuturePromiseBase;
   void return_void() { this->state_->set_value(); }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace detail
+
+}  // namespace procpool::inline v0
 
 template <class T, class... Args>
 struct std::coroutine_traits<procpool::Future<T>, Args...> {

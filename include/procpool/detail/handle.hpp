@@ -13,6 +13,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <procpool/detail/composed.hpp>
 #include <procpool/detail/deadline.hpp>
 #include <procpool/detail/engine.hpp>
 #include <procpool/detail/site.hpp>
@@ -33,8 +34,20 @@ struct Continued;
 template <class Derived, class T>
 class [[nodiscard]] Handle {
  public:
-  Handle(Handle&&) noexcept = default;
-  Handle& operator=(Handle&&) noexcept = default;
+  Handle(Handle&& other) noexcept
+      : completion_(std::move(other.completion_)),
+        extra_(std::move(other.extra_)),
+        task_(std::exchange(other.task_, nullptr)),
+        take_(other.take_) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this == &other) return *this;
+    drop();
+    completion_ = std::move(other.completion_);
+    extra_ = std::move(other.extra_);
+    task_ = std::exchange(other.task_, nullptr);
+    take_ = other.take_;
+    return *this;
+  }
 
   /// Does it refer to a call? False after get() and then(), and after having been moved from.
   bool valid() const noexcept { return completion_ != nullptr; }
@@ -65,25 +78,30 @@ class [[nodiscard]] Handle {
     wait();
     task_ = nullptr;
     std::shared_ptr<Completion> const completion = std::move(completion_);
-    std::shared_ptr<void> const extra = std::move(extra_);
-    return take_(*completion, extra.get());
+    // Let go of also where there is no value.
+    struct Extra {
+      std::shared_ptr<void> what;
+      ~Extra() {
+        if (what) let_go(std::move(what));
+      }
+    } const extra{std::move(extra_)};
+    return take_(*completion, extra.what.get());
   }
 
   /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
   /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
   /// outcome. A task that listens (see this_task::stop_requested) is asked first, and what it makes of
+  /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
+  /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
+  /// outcome. A task that listens (see this_task::stop_requested) is asked first, and what it makes of
   /// that is its outcome. Says which of these happened, the last of them that did. Blocks until what ran
-  /// is gone. For what was composed of other calls (then, when_all, ...) it does nothing: too_late.
+  /// is gone. Of what was composed of other calls (then, when_all, a coroutine, ...) it ends those that
+  /// it waits for. Where it waits for none, because code of the program's own runs or is about to, that is not
+  /// interrupted, but a function given to then() that has not begun is not called unless it takes an
+  /// Outcome, and what is waited for next is ended at once: Cancel::ended.
   Cancel cancel() {
-    Completion& known = completion();
-    if (task_ == nullptr || known.ended() || !known.site()) return Cancel::too_late;
-    // A pool that is no more has ended everything.
-    if (auto const engine = known.site()->engine.lock()) {
-      engine->cancel(std::shared_ptr<Task>(completion_, task_), Engine::Running::is_ended);
-    }
-    Task::Counts const counts = task_->counts();
-    if (counts.stopped != 0 || task_->was_asked()) return Cancel::ended;
-    return counts.cancelled != 0 ? Cancel::never_began : Cancel::too_late;
+    completion();
+    return detail::cancel(completion_);
   }
 
   /// Calls `function` with what get() would give once it is there, and gives a future of what that
@@ -111,7 +129,7 @@ class [[nodiscard]] Handle {
       : completion_(task), task_(task.get()), take_(take) {}
   Handle(std::shared_ptr<Completion> completion, std::shared_ptr<void> extra, Take take)
       : completion_(std::move(completion)), extra_(std::move(extra)), take_(take) {}
-  ~Handle() = default;
+  ~Handle() { drop(); }
 
   std::string output_of(std::uint64_t element) const {
     wait();
@@ -132,6 +150,14 @@ class [[nodiscard]] Handle {
  private:
   friend struct HandleAccess;
 
+  void drop() noexcept {
+    if (completion_) {
+      completion_->leave();
+      completion_.reset();
+    }
+    if (extra_) let_go(std::move(extra_));
+  }
+
   std::shared_ptr<Completion> completion_;
   std::shared_ptr<void> extra_;
   Task* task_ = nullptr;  // the completion, where it is a task
@@ -143,6 +169,26 @@ struct HandleAccess {
   template <class H>
   static Completion& completion(H const& handle) {
     return handle.completion();
+  }
+  template <class H>
+  static std::shared_ptr<Completion> const& shared(H const& handle) {
+    handle.completion();
+    return handle.completion_;
+  }
+  // Does it get its value in this way?
+  template <class H>
+  static bool takes(H const& handle, typename H::Take take) noexcept {
+    return handle.take_ == take;
+  }
+  // What it keeps beside its completion.
+  template <class H>
+  static std::shared_ptr<void> const& extra(H const& handle) noexcept {
+    return handle.extra_;
+  }
+  // Its error, should there be one, is not missed by anybody.
+  template <class H>
+  static void forget(H& handle) noexcept {
+    handle.completion_.reset();
   }
 };
 

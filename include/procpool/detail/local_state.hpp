@@ -1,32 +1,38 @@
 #pragma once
 
 // LocalState: the completion of a value that is made in this process: by a continuation, or by a
-// coroutine. One sets it, once; one takes it, once it has ended. Included by future.hpp.
+// coroutine. One makes it, once; one takes it, once it has ended. Included by future.hpp.
+//
+// Where the one that makes it names another future instead, whose value it becomes, it does not wait in a
+// row behind that: it becomes the *heir* of that one's state, which then passes its outcome, or the future
+// that it is to become in turn, straight on. So a loop of continuations, each of which returns the future
+// of the next, has one state that waits and one at work, however often it goes round.
 
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
-#include <procpool/detail/completion.hpp>
+#include <procpool/detail/composed.hpp>
 #include <procpool/detail/handle.hpp>
 
 namespace procpool::inline v0::detail {
 
 template <class T>
-class LocalState final : public Completion {
+class LocalState final : public Composed {
   using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+  using State = std::shared_ptr<LocalState>;
   struct Nothing {};
 
  public:
-  explicit LocalState(std::shared_ptr<CallSite const> site) : Completion(std::move(site)) {}
-
-  static Future<T> future(std::shared_ptr<LocalState> state) {
-    return Future<T>(std::move(state), nullptr, [](Completion& completion, void*) -> T {
-      return static_cast<LocalState&>(completion).take();
-    });
+  explicit LocalState(std::shared_ptr<CallSite const> site) : Composed(std::move(site)) {}
+  ~LocalState() override {
+    if (auto* const followed = std::get_if<3>(&state_)) let_go(std::move(*followed));
   }
+
+  static Future<T> future(State state) { return Future<T>(std::move(state), nullptr, &take_from); }
 
   template <class... Args>
   void set_value(Args&&... args) {
@@ -36,24 +42,54 @@ class LocalState final : public Completion {
     state_.template emplace<2>(std::move(error));
   }
   // After one of these.
-  void finish() noexcept { end(); }
-  // Becomes what another handle becomes, when it does.
+  static void finish(State state) noexcept {
+    while (state) {
+      State heir = state->close();
+      if (heir) heir->inherit(*state);
+      state->end();
+      state = std::move(heir);
+    }
+  }
+
+  // Becomes what another handle becomes, when it does. Throws where that refers to nothing, or can never be;
+  // then it is as before.
   template <class H>
-  static void follow(std::shared_ptr<LocalState> const& state, H handle) {
+  static void follow(State const& given, H handle) {
+    HandleAccess::completion(handle).check_usable();
+    if constexpr (std::is_same_v<H, Future<T>>) {
+      if (HandleAccess::takes(handle, &take_from)) {
+        State const source = std::static_pointer_cast<LocalState>(HandleAccess::shared(handle));
+        HandleAccess::forget(handle);
+        State const state = last_heir(given);
+        if (source->bequeath(state)) {
+          state->waits_for(source);
+        } else {  // it has its outcome already
+          state->inherit(*source);
+          finish(state);
+        }
+        return;
+      }
+    }
     struct Follow final : Hook {
-      explicit Follow(std::shared_ptr<LocalState> follower) : follower_(std::move(follower)) {}
-      void ended() noexcept override { follower_->end(); }
-      std::shared_ptr<LocalState> const follower_;
+      void ended() noexcept override { finish(std::move(follower)); }
+      State follower;
     };
-    auto hook = std::make_unique<Follow>(state);
-    Completion& completion = HandleAccess::completion(handle);
+    auto hook = std::make_unique<Follow>();
+    std::shared_ptr<Completion> const completion = HandleAccess::shared(handle);
     auto followed = std::make_shared<H>(std::move(handle));
+    State const state = last_heir(given);
     state->followed_ = [](void* kept) -> T { return static_cast<H*>(kept)->get(); };
     state->state_.template emplace<3>(std::move(followed));
-    completion.on_end(std::move(hook));
+    state->waits_for(completion);
+    hook->follower = state;
+    completion->on_end(std::move(hook));
   }
 
  private:
+  static T take_from(Completion& completion, void*) {
+    return static_cast<LocalState&>(completion).take();
+  }
+
   T take() {
     switch (state_.index()) {
       case 1:
@@ -62,13 +98,72 @@ class LocalState final : public Completion {
         } else {
           return std::get<1>(std::move(state_));
         }
-      case 3: return followed_(std::get<3>(state_).get());
+      case 3: {
+        struct Followed {
+          std::shared_ptr<void> what;
+          ~Followed() { let_go(std::move(what)); }
+        } const followed{std::get<3>(std::move(state_))};
+        return followed_(followed.what.get());
+      }
       default: std::rethrow_exception(std::get<2>(state_));
+    }
+  }
+
+  std::exception_ptr error() const noexcept override {
+    auto const* const error = std::get_if<2>(&state_);
+    return error == nullptr ? nullptr : *error;
+  }
+
+  // Its outcome is there. Gives who is to have it.
+  State close() noexcept {
+    std::lock_guard const lock(mutex_);
+    closed_ = true;
+    return std::move(heir_);
+  }
+
+  // False: too late, it has its outcome.
+  bool bequeath(State const& heir) noexcept {
+    std::lock_guard const lock(mutex_);
+    if (closed_) return false;
+    heir_ = heir;
+    return true;
+  }
+
+  void inherit(LocalState& other) noexcept {
+    try {
+      switch (other.state_.index()) {
+        case 1: state_.template emplace<1>(std::get<1>(std::move(other.state_))); break;
+        case 2: state_.template emplace<2>(std::get<2>(std::move(other.state_))); break;
+        case 3:
+          followed_ = other.followed_;
+          state_.template emplace<3>(std::get<3>(std::move(other.state_)));
+          break;
+        default: break;
+      }
+    } catch (...) {  // moving the value threw
+      set_error(std::current_exception());
+    }
+  }
+
+  // Where an outcome of it will go in the end. What it was asked goes along.
+  static State last_heir(State state) noexcept {
+    for (;;) {
+      State heir;
+      {
+        std::lock_guard const lock(state->mutex_);
+        heir = state->heir_;
+      }
+      if (!heir) return state;
+      if (state->take_request()) heir->request();
+      state = std::move(heir);
     }
   }
 
   std::variant<Nothing, Value, std::exception_ptr, std::shared_ptr<void>> state_;
   T (*followed_)(void*) = nullptr;
+  // Guarded by mutex_:
+  State heir_;
+  bool closed_ = false;
 };
 
 }  // namespace procpool::inline v0::detail

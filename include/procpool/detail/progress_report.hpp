@@ -34,11 +34,14 @@ class PROCPOOL_API ProgressReport final : public SiteWork {
   void note(News const& news) noexcept;
 
   // Blocks until the callback was told of the end and has returned, so that what it refers to may go.
-  // Does not wait where that could not be: on the callback thread, and for another's executor.
+  // Does not wait where that could not be: on the callback thread, and for another's executor. Throws
+  // SetupError in a forked child.
   void wait_until_told();
 
   // Nothing is told from now on. Blocks as above while the callback runs.
   void mute();
+
+  std::string what() const override { return "a progress callback"; }
 
  private:
   void perform() noexcept override;
@@ -51,7 +54,8 @@ class PROCPOOL_API ProgressReport final : public SiteWork {
   // Guarded by mutex_:
   ProgressCallback callback_;  // used outside it, by perform() alone
   News news_;
-  bool scheduled_ = false;
+  bool fresh_ = false;      // there are news that the callback was not called with
+  bool scheduled_ = false;  // to be called, or being called
   bool running_ = false;
   bool over_ = false;
   bool failed_ = false;  // the callback threw, which was logged

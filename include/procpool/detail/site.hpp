@@ -4,8 +4,10 @@
 // which may be longer than the pool: how to cancel it, and where its continuations run.
 // SiteWork: something of the user's that runs there.
 
-#include <atomic>
 #include <memory>
+#include <string>
+#include <typeinfo>
+#include <utility>
 
 #include <procpool/detail/callbacks.hpp>
 #include <procpool/detail/completion.hpp>
@@ -26,7 +28,7 @@ struct CallSite {
   ExceptionTypes exceptions{};  // that come back as themselves
 };
 
-// The site of a completion, or one without a pool.
+// The site of a completion, or the one of all that has no pool.
 PROCPOOL_API std::shared_ptr<CallSite const> site_of(Completion const& completion);
 
 class PROCPOOL_API SiteWork : public Work, public std::enable_shared_from_this<SiteWork> {
@@ -34,7 +36,7 @@ class PROCPOOL_API SiteWork : public Work, public std::enable_shared_from_this<S
   explicit SiteWork(std::shared_ptr<CallSite const> site);
   ~SiteWork() override;
 
-  // Runs perform(), by the executor if there is one. Allocates nothing; any thread.
+  // Runs perform(), by the executor if there is one. Never fails; any thread.
   void schedule() noexcept { callbacks().post(shared_from_this()); }
   void run() noexcept final;
 
@@ -49,7 +51,23 @@ class PROCPOOL_API SiteWork : public Work, public std::enable_shared_from_this<S
   bool refused_ = false;  // by the executor; touched by one thread after the other
 };
 
-// Schedules the work when the completion has ended.
-PROCPOOL_API void schedule_at_end(Completion& completion, std::shared_ptr<SiteWork> work);
+// Schedules work when a completion has ended. Made beforehand, so that from then on nothing can fail.
+class PROCPOOL_API ScheduleHook final : public Completion::Hook {
+ public:
+  static void at_end(Completion& completion, std::unique_ptr<ScheduleHook> hook,
+                     std::shared_ptr<SiteWork> work) noexcept {
+    hook->work_ = std::move(work);
+    completion.on_end(std::move(hook));
+  }
+  void ended() noexcept override;
+
+ private:
+  std::shared_ptr<SiteWork> work_;
+};
+
+// "task 5" for what(), or nothing.
+PROCPOOL_API std::string task_text(Completion const& completion);
+// The name of a type as its writer knows it.
+PROCPOOL_API std::string type_text(std::type_info const& type);
 
 }  // namespace procpool::inline v0::detail

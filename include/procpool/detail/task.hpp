@@ -119,6 +119,9 @@ class PROCPOOL_API Task : public Completion {
   // The outcome of a task that has one element, no stream, and has ended. Once.
   Block take_only();
 
+  // For Completion.
+  void report_lost() noexcept;
+
   // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or the
   // task has ended.
   void wait_for_block(std::optional<std::uint64_t> element);

@@ -1,0 +1,67 @@
+#pragma once
+
+// Composed: a completion that is not a task's: of what was made of other completions, or by code of the
+// program's. It knows what it waits for, so that cancelling it cancels that. And let_go(), for what may be
+// the end of a long chain.
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <procpool/call_options.hpp>
+#include <procpool/detail/completion.hpp>
+#include <procpool/detail/export.hpp>
+
+namespace procpool::inline v0::detail {
+
+class PROCPOOL_API Composed : public Completion {
+ public:
+  using List = std::vector<std::shared_ptr<Completion>>;
+
+  // What it waits for at this time is added to `all`. False: nothing, code of the program's is about to
+  // run or runs. It is noted then, and what it waits for next will be cancelled.
+  virtual bool awaited(List& all);
+
+  // For Completion.
+  void report_lost() noexcept;
+
+  // It waits for this from now on; cancelled at once if cancelling found nothing to cancel before.
+  void waits_for(std::shared_ptr<Completion> const& what) noexcept;
+  // Code of the program's runs from now on. True: it was cancelled, and nothing was there to be cancelled.
+  bool waits_no_more() noexcept;
+  // That it was cancelled passes on to who takes its place.
+  bool take_request() noexcept;
+  void request() noexcept;
+  // Its site, if it has none so far. For who makes its value.
+  void found_site(std::shared_ptr<CallSite const> const& site) noexcept { adopt_site(site); }
+
+ protected:
+  explicit Composed(std::shared_ptr<CallSite const> site);
+  virtual ~Composed();
+
+  // The error that it ended with; null: none, or another will tell.
+  virtual std::exception_ptr error() const noexcept { return nullptr; }
+
+  std::mutex mutex_;
+
+ private:
+  // Guarded by mutex_:
+  std::weak_ptr<Completion> awaited_;
+  bool requested_ = false;  // to cancel what it waits for next
+};
+
+// What cancelling a handle does; see Handle::cancel.
+PROCPOOL_API Cancel cancel(std::shared_ptr<Completion> const& what);
+
+// Drops it. On a thread that is just dropping something so, after that: the end of a long chain needs no more
+// stack than that of one link.
+PROCPOOL_API void let_go(std::shared_ptr<void> what) noexcept;
+
+// The error that nobody has looked at, to the log of the pool whose call it was: `text` is asked for it on
+// the callback thread, if not too many were told.
+void report_lost(Completion const& whose, std::function<std::string()> text) noexcept;
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,195 @@
+#include <procpool/detail/composed.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <procpool/detail/engine.hpp>
+#include <procpool/detail/site.hpp>
+#include <procpool/detail/task.hpp>
+#include <procpool/errors.hpp>
+
+namespace procpool::inline v0::detail {
+
+Composed::Composed(std::shared_ptr<CallSite const> site)
+    : Completion(std::move(site), Kind::composed) {}
+
+Composed::~Composed() = default;
+
+bool Composed::awaited(List& all) {
+  std::lock_guard const lock(mutex_);
+  std::shared_ptr<Completion> what = awaited_.lock();
+  if (!what || what->ended()) {
+    requested_ = true;
+    return false;
+  }
+  all.push_back(std::move(what));
+  return true;
+}
+
+bool Composed::take_request() noexcept {
+  std::lock_guard const lock(mutex_);
+  return std::exchange(requested_, false);
+}
+
+void Composed::request() noexcept {
+  std::lock_guard const lock(mutex_);
+  requested_ = true;
+}
+
+bool Composed::waits_no_more() noexcept {
+  std::lock_guard const lock(mutex_);
+  awaited_.reset();
+  return requested_;
+}
+
+void Composed::report_lost() noexcept {
+  std::exception_ptr const lost = error();
+  if (!lost) return;
+  try {
+    detail::report_lost(*this, [lost] { return describe(lost); });
+  } catch (...) {  // no memory to say it
+  }
+}
+
+// ---- cancelling
+
+namespace {
+
+// The tasks that hang below these completions and have not ended. `busy`: code of the program's runs there.
+std::vector<std::shared_ptr<Task>> tasks_below(Composed::List open, bool& busy) {
+  std::vector<std::shared_ptr<Task>> tasks;
+  while (!open.empty()) {
+    std::shared_ptr<Completion> const one = std::move(open.back());
+    open.pop_back();
+    if (one->ended()) continue;
+    if (one->is_task()) {
+      tasks.push_back(std::static_pointer_cast<Task>(one));
+    } else if (!static_cast<Composed&>(*one).awaited(open)) {
+      busy = true;
+    }
+  }
+  return tasks;
+}
+
+// A pool that is no more has ended everything.
+void cancel_task(std::shared_ptr<Task> const& task, Engine::Running running) {
+  if (!task->site()) return;
+  if (auto const engine = task->site()->engine.lock()) engine->cancel(task, running);
+}
+
+Cancel cancel_tasks(std::vector<std::shared_ptr<Task>> const& tasks) {
+  // First what has not begun, so that it does not begin in the place of what is ended.
+  if (tasks.size() > 1) {
+    for (auto const& task : tasks) cancel_task(task, Engine::Running::goes_on);
+  }
+  Cancel found = Cancel::too_late;
+  for (auto const& task : tasks) {
+    if (!task->ended()) cancel_task(task, Engine::Running::is_ended);
+    Task::Counts const counts = task->counts();
+    if (counts.stopped != 0 || task->was_asked()) {
+      found = Cancel::ended;
+    } else if (counts.cancelled != 0 && found == Cancel::too_late) {
+      found = Cancel::never_began;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+Cancel cancel(std::shared_ptr<Completion> const& what) {
+  for (;;) {
+    if (what->ended()) return Cancel::too_late;
+    what->check_usable();
+    bool busy = false;
+    auto const tasks = tasks_below({what}, busy);
+    Cancel const found = cancel_tasks(tasks);
+    if (found != Cancel::too_late) return found;
+    // Code of the program's is not interrupted; it was told.
+    if (busy) return Cancel::ended;
+    // What cannot be ended (of a process that waits in the kernel), or ended by itself just then.
+    bool const all_ended =
+        std::ranges::all_of(tasks, [](auto const& task) { return task->ended(); });
+    if (what->is_task() || !all_ended) return Cancel::too_late;
+    // By now something else may be waited for.
+  }
+}
+
+void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
+  {
+    std::lock_guard const lock(mutex_);
+    awaited_ = what;
+    if (!std::exchange(requested_, false)) return;
+  }
+  try {
+    bool busy = false;
+    cancel_tasks(tasks_below({what}, busy));
+  } catch (...) {  // no memory to do it: it goes on
+  }
+}
+
+// ---- dropping
+
+void let_go(std::shared_ptr<void> what) noexcept {
+  static constinit thread_local std::vector<std::shared_ptr<void>>* others = nullptr;
+  if (!what) return;
+  if (others != nullptr) {
+    try {
+      others->push_back(std::move(what));
+      return;
+    } catch (...) {  // no memory: here, then
+    }
+    what.reset();
+    return;
+  }
+  std::vector<std::shared_ptr<void>> queue;
+  others = &queue;
+  what.reset();
+  while (!queue.empty()) {
+    std::shared_ptr<void> next = std::move(queue.back());
+    queue.pop_back();
+    next.reset();
+  }
+  others = nullptr;
+}
+
+// ---- errors that nobody looked at
+
+namespace {
+
+class LostError final : public Work {
+ public:
+  LostError(std::shared_ptr<Callbacks> callbacks, std::function<std::string()> text,
+            std::uint64_t untold)
+      : Work(std::move(callbacks)), text_(std::move(text)), untold_(untold) {}
+  void run() noexcept override {
+    try {
+      std::string line = "a future was dropped and nobody has looked at its error: " + text_();
+      if (untold_ != 0) line += " (and " + std::to_string(untold_) + " others before it)";
+      callbacks().log(line);
+    } catch (...) {  // no memory to say it
+    }
+  }
+  std::string what() const override { return "the log"; }
+
+ private:
+  std::function<std::string()> const text_;
+  std::uint64_t const untold_;
+};
+
+}  // namespace
+
+void report_lost(Completion const& whose, std::function<std::string()> text) noexcept {
+  try {
+    auto const callbacks = site_of(whose)->callbacks;
+    if (callbacks->forked()) return;
+    auto const untold = callbacks->may_tell_lost();
+    if (!untold) return;
+    auto work = std::make_shared<LostError>(callbacks, std::move(text), *untold);
+    callbacks->post(std::move(work));
+  } catch (...) {  // no memory or no thread to say it with
+  }
+}
+
+}  // namespace procpool::inline v0::detail

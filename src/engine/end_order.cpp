@@ -1,0 +1,55 @@
+#include <procpool/detail/end_order.hpp>
+
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+#include "engine/forks.hpp"
+
+namespace procpool::inline v0::detail {
+
+class EndOrder::Ended final : public Completion::Hook {
+ public:
+  std::shared_ptr<EndOrder> order;
+  std::size_t index = 0;
+
+  void ended() noexcept override {
+    std::lock_guard const lock(order->mutex_);
+    order->ended_.push_back(index);
+    // Release: who sees the number sees the entry.
+    order->number_.store(order->ended_.size(), std::memory_order_release);
+    order->more_.notify_all();
+  }
+  // Relaxed: if it is seen to be left later, it goes later.
+  bool stale() const noexcept override { return order->left_.load(std::memory_order_relaxed); }
+};
+
+EndOrder::EndOrder(std::size_t completions) : forks_(fork_count()) {
+  ended_.reserve(completions);
+  hooks_.reserve(completions);
+  for (std::size_t i = 0; i < completions; ++i) hooks_.push_back(std::make_unique<Ended>());
+}
+
+void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completion) noexcept {
+  std::size_t const index = order->added_++;
+  auto hook = std::move(order->hooks_[index]);
+  if (order->added_ == order->hooks_.size()) order->hooks_.clear();
+  static_cast<Ended&>(*hook).order = order;
+  static_cast<Ended&>(*hook).index = index;
+  completion.on_end(std::move(hook));
+}
+
+std::size_t EndOrder::wait(std::size_t before) {
+  if (forked_since(forks_)) {
+    // The lock may be held by a thread that is not here. What was written down before is there to be read.
+    if (number_.load(std::memory_order_acquire) > before) return ended_[before];
+    throw SetupError("these futures belong to a pool of the process that this one was forked from; "
+                     "their results "
+                     "arrive only there");
+  }
+  std::unique_lock lock(mutex_);
+  more_.wait(lock, [&] { return ended_.size() > before; });
+  return ended_[before];
+}
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,67 @@
+#include <utility>
+
+#include <procpool/compose.hpp>
+
+namespace procpool::inline v0::detail {
+
+class Join::PartEnded final : public Hook {
+ public:
+  std::shared_ptr<Join> whole;
+  std::size_t part = 0;
+
+  void ended() noexcept override { whole->part_ended(part); }
+  // Relaxed: if it is seen to be over later, it goes later.
+  bool stale() const noexcept override {
+    return whole->missing_.load(std::memory_order_relaxed) == 0;
+  }
+};
+
+Join::Join(std::shared_ptr<CallSite const> site, std::size_t parts, std::size_t wanted)
+    : Composed(std::move(site)), missing_(wanted) {
+  hooks_.reserve(parts);
+  for (std::size_t i = 0; i < parts; ++i) hooks_.push_back(std::make_unique<PartEnded>());
+  if (wanted == 0) end();
+}
+
+void Join::keep(std::weak_ptr<void> kept, Enumerate enumerate) noexcept {
+  std::lock_guard const lock(mutex_);
+  kept_ = std::move(kept);
+  enumerate_ = enumerate;
+}
+
+void Join::add(std::shared_ptr<Join> const& join, Completion& part) noexcept {
+  std::size_t const index = join->added_++;
+  auto hook = std::move(join->hooks_[index]);
+  if (join->added_ == join->hooks_.size()) join->hooks_.clear();
+  static_cast<PartEnded&>(*hook).whole = join;
+  static_cast<PartEnded&>(*hook).part = index;
+  part.on_end(std::move(hook));
+}
+
+void Join::taken() noexcept {
+  std::lock_guard const lock(mutex_);
+  kept_.reset();
+}
+
+bool Join::awaited(List& all) {
+  std::shared_ptr<void> kept;  // may be the last owner of much, and then dies behind the lock
+  // From taken() on the parts are their new owner's.
+  std::lock_guard const lock(mutex_);
+  kept = kept_.lock();
+  if (!kept) return false;
+  enumerate_(kept.get(), all);
+  return true;
+}
+
+void Join::part_ended(std::size_t index) noexcept {
+  std::size_t before = missing_.load(std::memory_order_relaxed);
+  do {
+    if (before == 0) return;
+    // Acquire and release: the one that ends it comes after all the others.
+  } while (!missing_.compare_exchange_weak(before, before - 1, std::memory_order_acq_rel));
+  if (before != 1) return;
+  last_ = index;
+  end();
+}
+
+}  // namespace procpool::inline v0::detail
