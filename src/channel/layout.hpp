@@ -67,6 +67,7 @@ enum class Farewell : std::uint32_t {
   retiring = 3,          // said while it lives: it begins nothing more, and is to be let go
   left = 4,              // likewise: it was asked to leave, has left its loop, and is exiting
   exiting = 5,           // exit() has begun, and nobody has asked it to leave
+  helpless = 6,          // it lacked memory, or something else of the system, and could not go on
 };
 
 enum class InboxKind : std::uint32_t {

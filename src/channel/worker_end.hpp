@@ -46,7 +46,7 @@ class BasicWorkerEnd {
   }
   InboxHeader const& header() const noexcept { return header_; }
   std::span<std::byte const> payload() const noexcept { return payload_; }
-  // Not empty: there was no room to map the payload, which is empty; the reason.
+  // Not empty: the payload, which is empty, could not be received or mapped; the reason.
   std::string const& unreadable() const noexcept { return unreadable_; }
   // What keeps the payload of a record in a file, to have it beyond finish_record().
   os::Mapping take_large() noexcept { return std::exchange(large_, os::Mapping()); }
@@ -93,6 +93,9 @@ class BasicWorkerEnd {
   // What was said before stands, but for retiring.
   void say_exiting() noexcept;
 
+  // A descriptor was lost, so that what lies in its file will never be readable here.
+  bool lost() const noexcept { return lost_; }
+
   // True when the event or the control socket turned out to be gone: the worker cannot call the parent
   // any more and should leave.
   bool descriptors_gone() const noexcept { return descriptors_gone_; }
@@ -133,7 +136,8 @@ class BasicWorkerEnd {
   void have_room(std::uint64_t serial, std::uint64_t bytes);
   void count_done(std::uint64_t serials, std::uint64_t bytes);
   void look_at_clock();
-  os::UniqueFd receive_descriptor();  // empty: a task has taken it
+  // Empty: a task has taken it; or there was no number for it, and unreadable_ says so.
+  os::UniqueFd receive_descriptor();
   // A large payload, ready to be sent: in a block, or in a file that is write-sealed.
   struct Letter {
     std::shared_ptr<detail::MessageBlock> block;
@@ -182,6 +186,7 @@ class BasicWorkerEnd {
   bool untold_ = false;                   // something was published since, and the parent not rung
   std::uint32_t sleep_number_ = 0;        // of our last sleep; even
   bool descriptors_gone_ = false;
+  bool lost_ = false;
   bool retiring_ = false;
 };
 

@@ -6,8 +6,11 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "channel/worker_end.hpp"
@@ -25,14 +28,19 @@ bool BasicWorkerEnd<Steps>::load_payload() {
     return true;
   }
   if (header_.where == Where::block) return load_block();
+  payload_ = {};
   os::UniqueFd file = receive_descriptor();
-  if (!file) return false;
+  if (!file) return !unreadable_.empty();
   // A task may fork, and its child has the handle too.
   auto const visibility = header_.kind == InboxKind::share ? os::Visibility::children_and_dumps
                                                            : os::Visibility::this_process_only;
-  large_ = os::Mapping(os::Memfd(std::move(file)), os::Access::private_read, 0, header_.size,
-                       visibility);
-  payload_ = large_.bytes();
+  try {
+    large_ = os::Mapping(os::Memfd(std::move(file)), os::Access::private_read, 0, header_.size,
+                         visibility);
+    payload_ = large_.bytes();
+  } catch (std::system_error const& error) {
+    unreadable_ = error.what();
+  }
   return true;
 }
 
@@ -41,12 +49,18 @@ bool BasicWorkerEnd<Steps>::load_block() {
   BlockRef ref{};
   std::memcpy(&ref, at(head_) + sizeof header_, sizeof ref);
   std::size_t const end = ref.offset + header_.size;
+  payload_ = {};
   if (ref.announced != 0) {
     os::Memfd file(receive_descriptor());
-    if (!file) return false;
+    if (!file && unreadable_.empty()) return false;
     blocks_.insert_or_assign(ref.id, Viewed{std::move(file), {}});
   }
   Viewed& block = blocks_.at(ref.id);
+  // It is not sent again: whoever asks for what lies there is told so.
+  if (!block.file && block.view.size() == 0) {
+    if (unreadable_.empty()) unreadable_ = "there was no descriptor left for them";
+    return true;
+  }
   try {
     if (block.file && !os::addresses_are_limited()) {
       block.view = os::Mapping(block.file, os::Access::read_only);
@@ -65,14 +79,29 @@ bool BasicWorkerEnd<Steps>::load_block() {
 
 template <class Steps>
 os::UniqueFd BasicWorkerEnd<Steps>::receive_descriptor() {
-  os::Packet packet;
-  // Without waiting: it was sent before its record, so if it is not there the task took it.
-  if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
-      packet.fds.size() != 1) {
-    return {};
+  // As long as the kernel has no memory to give it to us, it is still there.
+  constexpr int most_tries = 50;
+  for (int tries = 1;; ++tries) {
+    try {
+      os::Packet packet;
+      // Without waiting: it was sent before its record, so if it is not there the task took it.
+      if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
+          packet.fds.size() != 1) {
+        return {};
+      }
+      Steps::at(Step::received);
+      return std::move(packet.fds.front());
+    } catch (std::system_error const& error) {
+      // There was no number left for it: it is gone, and nothing but it.
+      if (error.code().value() == EPROTO || error.code().value() == EMFILE) {
+        unreadable_ = error.what();
+        lost_ = true;
+        return {};
+      }
+      if (tries == most_tries) return {};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
-  Steps::at(Step::received);
-  return std::move(packet.fds.front());
 }
 
 template <class Steps>

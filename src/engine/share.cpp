@@ -14,6 +14,7 @@
 
 #include <procpool/detail/type_name.hpp>
 #include <procpool/error.hpp>
+#include <procpool/errors.hpp>
 
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
@@ -28,7 +29,9 @@ constexpr char const* file_name = "procpool shared value";
 
 struct Registry {
   std::mutex mutex;
-  std::unordered_map<std::uint64_t, std::weak_ptr<Share>> shares;  // guarded by mutex
+  // Guarded by mutex:
+  std::unordered_map<std::uint64_t, std::weak_ptr<Share>> shares;
+  std::unordered_map<std::uint64_t, std::string> missed;  // and why
 };
 
 // Never destroyed: handles in static objects may end after everything else.
@@ -73,6 +76,7 @@ std::shared_ptr<Share> Share::enter(std::shared_ptr<Share> made) {
   Registry& all = registry();
   std::lock_guard const lock(all.mutex);
   all.shares[made->id_] = made;
+  all.missed.erase(made->id_);
   return made;
 }
 
@@ -120,10 +124,19 @@ std::shared_ptr<Share> Share::adopt(std::uint64_t id, Payload payload, std::size
       std::shared_ptr<Share>(new Share(id, std::move(payload), std::move(found), nullptr)));
 }
 
+void Share::miss(std::uint64_t id, std::string reason) {
+  Registry& all = registry();
+  std::lock_guard const lock(all.mutex);
+  all.missed[id] = std::move(reason);
+}
+
 std::shared_ptr<Share> Share::find(std::uint64_t id) {
   Registry& all = registry();
   {
     std::lock_guard const lock(all.mutex);
+    if (auto const missed = all.missed.find(id); missed != all.missed.end()) {
+      throw SetupError("the worker could not take a shared value: " + missed->second);
+    }
     auto const found = all.shares.find(id);
     if (found != all.shares.end()) {
       if (auto share = found->second.lock()) return share;

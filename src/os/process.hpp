@@ -31,11 +31,11 @@ struct Exit {
   std::uint64_t peak = 0;
 };
 
-// To be called once `pidfd` is readable, once. Kills what is left of the child's process group (if
+// To be called once `pidfd` is readable, or -1 where none could be had of a child that has ended; once. Kills what is left of the child's process group (if
 // it leads one), reaps it and says how it ended. Never waits for long: where a debugger still
 // holds the dead child for more than 50 ms the answer is `unknown` and the zombie stays until this
-// process ends.
-Exit reap(int pidfd, pid_t pid);
+// process ends. Where the system refuses to be asked by pidfd, by number, as long as it is the child's own.
+Exit reap(int pidfd, pid_t pid) noexcept;
 
 // False when the signal did not arrive: the process is gone or is not ours to signal (it became
 // another user's). Throws for a descriptor that is not a pidfd and for a signal that is none.
@@ -43,8 +43,9 @@ bool send_signal(int pidfd, int signal);
 
 // Signals the process group that the process leads; where it leads none, itself. To be called only before reap(). Returns false
 // when nobody was reached. On kernels before 6.9, of one that is no child of ours or that somebody else
-// may have reaped, only the process itself is reached: its number could be a stranger's by then.
-bool signal_group(int pidfd, pid_t pid, int signal);
+// may have reaped, only the process itself is reached: its number could be a stranger's by then. Where the
+// system refuses pidfds, by number, as long as that is its own.
+bool signal_group(int pidfd, pid_t pid, int signal) noexcept;
 
 // Whether the process has ended, reaped or not.
 bool exited(int pidfd);

@@ -5,23 +5,60 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
 
+#include "os/discard.hpp"
+
 namespace procpool::inline v0::os {
 namespace {
 
 constexpr std::size_t control_size = CMSG_SPACE(max_packet_fds * sizeof(int));
-// The buffer's rounding must not make room for one more than we say.
-static_assert(control_size < CMSG_LEN((max_packet_fds + 1) * sizeof(int)));
+// Receiving there is room for as many as the kernel sends along: what found none would be closed there and then.
+constexpr std::size_t most_received = 253;
+constexpr std::size_t receive_size =
+    CMSG_SPACE(most_received * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
+
+void get_rid_of(UniqueFd fd) noexcept {
+  if (!is_memory_file(fd.get())) close_elsewhere(std::move(fd));
+}
+
+// Calls `take` with every descriptor of a packet.
+template <class Take>
+void each_descriptor(msghdr& message, Take&& take) {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    std::size_t const count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int received = -1;
+      std::memcpy(&received, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+      take(UniqueFd(received));
+    }
+  }
+}
 
 // For a caller who wants to wait on a socket that somebody has made non-blocking.
 void wait_for(int fd, short events) {
   pollfd one{fd, events, 0};
   if (::poll(&one, 1, -1) < 0 && errno != EINTR) throw_errno("procpool could not wait on a socket");
+}
+
+// What the kernel lacks for a moment, and will have again: memory, or room for descriptors under way.
+bool passes(int error) noexcept {
+  return error == ENOMEM || error == ENOBUFS || error == ETOOMANYREFS;
+}
+
+// Waits for that. False: that was long enough.
+bool be_patient(int& tries) noexcept {
+  constexpr int most_tries = 50;
+  if (++tries > most_tries) return false;
+  timespec const pause{0, 5'000'000};
+  ::nanosleep(&pause, nullptr);
+  return true;
 }
 
 // How much memory the next packet needs. A packet may be long where it is short most of the time, and to
@@ -34,18 +71,20 @@ std::size_t room_for_next(int fd, bool wait, std::size_t most) noexcept {
   return size < 0 ? not_worth_asking : std::min(static_cast<std::size_t>(size), most);
 }
 
-// Takes every descriptor of a packet into our hands, before anything can throw them away.
-void adopt(msghdr& message, std::vector<UniqueFd>& into) {
-  into.reserve(max_packet_fds);  // done by the caller too, before the packet is taken
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    std::size_t const count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int received = -1;
-      std::memcpy(&received, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-      into.emplace_back(received);
+// Takes the descriptors of a packet into our hands, before anything can throw them away. How many there were.
+std::size_t adopt(msghdr& message, Packet& into, Takes takes) noexcept {
+  std::size_t count = 0;
+  each_descriptor(message, [&](UniqueFd received) {
+    ++count;
+    bool const ours = takes == Takes::all || is_memory_file(received.get());
+    into.foreign = into.foreign || !ours;
+    if (ours && into.fds.size() < max_packet_fds) {
+      into.fds.push_back(std::move(received));  // there is room, see receive_packet
+    } else if (takes == Takes::memory_files) {
+      get_rid_of(std::move(received));
     }
-  }
+  });
+  return count;
 }
 
 }  // namespace
@@ -97,10 +136,11 @@ SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int c
     c->cmsg_len = CMSG_LEN(fds.size_bytes());
     std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
   }
-  for (;;) {
+  for (int tries = 0;;) {
     if (::sendmsg(fd, &message, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT)) >= 0) {
       return SendResult::sent;
     }
+    if (wait && passes(errno) && be_patient(tries)) continue;
     switch (errno) {
       case EINTR: continue;
       case EAGAIN:
@@ -128,16 +168,17 @@ SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int c
   }
 }
 
-ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes) {
+ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes, Takes takes) {
   into.fds.clear();
+  into.foreign = false;
   // All memory is got before the packet is taken: with it in hand nothing may fail.
   into.fds.reserve(max_packet_fds);
   into.bytes.resize(room_for_next(fd, wait, max_bytes));
   iovec part{into.bytes.data(), into.bytes.size()};
-  alignas(cmsghdr) std::byte control[control_size];
+  alignas(cmsghdr) std::byte control[receive_size];
   msghdr message{};
   ssize_t n = -1;
-  for (;;) {
+  for (int tries = 0;;) {
     message = {};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
@@ -145,6 +186,7 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
     message.msg_controllen = sizeof control;
     n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
     if (n >= 0) break;
+    if (wait && passes(errno) && be_patient(tries)) continue;
     switch (errno) {
       case EINTR: continue;
       // A peer that died with unread packets of ours leaves this note, once, ahead of the packets
@@ -163,16 +205,16 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
       default: into.bytes.clear(); throw_errno("procpool could not receive a packet");
     }
   }
-  adopt(message, into.fds);
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    std::size_t const count = into.fds.size();
-    into.fds.clear();
+  std::size_t const count = adopt(message, into, takes);
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || count > max_packet_fds) {
+    into.fds.clear();  // of a peer that is suspected these are memory files
     into.bytes.clear();
     throw_error(EPROTO, (message.msg_flags & MSG_TRUNC) != 0
                             ? "procpool received a packet of more than " +
                                   std::to_string(max_bytes) + " bytes"
                             : "procpool received a packet with more descriptors than the " +
-                                  std::to_string(count) + " that could be taken");
+                                  std::to_string(std::min(count, max_packet_fds)) +
+                                  " that could be taken (are there no numbers left for them?)");
   }
   into.bytes.resize(static_cast<std::size_t>(n));
   if (n == 0) {
@@ -188,6 +230,27 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
     throw;
   }
   return ReceiveResult::received;
+}
+
+void close_socket(UniqueFd fd) noexcept {
+  if (!fd) return;
+  // Nothing more comes now. A packet may be empty but for its descriptors: with this each says who sent it, and the
+  // end says nothing.
+  int const on = 1;
+  ::shutdown(fd.get(), SHUT_RDWR);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+  constexpr int most_waiting = 10'000;
+  for (int i = 0; i < most_waiting; ++i) {
+    alignas(cmsghdr) std::byte control[receive_size];
+    msghdr message{};
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    ssize_t const n = ::recvmsg(fd.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == ECONNRESET) continue;
+    if (n < 0 || (n == 0 && message.msg_controllen == 0 && message.msg_flags == 0)) break;
+    each_descriptor(message, get_rid_of);
+  }
 }
 
 }  // namespace procpool::inline v0::os

@@ -40,14 +40,19 @@ enum class SendResult {
 
 // Sends one packet: all of it or nothing. `bytes` must not be empty (the receiver could not tell
 // that from a closed peer). The descriptors stay open here. Throws when the system refuses, for
-// example a packet larger than the socket's buffer (EMSGSIZE).
+// example a packet larger than the socket's buffer (EMSGSIZE). With `wait` it is patient, for a quarter of a second, with
+// a kernel that lacks memory; so is receive_packet.
 SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int const> fds,
                        bool wait);
 
 struct Packet {
   std::vector<std::byte> bytes;
   std::vector<UniqueFd> fds;
+  bool foreign = false;  // it came with a descriptor that was not taken
 };
+
+// Which descriptors are taken. Others are got rid of without a look at them, where they block nobody.
+enum class Takes { all, memory_files };
 
 enum class ReceiveResult { received, would_block, closed };
 
@@ -55,6 +60,10 @@ enum class ReceiveResult { received, would_block, closed };
 // Throws EPROTO when the packet was longer than `max_bytes` or had more than `max_packet_fds`
 // descriptors (or there were no numbers left for them); the packet is gone then and its descriptors
 // are closed.
-ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes = 16384);
+ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes = 16384,
+                             Takes takes = Takes::all);
+
+// Closes it, and lets nobody block us by what was sent and never received: that would be closed with it.
+void close_socket(UniqueFd fd) noexcept;
 
 }  // namespace procpool::inline v0::os

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <exception>
 #include <string_view>
 #include <system_error>
 
@@ -221,8 +222,9 @@ Child spawn(SpawnRequest const& request) {
   if (error != 0) throw_unspawned(error, request);
   try {
     child.pidfd = open_pidfd(child.pid);
-  } catch (std::system_error const& e) {
-    if (e.code().value() == ESRCH) {
+  } catch (std::exception const& thrown) {
+    auto const* const e = dynamic_cast<std::system_error const*>(&thrown);
+    if (e != nullptr && e->code().value() == ESRCH) {
       throw_error(ESRCH, "procpool started a worker that died at once, and the program (which "
                          "ignores SIGCHLD or waits for any child) took its exit status");
     }

@@ -1,6 +1,7 @@
 // Messages of every size, both ways: none, around the sizes at which the way of travelling changes,
 // and far beyond what a ring holds.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -137,6 +138,37 @@ TEST(LargeMessage, ManyResultsNotYetTaken) {
 }
 
 // The worker's memory for a large message goes when it is taken.
+// A worker that has no number left for a descriptor cannot take what comes in a file: that is the error of the
+// element which needs it, and the next one is run by another worker.
+TEST(LargeMessage, ToAWorkerWithoutADescriptor) {
+  auto const take_all = [] {
+    while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
+    }
+  };
+  std::vector<int> const table(100'000, 7);
+  auto const size_of = [](std::vector<int> const& values) { return values.size(); };
+  procpool::PoolOptions options;
+  options.workers = 1;
+  options.limits.open_files = 200;
+  procpool::ProcessPool pool{options};
+  auto const expect_refusal = [](auto&& call) {
+    try {
+      call();
+      ADD_FAILURE() << "it was taken";
+    } catch (procpool::SetupError const& error) {
+      EXPECT_NE(std::string(error.what()).find("descriptor"), std::string::npos) << error.what();
+    }
+  };
+  pool.call(take_all);
+  expect_refusal([&] { pool.call(size_of, table); });
+  EXPECT_EQ(pool.call(size_of, table), table.size());
+  pool.call(take_all);
+  auto const shared = pool.share(table);
+  expect_refusal([&] { pool.call(size_of, shared); });
+  EXPECT_EQ(pool.call(size_of, shared), table.size());
+  EXPECT_EQ(pool.stats().worker_starts, 3u);
+}
+
 TEST(LargeMessage, FromAWorkerThatDiesNext) {
   procpool::ProcessPool pool{1};
   for (int i = 0; i < 5; ++i) {

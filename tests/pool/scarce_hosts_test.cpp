@@ -76,7 +76,7 @@ TEST(ScarceHost, MayHaveLittleMemory) {
 }
 
 // Whoever needed it, a thread of the program or one of the pool's: a call ends with an error that tells of
-// it, and the next one works. (What is small must be there: without it the pool's thread ends the program.)
+// it, and the next one works. (What is small has its trials in tests/faults.)
 TEST(ScarceHost, IsRefusedMemoryNowAndThen) {
   if (support::sanitized) GTEST_SKIP() << "sanitizers have an operator new of their own";
   unsigned const seed = support::new_seed();

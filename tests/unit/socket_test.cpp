@@ -1,14 +1,18 @@
 // Packets with descriptors, and peers that misbehave.
 #include "os/socket.hpp"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <span>
@@ -16,6 +20,7 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "os/event.hpp"
@@ -182,6 +187,97 @@ TEST(OsSocket, TooManyDescriptorsAreAnErrorThatLeaksNothing) {
     }
   }
   EXPECT_EQ(open_count(), before);
+}
+
+// A descriptor that takes its time to be closed: of a connection whose other end does not read.
+class Lingering {
+ public:
+  static constexpr int seconds = 2;
+
+  Lingering() {
+    int const listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    bool well = ::bind(listener, generic, size) == 0 && ::listen(listener, 1) == 0 &&
+                ::getsockname(listener, generic, &size) == 0;
+    int const fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    well = well && ::connect(fd, generic, size) == 0;
+    other_.reset(::accept(listener, nullptr, nullptr));
+    ::close(listener);
+    std::string const much(1 << 20, 'm');
+    while (::send(fd, much.data(), much.size(), MSG_DONTWAIT) > 0) {
+    }
+    linger const lingers{1, seconds};
+    well = well && ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &lingers, sizeof lingers) == 0;
+    one_.reset(fd);
+    EXPECT_TRUE(well);
+  }
+  // It is the receiver's alone from here on.
+  void pass(int socket) {
+    char const text[] = "large";
+    ASSERT_TRUE(
+        support::send_with(socket, std::as_bytes(std::span(text)), std::vector<int>{one_.get()}));
+    one_.reset();
+  }
+
+ private:
+  os::UniqueFd other_;
+  os::UniqueFd one_;
+};
+
+// True: the call has not waited for it.
+template <class Call>
+bool at_once(Call&& call) {
+  auto const begin = std::chrono::steady_clock::now();
+  call();
+  return std::chrono::steady_clock::now() - begin < std::chrono::seconds(Lingering::seconds) / 2;
+}
+
+TEST(OsSocket, WhatLingersBlocksNobodyWhoTakesMemoryFiles) {
+  {
+    auto [a, b] = os::socket_pair();
+    Lingering lingering;
+    lingering.pass(a.get());
+    os::Packet packet;
+    EXPECT_EQ(os::receive_packet(b.get(), packet, false), os::ReceiveResult::received);
+    if (at_once([&] { packet.fds.clear(); })) GTEST_SKIP() << "nothing lingers here";
+  }
+  auto [a, b] = os::socket_pair();
+  Lingering lingering;
+  lingering.pass(a.get());
+  os::Packet packet;
+  EXPECT_TRUE(at_once([&, fd = b.get()] {
+    EXPECT_EQ(os::receive_packet(fd, packet, false, 100, os::Takes::memory_files),
+              os::ReceiveResult::received);
+    packet.fds.clear();
+  }));
+  EXPECT_TRUE(packet.foreign);
+  EXPECT_TRUE(packet.fds.empty());
+}
+
+TEST(OsSocket, WhatLingersUnreceivedBlocksNobodyWhoClosesTheSocket) {
+  auto [a, b] = os::socket_pair();
+  // In front of it what has no bytes, and what is harmless.
+  ASSERT_TRUE(support::send_with(a.get(), std::span<std::byte const>(), std::vector<int>{a.get()}));
+  os::send_packet(a.get(), bytes("x"), {}, false);
+  Lingering lingering;
+  lingering.pass(a.get());
+  EXPECT_TRUE(at_once([&, fd = &b] { os::close_socket(std::move(*fd)); }));
+}
+
+TEST(OsSocket, MemoryFilesAreTaken) {
+  auto [a, b] = os::socket_pair();
+  os::UniqueFd const file(::memfd_create("test", MFD_CLOEXEC));
+  int const passed = file.get();
+  os::send_packet(a.get(), bytes("x"), std::span(&passed, 1), false);
+  os::Packet packet;
+  EXPECT_EQ(os::receive_packet(b.get(), packet, false, 100, os::Takes::memory_files),
+            os::ReceiveResult::received);
+  EXPECT_FALSE(packet.foreign);
+  EXPECT_EQ(packet.fds.size(), 1U);
 }
 
 TEST(OsSocket, AnEmptyPacketEndsTheConversationAndLeaksNothing) {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <typeinfo>
 #include <vector>
 
@@ -35,7 +36,9 @@ class PROCPOOL_API Share {
   static std::shared_ptr<Share> create(Bytes bytes, List parts, std::type_info const& type);
   // One that arrived, whose last bytes are the ids of so many parts; these are there already.
   static std::shared_ptr<Share> adopt(std::uint64_t id, Payload payload, std::size_t parts);
-  // Throws SerializationError when no such share lives in this process.
+  // One that could not arrive: until one does, find() says why.
+  static void miss(std::uint64_t id, std::string reason);
+  // Throws SerializationError when no such share lives in this process, SetupError when it could not arrive.
   static std::shared_ptr<Share> find(std::uint64_t id);
   // How many have ended in this process so far.
   static std::uint64_t ended() noexcept;

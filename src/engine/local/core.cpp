@@ -13,6 +13,7 @@
 #include "engine/element_context.hpp"
 #include "engine/local/call.hpp"
 #include "engine/local/worker_environment.hpp"
+#include "engine/patience.hpp"
 #include "os/adaptive.hpp"
 #include "os/spin.hpp"
 #include "os/text.hpp"
@@ -113,17 +114,13 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
         await_room(lock, *task, chunk.first, count);
         if (first) check_open();  // it may have been closed meanwhile
       }
-      if (first) ++unsealed;
     }
     if (first) {
       if (!seed_) seed_ = random_seed();
       auto const stream = task->random_name();
       task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
-    accepted += count;
-    // It cannot be complete by that: these elements have not ended.
-    if (task->announce(count, last) && !task->stream()) --unsealed;
-    if (task->timeout()) timed += count;
+    // What may find no memory comes first: nothing is counted that is not in somebody's hands.
     if (auto const wait = task->queue_timeout()) {
       queue_deadlines.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.batch);
     }
@@ -137,6 +134,14 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
         cancelled.push_back(std::move(unwanted));
       }
       if (chunk.count != 0) scheduler.add(std::move(chunk));
+    }
+    accepted += count;
+    if (first && !task->stream()) ++unsealed;
+    // It cannot be complete by that: these elements have not ended.
+    if (task->announce(count, last) && !task->stream()) --unsealed;
+    if (task->timeout()) timed += count;
+    // From here on it is the pool's, and whoever submits hears of no error any more.
+    if (!refused && phase < Phase::cancelling) {
       urgent = scheduler.outranks(task->priority());
       // Where the queue is limited, what is held back would keep others out.
       bool const held_back = !queue_limit_ && scheduler.patient();
@@ -144,7 +149,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::Segment seg
     }
   }
   if (refused) {
-    fail({chunk}, refused);
+    end_element(chunk, refused, false);
     return;
   }
   if (!cancelled.empty()) {
@@ -165,15 +170,15 @@ void Core::cancel(std::shared_ptr<detail::Task> const& task) {
 void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   if (!task.cancel_from(first)) return;
   Chunks waiting;
+  Chunks off;
   {
     std::lock_guard const lock(mutex);
     waiting = scheduler.remove(task, first);
     tell_room();
-    std::ranges::move(remove_put_off([&](Chunk const& chunk) {
-                        return chunk.task.get() == &task && chunk.first >= first;
-                      }),
-                      std::back_inserter(waiting));
+    off = remove_put_off(
+        [&](Chunk const& chunk) { return chunk.task.get() == &task && chunk.first >= first; });
   }
+  fail_cancelled(off);
   fail_cancelled(waiting);
   // What workers hold of it ahead; the rest comes back to the queue's front in its old order.
   take_back_everything();
@@ -333,14 +338,16 @@ void Core::help(detail::Task& task) {
 
 bool Core::drained() const { return delivered == accepted && unsealed == 0; }
 
-void Core::log(std::string_view text) const {
-  std::string const clean = os::clean_lines(text);
-  if (options.log) {
-    options.log(clean);
-    return;
-  }
-  std::string const line = "procpool: " + clean + "\n";
-  std::fputs(line.c_str(), stderr);
+void Core::log(std::string_view text) const noexcept {
+  detail::if_possible([&] {
+    std::string const clean = os::clean_lines(text);
+    if (options.log) {
+      options.log(clean);
+      return;
+    }
+    std::string const line = "procpool: " + clean + "\n";
+    std::fputs(line.c_str(), stderr);
+  });
 }
 
 std::string Core::task_list() {

@@ -103,7 +103,7 @@ class Core {
   void requeue(Chunks chunks);
 
   bool drained() const;  // everything accepted has ended and been delivered; mutex is held
-  void log(std::string_view text) const;
+  void log(std::string_view text) const noexcept;
   std::string task_list();  // of what has not ended, for the log
 
   PoolOptions const options;
@@ -175,7 +175,7 @@ class Core {
   std::chrono::microseconds spin_time();
   void note_spin(bool preempted);            // a thread has spun
   bool has_room(std::uint64_t count) const;  // mutex is held
-  std::exception_ptr cancellation(detail::Task const& task, char const* what) const;
+  std::exception_ptr cancellation(detail::Task const& task, char const* what) const noexcept;
   void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
   void condemn(std::size_t slot, Slot::Sentence sentence);
   // An attempt at an element has failed. True: it will be run again, as soon as its time has come.
@@ -188,8 +188,8 @@ class Core {
   // What has not begun of the task's elements from `first` on never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
   void stop_after_failure(detail::Task& task, detail::Block const& block);
-  void end_elements(Chunks const& chunks, std::exception_ptr const& reason, bool cancelled,
-                    bool begun = false);
+  void end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled,
+                   bool begun = false);
   // True: something waits in the queue.
   bool deliver(Slot::Harvest& harvest, std::size_t slot);
   bool deliver(std::span<Slot::Item> items, std::size_t slot);

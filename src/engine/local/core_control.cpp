@@ -9,6 +9,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/local/core.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -73,13 +74,17 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
     std::lock_guard const lock(mutex);
     if (phase >= Phase::cancelling || broken) return false;
   }
-  if (!element.task->attempt_failed(element.first, how)) return false;
-  std::uint64_t const attempts = element.task->earlier_attempts(element.first).failed;
+  auto const counted_as_failed = [&] { return element.task->attempt_failed(element.first, how); };
+  if (!detail::patiently(counted_as_failed)) return false;
+  std::uint64_t const attempts =
+      detail::patiently([&] { return element.task->earlier_attempts(element.first).failed; });
   auto const backoff = retries->backoff_before(attempts);
   {
     std::lock_guard const lock(mutex);
     if (phase >= Phase::cancelling || broken) return false;
-    put_off.emplace(detail::later(std::chrono::steady_clock::now(), backoff), std::move(element));
+    auto const time = detail::later(std::chrono::steady_clock::now(), backoff);
+    auto const place = detail::patiently([&] { return put_off.emplace(time, Chunk()); });
+    place->second = std::move(element);
     ++counted.retries;
   }
   wake_dispatcher();
@@ -103,21 +108,23 @@ bool Core::thrown_is_tried_again(Slot::Item const& item) {
   if (!item.element || !item.task->retries() || item.task->retries()->exceptions.empty()) {
     return false;
   }
-  std::exception_ptr const error = detail::reason_of(item.block, item.task->id());
+  std::exception_ptr const error =
+      detail::patiently([&] { return detail::reason_of(item.block, item.task->id()); });
   // What it is as a listed type is told without an object of it: that would run the type's own code here.
-  std::exception_ptr const kind =
-      detail::listed_kind(item.block.payload.bytes(), options.exceptions.functions());
+  std::exception_ptr const kind = detail::patiently([&] {
+    return detail::listed_kind(item.block.payload.bytes(), options.exceptions.functions());
+  });
   bool const allowed = std::ranges::any_of(item.task->retries()->exceptions, [&](auto* const test) {
     return test(error) || (kind && test(kind));
   });
-  return try_again(*item.element, allowed, describe(error));
+  return try_again(*item.element, allowed, detail::patiently([&] { return describe(error); }));
 }
 
 Chunks Core::remove_put_off(std::function<bool(Chunk const&)> const& which) {
   Chunks removed;
   std::erase_if(put_off, [&](auto& entry) {
     if (!which(entry.second)) return false;
-    removed.push_back(std::move(entry.second));
+    detail::patiently([&] { removed.push_back(std::move(entry.second)); });
     return true;
   });
   return removed;
@@ -136,7 +143,7 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   {
     std::lock_guard const lock(mutex);
     while (!put_off.empty() && put_off.begin()->first <= now) {
-      due.push_back(std::move(put_off.begin()->second));
+      detail::patiently([&] { due.push_back(std::move(put_off.begin()->second)); });
       put_off.erase(put_off.begin());
     }
     if (!put_off.empty()) next = put_off.begin()->first;
@@ -184,10 +191,13 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
 
 void Core::fail_expired(Chunks const& chunks) {
   for (Chunk const& chunk : chunks) {
-    fail({chunk}, std::make_exception_ptr(TaskTimeout(
-                      element_text(chunk.task->id(), chunk.first, chunk.count) + " of pool \"" +
+    auto const reason = detail::patiently([&] {
+      return std::make_exception_ptr(
+          TaskTimeout(element_text(chunk.task->id(), chunk.first, chunk.count) + " of pool \"" +
                       name + "\" had not begun after its queue_timeout of " +
-                      std::to_string(chunk.task->queue_timeout()->count()) + " ms")));
+                      std::to_string(chunk.task->queue_timeout()->count()) + " ms"));
+    });
+    end_element(chunk, reason, false);
   }
 }
 

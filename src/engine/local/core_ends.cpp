@@ -7,6 +7,7 @@
 
 #include "engine/describe.hpp"
 #include "engine/local/core.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -19,55 +20,54 @@ void Core::stop_after_failure(detail::Task& task, detail::Block const& block) {
   }
 }
 
-std::exception_ptr Core::cancellation(detail::Task const& task, char const* what) const {
-  return std::make_exception_ptr(
-      TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" + name + "\" " + what));
+std::exception_ptr Core::cancellation(detail::Task const& task, char const* what) const noexcept {
+  return detail::patiently([&] {
+    return std::make_exception_ptr(
+        TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" + name + "\" " + what));
+  });
 }
 
 void Core::fail(Chunks const& chunks, std::exception_ptr const& reason) {
-  end_elements(chunks, reason, false);
+  for (Chunk const& chunk : chunks) end_element(chunk, reason, false);
 }
 
 void Core::fail_cancelled(Chunks const& chunks) {
   for (Chunk const& chunk : chunks) {
-    end_elements({chunk}, cancellation(*chunk.task, "was cancelled before this element had ended"),
-                 true);
+    end_element(chunk, cancellation(*chunk.task, "was cancelled before this element had ended"),
+                true);
   }
 }
 
-void Core::end_elements(Chunks const& chunks, std::exception_ptr const& reason, bool cancelled,
-                        bool begun) {
-  std::uint64_t elements = 0;
-  for (Chunk const& chunk : chunks) elements += chunk.count;
-  if (elements == 0) return;
+void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled,
+                       bool begun) {
+  if (chunk.count == 0) return;
   {
     std::lock_guard const lock(mutex);
-    for (Chunk const& chunk : chunks) count_resolved(*chunk.task, chunk.count);
-    (cancelled ? summary.cancelled : summary.done) += elements;
+    count_resolved(*chunk.task, chunk.count);
+    (cancelled ? summary.cancelled : summary.done) += chunk.count;
   }
-  for (Chunk const& chunk : chunks) {
-    Block block;
-    block.first = chunk.first;
-    block.count = chunk.count;
-    block.kind = Block::Kind::failed;
-    block.cancelled = cancelled;
-    block.begun = begun;
-    block.failure = reason;
-    stop_after_failure(*chunk.task, block);
-    chunk.task->deliver(std::move(block));
-  }
-  count_delivered(elements);
+  Block block;
+  block.first = chunk.first;
+  block.count = chunk.count;
+  block.kind = Block::Kind::failed;
+  block.cancelled = cancelled;
+  block.begun = begun;
+  block.failure = reason;
+  stop_after_failure(*chunk.task, block);
+  chunk.task->deliver(std::move(block));
+  count_delivered(chunk.count);
 }
 
 void Core::cancel_waiting() {
   Chunks waiting;
+  Chunks off;
   {
     std::lock_guard const lock(mutex);
     waiting = scheduler.remove_all();
-    std::ranges::move(remove_put_off([](Chunk const&) { return true; }),
-                      std::back_inserter(waiting));
+    off = remove_put_off([](Chunk const&) { return true; });
   }
   fail_cancelled(waiting);
+  fail_cancelled(off);
 }
 
 void Core::settle_death(std::size_t index, Slot::Death death,
@@ -82,13 +82,15 @@ void Core::settle_death(std::size_t index, Slot::Death death,
   }
   for (Chunk& chunk : death.charged) {
     if (!death.output.empty()) {
-      chunk.task->add_output(chunk.first, std::exchange(death.output, {}));
+      detail::if_possible(
+          [&] { chunk.task->add_output(chunk.first, std::exchange(death.output, {})); });
     }
+    auto const why = [&] { return detail::patiently([&] { return reason(chunk); }); };
     if (chunk.task->internal()) {  // counted nowhere
       Block block;
       block.count = 1;
       block.kind = Block::Kind::failed;
-      block.failure = reason(chunk);
+      block.failure = why();
       chunk.task->deliver(std::move(block));
       continue;
     }
@@ -96,19 +98,25 @@ void Core::settle_death(std::size_t index, Slot::Death death,
       Slot::Sentence const sentence = *std::exchange(death.sentence, std::nullopt);
       auto const& retries = chunk.task->retries();
       if (retries && !sentence.cancelled && !killed &&
-          try_again(chunk, retries->on_timeout, describe(sentence.reason))) {
+          try_again(chunk, retries->on_timeout,
+                    detail::patiently([&] { return describe(sentence.reason); }))) {
         continue;
       }
-      end_elements({chunk},
-                   sentence.cancelled ? sentence.reason : after_attempts(chunk, sentence.reason),
-                   sentence.cancelled, sentence.cancelled);
+      end_element(chunk, sentence.cancelled ? sentence.reason : detail::patiently([&] {
+                    return after_attempts(chunk, sentence.reason);
+                  }),
+                  sentence.cancelled, sentence.cancelled);
     } else if (killed) {
-      fail_cancelled({chunk});
+      end_element(chunk, cancellation(*chunk.task, "was cancelled before this element had ended"),
+                  true);
     } else {
-      std::exception_ptr const why = reason(chunk);
+      std::exception_ptr const died = why();
       auto const& retries = chunk.task->retries();
-      if (retries && try_again(chunk, retries->on_crash, detail::describe_briefly(why))) continue;
-      fail({chunk}, why);
+      if (retries && try_again(chunk, retries->on_crash,
+                               detail::patiently([&] { return detail::describe_briefly(died); }))) {
+        continue;
+      }
+      end_element(chunk, died, false);
     }
   }
   requeue(std::move(death.harvest.returned));

@@ -14,6 +14,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/local/core.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -56,9 +57,9 @@ bool Core::place(std::unique_lock<std::mutex>& lock) {
       }
     }
     if (given.sent != chunks.size()) {
-      not_given(worker,
-                {std::move_iterator(chunks.begin() + given.sent), std::move_iterator(chunks.end())},
-                given);
+      Chunks rest;
+      detail::move_behind(rest, std::span(chunks).subspan(given.sent));
+      not_given(worker, std::move(rest), given);
     } else if (keyed) {
       std::lock_guard const placed(mutex);
       scheduler.placed(worker);
@@ -78,14 +79,17 @@ void Core::not_given(std::size_t worker, Chunks chunks, Slot::Given const& given
   if (given.failure) {
     Chunk const unsendable = std::move(chunks.front());
     chunks.pop_front();
-    std::string const what =
-        element_text(unsendable.task->id(), unsendable.first, unsendable.count);
-    try {
-      std::rethrow_exception(given.failure);
-    } catch (std::exception const& error) {
-      fail({unsendable}, std::make_exception_ptr(
-                             SetupError(what + " could not be sent to a worker: " + error.what())));
-    }
+    auto const reason = detail::patiently([&] {
+      std::string const what =
+          element_text(unsendable.task->id(), unsendable.first, unsendable.count);
+      try {
+        std::rethrow_exception(given.failure);
+      } catch (std::exception const& error) {
+        return std::make_exception_ptr(
+            SetupError(what + " could not be sent to a worker: " + error.what()));
+      }
+    });
+    end_element(unsendable, reason, false);
   } else if (given.how == Slot::Put::full && slots[worker].await_room()) {
     std::lock_guard const lock(mutex);
     scheduler.roomy(worker);
@@ -101,7 +105,9 @@ bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
   bool more = false;
   for (Slot::Item& item : items) {
     // Before another attempt can add to it.
-    for (auto& [element, text] : item.output) item.task->add_output(element, std::move(text));
+    for (auto& [element, text] : item.output) {
+      detail::if_possible([&] { item.task->add_output(element, std::move(text)); });
+    }
     item.again = thrown_is_tried_again(item);
   }
   {
@@ -109,8 +115,11 @@ bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
     TimePoint const now = std::chrono::steady_clock::now();
     for (Slot::Item const& item : items) {
       if (item.task->internal()) continue;
-      scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
-                         item.nanoseconds, now);
+      // What it needs memory for comes first in it.
+      detail::patiently([&] {
+        scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
+                           item.nanoseconds, now);
+      });
       if (item.again) continue;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
@@ -127,7 +136,8 @@ bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
   for (Slot::Item& item : items) {
     if (item.again) continue;
     if (item.element && item.task->retries()) {
-      item.block.earlier = item.task->earlier_attempts(item.block.first);
+      detail::if_possible(
+          [&] { item.block.earlier = item.task->earlier_attempts(item.block.first); });
     }
     stop_after_failure(*item.task, item.block);
     item.task->deliver(std::move(item.block));
@@ -221,13 +231,13 @@ void Core::requeue(Chunks chunks) {
       if (chunk.task->internal()) continue;  // for the worker that is gone
       std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
       if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
-        cancelled.push_back(std::move(unwanted));
+        detail::patiently([&] { cancelled.push_back(std::move(unwanted)); });
       }
       if (chunk.count == 0) continue;
       if (chunk.expired()) {
-        expired.push_back(std::move(chunk));
+        detail::patiently([&] { expired.push_back(std::move(chunk)); });
       } else if (reason) {
-        hopeless.push_back(std::move(chunk));
+        detail::patiently([&] { hopeless.push_back(std::move(chunk)); });
       } else {
         scheduler.give_back(std::move(chunk));
       }

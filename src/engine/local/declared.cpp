@@ -39,11 +39,20 @@ void Declared::load() {
   }
 }
 
-void DeclaredFunctions::declare(std::size_t place, std::span<std::byte const> declaration) {
-  if (place >= functions_.size()) functions_.resize(place + 1);
+void DeclaredFunctions::declare(std::size_t place,
+                                std::span<std::byte const> declaration) noexcept {
   Declared& declared = functions_[place];
   declared = Declared();
-  declared.declaration.assign(declaration.begin(), declaration.end());
+  try {
+    declared.declaration.assign(declaration.begin(), declaration.end());
+  } catch (...) {
+    declared.unusable = std::current_exception();
+  }
+}
+
+void DeclaredFunctions::declare_unusable(std::size_t place, std::exception_ptr why) noexcept {
+  functions_[place] = Declared();
+  functions_[place].unusable = std::move(why);
 }
 
 void DeclaredFunctions::forget(std::uint64_t share) {

@@ -40,8 +40,10 @@ struct Declared {
 
 class DeclaredFunctions {
  public:
-  // In place of what was there.
-  void declare(std::size_t place, std::span<std::byte const> declaration);
+  // In place of what was there. Should there be no memory for it, it is unusable.
+  void declare(std::size_t place, std::span<std::byte const> declaration) noexcept;
+  // One that could not be received.
+  void declare_unusable(std::size_t place, std::exception_ptr why) noexcept;
 
   // What was declared there. It does not move.
   Declared& operator[](std::size_t place) { return functions_[place]; }
@@ -53,7 +55,7 @@ class DeclaredFunctions {
   void drop_unneeded() { unneeded_.clear(); }
 
  private:
-  std::deque<Declared> functions_;  // up to the last place that was ever used
+  std::vector<Declared> functions_ = std::vector<Declared>(function_slots);
   std::vector<Declared> unneeded_;
 };
 

@@ -17,6 +17,7 @@
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/worker_environment.hpp"
 #include "os/affinity.hpp"
+#include "os/socket.hpp"
 #include "os/spawn.hpp"
 
 namespace procpool::inline v0::local {
@@ -31,6 +32,7 @@ constexpr auto balance_interval = 2ms;
 // nothing: the workers are let alone then, and looked at after so long.
 constexpr std::chrono::microseconds nap{50};
 constexpr std::size_t many_taken = 4;
+constexpr auto unwatched_interval = 5ms;
 constexpr auto group_interval = 10ms;
 constexpr auto group_patience = 1s;
 // Forks are made by the template, and cost us little.
@@ -57,6 +59,7 @@ Dispatcher::Dispatcher(Core& core)
 
 Dispatcher::~Dispatcher() {
   if (thread_.joinable()) thread_.join();
+  for (Stray& stray : strays_) os::close_socket(std::move(stray.control));
 }
 
 bool Dispatcher::started() {
@@ -97,6 +100,9 @@ void Dispatcher::start_once() {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     thread_ = std::thread([this] { run(); });
+  } catch (std::bad_alloc const&) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
   } catch (std::system_error const& error) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw SetupError("pool \"" + core_.name +
@@ -109,30 +115,44 @@ void Dispatcher::start_once() {
 
 // ---- the loop
 
+template <class Body>
+void Dispatcher::attempt(Body&& body) noexcept {
+  try {
+    body();
+  } catch (std::exception const&) {
+    hindered_ = true;
+  }
+}
+
 void Dispatcher::run() {
   std::array<os::Ready, 64> ready{};
-  for (;;) {
+  for (bool ended = false;;) {
     TimePoint const now = std::chrono::steady_clock::now();
-    if (advance_end(now)) break;
-    auto const timeout = turn(now);
+    attempt([&] { ended = advance_end(now); });
+    if (ended) break;
+    std::optional<std::chrono::microseconds> timeout;
+    attempt([&] { timeout = turn(now); });
     bool const naps = std::exchange(taken_, 0) >= many_taken;
     std::size_t count = 0;
-    if (naps) {
-      park_for_nap();
-      PreciseTimer const precise;
-      count = poller_->wait(ready, std::min(timeout.value_or(nap), nap));
-    } else {
-      park_workers();
-      count = poller_->wait(ready, timeout);
-    }
-    for (std::size_t i = 0; i < count; ++i) handle(ready[i]);
-    if (naps || count == 0) look_at_everything();
+    attempt([&] { naps ? park_for_nap() : park_workers(); });
+    bool const hindered = std::exchange(hindered_, false);
+    if (hindered) timeout = std::min<std::chrono::microseconds>(timeout.value_or(1ms), 1ms);
+    attempt([&] {
+      if (naps) {
+        PreciseTimer const precise;
+        count = poller_->wait(ready, std::min(timeout.value_or(nap), nap));
+      } else {
+        count = poller_->wait(ready, timeout);
+      }
+    });
+    for (std::size_t i = 0; i < count; ++i) attempt([&] { handle(ready[i]); });
+    if (naps || count == 0 || hindered) attempt([&] { look_at_everything(); });
     if (count == 0) {
       {
         std::lock_guard const lock(core_.mutex);
         core_.scheduler.retry();
       }
-      core_.place();
+      attempt([&] { core_.place(); });
     }
   }
   core_.close_memory();
@@ -169,6 +189,12 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
     if (life.ended) continue;  // dead, and the template owes its status
+    if (life.unwatched) {
+      // The system has not let us watch it, or not let us ask how it ended.
+      if (os::exited(life.pidfd.get())) on_exit(slot);
+      if (life.state == State::vacant || life.ended) continue;
+      at(now + unwatched_interval);
+    }
     bool const alive = life.state == State::ready || life.state == State::leaving;
     if (alive && !life.condemned && !life.killed && core_.slots[slot].condemned()) {
       // It leaves by force. Whatever has it wait, TERM and KILL end it at their times.

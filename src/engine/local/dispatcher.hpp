@@ -18,6 +18,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -85,6 +86,7 @@ class Dispatcher {
     std::uint64_t ticket = 0;           // not 0: it is a fork
     std::uint64_t template_number = 0;  // by that template
     bool unborn = false;                // not yet forked
+    bool unwatched = false;             // its pidfd has to be looked at
     bool ended = false;                 // and the template is asked how
     pid_t pid = 0;
     std::uint64_t inherited_peak = 0;  // os::Exit::peak says nothing up to this
@@ -138,6 +140,9 @@ class Dispatcher {
   };
 
   void run();
+  // Whatever fails in it for want of memory is looked at again soon: each of these finds what it left.
+  template <class Body>
+  void attempt(Body&& body) noexcept;
   // One look at everything that depends on time or counts; returns how long to sleep.
   std::optional<std::chrono::microseconds> turn(TimePoint now);
   void handle(os::Ready const& ready);
@@ -169,21 +174,21 @@ class Dispatcher {
   // `error`: what the pool has failed with, should this have been the last attempt. `shot`: somebody
   // killed it, which says little about the next one.
   void start_failed(std::size_t slot, std::string const& reason, std::exception_ptr error = nullptr,
-                    bool shot = false);
+                    bool shot = false) noexcept;
   std::string refusal(std::size_t slot);
 
   // Forks.
   bool forks() const;  // workers are forked, not spawned
   void make_template();
-  std::string end_template();  // how it ended
+  os::Exit end_template();  // how it ended
   // False: no template could be asked, the worker is to be spawned.
   bool ask_for_fork(std::size_t slot);
-  // False: nobody can be asked.
-  bool ask_for_status(std::size_t slot);
+  Forkserver::Order ask_for_status(std::size_t slot);
   void on_template();
   void on_report(Forkserver::Forked& forked);
-  // It has not been born, and will not be. `failure`: not empty, if its start counts as a failed one.
-  void unmake(std::size_t slot, std::string const& failure = {});
+  // It has not been born, and will not be. `failure`: not empty, if its start counts as a failed one; `shot`: as in
+  // start_failed().
+  void unmake(std::size_t slot, std::string const& failure = {}, bool shot = false);
   // `believed`: it is the right program, and its start is no failed one.
   void lose_template(std::string const& why, bool believed = true);
   std::optional<TimePoint> look_at_template(TimePoint now);
@@ -200,7 +205,7 @@ class Dispatcher {
   void end_for(std::size_t slot, std::string cause);
 
   // Deaths.
-  void kill(std::size_t slot, std::string why);
+  void kill(std::size_t slot, std::string_view why);
   void send_kill(std::size_t slot);
   // It is killed, and does not end: from here on it is nobody's worker.
   void give_up(std::size_t slot);
@@ -262,6 +267,7 @@ class Dispatcher {
   unsigned useless_deaths_ = 0;  // in a row: nothing begun, nothing done
   TimePoint no_birth_before_{};
   unsigned continued_ = 0;  // workers that somebody had stopped
+  bool hindered_ = false;   // something failed for want of memory since the last turn
   bool killing_begun_ = false;
   bool cancelling_begun_ = false;
 };

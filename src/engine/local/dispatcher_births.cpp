@@ -23,6 +23,7 @@
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/process_title.hpp"
 #include "engine/local/worker_limits.hpp"
+#include "engine/patience.hpp"
 #include "entry/hook.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
@@ -68,7 +69,9 @@ void Dispatcher::start_worker(std::size_t slot) {
     if (!ask_for_fork(slot)) born(slot, spawn(slot));
   } catch (std::exception const& error) {
     lives_[slot].cradle = Cradle();
-    start_failed(slot, "worker " + std::to_string(slot) + " could not be made: " + error.what());
+    start_failed(slot, detail::patiently([&] {
+                   return "worker " + std::to_string(slot) + " could not be made: " + error.what();
+                 }));
   }
 }
 
@@ -171,8 +174,10 @@ void Dispatcher::born(std::size_t slot, os::Child child) {
     core_.per_worker[slot].pid = child.pid;
   }
   // From here on there is a process: whatever fails now ends it, and its end is then reported.
+  life.unwatched = true;
   try {
     poller_->add(life.pidfd.get(), key(what_exit, slot), EPOLLIN);
+    life.unwatched = false;
     poller_->add(life.control, key(what_control, slot), EPOLLIN);
     poller_->add(life.event->fd(), key(what_event, slot), EPOLLIN | EPOLLET);
     // Before its first word: no task has run yet.
@@ -195,8 +200,8 @@ void Dispatcher::on_control(std::size_t slot) {
     os::Packet packet;
     std::optional<std::variant<Ready, Refusal>> answer;
     try {
-      if (os::receive_packet(life.control, packet, false, longest_message) !=
-          os::ReceiveResult::received) {
+      if (os::receive_packet(life.control, packet, false, longest_message,
+                             os::Takes::memory_files) != os::ReceiveResult::received) {
         poller_->remove(life.control);  // its end is coming through the pidfd
         return;
       }
@@ -290,7 +295,9 @@ void Dispatcher::initialize(std::size_t slot) {
     if (core_.slots[slot].put(element) == Slot::Put::sent) return;
     kill(slot, "the initializer could not be sent to it");
   } catch (std::exception const& error) {
-    kill(slot, std::string("the initializer could not be sent to it: ") + error.what());
+    kill(slot, detail::patiently([&] {
+           return std::string("the initializer could not be sent to it: ") + error.what();
+         }));
   }
 }
 
@@ -312,7 +319,7 @@ void Dispatcher::put_off_births(TimePoint now, unsigned in_a_row) {
 }
 
 void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::exception_ptr error,
-                              bool shot) {
+                              bool shot) noexcept {
   change(slot, State::vacant);
   ++failed_starts_;
   shot_starts_ += shot ? 1 : 0;
@@ -327,10 +334,11 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::
     unsigned const most = error && !shot ? 1 : most_failed_starts;
     bool const enough = failed_starts_ - shot_starts_ >= most || failed_starts_ >= most_shot_starts;
     if (enough && core_.ready == 0 && !core_.broken) {
-      core_.broken = error ? error
-                           : std::make_exception_ptr(SetupError(
-                                 "pool \"" + core_.name + "\" cannot start workers; the last of " +
-                                 std::to_string(failed_starts_) + " attempts: " + reason));
+      core_.broken = error ? error : detail::patiently([&] {
+        return std::make_exception_ptr(
+            SetupError("pool \"" + core_.name + "\" cannot start workers; the last of " +
+                       std::to_string(failed_starts_) + " attempts: " + reason));
+      });
       broken = core_.broken;
       waiting = core_.scheduler.remove_all();
       core_.tell_room();
@@ -340,7 +348,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::
     core_.fail(waiting, broken);
   } else if (std::has_single_bit(
                  failed_starts_)) {  // the first of a row, the second, the fourth ...
-    core_.log("pool \"" + core_.name + "\": " + reason);
+    detail::if_possible([&] { core_.log("pool \"" + core_.name + "\": " + reason); });
   }
 }
 
@@ -349,7 +357,7 @@ std::string Dispatcher::refusal(std::size_t slot) {
   if (!life.why_killed.empty()) return life.why_killed;
   try {
     os::Packet packet;
-    if (os::receive_packet(life.control, packet, false, longest_message) ==
+    if (os::receive_packet(life.control, packet, false, longest_message, os::Takes::memory_files) ==
         os::ReceiveResult::received) {
       if (auto const answer = decode_answer(packet.bytes)) {
         if (auto const* const no = std::get_if<Refusal>(&*answer)) return no->reason;

@@ -14,6 +14,8 @@
 #include "engine/local/dispatcher.hpp"
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/obituary.hpp"
+#include "engine/patience.hpp"
+#include "os/socket.hpp"
 
 namespace procpool::inline v0::local {
 namespace {
@@ -26,13 +28,13 @@ constexpr std::size_t least_exiting = 16;
 
 }  // namespace
 
-void Dispatcher::kill(std::size_t slot, std::string why) {
+void Dispatcher::kill(std::size_t slot, std::string_view why) {
   Life& life = lives_[slot];
   if (life.killed) return;
   life.killed = true;
-  life.why_killed = std::move(why);
   // A worker that is still to be forked is ended when it is there.
   if (life.pidfd) send_kill(slot);
+  detail::patiently([&] { life.why_killed = why; });
 }
 
 void Dispatcher::send_kill(std::size_t slot) {
@@ -50,6 +52,7 @@ void Dispatcher::give_up(std::size_t slot) {
     return;
   }
   poller_->remove(life.pidfd.get());
+  detail::patiently([&] { strays_.reserve(strays_.size() + 1); });
   try {
     strays_.push_back(
         {life.pid, std::move(life.pidfd), life.ticket, life.template_number, life.reached});
@@ -57,17 +60,20 @@ void Dispatcher::give_up(std::size_t slot) {
     strays_.back().watched = true;
   } catch (std::exception const&) {  // no memory: it is looked at now and then, or never reaped
   }
-  core_.log("pool \"" + core_.name + "\": worker " + std::to_string(slot) + " (pid " +
-            std::to_string(life.pid) + ") does not end on SIGKILL, and is left behind: " +
-            (life.reached ? "the kernel does not let it go"
-                          : "it may not be signalled (it has become another user's?)"));
+  detail::if_possible([&] {
+    core_.log("pool \"" + core_.name + "\": worker " + std::to_string(slot) + " (pid " +
+              std::to_string(life.pid) + ") does not end on SIGKILL, and is left behind: " +
+              (life.reached ? "the kernel does not let it go"
+                            : "it may not be signalled (it has become another user's?)"));
+  });
   bury(slot, {os::Exit::Kind::none});
 }
 
 void Dispatcher::part_with_leaver(std::size_t slot) {
   Life& life = lives_[slot];
   // At the pool's end nobody waits for its place.
-  bool const ready = !life.termed && !life.killed && !life.busy && life.why != Leaves::with_pool &&
+  bool const ready = !life.termed && !life.killed && !life.unwatched && !life.busy &&
+                     life.why != Leaves::with_pool &&
                      (!life.exit_hook || life.exit_hook->ended()) && core_.slots[slot].has_left();
   auto const exiting =
       std::ranges::count_if(strays_, [](Stray const& stray) { return stray.deadline.has_value(); });
@@ -133,16 +139,23 @@ void Dispatcher::note_exit(Stray const& stray, os::Exit const& exit) {
 bool Dispatcher::reap_strays() {
   std::erase_if(strays_, [this](Stray& stray) {
     if (!os::exited(stray.pidfd.get())) return false;
-    poller_->remove(stray.pidfd.get());
     bool const forked =
         forkserver_ && stray.ticket != 0 && stray.template_number == template_number_;
     // The template's child is reaped there; nobody waits for what it reports.
-    if (!forked || !forkserver_->bury(stray.ticket)) {
-      note_exit(stray, os::reap(stray.pidfd.get(), stray.pid));
+    auto const order = forked ? forkserver_->bury(stray.ticket) : Forkserver::Order::nobody;
+    if (order == Forkserver::Order::later) {
+      poller_->remove(stray.pidfd.get());
+      stray.watched = false;  // it is looked at until the template can be asked
+      return false;
     }
+    if (order == Forkserver::Order::nobody) {
+      os::Exit const exit = os::reap(stray.pidfd.get(), stray.pid);
+      detail::if_possible([&] { note_exit(stray, exit); });
+    }
+    os::close_socket(std::move(stray.control));
     if (stray.cgroup) {
       stray.cgroup.kill();
-      ended_groups_.push_back(std::move(stray.cgroup));
+      detail::patiently([&] { ended_groups_.push_back(std::move(stray.cgroup)); });
     }
     return true;
   });
@@ -259,7 +272,7 @@ void Dispatcher::note_end(std::size_t slot, std::string const& how) {
   std::lock_guard const lock(core_.mutex);
   WorkerStats& stats = core_.per_worker[slot];
   stats.pid = 0;
-  stats.last_end = how;
+  detail::if_possible([&] { stats.last_end = how; });
   if (life.state == State::starting || life.state == State::initializing) return;
   bool const asked = life.state == State::leaving;
   if (!asked && core_.phase != Phase::killing) ++core_.counted.worker_deaths;
@@ -268,15 +281,15 @@ void Dispatcher::note_end(std::size_t slot, std::string const& how) {
   switch (life.why) {
     case Leaves::recycled:
       ++core_.counted.workers_recycled;
-      stats.last_end += ", replaced as planned";
+      detail::if_possible([&] { stats.last_end += ", replaced as planned"; });
       break;
     case Leaves::idle:
       ++core_.counted.workers_left_idle;
-      stats.last_end += ", having been idle";
+      detail::if_possible([&] { stats.last_end += ", having been idle"; });
       break;
     case Leaves::resized:
       ++core_.counted.workers_resized;
-      stats.last_end += ", one too many after resize()";
+      detail::if_possible([&] { stats.last_end += ", one too many after resize()"; });
       break;
     case Leaves::with_pool:
     case Leaves::hung_up: break;
@@ -286,56 +299,70 @@ void Dispatcher::note_end(std::size_t slot, std::string const& how) {
 void Dispatcher::on_exit(std::size_t slot) {
   Life const& life = lives_[slot];
   // No worker any more, or one that has come since.
-  if (life.state == State::vacant || life.unborn || life.ended) return;
+  if (life.state == State::vacant || life.unborn || life.ended || !life.pidfd) return;
   // A forked worker is the template's child, and its number is its own until the template is asked.
-  if (!ask_for_status(slot)) bury(slot, os::reap(life.pidfd.get(), life.pid));
+  if (ask_for_status(slot) == Forkserver::Order::nobody) {
+    bury(slot, os::reap(life.pidfd.get(), life.pid));
+  }
 }
 
 void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   Life& life = lives_[slot];
-  std::string const said = life.state == State::starting ? refusal(slot) : std::string();
+  // From the first of these to the last nothing fails: what it held would be nobody's.
+  std::string const said = detail::patiently(
+      [&] { return life.state == State::starting ? refusal(slot) : std::string(); });
   if (life.pidfd) poller_->remove(life.pidfd.get());
   poller_->remove(life.control);
   poller_->remove(life.event->fd());
   if (life.output >= 0) poller_->remove(life.output);
 
   Slot::Death death = core_.slots[slot].bury();
+  // One that is exiting would be ended by that; who watches it has another.
+  if (!life.departed) os::close_socket(std::move(death.control));
   // A spawned one has inherited the mark of the program that it was until it became itself.
   if (exit.peak <= life.inherited_peak) exit.peak = 0;
-  Obituary const obituary{core_.name,  static_cast<int>(slot),   life.pid,  exit,
-                          death.stage, death.farewell,           death.bad, death.weary,
-                          death.crash, last_lines(death.output), life.cause};
+  Obituary const obituary = detail::patiently([&] {
+    return Obituary{core_.name,  static_cast<int>(slot),   life.pid,  exit,
+                    death.stage, death.farewell,           death.bad, death.weary,
+                    death.crash, last_lines(death.output), life.cause};
+  });
   State const was = life.state;
   std::exception_ptr const failure = life.failure;
-  std::string const text = life.departed ? "worker " + std::to_string(slot) + " (pid " +
-                                               std::to_string(life.pid) + ") left"
-                                         : obituary.text();
+  std::string const text = detail::patiently([&] {
+    return life.departed
+               ? "worker " + std::to_string(slot) + " (pid " + std::to_string(life.pid) + ") left"
+               : obituary.text();
+  });
   life.pidfd.reset();
+  life.unwatched = false;
   life.event.reset();
   life.ticket = 0;
   life.ended = false;
   if (life.cgroup) {
     life.cgroup.kill();
-    ended_groups_.push_back(std::move(life.cgroup));
+    detail::patiently([&] { ended_groups_.push_back(std::move(life.cgroup)); });
   }
   // Before its elements end: whoever waits for one may look at the counters next.
   note_end(slot, text);
 
-  // Not by us: by the user, by somebody's script, by the kernel for want of memory.
-  bool const shot = !life.killed && exit.kind == os::Exit::Kind::signalled && exit.code == SIGKILL;
+  bool const shot = !life.killed && may_be_shot(exit);
   if (was == State::starting) {
-    start_failed(slot, text + " before its first word" + (said.empty() ? "" : ": " + said), nullptr,
-                 shot);
+    start_failed(slot, detail::patiently([&] {
+                   return text + " before its first word" + (said.empty() ? "" : ": " + said);
+                 }),
+                 nullptr, shot);
     return;
   }
   if (was == State::initializing) {
     // What it threw, if it did; else how its worker ended.
     std::exception_ptr error = failure;
     for (Chunk const& chunk : death.charged) {
-      if (!error) error = obituary.reason(chunk);
+      if (!error) error = detail::patiently([&] { return obituary.reason(chunk); });
     }
-    start_failed(slot, text + " in its initializer" + (error ? ": " + describe(error) : ""), error,
-                 shot);
+    start_failed(slot, detail::patiently([&] {
+                   return text + " in its initializer" + (error ? ": " + describe(error) : "");
+                 }),
+                 error, shot);
     return;
   }
   bool const asked = was == State::leaving;
@@ -343,7 +370,7 @@ void Dispatcher::bury(std::size_t slot, os::Exit exit) {
   change(slot, State::vacant);
   core_.settle_death(slot, std::move(death),
                      [&obituary](Chunk const& chunk) { return obituary.reason(chunk); });
-  report_exit_hook(slot);
+  detail::if_possible([&] { report_exit_hook(slot); });
   if (useful) {
     useless_deaths_ = 0;
   } else if (!asked) {

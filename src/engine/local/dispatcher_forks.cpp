@@ -8,11 +8,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "engine/local/dispatcher.hpp"
 #include "engine/local/dispatcher_keys.hpp"
 #include "engine/local/obituary.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 namespace {
@@ -44,13 +47,13 @@ void Dispatcher::make_template() {
   }
 }
 
-std::string Dispatcher::end_template() {
+os::Exit Dispatcher::end_template() {
   if (!forkserver_) return {};
   poller_->remove(forkserver_->socket());
   poller_->remove(forkserver_->pidfd());
-  std::string how = text_of(forkserver_->end());
+  os::Exit const exit = forkserver_->end();
   forkserver_.reset();
-  return how;
+  return exit;
 }
 
 bool Dispatcher::ask_for_fork(std::size_t slot) {
@@ -69,26 +72,33 @@ bool Dispatcher::ask_for_fork(std::size_t slot) {
   if (!life.cgroup) send_hello(slot, life.cradle);
   life.ticket = ++last_ticket_;
   life.template_number = template_number_;
-  if (!forkserver_->fork(life.ticket, title(slot), fds)) {
-    lose_template("cannot be reached");
-    life.ticket = 0;
-    return false;
+  switch (forkserver_->fork(life.ticket, title(slot), fds)) {
+    case Forkserver::Order::given: life.unborn = true; return true;
+    case Forkserver::Order::later:
+      throw std::system_error(ENOBUFS, std::system_category(),
+                              "the template process could not be asked");
+    case Forkserver::Order::nobody: break;
   }
-  life.unborn = true;
-  return true;
+  lose_template("cannot be reached");
+  life.ticket = 0;
+  return false;
 }
 
-bool Dispatcher::ask_for_status(std::size_t slot) {
+Forkserver::Order Dispatcher::ask_for_status(std::size_t slot) {
   Life& life = lives_[slot];
-  if (life.ticket == 0 || !forkserver_ || life.template_number != template_number_) return false;
-  if (!forkserver_->bury(life.ticket)) return false;
-  life.ended = true;
-  poller_->remove(life.pidfd.get());
-  if (life.state == State::ready) {
-    std::lock_guard const lock(core_.mutex);
-    core_.scheduler.worker_leaves(slot);  // it is given nothing more
+  if (life.ticket == 0 || !forkserver_ || life.template_number != template_number_) {
+    return Forkserver::Order::nobody;
   }
-  return true;
+  auto const order = forkserver_->bury(life.ticket);
+  if (order != Forkserver::Order::nobody) {
+    // No more of it is to be heard; where the template could not be asked yet, it is asked again.
+    poller_->remove(life.pidfd.get());
+    life.unwatched = true;
+    std::lock_guard const lock(core_.mutex);
+    if (life.state == State::ready) core_.scheduler.worker_leaves(slot);  // it is given nothing
+  }
+  life.ended = order == Forkserver::Order::given;
+  return order;
 }
 
 void Dispatcher::on_template() {
@@ -119,12 +129,16 @@ void Dispatcher::on_report(Forkserver::Forked& forked) {
       born(slot, {report.pid, std::move(forked.pidfd)});
       break;
     case ForkReport::Kind::failed:
-      unmake(slot, "worker " + std::to_string(slot) + " could not be made: " + report.reason);
+      unmake(slot, detail::patiently([&] {
+               return "worker " + std::to_string(slot) + " could not be made: " + report.reason;
+             }));
       break;
     case ForkReport::Kind::unfit:
       if (!std::exchange(never_forks_, true)) {
-        core_.log("pool \"" + core_.name +
-                  "\": its workers are spawned and not forked: " + report.reason);
+        detail::if_possible([&] {
+          core_.log("pool \"" + core_.name +
+                    "\": its workers are spawned and not forked: " + report.reason);
+        });
       }
       unmake(slot);
       if (!forkserver_->useful() && std::ranges::none_of(lives_, &Life::unborn)) end_template();
@@ -135,15 +149,17 @@ void Dispatcher::on_report(Forkserver::Forked& forked) {
   }
 }
 
-void Dispatcher::unmake(std::size_t slot, std::string const& failure) {
+void Dispatcher::unmake(std::size_t slot, std::string const& failure, bool shot) {
   Life& life = lives_[slot];
   bool const failed = life.state == State::starting && !failure.empty();
-  if (life.cgroup) ended_groups_.push_back(std::move(life.cgroup));
+  if (life.cgroup) {
+    detail::patiently([&] { ended_groups_.push_back(std::move(life.cgroup)); });
+  }
   State const state = life.state;
   life = Life();
   life.state = state;
   if (failed) {
-    start_failed(slot, failure);
+    start_failed(slot, failure, nullptr, shot);
   } else {
     change(slot, State::vacant);
   }
@@ -152,16 +168,22 @@ void Dispatcher::unmake(std::size_t slot, std::string const& failure) {
 void Dispatcher::lose_template(std::string const& why, bool believed) {
   bool const came_up = believed && forkserver_->greeted();
   bool const useful = forkserver_->useful();
-  std::string const pid = std::to_string(forkserver_->pid());
-  std::string const ended = end_template();
-  std::string const how = "the template process (pid " + pid + ") " + (why.empty() ? ended : why);
+  pid_t const pid = forkserver_->pid();
+  os::Exit const exit = end_template();
+  std::string const how = detail::patiently([&] {
+    return "the template process (pid " + std::to_string(pid) + ") " +
+           (why.empty() ? text_of(exit) : why);
+  });
   bool reported = came_up;
   for (std::size_t slot = 0; slot < lives_.size(); ++slot) {
     Life& life = lives_[slot];
     if (life.unborn) {
       // A template that does not come up is like a worker that does not: one failed start.
       bool const report = life.state == State::starting && !std::exchange(reported, true);
-      unmake(slot, report ? how + (why.empty() ? " before its first word" : "") : "");
+      unmake(slot, detail::patiently([&] {
+               return report ? how + (why.empty() ? " before its first word" : "") : std::string();
+             }),
+             why.empty() && may_be_shot(exit));
     } else if (life.ended) {
       // Its parent is another one now: only new kernels remember how it ended.
       bury(slot, os::reap(life.pidfd.get(), life.pid));
@@ -177,8 +199,10 @@ void Dispatcher::lose_template(std::string const& why, bool believed) {
   if (useless_templates_ > 1) {
     put_off_births(std::chrono::steady_clock::now(), useless_templates_);
   }
-  core_.log("pool \"" + core_.name + "\": " + how + "; its workers go on" +
-            (never_forks_ ? ", and others are spawned from now on" : ""));
+  detail::if_possible([&] {
+    core_.log("pool \"" + core_.name + "\": " + how + "; its workers go on" +
+              (never_forks_ ? ", and others are spawned from now on" : ""));
+  });
 }
 
 std::optional<Dispatcher::TimePoint> Dispatcher::look_at_template(TimePoint now) {

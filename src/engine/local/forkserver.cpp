@@ -63,20 +63,29 @@ bool Forkserver::has_our_rights() const noexcept {
   return user_ == ::geteuid() && group_ == ::getegid();
 }
 
-bool Forkserver::order(ForkOrder const& order, std::span<int const> fds) {
-  if (gone_) return false;
-  if (os::send_packet(socket_.get(), encode(order), fds, false) != os::SendResult::sent) {
-    return false;
+Forkserver::Order Forkserver::order(ForkOrder const& order, std::span<int const> fds) {
+  if (gone_) return Order::nobody;
+  try {
+    switch (os::send_packet(socket_.get(), encode(order), fds, false)) {
+      case os::SendResult::sent: break;
+      case os::SendResult::would_block: return Order::later;
+      case os::SendResult::closed: return Order::nobody;
+    }
+  } catch (std::exception const&) {  // no memory, here or in the kernel
+    return Order::later;
   }
   if (unanswered_++ == 0) waiting_since_ = now();
-  return true;
+  return Order::given;
 }
 
-bool Forkserver::fork(std::uint64_t ticket, std::string title, std::span<int const> fds) {
+Forkserver::Order Forkserver::fork(std::uint64_t ticket, std::string title,
+                                   std::span<int const> fds) {
   return order({ForkOrder::Kind::fork, ticket, std::move(title)}, fds);
 }
 
-bool Forkserver::bury(std::uint64_t ticket) { return order({ForkOrder::Kind::bury, ticket}, {}); }
+Forkserver::Order Forkserver::bury(std::uint64_t ticket) {
+  return order({ForkOrder::Kind::bury, ticket}, {});
+}
 
 bool Forkserver::busy() const noexcept { return unanswered_ >= most_unanswered; }
 

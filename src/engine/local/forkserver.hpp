@@ -48,9 +48,14 @@ class Forkserver {
   int socket() const noexcept { return socket_.get(); }
   int pidfd() const noexcept { return process_.pidfd.get(); }
 
-  // Before its first word too. False: it cannot take the order now.
-  bool fork(std::uint64_t ticket, std::string title, std::span<int const> fds);
-  bool bury(std::uint64_t ticket);
+  enum class Order {
+    given,
+    later,  // it cannot be given now: it has not read enough, or the system lacks something for a moment
+    nobody,  // to be given to
+  };
+  // Before its first word too.
+  Order fork(std::uint64_t ticket, std::string title, std::span<int const> fds);
+  Order bury(std::uint64_t ticket);
   // More orders than it should have at a time; an answer comes before that changes.
   bool busy() const noexcept;
 
@@ -76,7 +81,7 @@ class Forkserver {
   os::Exit end();
 
  private:
-  bool order(ForkOrder const& order, std::span<int const> fds);
+  Order order(ForkOrder const& order, std::span<int const> fds);
 
   uid_t const user_;
   gid_t const group_;

@@ -71,6 +71,11 @@ void Holdings::sent(std::uint64_t block) {
   gone_.reserve(gone_.size() + has_.size());  // so that gone() needs no memory
 }
 
+void Holdings::not_sent(std::uint64_t block) noexcept {
+  std::lock_guard const lock(mutex_);
+  has_.erase(block);
+}
+
 void Holdings::gone(std::uint64_t block) noexcept {
   std::lock_guard const lock(mutex_);
   if (has_.erase(block) == 0) return;

@@ -39,6 +39,7 @@ class Holdings : public std::enable_shared_from_this<Holdings> {
   // ---- arguments
   bool has(std::uint64_t block) const;
   void sent(std::uint64_t block);
+  void not_sent(std::uint64_t block) noexcept;
   void gone(std::uint64_t block) noexcept;  // it is no more
 
   // ---- results

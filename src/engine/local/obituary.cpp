@@ -15,6 +15,8 @@ std::string detail_text(channel::Farewell farewell) {
     case channel::Farewell::thread_ended: return "the task ended its thread (pthread_exit)";
     case channel::Farewell::descriptors_gone:
       return "the task closed descriptors that the worker needs";
+    case channel::Farewell::helpless:
+      return "it lacked memory, or another resource, for what it does between elements";
     case channel::Farewell::left:
     case channel::Farewell::retiring:
     case channel::Farewell::exiting:
@@ -38,6 +40,11 @@ std::string text_of(os::Exit const& exit) {
     case os::Exit::Kind::unknown: break;
   }
   return "ended, its status taken by somebody else";
+}
+
+bool may_be_shot(os::Exit const& exit) noexcept {
+  return exit.kind == os::Exit::Kind::unknown ||
+         (exit.kind == os::Exit::Kind::signalled && exit.code == SIGKILL);
 }
 
 std::string last_lines(std::string_view output) {

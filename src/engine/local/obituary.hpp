@@ -22,6 +22,10 @@ std::string text_of(os::Exit const& exit);
 // "SIGTTOU"
 std::string text_of_signal(int signal);
 
+// By the user, by somebody's script, by the kernel for want of memory: as far as is known it was not the process
+// that is to blame. Of whom nothing is known, because who would know was killed too, neither.
+bool may_be_shot(os::Exit const& exit) noexcept;
+
 // Of what an element has written: what an error shows of it.
 std::string last_lines(std::string_view output);
 

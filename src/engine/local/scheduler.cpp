@@ -1,5 +1,7 @@
 #include "engine/local/scheduler.hpp"
 
+#include "engine/patience.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -20,20 +22,33 @@ double even_share(std::size_t index) {
 
 // ---- the queue
 
+// No queue is ever empty: where there is no memory for its first chunk, it goes again.
 void Scheduler::add(Chunk chunk) {
-  waiting_ += chunk.count;
+  std::uint64_t const count = chunk.count;
   chunk.order = ++order_;
-  queue_for(chunk).push_back(std::move(chunk));
+  Queues& queues = queues_for(chunk);
+  int const priority = chunk.task->priority();
+  Queue& queue = queue_in(queues, priority);
+  try {
+    queue.push_back(std::move(chunk));
+  } catch (...) {
+    if (queue.empty()) queues.erase(priority);
+    throw;
+  }
+  waiting_ += count;
 }
 
 void Scheduler::give_back(Chunk chunk) {
-  waiting_ += chunk.count;
-  queue_for(chunk).push_front(std::move(chunk));
+  std::uint64_t const count = chunk.count;
+  detail::patiently([&] {
+    Queue& queue = queue_in(queues_for(chunk), chunk.task->priority());
+    // Empty for no longer than the lock is held.
+    detail::patiently([&] { queue.push_front(std::move(chunk)); });
+  });
+  waiting_ += count;
 }
 
-Scheduler::Queue& Scheduler::queue_for(Chunk const& chunk) {
-  Queues& queues = queues_for(chunk);
-  int const priority = chunk.task->priority();
+Scheduler::Queue& Scheduler::queue_in(Queues& queues, int priority) {
   if (spare_ && !queues.contains(priority)) {
     spare_.key() = priority;
     return queues.insert(std::move(spare_)).position->second;
@@ -79,7 +94,8 @@ void Scheduler::resize(std::size_t workers) {
     workers_[i].keys = 0;
     for (auto& [priority, queue] : std::exchange(workers_[i].own, {})) {
       for (Chunk& chunk : queue) {
-        queues_for(chunk)[priority].push_back(std::move(chunk));
+        detail::patiently(
+            [&, at = priority] { queues_for(chunk)[at].push_back(std::move(chunk)); });
       }
     }
   }
@@ -93,7 +109,7 @@ Chunks Scheduler::remove_where(std::function<Chunk(Chunk&)> const& which) {
         Chunk cut = which(chunk);
         if (cut.count == 0) continue;
         waiting_ -= cut.count;
-        removed.push_back(std::move(cut));
+        detail::patiently([&] { removed.push_back(std::move(cut)); });
       }
       std::erase_if(queue->second, [](Chunk const& chunk) { return chunk.count == 0; });
       queue = queue->second.empty() ? queues.erase(queue) : std::next(queue);

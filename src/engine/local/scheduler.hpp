@@ -179,7 +179,7 @@ class Scheduler {
   std::optional<TakeBack> overtaken() const;  // by what goes first in the queue
   // Where a chunk waits.
   Queues& queues_for(Chunk const& chunk);
-  Queue& queue_for(Chunk const& chunk);
+  Queue& queue_in(Queues& queues, int priority);
   void drop(Queues& queues, Queues::iterator queue);  // which is empty
   std::size_t worker_for(Key key);
   void update(Worker& worker);

@@ -3,14 +3,18 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <new>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include <procpool/errors.hpp>
 
+#include "engine/patience.hpp"
 #include "os/socket.hpp"
 
 namespace procpool::inline v0::local {
@@ -18,6 +22,12 @@ namespace procpool::inline v0::local {
 using channel::BadRecord;
 using channel::ParentEnd;
 using detail::Block;
+
+namespace {
+
+constexpr std::size_t most_descriptor_bytes = 64;  // of a packet that brings a descriptor
+
+}  // namespace
 
 // ---- giving
 
@@ -115,10 +125,21 @@ bool Slot::put_all(Chunk& chunk, Cargo cargo, std::shared_ptr<detail::MessageBlo
     cargo.block = {block->id(), detail::MessageBlock::ahead, known ? 0u : 1u};
     if (!known) cargo.file = block->fd();
   }
-  if (!ship(cargo)) return false;
+  // All memory is got before the descriptor is under way: without its record it would be the next one's.
   constexpr std::size_t least = 16;
   if (sent_.full()) sent_.set_capacity(std::max(least, 2 * sent_.capacity()));
   if (cargo.file >= 0) holdings_->sent(block->id());
+  bool shipped = false;
+  struct Undo {
+    Holdings& holdings;
+    std::uint64_t const block;
+    bool const& shipped;
+    ~Undo() {
+      if (block != 0 && !shipped) holdings.not_sent(block);
+    }
+  } const undo{*holdings_, cargo.file >= 0 ? block->id() : 0, shipped};
+  shipped = ship(cargo);
+  if (!shipped) return false;
   std::uint64_t const serial =
       channel_->put_chunk({function, chunk.task->id(), chunk.first, chunk.count,
                            chunk.task->random(), chunk.task->internal(),
@@ -186,7 +207,7 @@ Slot::Given Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spin) {
     // Where nothing lies ahead that could be taken, waiting for that would be for ever.
     room_ = given.how != Put::full || channel_->emptied() ? Room::enough : Room::missing;
   } catch (BadRecord const& bad) {
-    bad_ = bad.what();  // collect() tells it to the engine
+    detail::patiently([&] { bad_ = bad.what(); });  // collect() tells it to the engine
     given.how = Put::gone;
     return given;
   } catch (...) {
@@ -205,7 +226,7 @@ bool Slot::await_room() {
     room_ = there ? Room::enough : Room::awaited;
     return there;
   } catch (BadRecord const& bad) {
-    bad_ = bad.what();
+    detail::patiently([&] { bad_ = bad.what(); });
     return false;
   }
 }
@@ -223,9 +244,9 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   Item item{last ? std::move(front.chunk.task) : front.chunk.task, std::move(block), 0, 0};
   if (output_) {
     // Written before the outcome was published.
-    read_tap();
+    detail::if_possible([this] { read_tap(); });
     std::uint64_t const index = front.chunk.first - front.serial;
-    item.output = output_->take(front.serial, front.serial + count);
+    detail::if_possible([&] { item.output = output_->take(front.serial, front.serial + count); });
     for (auto& [serial, text] : item.output) serial += index;  // of the task
   }
   front.serial += count;
@@ -241,9 +262,21 @@ Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
 
 os::Memfd Slot::receive_file() {
   os::Packet packet;
-  if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
-      packet.fds.size() != 1) {
-    throw BadRecord("a large message came without its descriptor");
+  try {
+    // What cannot be a memory file is not touched: to ask it, or to close it, may take as long as it likes.
+    auto const received = os::receive_packet(control_.get(), packet, false, most_descriptor_bytes,
+                                             os::Takes::memory_files);
+    if (packet.foreign) {
+      throw BadRecord("a large message came with a descriptor that is no memory file");
+    }
+    if (received != os::ReceiveResult::received || packet.fds.size() != 1) {
+      throw BadRecord("a large message came without its descriptor");
+    }
+  } catch (std::system_error const& error) {
+    // Gone with its descriptor is only that one message. What is still there would be taken for the next one's.
+    if (error.code().value() == EPROTO) throw;
+    throw BadRecord(std::string("the descriptor of a large message could not be received: ") +
+                    error.what());
   }
   return os::Memfd(std::move(packet.fds.front()));
 }
@@ -302,9 +335,12 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
     throw;
   } catch (std::exception const& error) {  // our own lack: of memory, descriptors, address space
     block.kind = Block::Kind::failed;
-    block.failure = std::make_exception_ptr(SetupError(
-        element_text(front.chunk.task->id(), front.chunk.first, header.count) + ": the outcome, " +
-        std::to_string(header.size) + " bytes, arrived but could not be taken: " + error.what()));
+    block.failure = detail::patiently([&] {
+      return std::make_exception_ptr(
+          SetupError(element_text(front.chunk.task->id(), front.chunk.first, header.count) +
+                     ": the outcome, " + std::to_string(header.size) +
+                     " bytes, arrived but could not be taken: " + error.what()));
+    });
   }
   std::optional<Chunk> element;
   if (thrown) {
@@ -326,7 +362,7 @@ void Slot::Harvest::add(Item item) {
     } catch (std::bad_alloc const&) {
     }
   }
-  apart.push_back(std::move(item));
+  detail::patiently([&] { apart.push_back(std::move(item)); });
 }
 
 void Slot::drain(Harvest& harvest) {
@@ -348,7 +384,10 @@ void Slot::drain(Harvest& harvest) {
     if (any) channel_->taken();
     if (harvest.settled) harvest.returned = return_rest();
   } catch (BadRecord const& bad) {
-    harvest.bad = bad_ = bad.what();
+    detail::patiently([&] { harvest.bad = bad_ = bad.what(); });
+  } catch (std::bad_alloc const&) {
+    // Whatever else needs memory here is patient: it was to be said what is wrong.
+    harvest.bad = bad_ = "a bad record";
   }
 }
 
@@ -365,7 +404,7 @@ bool Slot::read_output() {
 
 Chunks Slot::return_rest() {
   Chunks rest;
-  for (Sent& sent : sent_) rest.push_back(std::move(sent.chunk));
+  for (Sent& sent : sent_) detail::patiently([&] { rest.push_back(std::move(sent.chunk)); });
   sent_.clear();
   return rest;
 }

@@ -200,6 +200,8 @@ class Slot {
     std::optional<Sentence>
         sentence;  // what the first charged element ends with, if that was decided
     std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote of its own; null: nothing
+    os::UniqueFd
+        control{};  // to be closed by os::close_socket: it may hold what was never received
   };
   Death bury();
 

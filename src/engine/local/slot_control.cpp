@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/local/slot.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -47,17 +48,18 @@ Slot::TakenBack Slot::take_back_from(std::uint64_t from) {
     while (!sent_.empty() && sent_.back().serial + sent_.back().chunk.count > cut) {
       Sent& last = sent_.back();
       if (last.serial >= cut) {
-        taken.chunks.push_back(std::move(last.chunk));
+        detail::patiently([&] { taken.chunks.push_back(std::move(last.chunk)); });
         sent_.pop_back();
         ++taken.ended_chunks;
       } else {
-        taken.chunks.push_back(last.chunk.take_back(cut - last.serial));
+        Chunk back = last.chunk.take_back(cut - last.serial);
+        detail::patiently([&] { taken.chunks.push_back(std::move(back)); });
       }
       taken.elements += taken.chunks.back().count;
     }
     std::ranges::reverse(taken.chunks);
   } catch (BadRecord const& bad) {
-    bad_ = bad.what();
+    detail::patiently([&] { bad_ = bad.what(); });
   }
   return taken;
 }
@@ -77,7 +79,7 @@ std::optional<Slot::TimePoint> Slot::trim_memory(TimePoint now) {
     }
     return next;
   } catch (BadRecord const& bad) {
-    bad_ = bad.what();  // collect() tells it to the engine
+    detail::patiently([&] { bad_ = bad.what(); });  // collect() tells it to the engine
     return std::nullopt;
   }
 }
@@ -137,7 +139,7 @@ void Slot::note_silence(TimePoint now) {
     bool const could_begin = channel_->may_begin(front);
     if (channel_->take_back(front) != front && could_begin) return;
   } catch (BadRecord const& bad) {
-    bad_ = bad.what();  // collect() tells it to the engine
+    detail::patiently([&] { bad_ = bad.what(); });  // collect() tells it to the engine
     return;
   }
   silenced_ = true;

@@ -9,6 +9,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/local/slot.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -27,10 +28,12 @@ Block results_left(ParentEnd::Remains const& remains, Chunk const& chunk) {
     block.payload = detail::Payload::copy(remains.payload);
   } catch (std::exception const& error) {  // our own lack of memory: these end, nothing else
     block.kind = Block::Kind::failed;
-    block.failure = std::make_exception_ptr(
-        SetupError(element_text(chunk.task->id(), chunk.first, remains.done) + ": the outcome, " +
-                   std::to_string(remains.payload.size()) +
-                   " bytes, arrived but could not be taken: " + error.what()));
+    block.failure = detail::patiently([&] {
+      return std::make_exception_ptr(
+          SetupError(element_text(chunk.task->id(), chunk.first, remains.done) + ": the outcome, " +
+                     std::to_string(remains.payload.size()) +
+                     " bytes, arrived but could not be taken: " + error.what()));
+    });
   }
   return block;
 }
@@ -42,7 +45,8 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   std::lock_guard const lock(mutex_);
   channel_ = std::move(channel);
   inline_limit_.store(channel::inline_limit(channel_->ring_bytes()), std::memory_order_relaxed);
-  holdings_ = std::make_shared<Holdings>();
+  // There is a process, and nobody else who knows of it.
+  holdings_ = detail::patiently([] { return std::make_shared<Holdings>(); });
   control_ = std::move(control);
   pid_ = pid;
   functions_ = FunctionTable();
@@ -67,7 +71,7 @@ Slot::Death Slot::bury() {
   death.harvest.settled = false;
   death.harvest.take_backs = take_backs_;
   death.bad = std::move(death.harvest.bad);
-  death.crash = detail::CrashReport::read(channel_->crash_area());
+  detail::if_possible([&] { death.crash = detail::CrashReport::read(channel_->crash_area()); });
   if (!sent_.empty()) {
     Sent const& front = sent_.front();
     ParentEnd::Remains const remains = channel_->remains(front.serial, front.chunk.count);
@@ -77,25 +81,30 @@ Slot::Death Slot::bury() {
     bool const fixed = function.returns_nothing || function.result_size != 0;
     if (death.bad.empty() && remains.done != 0) {
       if (fixed && remains.payload.size() != remains.done * function.result_size) {
-        death.bad = "its open record has not the size of the results it counts";
+        detail::patiently(
+            [&] { death.bad = "its open record has not the size of the results it counts"; });
       } else {
         Block block = results_left(remains, front.chunk);
         death.harvest.add(resolve_front(remains.done, std::move(block)));
       }
     }
     if (death.bad.empty() && !remains.believable) {
-      death.bad = "its marks of what it had begun and done cannot be true";
+      detail::patiently(
+          [&] { death.bad = "its marks of what it had begun and done cannot be true"; });
     }
     auto const charge_front = [&](std::uint64_t elements) {
       Sent& begun = sent_.front();
       if (output_ && death.charged.empty()) {
-        read_tap();
-        for (auto& [serial, text] : output_->take(begun.serial, begun.serial + 1)) {
-          death.output = std::move(text);
-        }
+        detail::if_possible([&] {
+          read_tap();
+          for (auto& [serial, text] : output_->take(begun.serial, begun.serial + 1)) {
+            death.output = std::move(text);
+          }
+        });
       }
       begun.serial += elements;
-      death.charged.push_back(begun.chunk.take_front(elements));
+      Chunk charged = begun.chunk.take_front(elements);
+      detail::patiently([&] { death.charged.push_back(std::move(charged)); });
       if (begun.chunk.count == 0) sent_.pop_front();
     };
     // A cancelled call's elements that are claimed together are seen to run a moment late.
@@ -122,12 +131,12 @@ Slot::Death Slot::bury() {
         charge_front(std::min(sent_.front().chunk.count, remains.claim - sent_.front().serial));
       }
     }
-    std::ranges::move(return_rest(), std::back_inserter(death.harvest.returned));
+    detail::move_behind(death.harvest.returned, return_rest());
   }
   death.useful = answered_ || !death.charged.empty();
   channel_.reset();
   holdings_.reset();
-  control_.reset();
+  death.control = std::move(control_);
   output_.reset();
   return death;
 }

@@ -88,7 +88,10 @@ class Template {
   Birth serve() {
     for (;;) {
       std::array<pollfd, 2> watched{{{control_.get(), POLLIN, 0}, {program_.get(), POLLIN, 0}}};
-      if (::poll(watched.data(), watched.size(), -1) < 0) continue;  // a signal
+      if (::poll(watched.data(), watched.size(), -1) < 0) {
+        if (errno != EINTR) rest();
+        continue;
+      }
       if (watched[1].revents != 0) end();
       for (bool more = true; more;) {
         os::Packet packet;
@@ -100,6 +103,15 @@ class Template {
         }
       }
     }
+  }
+
+  // It does not come up.
+  [[noreturn]] void refuse(char const* why) noexcept {
+    try {
+      say(encode(Refusal{why}));
+    } catch (std::exception const&) {
+    }
+    give_up();
   }
 
   // Workers go on.
@@ -130,6 +142,12 @@ class Template {
   }
 
  private:
+  // The kernel lacks memory for a moment.
+  static void rest() noexcept {
+    timespec const pause{0, 1'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+
   // The new worker, in that worker.
   std::optional<Birth> obey(os::Packet& packet) {
     auto const order = decode_fork_order(packet.bytes);
@@ -208,7 +226,14 @@ class Template {
     report.ticket = ticket;
     if (auto const worker = workers_.find(ticket); worker != workers_.end()) {
       os::let_go_traced(worker->second);
-      report.exit = os::reap(os::open_pidfd(worker->second).get(), worker->second);
+      // Not reaped: the number is its own, also where there is no descriptor to be had.
+      os::UniqueFd pidfd;
+      try {
+        pidfd = os::open_pidfd(worker->second);
+      } catch (std::exception const&) {
+        ::kill(-worker->second, SIGKILL);
+      }
+      report.exit = os::reap(pidfd.get(), worker->second);
       workers_.erase(worker);
     }
     say(encode(report));
@@ -235,6 +260,10 @@ Birth template_main(char* title) {
   Template& self = *template_of_process;
   try {
     self.greet();
+  } catch (std::exception const& error) {
+    self.refuse(error.what());
+  }
+  try {
     return self.serve();
   } catch (std::exception const&) {  // no memory, no descriptors: the dispatcher makes another one
     Template::give_up();

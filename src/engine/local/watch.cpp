@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <system_error>
 
@@ -65,6 +66,10 @@ void* watch(void* given) {
   for (;;) {
     if (parent.by_birth && is_gone(parent)) end_group();
     int const count = ::poll(watched.data(), watched.size(), -1);
+    if (count < 0 && errno != EINTR) {  // the kernel lacks memory for a moment
+      timespec const pause{0, look_ms * 1'000'000L};
+      ::nanosleep(&pause, nullptr);
+    }
     if (count <= 0) continue;
     if ((watched[0].revents & POLLIN) != 0) end_group();
     // Hung up, and the parent still there: it has closed its end, which it does only when it has no

@@ -119,6 +119,22 @@ class Worker {
 
   void loop() {
     LoopGuard guard(channel_);
+    try {
+      work();
+    } catch (std::exception const&) {
+      // Between elements, or in the middle of telling of one: memory, mostly. The program does what it does for
+      // any worker that ends.
+      if (!forked_child) channel_.say_farewell(channel::Farewell::helpless);
+      ::_exit(EXIT_FAILURE);
+    }
+    if (channel_.descriptors_gone()) {
+      channel_.say_farewell(channel::Farewell::descriptors_gone);
+    }
+    guard.leave();
+  }
+
+ private:
+  PROCPOOL_PASSES_FORCED_END void work() {
     while (!channel_.descriptors_gone()) {
       if (!channel_.has_record()) show({});
       if (!channel_.wait()) {
@@ -128,27 +144,46 @@ class Worker {
       bool taken_back = false;
       switch (channel_.header().kind) {
         case channel::InboxKind::memory: break;  // the channel's own
-        case channel::InboxKind::declare:
-          functions_.declare(channel_.header().function, channel_.payload());
-          // Before any element of it has begun: they run in this worker's successor.
-          if (is_stale_here(channel_.payload())) channel_.retire();
-          break;
+        case channel::InboxKind::declare: declare(); break;
         case channel::InboxKind::share: adopt(); break;
         case channel::InboxKind::forget: forget(); break;
         case channel::InboxKind::chunk:
         case channel::InboxKind::hook: taken_back = !run_chunk(); break;
       }
       channel_.finish_record(taken_back);
+      // Should there be room for it another time, another worker gets it.
+      if ((missed_ || channel_.lost()) && !channel_.has_record()) break;
     }
-    if (channel_.descriptors_gone()) {
-      channel_.say_farewell(channel::Farewell::descriptors_gone);
-    }
-    guard.leave();
   }
 
- private:
-  // Bytes only, as of a function: a task that looks at the value decodes it.
+  void declare() {
+    std::uint32_t const place = channel_.header().function;
+    if (channel_.unreadable().empty()) {
+      functions_.declare(place, channel_.payload());
+      // Before any element of it has begun: they run in this worker's successor.
+      if (is_stale_here(channel_.payload())) channel_.retire();
+    } else {
+      functions_.declare_unusable(
+          place, std::make_exception_ptr(SetupError("the worker could not take the function: " +
+                                                    channel_.unreadable())));
+      missed_ = true;
+    }
+  }
+
+  // What cannot be had is missed by the elements that name it, and not by this worker.
   void adopt() {
+    std::string why = channel_.unreadable();
+    try {
+      if (why.empty()) return adopt_value();
+    } catch (std::exception const& error) {
+      why = error.what();
+    }
+    detail::Share::miss(channel_.header().task, std::move(why));
+    missed_ = true;
+  }
+
+  // Bytes only, as of a function: a task that looks at the value decodes it.
+  void adopt_value() {
     channel::InboxHeader const& header = channel_.header();
     detail::Payload payload;
     if (header.where == channel::Where::file) {
@@ -275,13 +310,32 @@ class Worker {
         channel_.append_value(serial, result_, length_first);
         shrink();
         return;
-      } catch (...) {  // no memory for a large result: that is the element's outcome
-        result_.clear();
-        detail::encode_current_exception(result_);
+      } catch (
+          std::exception const&) {  // no memory for a large result: that is the element's outcome
+        encode_lack("its result could not be sent");
       }
     }
-    channel_.append_thrown(serial, result_);
+    try {
+      channel_.append_thrown(serial, result_);
+    } catch (std::exception const&) {
+      encode_lack("the exception that it threw could not be sent");
+      channel_.append_thrown(serial, result_);  // short enough for the ring
+    }
     shrink();
+  }
+
+  // Of the exception that is being handled, which is ours.
+  void encode_lack(char const* what) {
+    result_ = Bytes();
+    try {
+      try {
+        throw;
+      } catch (std::system_error const& error) {
+        throw SetupError(std::string(what) + ": " + error.what());
+      }
+    } catch (...) {
+      detail::encode_current_exception(result_);
+    }
   }
 
   // A large result's memory is the parent's now, or at least not kept for the small ones to come.
@@ -300,13 +354,18 @@ class Worker {
   Shares shares_;                             // what the parent has shared with this worker
   std::vector<Shares::node_type> forgotten_;  // until an element has begun, as the next
   DeclaredFunctions functions_;
+  bool missed_ =
+      false;  // a function or shared value could not be taken, and will not be sent again
   Bytes result_{Bytes::allocator_type(&channel_.result_memory())};
 };
 
 // ---- the handshake
 
 [[noreturn]] void refuse(int control, std::string const& reason) {
-  os::send_packet(control, encode(Refusal{reason}), {}, true);
+  try {
+    os::send_packet(control, encode(Refusal{reason}), {}, true);
+  } catch (std::exception const&) {  // it cannot even be said
+  }
   std::exit(EXIT_FAILURE);
 }
 
@@ -340,12 +399,8 @@ void no_core_dumps() {
   ::setrlimit(RLIMIT_CORE, &limit);
 }
 
-}  // namespace
-
-int worker_main(Birth birth) {
-  no_core_dumps();
-  os::UniqueFd control = out_of_the_way(std::move(birth.control));
-
+// From the greeting to the last record.
+int serve(Birth const& birth, os::UniqueFd& control) {
   os::Packet packet;
   if (os::receive_packet(control.get(), packet, true, longest_message) !=
       os::ReceiveResult::received) {
@@ -418,6 +473,20 @@ int worker_main(Birth birth) {
       .loop();
   std::fflush(stdout);
   return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+PROCPOOL_PASSES_FORCED_END int worker_main(Birth birth) {
+  no_core_dumps();
+  os::UniqueFd control = out_of_the_way(std::move(birth.control));
+  int const greeting = control.get();
+  try {
+    return serve(birth, control);
+  } catch (std::exception const& error) {
+    // Before its first word: of tasks nothing comes out. The program says why there is no worker.
+    refuse(greeting, error.what());
+  }
 }
 
 }  // namespace procpool::inline v0::local

@@ -1,0 +1,49 @@
+// The thread that closes what may block. See the header.
+#include "os/discard.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+namespace procpool::inline v0::os {
+namespace {
+
+void* close_it(void* given) {
+  ::close(static_cast<int>(reinterpret_cast<std::intptr_t>(given)));
+  return nullptr;
+}
+
+}  // namespace
+
+bool is_memory_file(int fd) noexcept {
+  // Answered by the kernel for what lies in shared memory or huge pages, and for nothing else.
+  return ::fcntl(fd, F_GET_SEALS) >= 0;
+}
+
+void close_elsewhere(UniqueFd fd) noexcept {
+  if (!fd) return;
+  int const kept = errno;
+  int const number = fd.release();
+  constexpr std::size_t stack = 64 * 1024;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, stack);  // where that is too little, it is the usual size
+  // The program's signals are for the program's own threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread{};
+  pthread_create(&thread, &attributes, close_it,
+                 reinterpret_cast<void*>(static_cast<std::intptr_t>(number)));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  errno = kept;
+}
+
+}  // namespace procpool::inline v0::os
