@@ -252,6 +252,24 @@ TEST(CodecStructs, ConstArraysTravel) {
   EXPECT_EQ(back.made[0].name, "c");
 }
 
+struct ConstElements {
+  std::array<std::vector<int> const, 2> lists;
+  std::array<std::string, 2> const texts;
+  std::optional<std::string const> maybe;
+  std::tuple<std::string const, int> both;
+  int after;
+};
+
+TEST(CodecStructs, ConstElementsTravel) {
+  ConstElements const value{{{{1, 2}, {3}}}, {"a", "b"}, "c", {"d", 4}, 5};
+  auto const back = there_and_back(value);
+  EXPECT_EQ(back.lists, value.lists);
+  EXPECT_EQ(back.texts, value.texts);
+  EXPECT_EQ(back.maybe, value.maybe);
+  EXPECT_EQ(back.both, value.both);
+  EXPECT_EQ(back.after, 5);
+}
+
 TEST(CodecStructs, MoveOnlyMembersTravel) {
   MoveOnlyInside value{};
   value.a = std::make_unique<int>(1);

@@ -187,7 +187,8 @@ consteval bool fills_in_place();
 
 template <class... Ts>
 consteval bool all_fill_in_place(Types<Ts...>) {
-  return ((std::is_same_v<Ts, std::remove_cv_t<Ts>> && fills_in_place<Ts>()) && ...);
+  return ((std::is_same_v<Ts, std::remove_cv_t<Ts>> && fills_in_place<std::remove_cv_t<Ts>>()) &&
+          ...);
 }
 
 // Is a T made first and filled then? Otherwise (const members, bit-fields, no default constructor,

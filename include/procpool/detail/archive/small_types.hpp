@@ -28,7 +28,7 @@ struct StdCodec<std::array<T, N>> {
     if constexpr (std::is_same_v<T, long double>) {
       save_long_doubles(out, value.data(), N);
     } else {
-      for (auto const& element : value) save_value<T>(out, element);
+      for (auto const& element : value) save_value<std::remove_cv_t<T>>(out, element);
     }
   }
   static void load(Source& in, std::array<T, N>& value) {

@@ -195,6 +195,7 @@ inline void load_long_doubles(Source& in, long double* to, std::size_t count) {
 
 template <class T>
 void save_value(Sink& out, T const& value) {
+  static_assert(std::is_same_v<T, std::remove_cv_t<T>>);
   if constexpr (fixed_size<T> != 0) {
     out.write(std::addressof(value), sizeof(T));
   } else if constexpr (std::is_same_v<T, long double>) {
