@@ -8,6 +8,7 @@
 #include <coroutine>
 #include <fstream>
 #include <future>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <procpool.hpp>
@@ -104,29 +105,33 @@ TEST(Chain, OnAnExecutorWithSeveralThreads) {
 }
 
 TEST(Chain, BuiltForwardsEndsAndIsDroppedWithoutDepth) {
+  std::latch built(1);
   ProcessPool pool{1};
-  auto future = pool.submit<after>(200);
+  auto future = pool.submit<inc>(0).then([&built](int x) {
+    built.wait();
+    return x;
+  });
   for (int i = 0; i < many / 2; ++i) future = std::move(future).then([](int x) { return x + 1; });
-  EXPECT_EQ(future.get(), 200 + many / 2);
+  built.count_down();
+  EXPECT_EQ(future.get(), 1 + many / 2);
 }
 
 TEST(Chain, OfJoinsEndsAndIsDroppedWithoutDepth) {
+  std::latch built(2);
   ProcessPool pool{1};
-  auto first = pool.submit<after>(50);
-  Future<void> all = std::move(first).then([](int) {});
-  for (int i = 0; i < many / 4; ++i) {
-    std::vector<Future<void>> two;
-    two.push_back(std::move(all));
-    all = procpool::when_all(std::move(two));
-  }
-  all.get();
-  // And without anybody who gets it.
-  auto dropped = pool.submit<after>(50).then([](int) {});
-  for (int i = 0; i < many / 4; ++i) {
-    std::vector<Future<void>> two;
-    two.push_back(std::move(dropped));
-    dropped = procpool::when_all(std::move(two));
-  }
+  auto const joins = [&] {
+    auto all = pool.submit<inc>(0).then([&built](int) { built.wait(); });
+    for (int i = 0; i < many; ++i) {
+      std::vector<Future<void>> two;
+      two.push_back(std::move(all));
+      all = procpool::when_all(std::move(two));
+    }
+    built.count_down();
+    return all;
+  };
+  auto future = joins();
+  static_cast<void>(joins());  // and without anybody who gets it
+  future.get();
 }
 
 // ---- coroutines
@@ -253,24 +258,24 @@ TEST(CoroutinePool, KeepsTheExecutorOfTheCallAtEveryLevel) {
     });
     thread.join();
   };
-  auto view = pool.with(options);
   auto const here = [&] {
     std::lock_guard const lock(mutex);
     return !threads.empty() && threads.back() == std::this_thread::get_id();
   };
-  auto const lowest = [&](procpool::PoolView& own) -> Future<int> {
-    co_await own.submit<inc>(1);
+  // Of the call, not of the pool that is among the arguments.
+  auto const lowest = [&](ProcessPool& own) -> Future<int> {
+    co_await own.with(options).submit<inc>(1);
     co_return here();
   };
-  auto const middle = [&](procpool::PoolView& own) -> Future<int> {
+  auto const middle = [&](ProcessPool& own) -> Future<int> {
     int const below = co_await lowest(own);
     co_return below + here();
   };
-  auto const highest = [&](procpool::PoolView& own) -> Future<int> {
+  auto const highest = [&](ProcessPool& own) -> Future<int> {
     int const below = co_await middle(own);
     co_return below + here();
   };
-  EXPECT_EQ(highest(view).then([&](int below) { return below + here(); }).get(), 4);
+  EXPECT_EQ(highest(pool).then([&](int below) { return below + here(); }).get(), 4);
 }
 
 std::size_t threads_now() {
@@ -306,6 +311,16 @@ TEST(CoroutinePool, ManyThatWaitDoNotMakeAThreadEach) {
 
 // ---- coroutines that are destroyed, and what they hold
 
+struct Slow {  // takes its time to go
+  std::shared_ptr<int> held;
+  explicit Slow(std::shared_ptr<int> given) : held(std::move(given)) {}
+  Slow(Slow const&) = default;
+  Slow(Slow&&) = default;
+  ~Slow() {
+    if (held) std::this_thread::sleep_for(20ms);
+  }
+};
+
 TEST(CoroutineEnd, DestroyedEarlyBreaksItsPromise) {
   auto const held = std::make_shared<int>(1);
   std::coroutine_handle<> place;
@@ -315,13 +330,12 @@ TEST(CoroutineEnd, DestroyedEarlyBreaksItsPromise) {
     void await_suspend(std::coroutine_handle<> coroutine) const noexcept { place = coroutine; }
     void await_resume() const noexcept {}
   };
-  auto const waits = [](std::shared_ptr<int> parameter,
-                        std::coroutine_handle<>& out) -> Future<int> {
-    auto const local = parameter;
+  auto const waits = [](Slow parameter, std::coroutine_handle<>& out) -> Future<int> {
+    auto const local = parameter.held;
     co_await Keep{out};
     co_return 1;
   };
-  auto future = waits(held, place);
+  auto future = waits(Slow(held), place);
   EXPECT_FALSE(future.ready());
   EXPECT_EQ(held.use_count(), 3);
   auto told = std::move(future).then([&held](Outcome<int> outcome) {
@@ -338,15 +352,6 @@ TEST(CoroutineEnd, DestroyedEarlyBreaksItsPromise) {
 
 TEST(CoroutineEnd, ParametersAndLocalsAreGoneWhenGetReturns) {
   ProcessPool pool{1};
-  struct Slow {  // takes its time to go
-    std::shared_ptr<int> held;
-    explicit Slow(std::shared_ptr<int> given) : held(std::move(given)) {}
-    Slow(Slow const&) = default;
-    Slow(Slow&&) = default;
-    ~Slow() {
-      if (held) std::this_thread::sleep_for(20ms);
-    }
-  };
   auto const holds = [](ProcessPool& own, Slow parameter) -> Future<int> {
     auto const local = parameter.held;
     co_return co_await own.submit<after>(1);
