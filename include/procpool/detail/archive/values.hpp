@@ -285,6 +285,7 @@ T make_value(Source& in) {
     // Braces evaluate from left to right, as the fields were written.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-braces"
+#pragma GCC diagnostic ignored "-Wconversion"  // to a bit-field, of what one held
     return [&]<class... Parts>(Types<Parts...>) {
       return T{make_value<Parts>(in)...};
     }(brace_parts_t<T>{});
