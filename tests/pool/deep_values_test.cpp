@@ -80,10 +80,10 @@ TEST(DeepValues, LargeElementsDoNotLieOnTheStack) {
 TEST(DeepValues, ResultTooDeepForAThreadIsAnErrorThere) {
   procpool::ProcessPool pool{1};
   auto const look = [](void* argument) -> void* {
-    auto& pool = *static_cast<procpool::ProcessPool*>(argument);
-    auto future = pool.submit<heavy>(60);
+    auto& given = *static_cast<procpool::ProcessPool*>(argument);
+    auto future = given.submit<heavy>(60);
     EXPECT_THROW(future.get(), procpool::SerializationError);
-    EXPECT_EQ(pool.call<one>(), 1);
+    EXPECT_EQ(given.call<one>(), 1);
     return nullptr;
   };
   ::pthread_attr_t attributes;

@@ -33,7 +33,8 @@ class TemplateTest : public ::testing::Test {
   }
   // What became of the order to fork a worker with this end of a control socket.
   ForkReport fork(int control) {
-    EXPECT_TRUE(forkserver_.fork(++ticket_, "[worker]", std::span(&control, 1)));
+    EXPECT_EQ(forkserver_.fork(++ticket_, "[worker]", std::span(&control, 1)),
+              Forkserver::Order::given);
     auto answer = word();
     if (answer && std::holds_alternative<Ready>(*answer)) answer = word();
     if (!answer || !std::holds_alternative<Forkserver::Forked>(*answer)) {
