@@ -28,6 +28,6 @@ TEST_P(EarlyChildren, ThatAreOnlyForkedDoNotBecomeWorkersToo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(BothStarts, EarlyChildren, ::testing::Values("spawn", "forkserver"),
-                         [](auto const& info) { return info.param; });
+                         [](auto const& given) { return given.param; });
 
 }  // namespace

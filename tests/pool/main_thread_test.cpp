@@ -31,6 +31,6 @@ TEST_P(MainThread, MayEndAndTheWorkersEndWithTheProgram) {
 }
 
 INSTANTIATE_TEST_SUITE_P(BothStarts, MainThread, ::testing::Values("spawn", "forkserver"),
-                         [](auto const& info) { return info.param; });
+                         [](auto const& given) { return given.param; });
 
 }  // namespace

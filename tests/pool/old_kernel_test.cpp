@@ -86,8 +86,8 @@ TEST_P(OldKernel, ThatForbidsPidfdIsToldToo) {
 
 INSTANTIATE_TEST_SUITE_P(BothStarts, OldKernel,
                          ::testing::Values(procpool::Start::spawn, procpool::Start::forkserver),
-                         [](auto const& info) {
-                           return info.param == procpool::Start::spawn ? "spawn" : "forkserver";
+                         [](auto const& given) {
+                           return given.param == procpool::Start::spawn ? "spawn" : "forkserver";
                          });
 
 }  // namespace

@@ -219,7 +219,7 @@ TEST_P(Attacked, AProgramWithCapabilitiesHandsThemToNobody) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rights, Attacked, ::testing::Values("spawn", "forkserver"),
-                         [](auto const& info) { return info.param; });
+                         [](auto const& given) { return given.param; });
 
 // ---- with more rights than the caller
 
@@ -303,7 +303,7 @@ TEST_P(RightsGivenUp, AreNotThoseOfWorkersThatAreMadeLater) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rights, RightsGivenUp, ::testing::Values("spawn", "forkserver"),
-                         [](auto const& info) { return info.param; });
+                         [](auto const& given) { return given.param; });
 
 TEST(RightsGivenUp, AreNotGainedAgainByWorkersOfASetUidProgram) {
   if (support::sanitized) GTEST_SKIP() << "sanitizers' runtimes refuse to run with rights";
