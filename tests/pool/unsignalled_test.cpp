@@ -70,8 +70,8 @@ TEST_P(WorkerOfAnotherUser, IsGivenUpAndReplaced) {
 INSTANTIATE_TEST_SUITE_P(By, WorkerOfAnotherUser,
                          testing::Combine(testing::Values("deadline", "cancel", "terminate"),
                                           testing::Values("spawn", "forkserver")),
-                         [](auto const& info) {
-                           return std::get<0>(info.param) + "_" + std::get<1>(info.param);
+                         [](auto const& given) {
+                           return std::get<0>(given.param) + "_" + std::get<1>(given.param);
                          });
 
 }  // namespace
