@@ -18,6 +18,7 @@
 #include "channel/worker_end.hpp"
 #include "engine/elements.hpp"
 #include "engine/executor.hpp"
+#include "engine/listed_exceptions.hpp"
 #include "engine/local/core.hpp"
 #include "engine/local/declaration.hpp"
 #include "engine/local/element_run.hpp"
@@ -79,8 +80,8 @@ class LoopbackEngine final : public procpool::detail::Engine {
     if (chunk) {
       procpool::ElementReader elements(worker_->payload(), declared_.argument_size);
       for (std::uint64_t i = 0; i < header.count;) {
-        i += procpool::local::run_elements(*worker_, *context_, callable_, i, declared_.result_size,
-                                           elements, thrown_)
+        i += procpool::local::run_elements(*worker_, *context_, callable_, listed_, i,
+                                           declared_.result_size, elements, thrown_)
                  .done;
       }
     } else if (header.kind == procpool::channel::InboxKind::declare) {
@@ -98,6 +99,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
   procpool::detail::Bytes declaration_;
   procpool::local::Declaration declared_;
   procpool::LoadedCallable callable_;
+  procpool::ListedExceptions listed_;
   procpool::detail::Bytes thrown_;
 };
 

@@ -601,7 +601,8 @@ TEST(StreamAndItsPool, OutlivesIt) {
   auto endless = pool->with({.window = 8}).imap<same>(Counted(pulled));
   auto finite = pool->imap<same>(numbers(5));
   auto unread = pool->imap<same>(numbers(5));
-  auto dropped = std::optional(pool->imap<same>(std::views::iota(0)));
+  using Dropped = decltype(pool->imap<same>(std::views::iota(0)));
+  auto dropped = std::make_unique<Dropped>(pool->imap<same>(std::views::iota(0)));
   EXPECT_EQ(*endless.begin(), 0);
   EXPECT_EQ(*finite.begin(), 0);
   EXPECT_EQ(*dropped->begin(), 0);
