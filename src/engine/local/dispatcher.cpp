@@ -32,7 +32,7 @@ constexpr auto balance_interval = 2ms;
 // nothing: the workers are let alone then, and looked at after so long.
 constexpr std::chrono::microseconds nap{50};
 constexpr std::size_t many_taken = 4;
-constexpr auto unwatched_interval = 5ms;
+constexpr auto pidfd_interval = 5ms;
 constexpr auto group_interval = 10ms;
 constexpr auto group_patience = 1s;
 // Forks are made by the template, and cost us little.
@@ -192,8 +192,9 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
     if (life.unwatched) {
       // The system has not let us watch it, or not let us ask how it ended.
       if (os::exited(life.pidfd.get())) on_exit(slot);
+      if (life.state == State::vacant) at(now);  // the end of the pool may have waited for it
       if (life.state == State::vacant || life.ended) continue;
-      at(now + unwatched_interval);
+      at(now + pidfd_interval);
     }
     bool const alive = life.state == State::ready || life.state == State::leaving;
     if (alive && !life.condemned && !life.killed && core_.slots[slot].condemned()) {
@@ -254,7 +255,10 @@ std::optional<std::chrono::microseconds> Dispatcher::turn(TimePoint now) {
   }
 
   if (!remove_groups()) at(now + group_interval);
+  std::size_t const strays = strays_.size();
   look_at_strays(now, next);
+  // The end of the pool may have waited for one of them: nothing else would wake us to see that.
+  if (strays_.size() != strays) at(now);
 
   // Few per turn, so that deaths and news are never behind a row of births.
   for (int births = forks() ? most_births_in_a_turn : 1; wants_worker(); --births) {

@@ -115,6 +115,7 @@ bool Dispatcher::look_at_strays(TimePoint now, std::optional<TimePoint>& next) {
         // From here on it is one that was given up.
         stray.reached = os::signal_group(stray.pidfd.get(), stray.pid, SIGKILL);
         stray.deadline.reset();
+        at(now);  // from here on the end of the pool does not wait for it
         std::lock_guard const lock(core_.mutex);
         ++core_.summary.forced;
         continue;
