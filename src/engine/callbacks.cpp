@@ -237,6 +237,7 @@ void Callbacks::loop(Queue& own) noexcept {
     if (state_->retired && state_->is_calm()) state_->calm.notify_all();
   }
   own.running = false;
+  if (state_->shared && own.thread.joinable()) own.thread.detach();  // nobody will join it
 }
 
 void Callbacks::retire() noexcept {
