@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <system_error>
 
 #include "os/discard.hpp"
 
@@ -224,10 +225,13 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
   }
   try {
     for (UniqueFd& received : into.fds) received = above_standard(std::move(received));
-  } catch (...) {
+  } catch (std::system_error const& error) {
     into.fds.clear();
     into.bytes.clear();
-    throw;
+    // As above: this packet is gone, and no other.
+    throw_error(EPROTO,
+                std::string("procpool received a packet whose descriptors could not be kept: ") +
+                    error.what());
   }
   return ReceiveResult::received;
 }
