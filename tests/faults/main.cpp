@@ -25,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <sstream>
 #include <stdexcept>
@@ -98,7 +99,10 @@ std::vector<std::string> names_in(std::string const& list) {
 Options parse(int argc, char** argv) {
   Options options;
   if (argc < 2) throw std::invalid_argument("the library to preload is missing");
-  options.library = argv[1];
+  // From its own folder: LD_PRELOAD is a list, and a blank in a path would divide it.
+  std::filesystem::path const library = argv[1];
+  if (library.has_parent_path()) std::filesystem::current_path(library.parent_path());
+  options.library = "./" + library.filename().string();
   for (int i = 2; i < argc; ++i) {
     std::string const name = argv[i];
     if (name == "--verbose") {

@@ -40,9 +40,12 @@ struct Tiny {
     load.p_type = PT_LOAD;
     load.p_vaddr = 0x1000;
     load.p_filesz = sizeof(Tiny);
+    load.p_memsz = sizeof(Tiny);
     notes.p_type = PT_NOTE;
     notes.p_offset = offsetof(Tiny, note);
+    notes.p_vaddr = load.p_vaddr + offsetof(Tiny, note);
     notes.p_filesz = sizeof note;
+    notes.p_memsz = sizeof note;
     notes.p_align = 4;
     symbols.sh_type = SHT_SYMTAB;
     symbols.sh_offset = offsetof(Tiny, symbol);
