@@ -42,6 +42,17 @@ void each_descriptor(msghdr& message, Take&& take) {
   }
 }
 
+// Of an end nobody is the sender: newer kernels say so, older ones say nothing.
+bool has_sender(msghdr& message) noexcept {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS) continue;
+    ucred sender{};
+    std::memcpy(&sender, CMSG_DATA(c), sizeof sender);
+    if (sender.pid != 0) return true;
+  }
+  return false;
+}
+
 // For a caller who wants to wait on a socket that somebody has made non-blocking.
 void wait_for(int fd, short events) {
   pollfd one{fd, events, 0};
@@ -252,8 +263,13 @@ void close_socket(UniqueFd fd) noexcept {
     ssize_t const n = ::recvmsg(fd.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == ECONNRESET) continue;
-    if (n < 0 || (n == 0 && message.msg_controllen == 0 && message.msg_flags == 0)) break;
-    each_descriptor(message, get_rid_of);
+    if (n < 0) break;
+    bool any = n > 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || has_sender(message);
+    each_descriptor(message, [&any](UniqueFd received) {
+      any = true;
+      get_rid_of(std::move(received));
+    });
+    if (!any) break;
   }
 }
 

@@ -83,11 +83,12 @@ class Dispatcher {
   struct Life {
     State state = State::vacant;
     Cradle cradle;
-    std::uint64_t ticket = 0;           // not 0: it is a fork
-    std::uint64_t template_number = 0;  // by that template
-    bool unborn = false;                // not yet forked
-    bool unwatched = false;             // its pidfd has to be looked at
-    bool ended = false;                 // and the template is asked how
+    std::uint64_t ticket = 0;                  // not 0: it is a fork
+    std::uint64_t template_number = 0;         // by that template
+    bool unborn = false;                       // not yet forked
+    bool unwatched = false;                    // its pidfd has to be looked at
+    bool ended = false;                        // and the template is asked how
+    std::optional<TimePoint> status_wanted{};  // since when it could not be asked
     pid_t pid = 0;
     std::uint64_t inherited_peak = 0;  // os::Exit::peak says nothing up to this
     int control = -1;                  // owned by the slot, as the next

@@ -23,6 +23,9 @@ namespace {
 // In a row, each before it had forked once.
 constexpr unsigned most_useless_templates = 3;
 
+// Until a template that cannot be asked how a worker ended is asked no more.
+constexpr std::chrono::seconds status_patience{1};
+
 // Which of the template's descriptors it is, in the place of the slot.
 enum TemplateKey : std::size_t { key_socket, key_pidfd };
 
@@ -90,6 +93,12 @@ Forkserver::Order Dispatcher::ask_for_status(std::size_t slot) {
     return Forkserver::Order::nobody;
   }
   auto const order = forkserver_->bury(life.ticket);
+  if (order == Forkserver::Order::later) {
+    // What the system lacks for a moment it has again soon; how a worker ended is not worth more.
+    auto const now = std::chrono::steady_clock::now();
+    if (!life.status_wanted) life.status_wanted = now;
+    if (now - *life.status_wanted > status_patience) return Forkserver::Order::nobody;
+  }
   if (order != Forkserver::Order::nobody) {
     // No more of it is to be heard; where the template could not be asked yet, it is asked again.
     poller_->remove(life.pidfd.get());
