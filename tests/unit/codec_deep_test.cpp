@@ -379,7 +379,7 @@ TEST(CodecDeepStacks, UnknownStackGivesNoFalseAlarm) {
 
 TEST(CodecDeepStacks, RefusalTellsTheLevelsAndAWayOut) {
   auto const heavy = nested<Heavy>(many);
-  on_a_thread((std::size_t{256} << 10) * scale, [&] {
+  on_a_thread((std::size_t{64} << 10) * scale, [&] {
     try {
       bytes_of(heavy);
       FAIL();
