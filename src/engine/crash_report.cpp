@@ -83,9 +83,13 @@ bool is_trampoline(std::string_view name) {
                             "procpool::v0::detail::run_elements"};
   return std::ranges::find(ways, name) != ways.end();
 }
+// Names with Clang's lambdas in them are not all readable.
+bool is_unreadable_and_ours(std::string_view name) {
+  return name.starts_with("_Z") && name.find("8procpool2v06detail") != std::string_view::npos;
+}
 bool is_glue(std::string_view name) {
-  return is_ours(name) || name.starts_with("std::__invoke") || name == "std::invoke" ||
-         name == "std::apply" || name == "std::__apply_impl";
+  return is_ours(name) || is_unreadable_and_ours(name) || name.starts_with("std::__invoke") ||
+         name == "std::invoke" || name == "std::apply" || name == "std::__apply_impl";
 }
 
 // The calls of the task alone, from where it was down to what our trampoline has called. What the compiler has put into
