@@ -11,7 +11,7 @@ std::pair<int, pid_t> build(int) { return {PROCPOOL_TEST_BUILD, ::getpid()}; }
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) std::pair<int, pid_t> build_there(
-    procpool::ProcessPool& pool) {
-  return pool.call<build>(0);
+extern "C" __attribute__((visibility("default"))) void build_there(procpool::ProcessPool& pool,
+                                                                   std::pair<int, pid_t>& there) {
+  there = pool.call<build>(0);
 }

@@ -17,8 +17,6 @@ namespace fs = std::filesystem;
 
 using Build = std::pair<int, pid_t>;
 
-// Under a name of its own in `folder`, so that the loader does not take it for the one that it has; a worker
-// goes by the file's name in the reference, which is the same for both.
 Build open_and_run(fs::path const& file, procpool::ProcessPool& pool) {
   void* const plugin = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (plugin == nullptr) {
@@ -26,8 +24,9 @@ Build open_and_run(fs::path const& file, procpool::ProcessPool& pool) {
     std::exit(4);
   }
   auto const there =
-      reinterpret_cast<Build (*)(procpool::ProcessPool&)>(::dlsym(plugin, "build_there"));
-  Build const build = there(pool);
+      reinterpret_cast<void (*)(procpool::ProcessPool&, Build&)>(::dlsym(plugin, "build_there"));
+  Build build;
+  there(pool, build);
   ::dlclose(plugin);
   return build;
 }
