@@ -213,9 +213,9 @@ class Dispatcher {
   // It has left, and only its exit takes a while (static destructors): its place is free for another. Should
   // there be too many of that kind, it keeps its place.
   void part_with_leaver(std::size_t slot);
-  // Ends those whose time to exit is over, and reaps those that have ended. True: one is left that is sure to
-  // end soon. `next` is when to look again.
-  bool look_at_strays(TimePoint now, std::optional<TimePoint>& next);
+  // Ends those whose time to exit is over, and reaps those that have ended. `next` is when to look again.
+  void look_at_strays(TimePoint now, std::optional<TimePoint>& next);
+  // True: one is left that is sure to end soon.
   bool reap_strays();
   void note_exit(Stray const& stray, os::Exit const& exit);
   bool spent(std::size_t slot);  // it has been given all that one worker may be

@@ -102,7 +102,7 @@ void Dispatcher::part_with_leaver(std::size_t slot) {
   bury(slot, {os::Exit::Kind::none});
 }
 
-bool Dispatcher::look_at_strays(TimePoint now, std::optional<TimePoint>& next) {
+void Dispatcher::look_at_strays(TimePoint now, std::optional<TimePoint>& next) {
   auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
   for (Stray& stray : strays_) {
     if (!stray.watched) at(now + unwatched_interval);
@@ -123,7 +123,7 @@ bool Dispatcher::look_at_strays(TimePoint now, std::optional<TimePoint>& next) {
     }
     at(*stray.deadline);
   }
-  return reap_strays();
+  reap_strays();
 }
 
 // How it ended, where the last that is known of its place is that it left.
