@@ -18,6 +18,7 @@
 #include <procpool/detail/composed.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/future.hpp>
 
 namespace procpool::inline v0 {
@@ -224,21 +225,25 @@ auto when_all(R&& handles) {
   if constexpr (std::is_same_v<H, Future<void>>) {
     return Future<void>(std::move(join), std::move(kept), &detail::take_nothing);
   } else {
-    return Future<Value>(std::move(join), std::move(kept),
-                         [](detail::Completion& completion, void* extra) -> Value {
-                           return detail::take_parts(completion, *static_cast<Parts*>(extra),
-                                                     [](Parts& all) -> Value {
-                                                       if constexpr (std::is_void_v<V>) {
-                                                         for (H& each : all) each.get();
-                                                       } else {
-                                                         Value values;
-                                                         values.reserve(all.size());
-                                                         for (H& each : all)
-                                                           values.push_back(each.get());
-                                                         return values;
-                                                       }
-                                                     });
-                         });
+    return Future<Value>(
+        std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+          return detail::take_parts(
+              completion, *static_cast<Parts*>(extra), [](Parts& all) -> Value {
+                if constexpr (std::is_void_v<V>) {
+                  for (H& each : all) each.get();
+                } else {
+                  Value values;
+                  values.reserve(all.size());
+                  for (H& each : all) {
+                    detail::put_made<V>([&each] { return each.get(); },
+                                        [&values](auto&& made) {
+                                          values.emplace_back(std::forward<decltype(made)>(made));
+                                        });
+                  }
+                  return values;
+                }
+              });
+        });
   }
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <procpool/detail/callable_state.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/detail/travel.hpp>
 
 namespace procpool::inline v0::detail {
@@ -32,25 +33,21 @@ using shown_t = decltype(show<P>(std::declval<travel_t<P> const&>()));
 template <bool Front, class C, class... Ps>
 struct BoundCallable {
   C callable;
-  std::tuple<travel_t<Ps>...> bound;
+  Row<travel_t<Ps>...> bound;
 
   template <class... Args>
     requires(Front && std::is_invocable_v<C const&, shown_t<Ps>..., Args...>)
   constexpr decltype(auto) operator()(Args&&... args) const {
-    return std::apply(
-        [&](auto const&... kept) -> decltype(auto) {
-          return std::invoke(callable, show<Ps>(kept)..., std::forward<Args>(args)...);
-        },
-        bound);
+    return bound.apply([&](auto const&... kept) -> decltype(auto) {
+      return std::invoke(callable, show<Ps>(kept)..., std::forward<Args>(args)...);
+    });
   }
   template <class... Args>
     requires(!Front && std::is_invocable_v<C const&, Args..., shown_t<Ps>...>)
   constexpr decltype(auto) operator()(Args&&... args) const {
-    return std::apply(
-        [&](auto const&... kept) -> decltype(auto) {
-          return std::invoke(callable, std::forward<Args>(args)..., show<Ps>(kept)...);
-        },
-        bound);
+    return bound.apply([&](auto const&... kept) -> decltype(auto) {
+      return std::invoke(callable, std::forward<Args>(args)..., show<Ps>(kept)...);
+    });
   }
 };
 
@@ -64,15 +61,17 @@ struct CallableState<BoundCallable<Front, C, Ps...>> {
   static constexpr bool stateless = false;
   static void save(Bytes& out, Whole const& whole) {
     CallableState<C>::save(out, whole.callable);
-    std::apply([&out](auto const&... kept) { (encode(out, kept), ...); }, whole.bound);
+    whole.bound.apply([&out](auto const&... kept) { (encode(out, kept), ...); });
+  }
+  static Row<travel_t<Ps>...> load_bound(std::span<std::byte const>& in) {
+    Reader reader(in);
+    Row<travel_t<Ps>...> bound(std::in_place, ReadNext<travel_t<Ps>>{reader}...);
+    in = in.last(reader.remaining());
+    return bound;
   }
   static Whole load(std::span<std::byte const>& in) {
-    C callable = CallableState<C>::load(in);
-    Reader reader(in);
-    // Braces: the reads happen in order.
-    std::tuple<travel_t<Ps>...> bound{reader.read<travel_t<Ps>>()...};
-    in = in.last(reader.remaining());
-    return Whole{std::move(callable), std::move(bound)};
+    // Braces: first the callable, then what is bound.
+    return Whole{CallableState<C>::load(in), load_bound(in)};
   }
 };
 
@@ -131,7 +130,9 @@ auto bind(C callable, Args&&... args) {
   if constexpr (check_callable<C>()) {
     return [&]<class... Ps>(Parameters<Ps...>) {
       return BoundCallable<Front, C, Ps...>{std::move(callable),
-                                            {to_travel<Ps>(std::forward<Args>(args))...}};
+                                            Row<travel_t<Ps>...>(std::in_place, [&] {
+                                              return to_travel<Ps>(std::forward<Args>(args));
+                                            }...)};
     }(typename BoundParameters<Front, signature_t<C>, Args...>::type{});
   } else {
     return [](auto&&...) {};  // its sentence was said

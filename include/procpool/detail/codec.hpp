@@ -46,6 +46,10 @@ void encode_at(std::byte* place, T const& value) noexcept {
   std::memcpy(place, std::addressof(value), sizeof(T));
 }
 
+template <class T>
+inline constexpr bool is_loaded_at_once =
+    bitwise<T> && std::is_trivially_copyable_v<T> && sizeof(T) <= most_bytes_on_the_stack;
+
 // Several values in a row, each encoded by its own call. Refers to the bytes, does not own them.
 class Reader {
  public:
@@ -56,7 +60,7 @@ class Reader {
   [[gnu::always_inline]] T read() {
     static_assert(assert_transmissible<T>());
     if constexpr (travels<T>) {
-      if constexpr (bitwise<T> && std::is_trivially_copyable_v<T>) {
+      if constexpr (is_loaded_at_once<T>) {
         // Without a Source, which in the loop of a run would cost more than the call.
         if (in_.size() >= sizeof(T)) [[likely]] {
           auto const* const from = in_.data();
@@ -70,40 +74,103 @@ class Reader {
 
   std::size_t remaining() const noexcept { return in_.size(); }
 
+  // The next value, and that must be all: anything behind it is a SerializationError.
+  template <class T>
+  T read_last() {
+    static_assert(assert_transmissible<T>());
+    if constexpr (travels<T>) {
+      if constexpr (is_loaded_at_once<T>) {
+        T value = read<T>();
+        finish();
+        return value;
+      } else {
+        return read_from_source<T>(true);
+      }
+    }
+  }
+
+  // The next value over a blank one.
+  template <class T>
+    requires(fills_in_place<T>())
+  void fill(T& blank, bool last) {
+    Source source(in_);
+    try {
+      load_value(source, blank);
+    } catch (boost::archive::archive_exception const& error) {
+      translate(error);
+    }
+    follow(source, last);
+  }
+
   // Throws SerializationError if bytes remain.
   void finish() const {
     if (!in_.empty()) refuse_trailing(in_.size());
   }
 
  private:
+  // One variable, which is what is returned: see make_filled. Nothing but its filling stands between, or the
+  // compiler has another one of a type that is trivially copyable.
   template <class T>
-  T read_from_source() {
-    Source source(in_);
-    try {
-      return make_next<std::remove_cv_t<T>>(source);
-    } catch (boost::archive::archive_exception const& error) {
-      translate(error);
+  T read_from_source(bool last = false) {
+    using Value = std::remove_cv_t<T>;
+    if constexpr (fills_in_place<Value>()) {
+      return make_blank<Value>(last);
+    } else {
+      Source source(in_);
+      try {
+        return make_whole<Value>(source, last);
+      } catch (boost::archive::archive_exception const& error) {
+        translate(error);
+      }
     }
   }
 
-  // One variable, which is what is returned: see make_filled.
   template <class T>
-  T make_next(Source& source) {
-    T value = make_value<T>(source);
-    in_ = in_.last(source.remaining());
+  T make_blank(bool last) {
+    static_assert(has_blank<T>());
+    T value = T();
+    fill(value, last);
     return value;
+  }
+
+  template <class T>
+  T make_whole(Source& source, bool last) {
+    T value = make_value<T>(source);
+    follow(source, last);
+    return value;
+  }
+
+  void follow(Source const& source, bool last) {
+    if (last && source.remaining() != 0) refuse_trailing(source.remaining());
+    in_ = in_.last(source.remaining());
   }
 
   std::span<std::byte const> in_;
 };
 
+// The reader's next value, for who makes it where it stays: see in_place.hpp.
+template <class T>
+struct ReadNext {
+  Reader& reader;
+
+  [[gnu::always_inline]] T operator()() const { return reader.read<T>(); }
+  void fill(T& blank) const
+    requires(fills_in_place<T>())
+  {
+    reader.fill(blank, false);
+  }
+};
+
 // The value of which these are all the bytes; anything else is a SerializationError.
 template <class T>
 T decode(std::span<std::byte const> in) {
-  Reader reader(in);
-  T value = reader.read<T>();
-  reader.finish();
-  return value;
+  return Reader(in).read_last<T>();
+}
+
+// The same over a blank one, which is left as it may be if this throws.
+template <class T>
+void decode_over(std::span<std::byte const> in, T& blank) {
+  Reader(in).fill(blank, true);
 }
 
 }  // namespace procpool::inline v0::detail

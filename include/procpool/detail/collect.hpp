@@ -20,6 +20,7 @@
 #include <procpool/call_options.hpp>
 #include <procpool/detail/codec.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/detail/reason.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/detail/task.hpp>
@@ -35,8 +36,80 @@ inline std::vector<Block> take_in_order(Task& task) {
   return blocks;
 }
 
-// Hands every element's outcome to `sink`, as value(R&&) (value() for void) or error(exception_ptr), in
-// order.
+// One value, as bytes still: decoded by whoever calls it, into the place of his.
+template <class R>
+class Undecoded {
+ public:
+  explicit Undecoded(std::span<std::byte const> bytes) noexcept : bytes_(bytes) {}
+
+  R operator()() const {
+    return watched([this] { return decode<R>(bytes_); });
+  }
+  void fill(R& blank) const
+    requires(fills_in_place<R>())
+  {
+    watched([&] { decode_over(bytes_, blank); });
+  }
+
+  // That is what was thrown: it could not be decoded.
+  bool refused() const noexcept { return refused_; }
+
+ private:
+  template <class Decode>
+  PROCPOOL_PASSES_FORCED_END auto watched(Decode const& decode) const {
+    try {
+      return decode();
+    } catch (abi::__forced_unwind&) {
+      throw;  // the caller's own thread is being ended
+    } catch (...) {
+      refused_ = true;
+      throw;
+    }
+  }
+
+  std::span<std::byte const> const bytes_;
+  mutable bool refused_ = false;
+};
+
+// Its bytes, if it can be the one value of a block: the length only confirms what is known anyway, and is
+// looked at once.
+template <class R>
+std::optional<std::span<std::byte const>> single_value(Block const& block) {
+  std::span<std::byte const> const rest = block.payload.bytes();
+  if constexpr (fixed_size<R> != 0) {
+    return rest.size() == fixed_size<R> ? std::optional(rest) : std::nullopt;
+  } else {
+    std::uint64_t size = 0;
+    if (rest.size() < sizeof size) return std::nullopt;
+    std::memcpy(&size, rest.data(), sizeof size);
+    if (size != rest.size() - sizeof size) return std::nullopt;
+    return rest.subspan(sizeof size);
+  }
+}
+
+// Why a block of values has none.
+inline std::exception_ptr malformed(Block const& block, std::uint64_t task) {
+  return std::make_exception_ptr(BadMessage(
+      "task " + std::to_string(task) + ", elements " + std::to_string(block.first) + " to " +
+      std::to_string(block.first + block.count - 1) + ": worker " + std::to_string(block.worker) +
+      " (pid " + std::to_string(block.pid) + ") sent results whose lengths cannot be"));
+}
+
+// Why a block that is not of values has none.
+inline std::exception_ptr reason_of(Block const& block, Task const& task) {
+  return reason_of(block, task.id(), task.site() ? task.site()->exceptions : ExceptionTypes());
+}
+
+// What was thrown when an element's value was decoded, as its owner gets it.
+inline std::exception_ptr undecodable(Block const& block, Task const& task, std::uint64_t element,
+                                      std::exception_ptr const& error) {
+  Origin origin = origin_of(block, task.id());
+  origin.element = element;
+  return undecodable(error, std::move(origin));
+}
+
+// Hands every element's outcome to `sink`, as value(Undecoded<R> const&), which decodes it (value() for void),
+// or error(exception_ptr), in order. Only what decoding throws counts as the element's.
 template <class R, class Sink>
 class BlockReader {
  public:
@@ -44,8 +117,7 @@ class BlockReader {
 
   void read(Block const& block) {
     if (block.kind != Block::Kind::values) {
-      ExceptionTypes const listed = task_.site() ? task_.site()->exceptions : ExceptionTypes();
-      fail_all(block, reason_of(block, task_.id(), listed));
+      fail_all(block, reason_of(block, task_));
     } else if constexpr (std::is_void_v<R>) {
       for (std::uint64_t i = 0; i < block.count; ++i) sink_.value();
     } else {
@@ -55,11 +127,16 @@ class BlockReader {
 
  private:
   void read_values(Block const& block) {
+    if (fixed_size<R> == 0 && block.count == 1) {
+      auto const bytes = single_value<R>(block);
+      if (!bytes) return fail_all(block, malformed(block, task_.id()));
+      element_ = block.first;
+      return read_value(block, *bytes);
+    }
     std::span<std::byte const> rest = block.payload.bytes();
-    if (fixed_size<R> == 0 && block.count == 1) return read_single(block);
     // Where one length is wrong, none can be believed: looked at before anything is decoded. Several
     // results never lie where their worker can still write.
-    if (!well_formed(rest, block.count)) return malformed(block);
+    if (!well_formed(rest, block.count)) return fail_all(block, malformed(block, task_.id()));
     for (std::uint64_t i = 0; i < block.count; ++i) {
       element_ = block.first + i;
       std::uint64_t size = fixed_size<R>;
@@ -70,17 +147,6 @@ class BlockReader {
       read_value(block, rest.first(size));
       rest = rest.subspan(size);
     }
-  }
-
-  // The length only confirms what is known anyway, and is looked at once.
-  void read_single(Block const& block) {
-    std::span<std::byte const> const rest = block.payload.bytes();
-    std::uint64_t size = 0;
-    if (rest.size() < sizeof size) return malformed(block);
-    std::memcpy(&size, rest.data(), sizeof size);
-    if (size != rest.size() - sizeof size) return malformed(block);
-    element_ = block.first;
-    read_value(block, rest.subspan(sizeof size));
   }
 
   static bool well_formed(std::span<std::byte const> rest, std::uint64_t count) {
@@ -100,28 +166,15 @@ class BlockReader {
   }
 
   PROCPOOL_PASSES_FORCED_END void read_value(Block const& block, std::span<std::byte const> bytes) {
-    // Decoded here and handed on after, so that only what decoding throws counts as the element's.
-    std::optional<R> value;
+    Undecoded<R> const value(bytes);
     try {
-      value.emplace(decode<R>(bytes));
+      return sink_.value(value);
     } catch (abi::__forced_unwind&) {
       throw;  // the caller's own thread is being ended
     } catch (...) {
-      Origin origin = origin_of(block, task_.id());
-      origin.element = element_;
-      sink_.error(undecodable(std::current_exception(), std::move(origin)));
-      return;
+      if (!value.refused()) throw;
+      sink_.error(undecodable(block, task_, element_, std::current_exception()));
     }
-    sink_.value(*std::move(value));
-  }
-
-  void malformed(Block const& block) {
-    fail_all(block, std::make_exception_ptr(BadMessage(
-                        "task " + std::to_string(task_.id()) + ", elements " +
-                        std::to_string(block.first) + " to " +
-                        std::to_string(block.first + block.count - 1) + ": worker " +
-                        std::to_string(block.worker) + " (pid " + std::to_string(block.pid) +
-                        ") sent results whose lengths cannot be")));
   }
 
   void fail_all(Block const& block, std::exception_ptr reason) {
@@ -140,26 +193,25 @@ class BlockReader {
 
 // ---- for submit: the one value, or the reason why there is none
 
+// Decoded where the caller wants it.
 template <class R>
-struct SingleSink {
-  std::optional<R> result;
-
-  void value(R&& value) { result.emplace(std::move(value)); }
-  [[noreturn]] void error(std::exception_ptr const& reason) { std::rethrow_exception(reason); }
-};
-
-template <>
-struct SingleSink<void> {
-  void value() {}
-  [[noreturn]] void error(std::exception_ptr const& reason) { std::rethrow_exception(reason); }
-};
-
-template <class R>
-R collect_value(Task& task) {
+PROCPOOL_PASSES_FORCED_END R collect_value(Task& task) {
   Block const block = task.take_only();
-  SingleSink<R> sink;
-  BlockReader<R, SingleSink<R>>(task, sink).read(block);
-  if constexpr (!std::is_void_v<R>) return *std::move(sink.result);
+  auto const fail = [&](std::exception_ptr reason) {
+    std::rethrow_exception(SharedReason(std::move(reason)).of(task.id(), block.first));
+  };
+  if (block.kind != Block::Kind::values) fail(reason_of(block, task));
+  if constexpr (!std::is_void_v<R>) {
+    auto const bytes = single_value<R>(block);
+    if (!bytes) fail(malformed(block, task.id()));
+    try {
+      return decode<R>(*bytes);
+    } catch (abi::__forced_unwind&) {
+      throw;
+    } catch (...) {
+      std::rethrow_exception(undecodable(block, task, block.first, std::current_exception()));
+    }
+  }
 }
 
 // ---- for map: values until the first error by index, and errors
@@ -193,8 +245,13 @@ struct ValueSink : ErrorSink {
   using ErrorSink::ErrorSink;
   std::vector<R> values;
 
-  void value(R&& result) {
-    if (!failed()) values.push_back(std::move(result));
+  void value(Undecoded<R> const& result) {
+    if (!failed()) {
+      put_made<R>(result,
+                  [this](auto&& made) { values.emplace_back(std::forward<decltype(made)>(made)); });
+    } else if (keeps()) {
+      with_result(result, [](R const&) {});  // it may be another failure
+    }
     passed(1);
   }
 };
@@ -254,10 +311,19 @@ template <class R>
 struct OutcomeSink {
   std::vector<Outcome<R>> outcomes;
 
-  template <class... Result>
-  void value(Result&&... result) {
-    outcomes.emplace_back(std::in_place, std::forward<Result>(result)...);
+  void value(Undecoded<R> const& result) {
+    put_made<R>(result, [this](auto&& made) {
+      outcomes.emplace_back(std::in_place, std::forward<decltype(made)>(made));
+    });
   }
+  void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
+};
+
+template <>
+struct OutcomeSink<void> {
+  std::vector<Outcome<void>> outcomes;
+
+  void value() { outcomes.emplace_back(std::in_place); }
   void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <procpool/detail/handle.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/detail/local_state.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/errors.hpp>
@@ -73,7 +74,10 @@ Outcome<T> outcome_of(H& handle) {
       handle.get();
       return Outcome<T>(std::in_place);
     } else {
-      return Outcome<T>(std::in_place, handle.get());
+      return put_made<T>([&] { return handle.get(); },
+                         [](auto&& value) {
+                           return Outcome<T>(std::in_place, std::forward<decltype(value)>(value));
+                         });
     }
   } catch (...) {
     return Outcome<T>(std::current_exception());
@@ -107,19 +111,15 @@ class Continuation final : public SiteWork {
     cancelled_ = result->waits_no_more();
     bool followed = false;
     try {
-      if constexpr (std::is_void_v<Returned>) {
-        call();
-        function_.reset();  // what it holds is gone when its result is there
-        result->set_value();
-      } else {
-        decltype(auto) returned = call();
+      if constexpr (AnyHandle<std::remove_cvref_t<Returned>>) {
+        std::optional<std::remove_cvref_t<Returned>> next;
+        call([&next](auto const& returned) { next.emplace(returned()); });
         function_.reset();
-        if constexpr (AnyHandle<std::remove_cvref_t<Returned>>) {
-          LocalState<Result>::follow(result, std::move(returned));
-          followed = true;
-        } else {
-          result->set_value(std::forward<Returned>(returned));
-        }
+        LocalState<Result>::follow(result, *std::move(next));
+        followed = true;
+      } else {
+        call([&result](auto const& returned) { keep(*result, returned); });
+        function_.reset();  // what it holds is gone when its result is there for others
       }
     } catch (...) {
       function_.reset();
@@ -128,17 +128,38 @@ class Continuation final : public SiteWork {
     if (!followed) LocalState<Result>::finish(result);
   }
 
-  decltype(auto) call() {
+  // Gives `use` what calls the function. What that refers to is there until `use` is over.
+  template <class Use>
+  void call(Use const& use) {
     if constexpr (!takes_value<F, T>) {
-      return std::invoke(*function_, outcome_of<T>(handle_));
+      with_result([this] { return outcome_of<T>(handle_); },
+                  [&](Outcome<T>&& outcome) {
+                    use([&]() -> Returned { return std::invoke(*function_, std::move(outcome)); });
+                  });
     } else if constexpr (std::is_void_v<T>) {
       handle_.get();
       check_wanted();
-      return std::invoke(*function_);
+      use([this]() -> Returned { return std::invoke(*function_); });
     } else {
-      T value = handle_.get();
-      check_wanted();
-      return std::invoke(*function_, std::move(value));
+      with_result([this] { return handle_.get(); },
+                  [&](T&& value) {
+                    check_wanted();
+                    use([&]() -> Returned { return std::invoke(*function_, std::move(value)); });
+                  });
+    }
+  }
+
+  template <class Call>
+  static void keep(LocalState<Result>& result, Call const& returned) {
+    if constexpr (std::is_void_v<Returned>) {
+      returned();
+      result.set_value();
+    } else if constexpr (std::is_same_v<Returned, Result>) {
+      put_made<Result>(returned, [&result](auto&& made) {
+        result.set_value(std::forward<decltype(made)>(made));
+      });
+    } else {
+      result.set_value(returned());
     }
   }
 

@@ -11,11 +11,21 @@
 #include <vector>
 
 #include <procpool/detail/callable_state.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/detail/signature.hpp>
 #include <procpool/detail/slice_position.hpp>
 #include <procpool/detail/travel.hpp>
 
 namespace procpool::inline v0::detail {
+
+template <class Op, class T, class V>
+void fold(Op const& op, T& folded, V&& value) {
+  auto const next = [&]() -> decltype(auto) {
+    return std::invoke(op, std::move(folded), std::forward<V>(value));
+  };
+  with_result([&] { return result_to_travel<T>(next); },
+              [&](T&& result) { folded = std::move(result); });
+}
 
 // op(... op(op(f(from), f(from + 1)), f(from + 2)) ...); from < to.
 template <class F, class Op, class I, class T>
@@ -26,10 +36,11 @@ struct FoldSlice {
   T operator()(I from, I to) const {
     // Each index draws from a stream of its own, whatever slice it is in.
     SlicePosition position(SlicePosition::Of::each_element, static_cast<std::uint64_t>(from));
-    T folded = to_travel<T>(std::invoke(function, from));
+    T folded = result_to_travel<T>([&]() -> decltype(auto) { return std::invoke(function, from); });
     for (I i = from; ++i != to;) {
       position.at(static_cast<std::uint64_t>(i));
-      folded = to_travel<T>(std::invoke(op, std::move(folded), std::invoke(function, i)));
+      with_result([&]() -> decltype(auto) { return std::invoke(function, i); },
+                  [&](auto&& value) { fold(op, folded, std::forward<decltype(value)>(value)); });
     }
     return folded;
   }
@@ -39,11 +50,10 @@ template <class Op, class T>
 struct FoldValues {
   Op op;
 
-  T operator()(T init, std::vector<T> values) const {
-    for (T& value : values) {
-      init = to_travel<T>(std::invoke(op, std::move(init), std::move(value)));
-    }
-    return init;
+  T operator()(T&& init, std::vector<T> values) const {
+    T folded = std::move(init);
+    for (T& value : values) fold(op, folded, std::move(value));
+    return folded;
   }
 };
 

@@ -57,15 +57,15 @@ class SliceVerbs {
   template <class C, std::ranges::input_range R, class... Args>
   auto parallelize_timed(C callable, R&& range, Args&&... args) {
     auto const begin = std::chrono::steady_clock::now();
-    auto const bound = bind_rest(std::move(callable), std::forward<Args>(args)...);
-    using B = std::remove_const_t<decltype(bound)>;
+    auto const watch = Stopwatch{bind_rest(std::move(callable), std::forward<Args>(args)...)};
+    using B = std::remove_const_t<decltype(watch.callable)>;
     using Slice = slice_t<B, R>;
     if constexpr (Call<B, Slice const&>::check()) {
       using Result = result_t<B, Slice const&>;
       Caller const made = caller("parallelize_timed");
       std::vector<SliceTiming> timings;
-      auto const task = start_slices(made, Stopwatch<B>{bound}, range,
-                                     slices(made, made.engine().size()), &timings);
+      auto const task =
+          start_slices(made, watch, range, slices(made, made.engine().size()), &timings);
       Caller::finish(*task);
       auto results = collect_values<TimedResult<Result>>(*task, made.on_error());
       for (std::size_t i = 0; i < results.size(); ++i) {
@@ -99,6 +99,18 @@ class SliceVerbs {
     requires(!std::same_as<I, bool>)
   T parallelize_reduce(C function, Op op, I first, std::type_identity_t<I> last, T init,
                        Args&&... args) {
+    return reduce_bound(first, last, std::move(init), std::move(op), std::move(function),
+                        std::forward<Args>(args)...);
+  }
+  template <auto F, auto Op, std::integral I, class T, class... Args>
+    requires(!std::same_as<I, bool>)
+  T parallelize_reduce(I first, std::type_identity_t<I> last, T init, Args&&... args) {
+    return reduce_bound(first, last, std::move(init), fn<Op>, fn<F>, std::forward<Args>(args)...);
+  }
+
+ private:
+  template <std::integral I, class T, class Op, class C, class... Args>
+  T reduce_bound(I first, I last, T&& init, Op op, C function, Args&&... args) {
     if (last < first) {
       throw std::invalid_argument("procpool: parallelize_reduce from " + std::to_string(first) +
                                   " to " + std::to_string(last) +
@@ -115,16 +127,9 @@ class SliceVerbs {
         }
       }
     }
-    return init;
-  }
-  template <auto F, auto Op, std::integral I, class T, class... Args>
-    requires(!std::same_as<I, bool>)
-  T parallelize_reduce(I first, std::type_identity_t<I> last, T init, Args&&... args) {
-    return parallelize_reduce(fn<F>, fn<Op>, first, last, std::move(init),
-                              std::forward<Args>(args)...);
+    return std::move(init);
   }
 
- private:
   Caller caller(char const* verb) {
     return static_cast<Derived&>(*this).make_caller(slice_options, verb);
   }
@@ -145,14 +150,14 @@ class SliceVerbs {
   }
 
   template <class Fold, class FoldAll, class I, class T>
-  T reduce(Fold const& fold, FoldAll const& fold_all, I first, I last, T init) {
+  T reduce(Fold const& fold, FoldAll const& fold_all, I first, I last, T&& init) {
     using Ps = typename Call<Fold, I, I>::Params;
     Caller const made = caller("parallelize_reduce");
     // Unsigned: the distance may be more than I can hold.
     using Distance = std::make_unsigned_t<I>;
     auto const count =
         static_cast<Distance>(static_cast<Distance>(last) - static_cast<Distance>(first));
-    if (count == 0) return init;
+    if (count == 0) return std::move(init);
     Slices const cut(count, slices(made, 4 * made.engine().size()));
     auto const task =
         made.many<Ps>(fold, {.stop_on_error = made.on_error() == OnError::stop}, cut.number);

@@ -17,6 +17,7 @@
 #include <procpool/detail/bound.hpp>
 #include <procpool/detail/caller.hpp>
 #include <procpool/detail/collect.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/detail/slice_position.hpp>
 #include <procpool/entry.hpp>
 #include <procpool/slices.hpp>
@@ -105,8 +106,11 @@ struct Stopwatch {
       std::invoke(callable, std::forward<Args>(args)...);
       return TimedResult<void>{took(), worker_index()};
     } else {
-      travel_t<R> value = to_travel<R>(std::invoke(callable, std::forward<Args>(args)...));
-      return TimedResult<travel_t<R>>{std::move(value), took(), worker_index()};
+      // Braces: the call comes first.
+      return TimedResult<travel_t<R>>{result_to_travel<R>([&]() -> decltype(auto) {
+                                        return std::invoke(callable, std::forward<Args>(args)...);
+                                      }),
+                                      took(), worker_index()};
     }
   }
 };
@@ -188,7 +192,11 @@ std::shared_ptr<Task> start_slices(Caller const& caller, C const& callable, R& r
         // The range may be one that ends nowhere else: not a step further than needed.
         for (std::size_t n = 0; n < slices.size(i); ++n) {
           if (i + n != 0) ++next;
-          slice.push_back(to_travel<typename Slice::value_type>(*next));
+          using Element = typename Slice::value_type;
+          put_made<Element>([&] { return to_travel<Element>(*next); },
+                            [&](auto&& element) {
+                              slice.emplace_back(std::forward<decltype(element)>(element));
+                            });
         }
         if (places) places->push_back({slices.begin(i), slices.size(i), -1, {}});
         writer.add(std::as_const(slice));

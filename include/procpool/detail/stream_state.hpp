@@ -20,6 +20,7 @@
 #include <procpool/detail/collect.hpp>
 #include <procpool/detail/engine.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/detail/in_place.hpp>
 #include <procpool/detail/segments.hpp>
 #include <procpool/detail/stream_window.hpp>
 #include <procpool/stream.hpp>
@@ -157,14 +158,28 @@ class StreamState {
     std::deque<Entry>& entries;
     std::uint64_t index;
 
-    template <class... Result>
-    void value(Result&&... result) {
+    void value()
+      requires std::is_void_v<R>
+    {
       if constexpr (Order == StreamOrder::endings) {
-        entries.emplace_back(std::in_place_index<0>,
-                             Value{index++, std::forward<Result>(result)...});
+        entries.emplace_back(std::in_place_index<0>, Value{index++});
       } else {
-        entries.emplace_back(std::in_place_index<0>, std::forward<Result>(result)...);
+        entries.emplace_back(std::in_place_index<0>);
       }
+    }
+    template <class Result>
+    void value(Result const& result) {
+      auto const made = [&]() -> Value {
+        if constexpr (Order == StreamOrder::endings) {
+          return Value{index, result()};
+        } else {
+          return result();
+        }
+      };
+      put_made<Value>(made, [this](auto&& value) {
+        entries.emplace_back(std::in_place_index<0>, std::forward<decltype(value)>(value));
+      });
+      ++index;
     }
     void error(std::exception_ptr const& reason) {
       ++index;

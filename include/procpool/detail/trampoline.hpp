@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
@@ -16,6 +15,7 @@
 #include <procpool/detail/call.hpp>
 #include <procpool/detail/codec.hpp>
 #include <procpool/detail/function.hpp>
+#include <procpool/detail/in_place.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -35,8 +35,7 @@ void perform(Operation& operation, std::span<std::byte const> input, Enter const
   enter(Stage::loading);
   C const& callable = *static_cast<C const*>(operation.callable);
   Reader reader(input);
-  // Braces: the reads happen in order.
-  std::tuple<travel_t<Ps>...> arguments{reader.template read<travel_t<Ps>>()...};
+  Row<travel_t<Ps>...> arguments(std::in_place, ReadNext<travel_t<Ps>>{reader}...);
   reader.finish();
   // What is shown lives until the result is encoded: a reference or a view may refer to it.
   auto const call = [&](presented_t<Ps>&&... shown) {
@@ -46,17 +45,21 @@ void perform(Operation& operation, std::span<std::byte const> input, Enter const
       std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
       enter(Stage::saving);
     } else {
-      decltype(auto) result = std::invoke(callable, std::forward<presented_t<Ps>>(shown)...);
-      enter(Stage::saving);
-      save(as_travel<Result>(std::forward<decltype(result)>(result)));
-      if constexpr (only_memory<Result> && std::is_same_v<decltype(result), Result>) {
-        if (operation.output->size() >= huge_from) {
-          operation.remains = std::make_shared<Result>(std::move(result));
+      using Returned = std::invoke_result_t<C const&, presented_t<Ps>...>;
+      // Not a variable: see MadeBlank.
+      auto const finish = [&](auto&& result) {
+        enter(Stage::saving);
+        save(as_travel<Result>(std::forward<decltype(result)>(result)));
+        if constexpr (only_memory<Result> && std::is_same_v<Returned, Result>) {
+          if (operation.output->size() >= huge_from) {
+            operation.remains = std::make_shared<Result>(std::move(result));
+          }
         }
-      }
+      };
+      finish(std::invoke(callable, std::forward<presented_t<Ps>>(shown)...));
     }
   };
-  std::apply([&](auto&... values) { call(present<Ps>(values)...); }, arguments);
+  arguments.apply([&](auto&... values) { call(present<Ps>(values)...); });
 }
 
 template <class C, class... Ps>

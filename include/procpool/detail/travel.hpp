@@ -114,6 +114,16 @@ travel_t<P> to_travel(T&& value) {
   }
 }
 
+// What a call returns, as it travels for P.
+template <class P, class Call>
+travel_t<P> result_to_travel(Call const& call) {
+  if constexpr (std::is_same_v<std::invoke_result_t<Call const&>, travel_t<P>>) {
+    return call();
+  } else {
+    return to_travel<P>(call());
+  }
+}
+
 // The same for encoding: what has its travelling form already is not copied.
 template <class P, class T>
 decltype(auto) as_travel(T&& value) {

@@ -19,7 +19,11 @@
 
 namespace procpool::inline v0::detail {
 
-// Elements that took no bytes are paid for by the budget of the message.
+// Elements that took no bytes are paid for by the budget of the message. One that is larger than all of that
+// takes all of it.
+template <class T>
+inline constexpr std::size_t weight = std::min(sizeof(T), weightless_limit);
+
 template <class T, class Load>
 void load_counted(Source& in, Load load) {
   if constexpr (least_size<T>() != 0) {
@@ -27,9 +31,9 @@ void load_counted(Source& in, Load load) {
   } else {
     // Charged before room is made for it, given back if it takes bytes after all.
     auto const before = in.remaining();
-    in.charge_weightless(sizeof(T));
+    in.charge_weightless(weight<T>);
     load();
-    if (in.remaining() != before) in.refund_weightless(sizeof(T));
+    if (in.remaining() != before) in.refund_weightless(weight<T>);
   }
 }
 
@@ -40,7 +44,7 @@ void save_counted(Sink& out, T const& value) {
   } else {
     auto const before = out.used();
     save_value(out, value);
-    if (out.used() == before) out.charge_weightless(sizeof(T));
+    if (out.used() == before) out.charge_weightless(weight<T>);
   }
 }
 

@@ -18,6 +18,7 @@
 #include <procpool/detail/archive/layout.hpp>
 #include <procpool/detail/archive/sink.hpp>
 #include <procpool/detail/archive/source.hpp>
+#include <procpool/detail/in_place.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -44,16 +45,6 @@ struct Maker {
   Source& in;
   operator T() const { return make_value<T>(in); }
 };
-
-// Does a T that is constructed from a Maker come from its conversion? Not if a constructor takes
-// anything.
-struct Foreign {};
-template <class T>
-concept TakesMaker =
-    !std::is_constructible_v<T, Foreign> && !std::is_constructible_v<T, Foreign const&>;
-
-// Of a value, while it is made. Each level of nesting may have as much.
-inline constexpr std::size_t most_bytes_on_the_stack = 512;
 
 // Elsewhere a value is made outside of its place and moved there.
 template <class T, class Use>
@@ -248,14 +239,20 @@ void load_value(Source& in, T& value) {
   }
 }
 
-// Its one variable is what it returns, so that it lies where the caller wants it from the start:
-// what is tracked in it has its true address.
 template <class T>
-T make_filled(Source& in) {
+consteval bool has_blank() {
   static_assert(std::default_initializable<T>,
                 "procpool: this type has its own serialize but no default constructor, so that "
                 "nothing is there to load into: add one, or send it behind a std::unique_ptr "
                 "with load_construct_data");
+  return std::default_initializable<T>;
+}
+
+// Its one variable is what it returns, so that it lies where the caller wants it from the start:
+// what is tracked in it has its true address.
+template <class T>
+T make_filled(Source& in) {
+  static_assert(has_blank<T>());
   T value = T();
   load_value(in, value);
   return value;
