@@ -1,6 +1,7 @@
 #include <procpool/detail/composed.hpp>
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,8 @@
 #include <procpool/detail/site.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
+
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::detail {
 
@@ -56,8 +59,10 @@ void Composed::report_lost() noexcept {
 
 namespace {
 
-// The tasks that hang below these completions and have not ended. `busy`: code of the program's runs there.
-std::vector<std::shared_ptr<Task>> tasks_below(Composed::List open, bool& busy) {
+// The tasks that hang below this completion and have not ended. `busy`: code of the program's runs there.
+std::vector<std::shared_ptr<Task>> tasks_below(std::shared_ptr<Completion> const& what,
+                                               bool& busy) {
+  Composed::List open{what};
   std::vector<std::shared_ptr<Task>> tasks;
   while (!open.empty()) {
     std::shared_ptr<Completion> const one = std::move(open.back());
@@ -78,7 +83,7 @@ void cancel_task(std::shared_ptr<Task> const& task, Engine::Running running) {
   if (auto const engine = task->site()->engine.lock()) engine->cancel(task, running);
 }
 
-Cancel cancel_tasks(std::vector<std::shared_ptr<Task>> const& tasks) {
+Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
   // First what has not begun, so that it does not begin in the place of what is ended.
   if (tasks.size() > 1) {
     for (auto const& task : tasks) cancel_task(task, Engine::Running::goes_on);
@@ -98,12 +103,18 @@ Cancel cancel_tasks(std::vector<std::shared_ptr<Task>> const& tasks) {
 
 }  // namespace
 
+// What was cancelled does not run on for want of a little memory: who waits for its end, as a pool's own does, would
+// wait for as long as it runs.
 Cancel cancel(std::shared_ptr<Completion> const& what) {
   for (;;) {
     if (what->ended()) return Cancel::too_late;
     what->check_usable();
+    if (what->is_task()) {
+      auto const task = std::static_pointer_cast<Task>(what);
+      return cancel_tasks(std::span(&task, 1));
+    }
     bool busy = false;
-    auto const tasks = tasks_below({what}, busy);
+    auto const tasks = patiently([&] { return tasks_below(what, busy); });
     Cancel const found = cancel_tasks(tasks);
     if (found != Cancel::too_late) return found;
     // Code of the program's is not interrupted; it was told.
@@ -111,7 +122,7 @@ Cancel cancel(std::shared_ptr<Completion> const& what) {
     // What cannot be ended (of a process that waits in the kernel), or ended by itself just then.
     bool const all_ended =
         std::ranges::all_of(tasks, [](auto const& task) { return task->ended(); });
-    if (what->is_task() || !all_ended) return Cancel::too_late;
+    if (!all_ended) return Cancel::too_late;
     // By now something else may be waited for.
   }
 }
@@ -124,8 +135,8 @@ void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
   }
   try {
     bool busy = false;
-    cancel_tasks(tasks_below({what}, busy));
-  } catch (...) {  // no memory to do it: it goes on
+    cancel_tasks(patiently([&] { return tasks_below(what, busy); }));
+  } catch (...) {  // it cannot be cancelled here (in a forked child): it goes on
   }
 }
 

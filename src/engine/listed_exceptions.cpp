@@ -18,8 +18,8 @@ std::string ListedExceptions::text_of(ExceptionTypes types) {
 
 std::span<detail::ExceptionFunction const> ListedExceptions::functions() {
   if (!told_.empty()) {
-    std::string const told = std::exchange(told_, {});
-    auto rest = std::as_bytes(std::span(told));
+    std::vector<detail::ExceptionFunction> functions;
+    auto rest = std::as_bytes(std::span(told_));
     while (!rest.empty()) {
       auto const before = rest.size();
       detail::ExceptionFunction function = nullptr;
@@ -28,8 +28,10 @@ std::span<detail::ExceptionFunction const> ListedExceptions::functions() {
       } catch (std::exception const&) {  // another build, or a module that cannot be opened
         if (rest.size() == before) break;
       }
-      functions_.push_back(function);
+      functions.push_back(function);
     }
+    functions_ = std::move(functions);
+    told_.clear();  // only now: without memory for them they are found another time
   }
   return functions_;
 }

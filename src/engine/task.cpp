@@ -97,9 +97,11 @@ void Task::report_lost() noexcept {
 void Task::wait_for_block(std::optional<std::uint64_t> element) {
   check_process();
   std::unique_lock lock(mutex_);
+  // Before anybody is told that somebody waits: there may be no memory for it.
+  std::condition_variable& arrived = rare().block_arrived;
   awaited_ = element;
   waiting_ = true;
-  rare().block_arrived.wait(lock, [this] {
+  arrived.wait(lock, [this] {
     return complete_ ||
            std::ranges::any_of(blocks_, [this](Block const& block) { return is_awaited(block); });
   });

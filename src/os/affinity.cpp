@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
@@ -17,22 +19,26 @@ namespace {
 
 constexpr int most = 1 << 16;
 
+// Machines have more CPUs than one cpu_set_t.
 class CpuSet {
  public:
+  CpuSet() = default;
   // Of the thread; 0: the calling one. Empty, if it cannot be had.
-  explicit CpuSet(pid_t thread) {
-    CPU_ZERO_S(size_, set_.get());
-    if (::sched_getaffinity(thread, size_, set_.get()) != 0) CPU_ZERO_S(size_, set_.get());
+  explicit CpuSet(pid_t thread) noexcept {
+    if (::sched_getaffinity(thread, size, words_.data()) != 0) words_ = {};
   }
-  bool has(int cpu) const { return CPU_ISSET_S(static_cast<std::size_t>(cpu), size_, set_.get()); }
-  int count() const { return CPU_COUNT_S(size_, set_.get()); }
+  void add(int cpu) noexcept { CPU_SET_S(static_cast<std::size_t>(cpu), size, words_.data()); }
+  bool has(int cpu) const noexcept {
+    return CPU_ISSET_S(static_cast<std::size_t>(cpu), size, words_.data());
+  }
+  int count() const noexcept { return CPU_COUNT_S(size, words_.data()); }
+  bool binds_this_thread() const noexcept {
+    return ::sched_setaffinity(0, size, words_.data()) == 0;
+  }
 
  private:
-  struct Free {
-    void operator()(cpu_set_t* set) const { CPU_FREE(set); }
-  };
-  std::size_t const size_ = CPU_ALLOC_SIZE(most);
-  std::unique_ptr<cpu_set_t, Free> const set_{CPU_ALLOC(most)};
+  static constexpr std::size_t size = most / 8;
+  std::array<cpu_set_t, size / sizeof(cpu_set_t)> words_{};
 };
 
 int widest_of_other_threads() {
@@ -63,6 +69,16 @@ char const* binding_variable() {
 }  // namespace
 
 bool may_run_on(int cpu) { return cpu >= 0 && cpu < most && CpuSet(0).has(cpu); }
+
+bool run_only_on(int cpu) noexcept {
+  if (cpu < 0 || cpu >= most) {
+    errno = EINVAL;
+    return false;
+  }
+  CpuSet only;
+  only.add(cpu);
+  return only.binds_this_thread();
+}
 
 std::optional<std::string> bound_thread() {
   int const own = CpuSet(0).count();

@@ -102,5 +102,6 @@ struct Board {
 };
 
 inline constexpr char const* board_variable = "FAULTS_BOARD";  // the path of its file
+inline constexpr char const* trace_variable = "FAULTS_TRACE";  // set: each refusal tells its stack
 
 }  // namespace faults

@@ -2,11 +2,12 @@
 //
 //   faults LIBRARY [--start spawn|forkserver] [--who program|main|pool|worker|template] [--calls NAME,...]
 //          [--but NAME,...] [--mode nth|from|each|random] [--most N] [--spread N] [--seconds S] [--seed S]
-//          [--slice K/N] [--parts N] [--verbose]
+//          [--slice K/N] [--parts N] [--composes] [--verbose]
 //
 // nth: the first to the N-th call fails, once; from: all from there on; each: the N-th of every process. How often
 // a call is made at all is counted first. --spread: not the first ones, but so many over all of them. random: one in
-// ten to one in a thousand, for so many seconds.
+// ten to one in a thousand, for so many seconds. --composes: the script's other half. --verbose shows what the
+// processes print, and the stacks of one that hangs; with FAULTS_TRACE=1 also the stack of each refused call.
 //
 // The judge starts itself as the program, under the preloaded LIBRARY (preload.cpp), and gives it one trial after the
 // other. Who hangs or dies is a failure, and is begun anew behind that trial. Several parts at a time: most of a
@@ -86,6 +87,7 @@ struct Options {
   std::size_t slice = 0;  // of so many: every n-th trial
   std::size_t slices = 1;
   int parts = 3;
+  bool composes = false;
   bool verbose = false;
 };
 
@@ -105,8 +107,8 @@ Options parse(int argc, char** argv) {
   options.library = "./" + library.filename().string();
   for (int i = 2; i < argc; ++i) {
     std::string const name = argv[i];
-    if (name == "--verbose") {
-      options.verbose = true;
+    if (name == "--verbose" || name == "--composes") {
+      (name == "--verbose" ? options.verbose : options.composes) = true;
       continue;
     }
     if (++i == argc) throw std::invalid_argument(name + " needs a value");
@@ -171,7 +173,7 @@ int program(Board& board, Options const& options) {
     board.seed = trial.seed;
     board.count.store(0);
     board.refused.store(0);
-    faults::Script script(board, options.start, trial.heals(options.who));
+    faults::Script script(board, options.start, trial.heals(options.who), options.composes);
     script.begins = [](char const* step) {
       char line[64];  // no memory: that may be what fails
       int const length = std::snprintf(line, sizeof line, "@%s\n", step);

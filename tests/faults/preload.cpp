@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -34,6 +35,7 @@ using faults::Board;
 Board* board = nullptr;
 bool is_template = false;
 bool is_program = false;
+bool traces = false;
 std::atomic<std::uint64_t> own_count{0};
 
 constexpr std::size_t index_of(char const* name) {
@@ -59,6 +61,13 @@ std::uint64_t mix(std::uint64_t x) {  // splitmix64
   return x ^ (x >> 31);
 }
 
+// Where a call is refused, to standard error.
+void trace() {
+  void* stack[32];
+  int const depth = ::backtrace(stack, 32);
+  ::backtrace_symbols_fd(stack, depth, STDERR_FILENO);
+}
+
 // The error that this call is to fail with; 0: none.
 int refusal(std::size_t call) {
   if (board == nullptr || board->armed.load(std::memory_order_acquire) == 0) return 0;
@@ -71,6 +80,7 @@ int refusal(std::size_t call) {
                                            : number >= board->from && number <= board->to;
   if (!fails) return 0;
   board->refused.fetch_add(1, std::memory_order_relaxed);
+  if (traces) trace();
   return board->error;
 }
 
@@ -78,6 +88,9 @@ int refusal(std::size_t call) {
 __attribute__((constructor(101))) void begin(int argc, char** argv, char**) {
   char const* const path = ::getenv(faults::board_variable);
   if (path == nullptr) return;
+  traces = ::getenv(faults::trace_variable) != nullptr;
+  void* first[1];
+  if (traces) ::backtrace(first, 1);  // which allocates
   long const fd = ::syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
   void* const found =

@@ -3,12 +3,14 @@
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include <procpool/detail/type_name.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/local/process_title.hpp"
+#include "engine/patience.hpp"
 
 namespace procpool::inline v0::local {
 namespace {
@@ -16,6 +18,8 @@ namespace {
 Declaration find_code(detail::Bytes const& declaration) {
   try {
     return decode_declaration(declaration);
+  } catch (std::bad_alloc const&) {
+    throw;
   } catch (std::exception const& error) {
     throw SetupError(std::string("this worker cannot run the function: ") + error.what());
   }
@@ -27,11 +31,14 @@ void Declared::load() {
   if (callable) return;
   if (unusable) std::rethrow_exception(unusable);
   try {
+    shares.clear();
     decoded = find_code(declaration);
     detail::ShareCollector const collector(shares);
     callable.emplace(decoded->code, decoded->state);
-    name = short_name(detail::type_name(callable->type()));
+    detail::if_possible([this] { name = short_name(detail::type_name(callable->type())); });
   } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (std::bad_alloc const&) {  // another time there may be memory for it
     throw;
   } catch (...) {
     unusable = std::current_exception();
@@ -39,14 +46,16 @@ void Declared::load() {
   }
 }
 
-void DeclaredFunctions::declare(std::size_t place,
+bool DeclaredFunctions::declare(std::size_t place,
                                 std::span<std::byte const> declaration) noexcept {
   Declared& declared = functions_[place];
   declared = Declared();
   try {
     declared.declaration.assign(declaration.begin(), declaration.end());
+    return true;
   } catch (...) {
     declared.unusable = std::current_exception();
+    return false;
   }
 }
 

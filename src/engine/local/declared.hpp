@@ -33,15 +33,15 @@ struct Declared {
   std::exception_ptr unusable;
   std::string name;  // for `ps`
 
-  // Finds the code and loads the callable, once. Throws, each time the same, when it cannot be used. Runs
-  // user code, which may end the thread.
+  // Finds the code and loads the callable, once. Throws, each time the same, when it cannot be used; but for want of
+  // memory it is tried again the next time. Runs user code, which may end the thread.
   PROCPOOL_PASSES_FORCED_END void load();
 };
 
 class DeclaredFunctions {
  public:
-  // In place of what was there. Should there be no memory for it, it is unusable.
-  void declare(std::size_t place, std::span<std::byte const> declaration) noexcept;
+  // In place of what was there. False: there is no memory for it, it is unusable.
+  bool declare(std::size_t place, std::span<std::byte const> declaration) noexcept;
   // One that could not be received.
   void declare_unusable(std::size_t place, std::exception_ptr why) noexcept;
 

@@ -159,7 +159,7 @@ class Worker {
   void declare() {
     std::uint32_t const place = channel_.header().function;
     if (channel_.unreadable().empty()) {
-      functions_.declare(place, channel_.payload());
+      if (!functions_.declare(place, channel_.payload())) missed_ = true;
       // Before any element of it has begun: they run in this worker's successor.
       if (is_stale_here(channel_.payload())) channel_.retire();
     } else {
@@ -463,14 +463,18 @@ int serve(Birth const& birth, os::UniqueFd& control) {
     if (auto const failed = confine()) refuse(greeting, *failed);
   }
   if (auto const failed = apply(hello->limits)) refuse(greeting, *failed);
-  if (os::send_packet(greeting, encode(Ready{modules}), {}, true) != os::SendResult::sent) {
-    return EXIT_FAILURE;
-  }
   ProcessTitle const title =
       birth.forked ? ProcessTitle(birth.argument, birth.title) : ProcessTitle(birth.argument);
-  Worker({*channel, *context, title, std::move(marks), hello->recycle_above,
-          ListedExceptions(hello->exceptions)})
-      .loop();
+  {
+    // All that it needs is there before its first word: one that lacks something is a start that failed, and says so.
+    // It would be a death without a reason, and the next worker's too.
+    Worker worker({*channel, *context, title, std::move(marks), hello->recycle_above,
+                   ListedExceptions(hello->exceptions)});
+    if (os::send_packet(greeting, encode(Ready{modules}), {}, true) != os::SendResult::sent) {
+      return EXIT_FAILURE;
+    }
+    worker.loop();
+  }
   std::fflush(stdout);
   return EXIT_SUCCESS;
 }

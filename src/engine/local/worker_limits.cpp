@@ -1,12 +1,13 @@
 #include "engine/local/worker_limits.hpp"
 
-#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "os/affinity.hpp"
 
 namespace procpool::inline v0::local {
 
@@ -41,19 +42,8 @@ std::optional<std::string> apply(std::vector<Hello::Limit> const& limits) {
 }
 
 std::optional<std::string> apply_scheduling(Hello const& hello) {
-  if (hello.cpu >= 0) {
-    // Of as many words as the number needs: machines have more CPUs than cpu_set_t.
-    auto const cpu = static_cast<std::size_t>(hello.cpu);
-    cpu_set_t* const set = CPU_ALLOC(cpu + 1);
-    std::size_t const size = CPU_ALLOC_SIZE(cpu + 1);
-    CPU_ZERO_S(size, set);
-    CPU_SET_S(cpu, size, set);
-    int const failed = ::sched_setaffinity(0, size, set);
-    int const error = errno;
-    CPU_FREE(set);
-    if (failed != 0) {
-      return "it cannot be pinned to CPU " + std::to_string(cpu) + ": " + ::strerror(error);
-    }
+  if (hello.cpu >= 0 && !os::run_only_on(hello.cpu)) {
+    return "it cannot be pinned to CPU " + std::to_string(hello.cpu) + ": " + ::strerror(errno);
   }
   if (hello.nice != 0) {
     errno = 0;  // -1 may be the new value
