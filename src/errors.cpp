@@ -1,6 +1,7 @@
 #include <procpool/errors.hpp>
 
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -157,8 +158,11 @@ std::string line_of(std::exception const& exception, char const* what) {
   text += what;
   if (origin != nullptr) {
     text += " (task " + std::to_string(origin->task) + ", element " +
-            std::to_string(origin->element) + ", worker " + std::to_string(origin->worker) +
-            ", pid " + std::to_string(origin->pid) + ")";
+            std::to_string(origin->element) +
+            (origin->worker < 0 ? ", in this process"
+                                : ", worker " + std::to_string(origin->worker) + ", pid " +
+                                      std::to_string(origin->pid)) +
+            ")";
     for (std::string const& cause : origin->causes) text += "; because of " + cause;
   }
   return os::one_line(text);
@@ -216,6 +220,8 @@ detail::SharedReason::SharedReason(std::exception_ptr reason) : reason_(std::mov
     keep(error);
   } catch (BadMessage const& error) {
     keep(error);
+  } catch (SetupError const& error) {
+    keep(error);
   } catch (...) {  // all elements have the same
   }
 }
@@ -226,6 +232,13 @@ std::exception_ptr detail::SharedReason::of(std::uint64_t task, std::uint64_t el
         using E = std::remove_cvref_t<decltype(error)>;
         if constexpr (std::is_same_v<E, std::monostate>) {
           return reason_;
+        } else if constexpr (std::is_same_v<E, SetupError>) {
+          Origin origin;
+          origin.pid = ::getpid();
+          origin.task = task;
+          origin.element = element;
+          origin.type = type_name(typeid(E));
+          return std::make_exception_ptr(FromWorker<E>(error, error.what(), std::move(origin)));
         } else {
           E told = error;
           told.tell(task, element);
@@ -235,16 +248,12 @@ std::exception_ptr detail::SharedReason::of(std::uint64_t task, std::uint64_t el
       telling_);
 }
 
-std::exception_ptr detail::undecodable(std::exception_ptr const& error, Origin origin) {
-  try {
-    std::rethrow_exception(error);
-  } catch (SerializationError const& refused) {
-    origin.type = type_name(typeid(SerializationError));
-    return std::make_exception_ptr(
-        FromWorker<SerializationError>(refused, refused.what(), std::move(origin)));
-  } catch (...) {
-    return error;
-  }
+void detail::throw_of_element(std::uint64_t task, std::uint64_t element) {
+  Origin origin;
+  origin.pid = ::getpid();
+  origin.task = task;
+  origin.element = element;
+  std::rethrow_exception(with_origin(std::current_exception(), origin));
 }
 
 std::string detail::describe_briefly(std::exception_ptr const& error) {

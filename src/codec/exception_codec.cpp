@@ -122,6 +122,12 @@ std::uint16_t nearest(std::exception const& exception, Types<Es...>) {
   return number;
 }
 
+// RemoteError is one that has its Origin.
+template <class... Es>
+bool is_exactly_one(std::exception const& exception, Types<Es...>) {
+  return ((typeid(exception) == typeid(Es) && !std::is_same_v<Es, RemoteError>) || ...);
+}
+
 // ---- how long what travels may be, in bytes: all of an error in 64 KiB
 
 constexpr std::size_t most_error = std::size_t{64} * 1024;
@@ -555,6 +561,24 @@ PROCPOOL_PASSES_FORCED_END std::exception_ptr decode_exception(
     return std::current_exception();
   } catch (...) {
     return not_understood(origin);
+  }
+}
+
+PROCPOOL_PASSES_FORCED_END std::exception_ptr with_origin(std::exception_ptr const& error,
+                                                          Origin const& origin) {
+  try {
+    std::rethrow_exception(error);
+  } catch (std::exception const& exception) {
+    if (!is_exactly_one(exception, Known{})) return error;
+    try {
+      Bytes bytes;
+      encode_current_exception(bytes);
+      return decode_exception(bytes, origin);
+    } catch (...) {  // no memory
+      return error;
+    }
+  } catch (...) {
+    return error;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include <procpool/detail/exception_codec.hpp>
 #include <procpool/detail/reason.hpp>
 #include <procpool/errors.hpp>
 
@@ -96,13 +97,13 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   ElementReader elements(segment.bytes, function.argument_size);
   LoadedCallable callable;
   ListedExceptions listed(exceptions_);
-  std::exception_ptr unusable;
+  Bytes unusable;  // why the callable is
   try {
     auto const state =
         function.state ? std::span<std::byte const>(*function.state) : std::span<std::byte const>();
     callable = LoadedCallable(function.code, state);
   } catch (...) {
-    unusable = std::current_exception();
+    detail::encode_current_exception(unusable, listed.functions());
   }
   std::uint64_t cancelled = 0;
   InProcessContext context(*task);
@@ -113,14 +114,16 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     block.count = 1;
     block.pid = ::getpid();
     auto const arguments = elements.next();
-    if (unusable || block.first >= task->cancelled_from() || ended_.load()) {
+    if (!unusable.empty()) {
+      block.kind = Block::Kind::thrown;
+      block.payload = detail::Payload(Bytes(unusable));
+    } else if (block.first >= task->cancelled_from() || ended_.load()) {
       block.kind = Block::Kind::failed;
-      block.cancelled = !unusable;
-      block.failure = unusable ? unusable
-                               : std::make_exception_ptr(TaskCancelled(
-                                     "task " + std::to_string(task->id()) + ", element " +
-                                     std::to_string(block.first) + ": cancelled before it began"));
-      cancelled += block.cancelled ? 1 : 0;
+      block.cancelled = true;
+      block.failure = std::make_exception_ptr(
+          TaskCancelled("task " + std::to_string(task->id()) + ", element " +
+                        std::to_string(block.first) + ": cancelled before it began"));
+      ++cancelled;
     } else {
       Bytes result;
       bool value = false;

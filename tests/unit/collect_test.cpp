@@ -373,4 +373,22 @@ TEST(Decoding, ThatThrowsCostsThatElementOnly) {
   EXPECT_THROW(fake.pool.call([](int x) { return Picky{x}; }, 1), std::domain_error);
 }
 
+// ---- a reason that all elements of a block share
+
+TEST(SharedReasons, TellEachItsElement) {
+  procpool::detail::SharedReason const reason(
+      std::make_exception_ptr(procpool::SetupError("no process can be had")));
+  for (std::uint64_t const element : {3u, 4u}) {
+    try {
+      std::rethrow_exception(reason.of(7, element));
+    } catch (procpool::SetupError const& error) {
+      EXPECT_STREQ(error.what(), "no process can be had");
+      auto const* const origin = dynamic_cast<procpool::Origin const*>(&error);
+      ASSERT_NE(origin, nullptr);
+      EXPECT_EQ(origin->task, 7u);
+      EXPECT_EQ(origin->element, element);
+    }
+  }
+}
+
 }  // namespace

@@ -105,7 +105,7 @@ inline std::exception_ptr undecodable(Block const& block, Task const& task, std:
                                       std::exception_ptr const& error) {
   Origin origin = origin_of(block, task.id());
   origin.element = element;
-  return undecodable(error, std::move(origin));
+  return with_origin(error, origin);
 }
 
 // Hands every element's outcome to `sink`, as value(Undecoded<R> const&), which decodes it (value() for void),

@@ -31,6 +31,10 @@ PROCPOOL_API std::exception_ptr decode_exception(std::span<std::byte const> byte
                                                  Origin const& origin,
                                                  std::span<ExceptionFunction const> listed = {});
 
+// An error that arose in this process, with where: one whose type is exactly a standard one, or one of
+// procpool's, as FromWorker<itself>; what has an Origin already, and what is of another type, as it is.
+PROCPOOL_API std::exception_ptr with_origin(std::exception_ptr const& error, Origin const& origin);
+
 // If the bytes say that it is of a listed type: something thrown that a handler for a pointer to that type, or
 // to a base of it, catches. Runs no code of the type. Null: they do not.
 PROCPOOL_API std::exception_ptr listed_kind(std::span<std::byte const> bytes,

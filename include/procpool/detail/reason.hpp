@@ -24,11 +24,12 @@ class PROCPOOL_API SharedReason {
 
  private:
   std::exception_ptr reason_;
-  std::variant<std::monostate, TaskTimeout, TaskCancelled, BadMessage> telling_;
+  std::variant<std::monostate, TaskTimeout, TaskCancelled, BadMessage, SetupError> telling_;
 };
 
-// What was thrown when a value that came from `origin` was decoded: a SerializationError also tells that.
-PROCPOOL_API std::exception_ptr undecodable(std::exception_ptr const& error, Origin origin);
+// In a handler of what encoding an argument threw, on the thread that makes the call: throws it again, as the
+// error of that element.
+[[noreturn]] PROCPOOL_API void throw_of_element(std::uint64_t task, std::uint64_t element);
 
 inline Origin origin_of(Block const& block, std::uint64_t task) {
   Origin origin;

@@ -2,12 +2,13 @@
 
 // SegmentWriter: encodes the elements of a call, on the caller's thread, and hands them to the engine
 // in segments, so that workers begin while later elements are still encoded. What the caller's iterators
-// and serialize functions throw passes through; the caller then gives the call up with abandon().
+// throw passes through, and so does what encoding throws, with the element that it is of; the caller then gives the call up with abandon().
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <span>
 #include <tuple>
@@ -15,6 +16,7 @@
 
 #include <procpool/detail/codec.hpp>
 #include <procpool/detail/engine.hpp>
+#include <procpool/detail/reason.hpp>
 #include <procpool/detail/signature.hpp>
 #include <procpool/detail/travel.hpp>
 
@@ -56,6 +58,9 @@ class SegmentWriter<Parameters<Ps...>> {
         ShareCollector const collector(segment_.shares);
         encode_all(std::forward<Args>(args)...);
       }
+    } catch (std::exception const&) {
+      segment_.bytes.resize(begin);
+      throw_of_element(task_->id(), added());
     } catch (...) {
       segment_.bytes.resize(begin);
       throw;
