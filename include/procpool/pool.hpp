@@ -121,7 +121,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
 
   /// Encodes the value, once for all tasks that will be given the handle or a copy of it, in whatever
   /// pool of this process; see shared.hpp. Blocks for the encoding only; nothing is sent yet. Any thread.
-  /// Throws what the encoding throws, and std::system_error when there is no memory for a large value.
+  /// Throws what the encoding throws, and SetupError when there is no memory, or no descriptor, for a large value.
   template <class T>
   Shared<std::decay_t<T>> share(T&& value) const {
     return detail::share<std::decay_t<T>>(value);

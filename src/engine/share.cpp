@@ -9,6 +9,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -81,6 +82,14 @@ std::shared_ptr<Share> Share::enter(std::shared_ptr<Share> made) {
 }
 
 std::shared_ptr<Share> Share::create(Bytes bytes, List parts, std::type_info const& type) {
+  try {
+    return create_from(std::move(bytes), std::move(parts), type);
+  } catch (std::system_error const& error) {
+    throw SetupError(std::string("this value cannot be shared: ") + error.what());
+  }
+}
+
+std::shared_ptr<Share> Share::create_from(Bytes bytes, List parts, std::type_info const& type) {
   for (auto const& part : parts) {
     std::uint64_t const id = part->id();
     auto const* const raw = reinterpret_cast<std::byte const*>(&id);

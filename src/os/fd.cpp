@@ -3,6 +3,7 @@
 #include "os/fd.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,8 +21,21 @@ void UniqueFd::reset(int fd) noexcept {
   errno = kept;
 }
 
+namespace {
+
+// The number that stands in the way, for whoever reads that there is one.
+std::string limit_of_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
+  return " (the limit of open descriptors, RLIMIT_NOFILE, is " + std::to_string(limit.rlim_cur) +
+         ")";
+}
+
+}  // namespace
+
 void throw_error(int error, std::string const& what) {
-  throw std::system_error(error, std::system_category(), what);
+  throw std::system_error(error, std::system_category(),
+                          error == EMFILE ? what + limit_of_descriptors() : what);
 }
 
 void throw_errno(std::string const& what) { throw_error(errno, what); }
@@ -41,6 +55,8 @@ UniqueFd above_standard(UniqueFd fd) {
 
 UniqueFd duplicate(int fd) {
   int const copy = ::fcntl(fd, F_DUPFD_CLOEXEC, lowest_descriptor);
+  // EINVAL: there is no number so high.
+  if (copy < 0 && errno == EINVAL) errno = EMFILE;
   if (copy < 0) throw_errno("procpool could not duplicate descriptor " + std::to_string(fd));
   return UniqueFd(copy);
 }

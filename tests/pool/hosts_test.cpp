@@ -98,7 +98,12 @@ TEST(Host, MayHaveFewDescriptors) {
     EXPECT_TRUE(end == "exit 0" || end == "exit 10") << count << " descriptors: " << end << "\n"
                                                      << program.output();
     worked = worked || end == "exit 0";
-    refused = refused || end == "exit 10";
+    if (end != "exit 10") continue;
+    refused = true;
+    EXPECT_TRUE(program.output().find("descriptors") != std::string::npos ||
+                program.output().find("Too many open files") != std::string::npos)
+        << count << " descriptors: " << program.output();
+    EXPECT_EQ(program.output().find("Invalid argument"), std::string::npos) << program.output();
   }
   EXPECT_TRUE(worked);
   EXPECT_TRUE(refused);

@@ -12,6 +12,15 @@ int main(int argc, char** argv) {
   ::setrlimit(RLIMIT_NOFILE, &limit);
   try {
     procpool::ProcessPool pool{2};
+    try {
+      auto const shared = pool.share(std::string(100'000, 's'));
+      programs::check(shared->size() == 100'000, "a shared value");
+    } catch (procpool::SetupError const& error) {
+      std::string const text = error.what();
+      programs::check(text.find("cannot be shared") != std::string::npos, "what it was for");
+      programs::check(text.find("RLIMIT_NOFILE, is " + std::string(argv[1])) != std::string::npos,
+                      "the limit");
+    }
     for (int i = 0; i < 20; ++i) {
       programs::check(pool.call<programs::square>(i) == i * i, "a call");
     }

@@ -32,7 +32,7 @@ class PROCPOOL_API Share {
   using Load = std::shared_ptr<void const> (*)(std::span<std::byte const>);
 
   // A new one, in the process that has the value. `parts`: the shares that the encoded value names.
-  // Throws std::system_error when there is no memory for a large one.
+  // Throws SetupError when there is no memory, or no descriptor, for a large one.
   static std::shared_ptr<Share> create(Bytes bytes, List parts, std::type_info const& type);
   // One that arrived, whose last bytes are the ids of so many parts; these are there already.
   static std::shared_ptr<Share> adopt(std::uint64_t id, Payload payload, std::size_t parts);
@@ -66,6 +66,7 @@ class PROCPOOL_API Share {
 
  private:
   Share(std::uint64_t id, Payload payload, List parts, std::type_info const* type);
+  static std::shared_ptr<Share> create_from(Bytes bytes, List parts, std::type_info const& type);
   static std::shared_ptr<Share> enter(std::shared_ptr<Share> made);
   void const* load_value(std::type_info const& type, Load load);
 
