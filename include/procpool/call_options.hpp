@@ -17,6 +17,7 @@
 
 #include <procpool/count.hpp>
 #include <procpool/detail/callbacks.hpp>
+#include <procpool/duration.hpp>
 #include <procpool/progress.hpp>
 
 namespace procpool::inline v0 {
@@ -61,14 +62,15 @@ struct Retries {
     constexpr std::size_t most_doublings = 20;
     std::int64_t const factor = std::int64_t{1}
                                 << (attempt - 1 < most_doublings ? attempt - 1 : most_doublings);
-    return backoff > backoff.max() / factor ? backoff.max() : backoff * factor;
+    std::chrono::milliseconds const first = backoff;
+    return first > first.max() / factor ? first.max() : first * factor;
   }
 
   Count times;             // after the first
   bool on_crash = true;    // WorkerDied, BadMessage
   bool on_timeout = true;  // TaskTimeout of an element that ran
   // How long to wait before the first of them; twice as long before each further one.
-  std::chrono::milliseconds backoff{0};
+  Milliseconds backoff{};
   std::vector<bool (*)(std::exception_ptr const&)> exceptions;
 };
 
@@ -118,10 +120,10 @@ struct CallOptions {
   Executor executor{};
   // How long an element may run, from its begin. One that takes longer is ended with its worker: SIGTERM,
   // then SIGKILL after PoolOptions::term_grace; it ends with TaskTimeout, nothing else is touched.
-  std::optional<std::chrono::milliseconds> timeout{};
+  std::optional<Milliseconds> timeout{};
   // How long an element may wait, from its submit to its begin. After that it never runs, and ends with
   // TaskTimeout.
-  std::optional<std::chrono::milliseconds> queue_timeout{};
+  std::optional<Milliseconds> queue_timeout{};
   // How often an element that failed is run again. Not given: never, since it may have done half of what
   // it does. What it ends with in the end also tells what became of the earlier attempts.
   std::optional<Retries> retries{};

@@ -1,6 +1,7 @@
 #pragma once
 
-// PoolOptions: what a pool is made with. The order of the members is API: new ones go to the end.
+// PoolOptions: what a pool is made with. The order of the members is API: new ones go to the end. Times may be
+// given in any unit; what is too long to be counted is for ever.
 
 #include <chrono>
 #include <cstdint>
@@ -16,6 +17,7 @@
 #include <procpool/call_options.hpp>
 #include <procpool/count.hpp>
 #include <procpool/detail/exception_types.hpp>
+#include <procpool/duration.hpp>
 #include <procpool/stats.hpp>
 
 namespace procpool::inline v0 {
@@ -68,7 +70,7 @@ struct Limits {
   std::optional<std::uint64_t> address_space{};
   // CPU time over the worker's whole life (RLIMIT_CPU): SIGXCPU, and SIGKILL a second later. Goes well
   // with max_tasks_per_worker.
-  std::optional<std::chrono::seconds> cpu_time{};
+  std::optional<Seconds> cpu_time{};
   // Descriptors below which a task may open files (RLIMIT_NOFILE). The pool's own lie above.
   std::optional<std::uint64_t> open_files{};
   // Bytes of a core file (RLIMIT_CORE). Not given: none is written.
@@ -93,18 +95,18 @@ struct PoolOptions {
   // waits for; at at_exit_deadline (none: never) what is left is killed. While an exception unwinds
   // that was not there at construction it kills.
   End at_exit = End::drain;
-  std::optional<std::chrono::milliseconds> at_exit_deadline{};
+  std::optional<Milliseconds> at_exit_deadline{};
   // What every call begins with.
   CallOptions defaults{};
   // How long a worker may take from its creation to its first word.
-  std::chrono::milliseconds start_timeout{60'000};
+  Milliseconds start_timeout{std::chrono::milliseconds(60'000)};
   // How long a worker that was asked to leave may take (static destructors, coverage files) until it
   // gets SIGTERM, and then again until it gets SIGKILL.
-  std::chrono::milliseconds stop_grace{5'000};
+  Milliseconds stop_grace{std::chrono::milliseconds(5'000)};
   // Where the pool's rare messages go; not given: standard error. Called from threads of the pool.
   std::function<void(std::string_view)> log{};
   // How long a task that is ended, by a deadline or by cancel(), has from SIGTERM to SIGKILL.
-  std::chrono::milliseconds term_grace{25};
+  Milliseconds term_grace{std::chrono::milliseconds(25)};
   // A worker that has been given so many elements is replaced by a fresh one once they have ended. 1:
   // every element has a process of its own. Not given: workers stay.
   std::optional<Count> max_tasks_per_worker{};
@@ -128,10 +130,10 @@ struct PoolOptions {
   std::optional<std::uint64_t> recycle_above{};
   // A worker is replaced after this time, or up to a fifth earlier, so that not all are at once. It ends
   // what it runs.
-  std::optional<std::chrono::milliseconds> recycle_after{};
+  std::optional<Milliseconds> recycle_after{};
   // A worker that had nothing to do for so long leaves; when there is more to do than the others manage, a
   // new one comes. Not given: workers stay.
-  std::optional<std::chrono::milliseconds> idle_timeout{};
+  std::optional<Milliseconds> idle_timeout{};
   // The CPUs that workers are pinned to: worker i to the (i modulo their number)-th. Not given: wherever
   // the program may run.
   std::vector<int> cpus{};
@@ -143,7 +145,7 @@ struct PoolOptions {
   std::optional<std::uint64_t> seed{};
   // How long a task that listens to this_task::stop_requested() or stop_token() has, once it was asked to
   // stop, until it is ended by force.
-  std::chrono::milliseconds ask_grace{500};
+  Milliseconds ask_grace{std::chrono::milliseconds(500)};
   Output output = Output::inherit;
   // The most that is kept of an element's captured output, in bytes: its end.
   Count output_limit = 64 * 1024;

@@ -14,6 +14,7 @@
 #include <string>
 #include <type_traits>
 
+#include <procpool/detail/call_options.hpp>
 #include <procpool/detail/engine.hpp>
 
 #include "support/errors.hpp"
@@ -123,6 +124,45 @@ TEST(PoolOptions, ConstructingStartsNothing) {
   procpool::ProcessPool const pool{{.workers = 4096}};
   EXPECT_EQ(pool.size(), 4096u);
   EXPECT_EQ(pool.stats().worker_starts, 0u);
+}
+
+// ---- times
+
+using procpool::Milliseconds;
+
+static_assert(Milliseconds(5s) == 5000ms);
+static_assert(Milliseconds(1us) == 1ms, "a fraction counts as a whole one");
+static_assert(Milliseconds(-1us) == 0ms);
+static_assert(Milliseconds(0.5s) == 500ms);
+static_assert(Milliseconds(std::chrono::milliseconds::max()) == std::chrono::milliseconds::max());
+static_assert(Milliseconds(std::chrono::hours::max()) == std::chrono::milliseconds::max());
+static_assert(Milliseconds(std::chrono::hours::min()) == std::chrono::milliseconds::min());
+static_assert(Milliseconds(std::chrono::duration<double>(1e300)) ==
+              std::chrono::milliseconds::max());
+static_assert(
+    Milliseconds(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN())) == 0ms);
+static_assert(procpool::Seconds(std::chrono::hours::max()) == std::chrono::seconds::max());
+static_assert(procpool::Seconds(std::chrono::nanoseconds::max()) > 9'000'000'000s);
+
+TEST(OptionTimes, OfAnyUnitAreTakenForWhatTheyAre) {
+  procpool::CallOptions call{.timeout = std::chrono::hours::max(), .queue_timeout = 3min};
+  EXPECT_NO_THROW(procpool::detail::check_options(call));
+  EXPECT_EQ(call.timeout->count(), std::chrono::milliseconds::max().count());
+  call.timeout = 1us;
+  EXPECT_EQ(call.timeout->count(), 1);
+  EXPECT_NO_THROW(procpool::detail::check_options(call));
+  call.timeout = -1us;
+  EXPECT_THROW(procpool::detail::check_options(call), std::invalid_argument);
+  procpool::PoolOptions const pool{.at_exit_deadline = std::chrono::years::max(),
+                                   .start_timeout = 1h,
+                                   .idle_timeout = std::chrono::hours(2),
+                                   .ask_grace = std::chrono::days::max()};
+  EXPECT_EQ(pool.at_exit_deadline->count(), std::chrono::milliseconds::max().count());
+  EXPECT_EQ(pool.start_timeout.count(), 3'600'000);
+  EXPECT_EQ(pool.ask_grace.count(), std::chrono::milliseconds::max().count());
+  procpool::Retries retries(1);
+  retries.backoff = std::chrono::hours::max();
+  EXPECT_EQ(retries.backoff_before(3).count(), std::chrono::milliseconds::max().count());
 }
 
 }  // namespace
