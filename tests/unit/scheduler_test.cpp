@@ -512,6 +512,34 @@ TEST_F(SchedulerTest, KeysOfPlacesThatAreGivenUpAreBoundAnew) {
   EXPECT_EQ(place(), (Placed{{0, 0, 1}, {0, 1, 1}}));
 }
 
+TEST_F(SchedulerTest, KeysOfWorkersThatNobodyReplacesAreBoundAnew) {
+  ready(3);
+  for (int key = 0; key < 3; ++key) scheduler_.add(make_chunk(make_keyed(key), 1));
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}, {1, 0, 1}, {2, 0, 1}}));
+  scheduler_.finished(0, trampoline, 1, 1, 10, now_);
+  scheduler_.worker_gone(0);
+  scheduler_.worker_leaves(1);
+  for (int key = 0; key < 3; ++key) scheduler_.add(make_chunk(make_keyed(key), 2));
+  scheduler_.finished(2, trampoline, 1, 1, 10, now_);
+  EXPECT_EQ(place(), (Placed{{2, 0, 2}}));
+  scheduler_.finished(2, trampoline, 2, 1, 10, now_);
+  scheduler_.count_on_ready_ones();
+  // Not those of the one that still has an element of its key.
+  EXPECT_EQ(place(), (Placed{{2, 0, 2}}));
+  EXPECT_TRUE(scheduler_.awaited(1));
+  scheduler_.finished(2, trampoline, 2, 1, 10, now_);
+  scheduler_.worker_gone(1);
+  scheduler_.count_on_ready_ones();
+  EXPECT_EQ(place(), (Placed{{2, 0, 2}}));
+  // And new ones, as long as nobody comes.
+  scheduler_.finished(2, trampoline, 2, 1, 10, now_);
+  scheduler_.add(make_chunk(make_keyed(8), 1));
+  EXPECT_EQ(place(), (Placed{{2, 0, 1}}));
+  scheduler_.worker_ready(0, now_);
+  scheduler_.add(make_chunk(make_keyed(9), 1));
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}}));
+}
+
 // Two threads must not overtake each other on the way to the worker.
 TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   ready(1);

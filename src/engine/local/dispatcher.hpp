@@ -132,7 +132,8 @@ class Dispatcher {
     std::uint64_t template_number;
     bool reached;
     bool watched = false;
-    std::optional<std::size_t> slot{};    // exiting: where it was, as the next
+    std::optional<TimePoint> status_wanted{};  // as a Life's
+    std::optional<std::size_t> slot{};         // exiting: where it was, as the next
     std::optional<TimePoint> deadline{};  // exiting: for the next signal, as long as there is one
     bool termed = false;                  // exiting: has had its SIGTERM
     os::UniqueFd control{};  // exiting: it must not take us for gone, nor its output for unwanted
@@ -185,6 +186,9 @@ class Dispatcher {
   // False: no template could be asked, the worker is to be spawned.
   bool ask_for_fork(std::size_t slot);
   Forkserver::Order ask_for_status(std::size_t slot);
+  // Of anybody's that is dead. Nobody: it is not, or not any more, to be asked. `wanted` is since when.
+  Forkserver::Order ask_template(std::uint64_t ticket, std::uint64_t template_number,
+                                 std::optional<TimePoint>& wanted);
   void on_template();
   void on_report(Forkserver::Forked& forked);
   // It has not been born, and will not be. `failure`: not empty, if its start counts as a failed one; `shot`: as in

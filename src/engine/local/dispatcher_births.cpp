@@ -326,6 +326,7 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::
   put_off_births(std::chrono::steady_clock::now(), failed_starts_ + useless_deaths_);
   Chunks waiting;
   std::exception_ptr broken;
+  bool others = false;
   {
     std::lock_guard const lock(core_.mutex);
     if (core_.phase == Phase::killing) return;
@@ -343,7 +344,11 @@ void Dispatcher::start_failed(std::size_t slot, std::string const& reason, std::
       waiting = core_.scheduler.remove_all();
       core_.tell_room();
     }
+    others = enough && core_.ready != 0;
+    // What waits for this very worker would wait for as long as the others live.
+    if (others) core_.scheduler.count_on_ready_ones();
   }
+  if (others) detail::if_possible([this] { core_.place(); });
   if (broken) {
     core_.fail(waiting, broken);
   } else if (std::has_single_bit(

@@ -106,7 +106,7 @@ void Dispatcher::look_at_strays(TimePoint now, std::optional<TimePoint>& next) {
   auto const at = [&next](TimePoint time) { next = next ? std::min(*next, time) : time; };
   for (Stray& stray : strays_) {
     if (!stray.watched) at(now + unwatched_interval);
-    if (!stray.deadline) continue;
+    if (!stray.deadline || stray.status_wanted) continue;  // it has ended
     if (now >= *stray.deadline && !os::exited(stray.pidfd.get())) {
       if (!std::exchange(stray.termed, true)) {
         os::signal_group(stray.pidfd.get(), stray.pid, SIGTERM);
@@ -140,10 +140,8 @@ void Dispatcher::note_exit(Stray const& stray, os::Exit const& exit) {
 bool Dispatcher::reap_strays() {
   std::erase_if(strays_, [this](Stray& stray) {
     if (!os::exited(stray.pidfd.get())) return false;
-    bool const forked =
-        forkserver_ && stray.ticket != 0 && stray.template_number == template_number_;
     // The template's child is reaped there; nobody waits for what it reports.
-    auto const order = forked ? forkserver_->bury(stray.ticket) : Forkserver::Order::nobody;
+    auto const order = ask_template(stray.ticket, stray.template_number, stray.status_wanted);
     if (order == Forkserver::Order::later) {
       poller_->remove(stray.pidfd.get());
       stray.watched = false;  // it is looked at until the template can be asked

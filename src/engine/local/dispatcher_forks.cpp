@@ -87,18 +87,24 @@ bool Dispatcher::ask_for_fork(std::size_t slot) {
   return false;
 }
 
-Forkserver::Order Dispatcher::ask_for_status(std::size_t slot) {
-  Life& life = lives_[slot];
-  if (life.ticket == 0 || !forkserver_ || life.template_number != template_number_) {
+Forkserver::Order Dispatcher::ask_template(std::uint64_t ticket, std::uint64_t template_number,
+                                           std::optional<TimePoint>& wanted) {
+  if (ticket == 0 || !forkserver_ || template_number != template_number_) {
     return Forkserver::Order::nobody;
   }
-  auto const order = forkserver_->bury(life.ticket);
+  auto const order = forkserver_->bury(ticket);
   if (order == Forkserver::Order::later) {
     // What the system lacks for a moment it has again soon; how a worker ended is not worth more.
     auto const now = std::chrono::steady_clock::now();
-    if (!life.status_wanted) life.status_wanted = now;
-    if (now - *life.status_wanted > status_patience) return Forkserver::Order::nobody;
+    if (!wanted) wanted = now;
+    if (now - *wanted > status_patience) return Forkserver::Order::nobody;
   }
+  return order;
+}
+
+Forkserver::Order Dispatcher::ask_for_status(std::size_t slot) {
+  Life& life = lives_[slot];
+  auto const order = ask_template(life.ticket, life.template_number, life.status_wanted);
   if (order != Forkserver::Order::nobody) {
     // No more of it is to be heard; where the template could not be asked yet, it is asked again.
     poller_->remove(life.pidfd.get());

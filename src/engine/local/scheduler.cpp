@@ -73,7 +73,8 @@ std::size_t Scheduler::worker_for(Key key) {
     return worker_for(key);
   }
   // The fewest keys; among equals one that is there, and has the least to do.
-  auto const better = [](Worker const& a, Worker const& b) {
+  auto const better = [this](Worker const& a, Worker const& b) {
+    if (only_ready_ && a.ready != b.ready) return a.ready;
     if (a.keys != b.keys) return a.keys < b.keys;
     if (a.ready != b.ready) return a.ready;
     return a.elements < b.elements;
@@ -90,14 +91,26 @@ void Scheduler::resize(std::size_t workers) {
   if (workers > workers_.size()) workers_.resize(workers);
   usable_ = workers;
   std::erase_if(keys_, [this](auto const& bound) { return bound.second >= usable_; });
-  for (std::size_t i = usable_; i < workers_.size(); ++i) {
-    workers_[i].keys = 0;
-    for (auto& [priority, queue] : std::exchange(workers_[i].own, {})) {
-      for (Chunk& chunk : queue) {
-        detail::patiently(
-            [&, at = priority] { queues_for(chunk)[at].push_back(std::move(chunk)); });
-      }
+  for (std::size_t i = usable_; i < workers_.size(); ++i) hand_over(workers_[i]);
+}
+
+void Scheduler::hand_over(Worker& worker) {
+  worker.keys = 0;
+  for (auto& [priority, queue] : std::exchange(worker.own, {})) {
+    for (Chunk& chunk : queue) {
+      detail::patiently([&, at = priority] { queues_for(chunk)[at].push_back(std::move(chunk)); });
     }
+  }
+}
+
+void Scheduler::count_on_ready_ones() {
+  if (std::ranges::none_of(workers_, &Worker::ready)) return;
+  only_ready_ = true;
+  // Who leaves, and still has some of a key's elements, keeps the rest behind them.
+  auto const gone = [](Worker const& worker) { return !worker.ready && worker.elements == 0; };
+  std::erase_if(keys_, [&](auto const& bound) { return gone(workers_[bound.second]); });
+  for (Worker& worker : workers_) {
+    if (gone(worker)) hand_over(worker);
   }
 }
 
@@ -147,6 +160,7 @@ void Scheduler::Worker::begin_anew() {
 
 void Scheduler::worker_ready(std::size_t index, TimePoint now) {
   Worker& worker = workers_[index];
+  only_ready_ = false;
   worker.begin_anew();
   worker.ready = true;
   worker.progress = now;

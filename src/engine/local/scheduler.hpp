@@ -83,6 +83,9 @@ class Scheduler {
   void worker_ready(std::size_t worker, TimePoint now);
   void worker_leaves(std::size_t worker);  // keeps what it holds, gets nothing more
   void worker_gone(std::size_t worker);    // what it held is given back by the engine
+  // Nobody comes in the place of workers that are gone, as far as can be told. Keys of theirs are bound anew, to workers
+  // that are there, until one becomes ready.
+  void count_on_ready_ones();
   // When this worker fell idle; nothing: it has, or is to get, something to do.
   std::optional<TimePoint> idle_since(std::size_t worker) const noexcept;
   // More workers are coming: nobody gets a second portion meanwhile.
@@ -182,6 +185,8 @@ class Scheduler {
   Queue& queue_in(Queues& queues, int priority);
   void drop(Queues& queues, Queues::iterator queue);  // which is empty
   std::size_t worker_for(Key key);
+  // What waits for this worker waits for others, to which its keys are bound anew.
+  void hand_over(Worker& worker);
   void update(Worker& worker);
 
   // Moves what `which` cuts off each chunk out of the queue.
@@ -198,6 +203,7 @@ class Scheduler {
   std::vector<Worker> workers_;
   std::unordered_map<detail::Trampoline, double> costs_;
   bool expect_more_ = false;
+  bool only_ready_ = false;  // get keys
   // Of the elements that workers have, or had when imbalance() was last asked.
   int least_priority_ = std::numeric_limits<int>::max();
 };
