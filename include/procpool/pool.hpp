@@ -1,8 +1,8 @@
 #pragma once
 
 // ProcessPool: runs functions in worker processes. All members may be called from any thread, at the same
-// time; moving, assigning and destroying are for one thread that has the pool to itself. One that was moved
-// from throws std::logic_error.
+// time; moving, assigning and destroying are for one thread that has the pool to itself. All others throw
+// std::logic_error if it was moved from, and SetupError in a forked child of the process that made it.
 
 #include <chrono>
 #include <concepts>
@@ -55,6 +55,7 @@ class PoolView : public detail::Verbs<PoolView>,
 
   detail::Caller make_caller(unsigned used, char const* verb) const {
     if (!engine_) throw std::logic_error("procpool: this view of a pool was moved from");
+    detail::check_process(*site_);
     detail::refuse_unused(given_, used, verb);
     return {engine_, site_, effective_};
   }
@@ -124,6 +125,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// Throws what the encoding throws, and SetupError when there is no memory, or no descriptor, for a large value.
   template <class T>
   Shared<std::decay_t<T>> share(T&& value) const {
+    engine();
     return detail::share<std::decay_t<T>>(value);
   }
 
@@ -131,7 +133,9 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   void close() { engine().close(); }
 
   /// close, and blocks until everything accepted has ended and every worker is gone.
-  void join() { engine().join_until(std::nullopt); }
+  void join() {
+    engine().join_until(std::nullopt);
+  }
 
   /// As join, but no longer than this; says whether all is over. What is not goes on.
   template <class Rep, class Period>
@@ -171,6 +175,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
 
   detail::Engine& engine() const {
     if (!engine_) throw std::logic_error("procpool: this pool was moved from");
+    detail::check_process(*site_);
     return *engine_;
   }
 
@@ -181,6 +186,10 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
 
   void end() noexcept {
     if (!engine_) return;
+    if (site_->callbacks->forked()) {  // all of it is elsewhere
+      engine_.reset();
+      return;
+    }
     try {
       bool const unwinding = std::uncaught_exceptions() > exceptions_;
       shutdown(unwinding ? End::kill : options_.at_exit, options_.at_exit_deadline);

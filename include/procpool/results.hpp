@@ -38,16 +38,16 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
       : Base(std::move(task), take_for(on_error)) {}
 
   /// How many elements there are.
-  std::uint64_t total() const { return this->task().counts().announced; }
+  std::uint64_t total() const { return this->counts().announced; }
 
   /// How many of them have ended, in whatever way.
-  std::uint64_t done() const { return this->task().counts().delivered; }
+  std::uint64_t done() const { return this->counts().delivered; }
 
   /// What element `index` wrote, see Future::output. Blocks until all have ended.
   std::string output(std::uint64_t index) const { return this->output_of(index); }
 
   /// How many of these ended with an error of their own.
-  std::uint64_t failed() const { return this->task().counts().failed; }
+  std::uint64_t failed() const { return this->counts().failed; }
 
  private:
   static typename Base::Take take_for(OnError on_error) {

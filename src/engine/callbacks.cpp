@@ -123,6 +123,8 @@ Callbacks::Queue& Callbacks::queue(Work::Thread which) const noexcept {
   return which == Work::Thread::callbacks ? state_->callbacks : state_->executors;
 }
 
+std::string const& Callbacks::pool() const noexcept { return state_->name; }
+
 bool Callbacks::forked() const noexcept { return forked_since(state_->forks); }
 
 void Callbacks::hold(Work::Thread which) {

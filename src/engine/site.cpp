@@ -17,6 +17,13 @@ std::shared_ptr<CallSite const> site_of(Completion const& completion) {
   return std::make_shared<CallSite const>(CallSite{{}, Callbacks::without_pool(), {}, {}});
 }
 
+void check_process(CallSite const& site) {
+  if (site.callbacks->forked()) {
+    throw SetupError("pool \"" + site.callbacks->pool() +
+                     "\" belongs to the process that this one was forked from; make a pool here");
+  }
+}
+
 SiteWork::SiteWork(std::shared_ptr<CallSite const> site)
     : Work(site->callbacks, site->executor ? Thread::executors : Thread::callbacks),
       site_(std::move(site)) {}

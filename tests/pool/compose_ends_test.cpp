@@ -183,12 +183,13 @@ TEST(Refused, JoinsConsumeNothing) {
 TEST(Refused, APoolThatWasMovedFrom) {
   ProcessPool pool{1};
   ProcessPool other = std::move(pool);
-  std::array<std::function<void()>, 13> const uses{
+  std::array<std::function<void()>, 14> const uses{
       [&] { static_cast<void>(pool.submit<inc>(1)); },
       [&] { static_cast<void>(pool.call<inc>(1)); },
       [&] { static_cast<void>(pool.map<inc>(std::vector<int>{1})); },
       [&] { static_cast<void>(pool.imap<inc>(std::vector<int>{1})); },
       [&] { static_cast<void>(pool.with({})); },
+      [&] { static_cast<void>(pool.share(1)); },
       [&] { pool.close(); },
       [&] { pool.join(); },
       [&] { static_cast<void>(pool.join_for(1s)); },

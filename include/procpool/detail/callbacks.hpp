@@ -77,8 +77,9 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
   // From now on the callback thread is to run it, not an executor. False: there is no such thread.
   bool take_from_executor(Work& work) noexcept;
 
-  bool on_thread() const noexcept;  // is the caller the callback thread?
-  bool forked() const noexcept;     // are its threads in the process that this one was forked from?
+  bool on_thread() const noexcept;           // is the caller the callback thread?
+  std::string const& pool() const noexcept;  // its name
+  bool forked() const noexcept;  // are its threads in the process that this one was forked from?
 
   // While it lives, an executor runs the work, on the thread that made it.
   class PROCPOOL_API Outside {

@@ -142,9 +142,9 @@ class [[nodiscard]] Handle {
     }
     return *completion_;
   }
-  Task& task() const {
-    completion();
-    return *task_;
+  Task::Counts counts() const {
+    completion().check_usable();
+    return task_->counts();
   }
 
  private:

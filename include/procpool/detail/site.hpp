@@ -31,6 +31,9 @@ struct CallSite {
 // The site of a completion, or the one of all that has no pool.
 PROCPOOL_API std::shared_ptr<CallSite const> site_of(Completion const& completion);
 
+// Throws SetupError in a forked child of the process whose pool's it is.
+PROCPOOL_API void check_process(CallSite const& site);
+
 class PROCPOOL_API SiteWork : public Work, public std::enable_shared_from_this<SiteWork> {
  public:
   explicit SiteWork(std::shared_ptr<CallSite const> site);

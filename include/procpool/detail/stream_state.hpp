@@ -65,6 +65,7 @@ class StreamState {
   // their end.
   void next() {
     if (over_) return;
+    task_->check_usable();  // before anything of it is locked
     current_.reset();
     for (;;) {
       if (!exhausted_ && window_.refill(outstanding()) != 0) refill();

@@ -350,7 +350,7 @@ void Core::log(std::string_view text) const noexcept {
   });
 }
 
-std::string Core::task_list() {
+std::string Core::awaited() {
   constexpr std::size_t most = 8;
   std::vector<std::uint64_t> ids;
   for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -359,8 +359,20 @@ std::string Core::task_list() {
     }
   }
   std::string list;
-  for (std::uint64_t const id : ids) list += (list.empty() ? "" : ", ") + std::to_string(id);
-  return list;
+  for (std::uint64_t const id : ids) list += (list.empty() ? "task " : ", ") + std::to_string(id);
+  if (!list.empty()) return list;
+  std::lock_guard const lock(mutex);
+  if (std::uint64_t const left = accepted - delivered; left != 0) {
+    list = std::to_string(left) + " element" + (left == 1 ? "" : "s") + " that no worker has";
+    if (!put_off.empty()) {
+      list += ", the first of them of task " + std::to_string(put_off.begin()->second.task->id()) +
+              ", which is to be run again";
+    }
+    return list;
+  }
+  if (unsealed != 0) return std::to_string(unsealed) + " calls whose inputs are still being read";
+  if (live != 0) return std::to_string(live) + " workers that have not exited";
+  return "what its workers have left behind";
 }
 
 }  // namespace procpool::inline v0::local

@@ -104,7 +104,7 @@ class Core {
 
   bool drained() const;  // everything accepted has ended and been delivered; mutex is held
   void log(std::string_view text) const noexcept;
-  std::string task_list();  // of what has not ended, for the log
+  std::string awaited();  // by the end of the pool, for the log
 
   PoolOptions const options;
   std::string const name;

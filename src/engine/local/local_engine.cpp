@@ -120,7 +120,7 @@ bool LocalEngine::join_until(std::optional<TimePoint> deadline) {
 }
 
 Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
-  if (forked_since(forks_)) return {};
+  check_process();
   Phase const wanted = end == End::drain    ? Phase::draining
                        : end == End::cancel ? Phase::cancelling
                                             : Phase::killing;
@@ -136,8 +136,7 @@ Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
   }
   core_->wake_dispatcher();
   if (!wait_for_end(std::chrono::steady_clock::now() + quiet_wait)) {
-    core_->log("pool \"" + core_->name + "\" is ending and still waits for task " +
-               core_->task_list());
+    core_->log("pool \"" + core_->name + "\" is ending and still waits for " + core_->awaited());
     wait_for_end(std::nullopt);
   }
   std::lock_guard const lock(core_->mutex);
