@@ -145,8 +145,9 @@ struct CallOptions {
 enum class Cancel {
   too_late,     // all had ended already
   never_began,  // what had not ended had not begun, and never will
-  ended         // something was running: it was ended with its worker, or, where it listens to
-                // this_task::stop_requested(), ended itself
+  ended         // something was running: it was ended with its worker; or, where it listens to
+  // this_task::stop_requested(), ended itself; or it is code of the program's own, which goes
+  // on, but gives no value any more, see Future::cancel
 };
 
 }  // namespace procpool::inline v0

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <procpool/detail/engine.hpp>
@@ -19,10 +20,21 @@ Composed::Composed(std::shared_ptr<CallSite const> site)
 
 Composed::~Composed() = default;
 
+namespace {
+
+// There is nothing to be cancelled any more.
+bool is_decided(Completion const& what) noexcept {
+  return what.ended() || (!what.is_task() && static_cast<Composed const&>(what).decided());
+}
+
+}  // namespace
+
 bool Composed::awaited(List& all) {
+  std::shared_ptr<Completion> what;  // may be the last owner of much, and then dies behind the lock
   std::lock_guard const lock(mutex_);
-  std::shared_ptr<Completion> what = awaited_.lock();
-  if (!what || what->ended()) {
+  if (decided()) return true;
+  what = awaited_.lock();
+  if (!what || is_decided(*what)) {
     requested_ = true;
     return false;
   }
@@ -30,9 +42,20 @@ bool Composed::awaited(List& all) {
   return true;
 }
 
-bool Composed::take_request() noexcept {
-  std::lock_guard const lock(mutex_);
+bool Composed::decide() noexcept {
+  // Release: to who sees it, what was waited for has been named.
+  decided_.store(true, std::memory_order_release);
   return std::exchange(requested_, false);
+}
+
+std::exception_ptr cancelled_meanwhile() noexcept {
+  try {
+    return std::make_exception_ptr(TaskCancelled(
+        "cancelled while code of the program's ran, which nothing was waited for after; "
+        "its value was dropped"));
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 void Composed::request() noexcept {
@@ -46,9 +69,16 @@ bool Composed::waits_no_more() noexcept {
   return requested_;
 }
 
+// That it was cancelled is no news to anybody.
 void Composed::report_lost() noexcept {
   std::exception_ptr const lost = error();
   if (!lost) return;
+  try {
+    std::rethrow_exception(lost);
+  } catch (TaskCancelled const&) {
+    return;
+  } catch (...) {
+  }
   try {
     detail::report_lost(*this, [lost] { return describe(lost); });
   } catch (...) {  // no memory to say it
@@ -67,7 +97,7 @@ std::vector<std::shared_ptr<Task>> tasks_below(std::shared_ptr<Completion> const
   while (!open.empty()) {
     std::shared_ptr<Completion> const one = std::move(open.back());
     open.pop_back();
-    if (one->ended()) continue;
+    if (is_decided(*one)) continue;
     if (one->is_task()) {
       tasks.push_back(std::static_pointer_cast<Task>(one));
     } else if (!static_cast<Composed&>(*one).awaited(open)) {
@@ -107,8 +137,8 @@ Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
 // wait for as long as it runs.
 Cancel cancel(std::shared_ptr<Completion> const& what) {
   for (;;) {
-    if (what->ended()) return Cancel::too_late;
     what->check_usable();
+    if (is_decided(*what)) return Cancel::too_late;
     if (what->is_task()) {
       auto const task = std::static_pointer_cast<Task>(what);
       return cancel_tasks(std::span(&task, 1));
@@ -123,7 +153,8 @@ Cancel cancel(std::shared_ptr<Completion> const& what) {
     bool const all_ended =
         std::ranges::all_of(tasks, [](auto const& task) { return task->ended(); });
     if (!all_ended) return Cancel::too_late;
-    // By now something else may be waited for.
+    // By now something else may be waited for, or is about to be.
+    std::this_thread::yield();
   }
 }
 
@@ -131,13 +162,16 @@ void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
   {
     std::lock_guard const lock(mutex_);
     awaited_ = what;
-    if (!std::exchange(requested_, false)) return;
+    if (!requested_) return;
   }
   try {
-    bool busy = false;
-    cancel_tasks(patiently([&] { return tasks_below(what, busy); }));
-  } catch (...) {  // it cannot be cancelled here (in a forked child): it goes on
+    // Where that has ended by itself, the request is still to be heard.
+    if (cancel(what) == Cancel::too_late) return;
+  } catch (...) {  // it cannot be cancelled here (in a forked child)
+    return;
   }
+  std::lock_guard const lock(mutex_);
+  requested_ = false;
 }
 
 // ---- dropping

@@ -4,6 +4,7 @@
 // program's. It knows what it waits for, so that cancelling it cancels that. And let_go(), for what may be
 // the end of a long chain.
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -21,19 +22,21 @@ class PROCPOOL_API Composed : public Completion {
  public:
   using List = std::vector<std::shared_ptr<Completion>>;
 
-  // What it waits for at this time is added to `all`. False: nothing, code of the program's is about to
-  // run or runs. It is noted then, and what it waits for next will be cancelled.
+  // What it waits for at this time is added to `all`; nothing is, if its outcome is decided. False: it waits for
+  // nothing, code of the program's is about to run or runs. The request is kept then, for what it waits for
+  // next, or else for its own value.
   virtual bool awaited(List& all);
+
+  // Its outcome will be no other, though it may not have ended yet.
+  bool decided() const noexcept { return decided_.load(std::memory_order_acquire); }
 
   // For Completion.
   void report_lost() noexcept;
 
-  // It waits for this from now on; cancelled at once if cancelling found nothing to cancel before.
+  // It waits for this from now on, which is cancelled at once if a request has found nothing before.
   void waits_for(std::shared_ptr<Completion> const& what) noexcept;
-  // Code of the program's runs from now on. True: it was cancelled, and nothing was there to be cancelled.
+  // Code of the program's runs from now on. True: there is such a request.
   bool waits_no_more() noexcept;
-  // That it was cancelled passes on to who takes its place.
-  bool take_request() noexcept;
   void request() noexcept;
   // Its site, if it has none so far. For who makes its value.
   void found_site(std::shared_ptr<CallSite const> const& site) noexcept { adopt_site(site); }
@@ -45,13 +48,21 @@ class PROCPOOL_API Composed : public Completion {
   // The error that it ended with; null: none, or another will tell.
   virtual std::exception_ptr error() const noexcept { return nullptr; }
 
+  // From now on what it makes of its outcome is its own affair. mutex_ is held. True: there is a request to
+  // cancel it that nothing has come of.
+  bool decide() noexcept;
+
   std::mutex mutex_;
 
  private:
+  std::atomic<bool> decided_{false};
   // Guarded by mutex_:
   std::weak_ptr<Completion> awaited_;
   bool requested_ = false;  // to cancel what it waits for next
 };
+
+// Where a request to cancel came to while code of the program's ran, and that has made a value all the same.
+PROCPOOL_API std::exception_ptr cancelled_meanwhile() noexcept;
 
 // What cancelling a handle does; see Handle::cancel.
 PROCPOOL_API Cancel cancel(std::shared_ptr<Completion> const& what);

@@ -91,14 +91,15 @@ class [[nodiscard]] Handle {
   /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
   /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
   /// outcome. A task that listens (see this_task::stop_requested) is asked first, and what it makes of
-  /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
-  /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
-  /// outcome. A task that listens (see this_task::stop_requested) is asked first, and what it makes of
   /// that is its outcome. Says which of these happened, the last of them that did. Blocks until what ran
-  /// is gone. Of what was composed of other calls (then, when_all, a coroutine, ...) it ends those that
-  /// it waits for. Where it waits for none, because code of the program's own runs or is about to, that is not
-  /// interrupted, but a function given to then() that has not begun is not called unless it takes an
-  /// Outcome, and what is waited for next is ended at once: Cancel::ended.
+  /// is gone.
+  ///
+  /// Of what was composed of other calls (then, when_all, a coroutine, ...) it ends those that it waits for, once:
+  /// code that is told so by an Outcome, or that catches TaskCancelled, may go on and wait for others. Where it
+  /// waits for none, because code of the program's own runs or is about to, that is not interrupted, and it
+  /// says Cancel::ended: a function given to then() that has not begun is not called, unless it takes an
+  /// Outcome; what is waited for next is ended at once; and if nothing is waited for any more, the
+  /// value that the code makes is dropped, and get() throws TaskCancelled. An error that it throws stands.
   Cancel cancel() {
     completion();
     return detail::cancel(completion_);

@@ -114,17 +114,26 @@ class LocalState final : public Composed {
     return error == nullptr ? nullptr : *error;
   }
 
-  // Its outcome is there. Gives who is to have it.
+  // Its outcome is there: a value only if it was not cancelled meanwhile. Gives who is to have it.
   State close() noexcept {
-    std::lock_guard const lock(mutex_);
-    closed_ = true;
-    return std::move(heir_);
+    State heir;
+    bool cancelled = false;
+    {
+      std::lock_guard const lock(mutex_);
+      cancelled = decide();
+      heir = std::move(heir_);
+    }
+    if (cancelled && state_.index() != 2) {
+      if (auto* const followed = std::get_if<3>(&state_)) let_go(std::move(*followed));
+      set_error(cancelled_meanwhile());
+    }
+    return heir;
   }
 
   // False: too late, it has its outcome.
   bool bequeath(State const& heir) noexcept {
     std::lock_guard const lock(mutex_);
-    if (closed_) return false;
+    if (decided()) return false;
     heir_ = heir;
     return true;
   }
@@ -145,25 +154,26 @@ class LocalState final : public Composed {
     }
   }
 
-  // Where an outcome of it will go in the end. What it was asked goes along.
+  // Where an outcome of it will go in the end. What it was asked goes along: those before that one have no
+  // part in it any more.
   static State last_heir(State state) noexcept {
     for (;;) {
       State heir;
+      bool requested = false;
       {
         std::lock_guard const lock(state->mutex_);
         heir = state->heir_;
+        if (heir) requested = state->decide();
       }
       if (!heir) return state;
-      if (state->take_request()) heir->request();
+      if (requested) heir->request();
       state = std::move(heir);
     }
   }
 
   std::variant<Nothing, Value, std::exception_ptr, std::shared_ptr<void>> state_;
   T (*followed_)(void*) = nullptr;
-  // Guarded by mutex_:
-  State heir_;
-  bool closed_ = false;
+  State heir_;  // guarded by mutex_
 };
 
 }  // namespace procpool::inline v0::detail
