@@ -19,6 +19,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle.hpp>
 #include <procpool/detail/in_place.hpp>
+#include <procpool/detail/site.hpp>
 #include <procpool/future.hpp>
 
 namespace procpool::inline v0 {
@@ -109,7 +110,7 @@ auto to_vector(R&& handles) {
 template <class... Hs>
 std::shared_ptr<CallSite const> first_site(Hs const&... handles) {
   std::shared_ptr<CallSite const> site;
-  ((site ? void() : void(site = HandleAccess::completion(handles).site())), ...);
+  ((site ? void() : void(site = known_site(HandleAccess::completion(handles)))), ...);
   return site;
 }
 

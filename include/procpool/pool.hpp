@@ -17,6 +17,7 @@
 #include <procpool/detail/caller.hpp>
 #include <procpool/detail/deadline.hpp>
 #include <procpool/detail/engine.hpp>
+#include <procpool/detail/nest.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/detail/slice_verbs.hpp>
 #include <procpool/detail/stream_verbs.hpp>
@@ -134,12 +135,14 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
 
   /// close, and blocks until everything accepted has ended and every worker is gone.
   void join() {
+    detail::go_on_with_postponed();
     engine().join_until(std::nullopt);
   }
 
   /// As join, but no longer than this; says whether all is over. What is not goes on.
   template <class Rep, class Period>
   bool join_for(std::chrono::duration<Rep, Period> time) {
+    detail::go_on_with_postponed();
     return engine().join_until(detail::deadline_after(time));
   }
 
@@ -150,6 +153,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// killed. May be called again, at the same time, and with a stronger end: the strongest counts.
   Summary shutdown(End end = End::drain,
                    std::optional<std::chrono::milliseconds> deadline = std::nullopt) {
+    detail::go_on_with_postponed();
     return engine().shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
   }
 

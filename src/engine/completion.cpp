@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <procpool/detail/composed.hpp>
+#include <procpool/detail/nest.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
 
@@ -66,6 +67,7 @@ void Completion::check_process() const {
 }
 
 bool Completion::wait_until(std::optional<TimePoint> deadline) const {
+  if (!ended()) go_on_with_postponed();
   while (!ended()) {
     check_process();
     if (deadline && std::chrono::steady_clock::now() >= *deadline) return false;

@@ -15,8 +15,9 @@
 
 namespace procpool::inline v0::detail {
 
-Composed::Composed(std::shared_ptr<CallSite const> site)
-    : Completion(std::move(site), Kind::composed) {}
+Composed::Composed(std::shared_ptr<CallSite const> site,
+                   std::shared_ptr<CallSite const> likely_site)
+    : Completion(std::move(site), Kind::composed), likely_site_(std::move(likely_site)) {}
 
 Composed::~Composed() = default;
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <procpool/detail/nest.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/forks.hpp"
@@ -47,6 +48,8 @@ std::size_t EndOrder::wait(std::size_t before) {
                      "their results "
                      "arrive only there");
   }
+  // Acquire: as below.
+  if (number_.load(std::memory_order_acquire) <= before) go_on_with_postponed();
   std::unique_lock lock(mutex_);
   more_.wait(lock, [&] { return ended_.size() > before; });
   return ended_[before];

@@ -7,13 +7,19 @@
 #include <string>
 #include <utility>
 
+#include <procpool/detail/composed.hpp>
 #include <procpool/detail/task.hpp>
 #include <procpool/errors.hpp>
 
 namespace procpool::inline v0::detail {
 
+std::shared_ptr<CallSite const> known_site(Completion const& completion) {
+  if (completion.site() || completion.is_task()) return completion.site();
+  return static_cast<Composed const&>(completion).likely_site();
+}
+
 std::shared_ptr<CallSite const> site_of(Completion const& completion) {
-  if (completion.site()) return completion.site();
+  if (auto site = known_site(completion)) return site;
   return std::make_shared<CallSite const>(CallSite{{}, Callbacks::without_pool(), {}, {}});
 }
 

@@ -40,9 +40,13 @@ class PROCPOOL_API Composed : public Completion {
   void request() noexcept;
   // Its site, if it has none so far. For who makes its value.
   void found_site(std::shared_ptr<CallSite const> const& site) noexcept { adopt_site(site); }
+  // Then it is the one that was named beforehand, if there is one; until then it serves those who cannot wait.
+  void found_no_site() noexcept { adopt_site(likely_site_); }
+  std::shared_ptr<CallSite const> const& likely_site() const noexcept { return likely_site_; }
 
  protected:
-  explicit Composed(std::shared_ptr<CallSite const> site);
+  explicit Composed(std::shared_ptr<CallSite const> site,
+                    std::shared_ptr<CallSite const> likely_site = nullptr);
   virtual ~Composed();
 
   // The error that it ended with; null: none, or another will tell.
@@ -55,6 +59,7 @@ class PROCPOOL_API Composed : public Completion {
   std::mutex mutex_;
 
  private:
+  std::shared_ptr<CallSite const> const likely_site_;
   std::atomic<bool> decided_{false};
   // Guarded by mutex_:
   std::weak_ptr<Completion> awaited_;

@@ -7,9 +7,17 @@
 //     co_return a + co_await pool.submit<f>(2);
 //   }
 //
-// It begins at once, in its caller, and goes on where then() would call. Its own future belongs to the pool of
-// what it awaits first, and so do its executor and its callback thread. co_return of another Future<T>
-// makes its future that one, without a frame that waits. Included by future.hpp.
+// It begins at once, in its caller, and goes on where then() would call; in place, where what it awaits has
+// ended. Its own future belongs to the pool of what it awaits first, and so do its executor and its callback
+// thread. co_return of another Future<T> makes its future that one, without a frame that waits. Included by
+// future.hpp.
+//
+// Where coroutines that call coroutines have taken half of the stack (see nest.hpp), one that is called begins
+// later: when those that called it wait or have ended, before the outermost call returns, on the same thread; who
+// awaits it goes on there too. What it is given by reference must live until then. So recursion needs no more
+// stack than that, and where each returns the next, no more memory either. Code that blocks that deep until
+// one that it has called does something waits for ever, unless it waits by a handle, for a pool, or in
+// as_completed().
 
 #include <atomic>
 #include <concepts>
@@ -24,6 +32,7 @@
 #include <procpool/detail/continuation.hpp>
 #include <procpool/detail/handle.hpp>
 #include <procpool/detail/local_state.hpp>
+#include <procpool/detail/nest.hpp>
 #include <procpool/detail/site.hpp>
 #include <procpool/errors.hpp>
 
@@ -65,12 +74,16 @@ struct PromiseAccess {
   }
 };
 
+// May it be a coroutine's that has not begun, or that of one which waits for such a one? It knows no pool yet, and
+// may end as soon as it has begun.
+inline bool is_unsettled(Completion const& awaited) noexcept {
+  return !awaited.ended() && !awaited.is_task() && is_any_postponed();
+}
+
 template <class H>
-class Awaiter {
+class Awaiter final : public Postponed {
  public:
   explicit Awaiter(H& handle) noexcept : handle_(handle) {}
-  Awaiter(Awaiter const&) = delete;
-  Awaiter& operator=(Awaiter const&) = delete;
   ~Awaiter() {
     if (work_) work_->forget();
   }
@@ -81,25 +94,56 @@ class Awaiter {
   void await_suspend(std::coroutine_handle<P> coroutine) {
     std::shared_ptr<Completion> const awaited = HandleAccess::shared(handle_);
     awaited->check_usable();
+    coroutine_ = coroutine;
     if constexpr (!std::is_void_v<P>) whose_ = PromiseAccess::state(coroutine.promise());
+    if (is_unsettled(*awaited)) {
+      if (whose_ != nullptr) whose_->waits_for(awaited);
+      postpone(*this);
+    } else {
+      wait_for(awaited);
+    }
+  }
+
+  decltype(auto) await_resume() {
+    if (whose_ != nullptr) whose_->waits_no_more();
+    if (refused_) std::rethrow_exception(std::move(refused_));
+    return handle_.get();
+  }
+
+ private:
+  void adopt_site_of(Completion const& awaited) noexcept {
+    if (whose_ == nullptr) return;
+    whose_->found_site(awaited.site());
+    whose_->found_no_site();
+  }
+
+  void wait_for(std::shared_ptr<Completion> const& awaited) {
+    adopt_site_of(*awaited);
     bool const own = !awaited->site() && whose_ != nullptr && whose_->site();
     auto hook = std::make_unique<ScheduleHook>();
     work_ = std::make_shared<Resumption>(own ? whose_->site() : site_of(*awaited),
-                                         task_text(*awaited), coroutine);
+                                         task_text(*awaited), coroutine_);
     if (whose_ != nullptr) whose_->waits_for(awaited);
     // Behind this line the coroutine may run already, elsewhere: nothing of it is touched any more.
     ScheduleHook::at_end(*awaited, std::move(hook), work_);
   }
 
-  decltype(auto) await_resume() {
-    if (whose_ != nullptr) whose_->waits_no_more();
-    return handle_.get();
+  void go() noexcept override {
+    try {
+      std::shared_ptr<Completion> const awaited = HandleAccess::shared(handle_);
+      if (!awaited->ended()) return wait_for(awaited);
+      adopt_site_of(*awaited);
+    } catch (...) {  // as if it had been thrown at once
+      refused_ = std::current_exception();
+    }
+    resume(coroutine_);
   }
 
- private:
   H& handle_;
-  Composed* whose_ = nullptr;  // the state of the coroutine that awaits
+  std::coroutine_handle<> coroutine_;  // that awaits
+  Composed* whose_ = nullptr;          // its state
   std::shared_ptr<Resumption> work_;
+  std::exception_ptr refused_;
 };
 
 template <class Derived, class T>
@@ -131,13 +175,14 @@ template <class T>
 class FuturePromiseBase {
  public:
   template <class... Args>
-  explicit FuturePromiseBase(Args const&... args) : pool_(SiteAccess::among(args...)) {}
+  explicit FuturePromiseBase(Args const&... args)
+      : state_(std::make_shared<LocalState<T>>(nullptr, SiteAccess::among(args...))) {}
   FuturePromiseBase(FuturePromiseBase const&) = delete;
   FuturePromiseBase& operator=(FuturePromiseBase const&) = delete;
   ~FuturePromiseBase() {
     if (!state_) return;
     state_->set_error(broken_promise());
-    state_->found_site(pool_);
+    state_->found_no_site();
     end_with_frame(this, std::move(state_), [](std::shared_ptr<void> state) noexcept {
       LocalState<T>::finish(std::static_pointer_cast<LocalState<T>>(std::move(state)));
     });
@@ -146,7 +191,7 @@ class FuturePromiseBase {
   static void operator delete(void* frame, std::size_t size) noexcept { delete_frame(frame, size); }
 
   Future<T> get_return_object() { return LocalState<T>::future(state_); }
-  std::suspend_never initial_suspend() const noexcept { return {}; }
+  Beginning initial_suspend() const noexcept { return {}; }
 
   // The future ends when the frame has gone, with what the coroutine held.
   struct End {
@@ -155,7 +200,7 @@ class FuturePromiseBase {
     void await_suspend(std::coroutine_handle<P> coroutine) const noexcept {
       auto const state = std::move(coroutine.promise().state_);
       auto const next = std::move(coroutine.promise().next_);
-      state->found_site(coroutine.promise().pool_);
+      state->found_no_site();
       coroutine.destroy();
       if (next) {
         try {
@@ -179,20 +224,21 @@ class FuturePromiseBase {
   template <class A>
   A&& await_transform(A&& awaited) noexcept {
     if constexpr (AnyHandle<std::remove_cvref_t<A>>) {
-      if (awaited.valid()) state_->found_site(HandleAccess::completion(awaited).site());
+      if (awaited.valid()) {
+        Completion& completion = HandleAccess::completion(awaited);
+        if (is_unsettled(completion)) return std::forward<A>(awaited);  // see Awaiter::go()
+        state_->found_site(completion.site());
+      }
     }
-    state_->found_site(pool_);
+    state_->found_no_site();
     return std::forward<A>(awaited);
   }
 
   Composed* composed() const noexcept { return state_.get(); }
 
  protected:
-  std::shared_ptr<LocalState<T>> state_ = std::make_shared<LocalState<T>>(nullptr);
+  std::shared_ptr<LocalState<T>> state_;
   std::unique_ptr<Future<T>> next_;  // what co_return named
-
- private:
-  std::shared_ptr<CallSite const> const pool_;
 };
 
 template <class T>

@@ -27,9 +27,12 @@ class LocalState final : public Composed {
   struct Nothing {};
 
  public:
-  explicit LocalState(std::shared_ptr<CallSite const> site) : Composed(std::move(site)) {}
+  explicit LocalState(std::shared_ptr<CallSite const> site,
+                      std::shared_ptr<CallSite const> likely_site = nullptr)
+      : Composed(std::move(site), std::move(likely_site)) {}
   ~LocalState() override {
     if (auto* const followed = std::get_if<3>(&state_)) let_go(std::move(*followed));
+    let_go(std::move(heir_));  // of many that returned each other
   }
 
   static Future<T> future(State state) { return Future<T>(std::move(state), nullptr, &take_from); }

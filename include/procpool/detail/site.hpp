@@ -28,7 +28,9 @@ struct CallSite {
   ExceptionTypes exceptions{};  // that come back as themselves
 };
 
-// The site of a completion, or the one of all that has no pool.
+// The site of a completion, as far as it is known; may be null.
+PROCPOOL_API std::shared_ptr<CallSite const> known_site(Completion const& completion);
+// The same, or the one of all that has no pool.
 PROCPOOL_API std::shared_ptr<CallSite const> site_of(Completion const& completion);
 
 // Throws SetupError in a forked child of the process whose pool's it is.
