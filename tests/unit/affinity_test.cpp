@@ -9,7 +9,9 @@
 #include <optional>
 #include <procpool.hpp>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -79,6 +81,24 @@ TEST_F(Affinity, TheLogOfAPoolSaysSoOnce) {
     procpool::ProcessPool pool{options};
     for (int i = 0; i < 3; ++i) pool.call([] {});
     EXPECT_EQ(said.load(), 1);
+  }).join();
+}
+
+TEST_F(Affinity, TheLogOfAPoolThatSaysSoMayUseThePool) {
+  std::thread([] {
+    bind_here();
+    procpool::ProcessPool* used = nullptr;
+    std::vector<procpool::Future<void>> futures;
+    procpool::PoolOptions options;
+    options.workers = 1;
+    options.log = [&](std::string_view) {
+      if (futures.empty()) futures.push_back(used->submit([] {}));
+    };
+    procpool::ProcessPool pool{options};
+    used = &pool;
+    pool.call([] {});
+    ASSERT_EQ(futures.size(), 1u);
+    futures.front().get();
   }).join();
 }
 

@@ -70,27 +70,37 @@ bool Dispatcher::started() {
 void Dispatcher::start_once() {
   // Acquire: what it was started with is there. It is asked before each call.
   if (running_.load(std::memory_order_acquire)) return;
-  std::lock_guard const lock(start_mutex_);
-  if (thread_.joinable()) return;
-  try {
-    core_.wake = os::Event();
-    core_.look_timer = os::Timer();
-    poller_.emplace();
-    poller_->add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
-    poller_->add(core_.look_timer.fd(), key(what_look, 0), EPOLLIN);
-    if (!core_.options.cgroup.empty()) os::sweep_cgroups(core_.options.cgroup);
-  } catch (std::system_error const& error) {
-    throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
+  // The workers are started from the thread that starts here, and run where this one may.
+  std::optional<std::string> bound;
+  {
+    std::lock_guard const lock(start_mutex_);
+    if (thread_.joinable()) return;
+    bound = os::bound_thread();
+    start();
+  }
+  // The program's own code, which may use the pool.
+  if (bound) core_.log("pool \"" + core_.name + "\": " + *bound);
+}
+
+void Dispatcher::start() {
+  // Where only the thread could not be had the last time, others may be using these.
+  if (!core_.startable.load(std::memory_order_relaxed)) {
+    try {
+      core_.wake = os::Event();
+      core_.look_timer = os::Timer();
+      poller_.emplace();
+      poller_->add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
+      poller_->add(core_.look_timer.fd(), key(what_look, 0), EPOLLIN);
+      if (!core_.options.cgroup.empty()) os::sweep_cgroups(core_.options.cgroup);
+    } catch (std::system_error const& error) {
+      throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
+    }
   }
   // Copied here, on the thread of the program's call: later the program may be changing it.
   environment_ = worker_environment(core_.options, os::copy_environment(), core_.slots.size());
   {
     std::lock_guard const locked(core_.mutex);
     core_.cpus = cpu_count();
-  }
-  // The workers are started from the thread that starts here, and run where this one may.
-  if (auto const bound = os::bound_thread()) {
-    core_.log("pool \"" + core_.name + "\": " + *bound);
   }
   core_.startable.store(true, std::memory_order_release);
   // The program's signals are for the program's own threads.

@@ -141,6 +141,7 @@ class Dispatcher {
     os::Cgroup cgroup{};
   };
 
+  void start();  // start_mutex_ is held
   void run();
   // Whatever fails in it for want of memory is looked at again soon: each of these finds what it left.
   template <class Body>
