@@ -169,8 +169,8 @@ Future<int> blocks_for_the_next(int n, bool all) {
   if (!all) co_return next.get();
   std::vector<Future<int>> futures;
   futures.push_back(std::move(next));
-  for (auto& each : procpool::as_completed(futures)) co_return each.get();
-  co_return 0;
+  auto ended = procpool::as_completed(futures);
+  co_return (*ended.begin()).get();
 }
 
 TEST(DeepCoroutine, WhoBlocksForOneThatIsYetToBeginSeesToItFirst) {
