@@ -105,7 +105,7 @@ class Ledger {
   }
 
   void condemn() {
-    auto const running = slot_.running(std::chrono::steady_clock::now());
+    auto const running = slot_.running();
     if (!running) return;
     auto const verdict = slot_.condemn(
         {running->serial, std::make_exception_ptr(procpool::TaskTimeout("late")), false});

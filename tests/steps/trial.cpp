@@ -238,7 +238,7 @@ void Trial::act() {
       break;
     case Act::cancel: cancel(); break;
     case Act::ask_to_stop:
-      if (auto const running = slot_.running(Clock::now())) {
+      if (auto const running = slot_.running()) {
         asked_ = slot_.ask_to_stop(running->serial);
       }
       break;
@@ -261,9 +261,11 @@ void Trial::cancel_back(std::uint64_t elements, bool again) {
 }
 
 void Trial::cancel() {
-  slot_.running(Clock::now());
+  slot_.running();
   // One that stays undecided for so long is stopped, as this one is. (Not so long that it counts as silent.)
-  auto const running = slot_.running(Clock::now() + std::chrono::milliseconds(500));
+  ahead = std::chrono::milliseconds(500);
+  auto const running = slot_.running();
+  ahead = std::chrono::milliseconds(0);
   if (!running) return;
   if (running->task == task_) task_->mark_for_end();
   Slot::Verdict verdict = slot_.condemn(
@@ -279,7 +281,7 @@ void Trial::cancel() {
 void Trial::watch_deadline() {
   if (!scenario_.overruns || slot_.condemned()) return;
   auto const now = Clock::now();
-  auto const running = slot_.running(now);
+  auto const running = slot_.running();
   if (!running || running->element != *scenario_.overruns || now - running->since < deadline) {
     return;
   }

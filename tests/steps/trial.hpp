@@ -81,7 +81,10 @@ class Trial {
   os::Event about_to_stop_;
   pid_t pid_ = -1;
   os::UniqueFd pidfd_;
-  Slot slot_{0};
+  // How far ahead of the machine's clock the slot's is.
+  static inline std::chrono::milliseconds ahead{0};
+  Slot slot_{0, std::make_shared<local::Arena>(),
+             [] { return std::chrono::steady_clock::now() + ahead; }};
   std::optional<os::RingMapping> outbox_;  // to see that the worker sleeps
 
   std::shared_ptr<detail::Task> task_;

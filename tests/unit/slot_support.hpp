@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -165,7 +166,16 @@ class SlotTest : public testing::Test {
   std::shared_ptr<Arena> arena_ = std::make_shared<Arena>(false, [this] {
     if (wakened_) std::exchange(wakened_, {})();
   });
-  Slot slot_{0, arena_};
+  // The time as this test has it, and what passes behind each look at it.
+  static inline Slot::TimePoint time_;
+  static inline std::chrono::milliseconds sleeps_{0};
+  static Slot::TimePoint clock() { return std::exchange(time_, time_ + sleeps_); }
+  std::optional<Slot::Running> running(Slot::TimePoint time) {
+    time_ = time;
+    sleeps_ = std::chrono::milliseconds(0);
+    return slot_.running();
+  }
+  Slot slot_{0, arena_, &clock};
   os::UniqueFd control_;  // the worker's end
   std::optional<os::RingMapping> outbox_;
   std::optional<channel::WorkerEnd> worker_;

@@ -27,7 +27,7 @@ void Core::end_running(detail::Task& task) {
     for (std::size_t i = 0; i < slots.size(); ++i) {
       if (!slots[i].holds(task)) continue;
       undecided = true;
-      auto const running = slots[i].running(now);
+      auto const running = slots[i].running();
       if (!running || running->task.get() != &task) {
         collect(i);
       } else if (now < force && slots[i].ask_to_stop(running->serial)) {
@@ -172,7 +172,7 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   }
   if (!running) return next;
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    auto const seen = slots[i].running(now);
+    auto const seen = slots[i].running();
     if (!seen || !seen->task->timeout()) continue;
     auto const limit = *seen->task->timeout();
     auto const over = detail::later(seen->since, limit);

@@ -45,8 +45,10 @@ class Slot {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  explicit Slot(int index, std::shared_ptr<Arena> arena = std::make_shared<Arena>())
-      : index_(index), arena_(std::move(arena)) {
+  // `clock` is another one in tests.
+  explicit Slot(int index, std::shared_ptr<Arena> arena = std::make_shared<Arena>(),
+                TimePoint (*clock)() = &std::chrono::steady_clock::now)
+      : index_(index), arena_(std::move(arena)), clock_(clock) {
     os::make_adaptive(mutex_);
   }
 
@@ -117,12 +119,12 @@ class Slot {
     std::shared_ptr<detail::Task> task;
     std::uint64_t element;  // of the task
     std::uint64_t serial;
-    TimePoint since;  // when it was first seen to run
+    TimePoint since;  // when it had been seen to run for the first time: never before it began
   };
   // The element that the worker is running, if it surely is, and nothing was decided about it yet. To be asked
   // again and again while elements with a deadline are out: a worker that for a second does nothing with one,
   // as it says, is condemned.
-  std::optional<Running> running(TimePoint now);
+  std::optional<Running> running();
   // Asks the element to stop. False: it does not look at that, or does not run any more.
   bool ask_to_stop(std::uint64_t serial);
   // Holds it anything of the task that has not ended and is not to be ended?
@@ -245,6 +247,7 @@ class Slot {
   std::atomic<std::uint64_t> inline_limit_{
       0};  // of any channel here; may be read without the mutex
   std::shared_ptr<Arena> const arena_;
+  TimePoint (*const clock_)();
   mutable std::mutex mutex_;
   // All below guarded by mutex_; channel_ is null while there is no worker.
   std::unique_ptr<channel::ParentEnd> channel_;

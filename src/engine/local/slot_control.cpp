@@ -90,12 +90,14 @@ std::optional<ParentEnd::Running> Slot::running_of_channel() const {
   return sent_.empty() ? std::nullopt : channel_->running(sent_.front().serial);
 }
 
-std::optional<Slot::Running> Slot::running(TimePoint now) {
+std::optional<Slot::Running> Slot::running() {
   // Between its claim and its look a worker is for some nanoseconds; one that stays there is stopped,
   // or has begun.
   constexpr std::chrono::milliseconds undecided{20};
   std::lock_guard const lock(mutex_);
   if (!channel_ || !bad_.empty() || sentence_) return std::nullopt;
+  // What has lasted until here, has lasted; what is seen from here on began before the second look at the clock.
+  TimePoint const now = clock_();
   auto const running = running_of_channel();
   // With news there may be its outcome among them: collected first.
   if (channel_->news(false)) {
@@ -109,7 +111,7 @@ std::optional<Slot::Running> Slot::running(TimePoint now) {
     silent_since_ = TimePoint();
     if (watched_since_ == TimePoint() || watched_ != running->serial) {
       watched_ = running->serial;
-      watched_since_ = now;
+      watched_since_ = clock_();
     }
     if (!running->sure && now - watched_since_ < undecided) return std::nullopt;
     return Running{sent.chunk.task, sent.chunk.first + ahead, running->serial, watched_since_};
@@ -130,7 +132,7 @@ void Slot::note_silence(TimePoint now) {
   std::uint64_t const front = sent_.front().serial;
   if (silent_since_ == TimePoint() || silent_ != front) {
     silent_ = front;
-    silent_since_ = now;
+    silent_since_ = clock_();
   }
   if (now - silent_since_ < patience) return;
   try {
