@@ -41,9 +41,13 @@ class PROCPOOL_API Join final : public Composed {
   // It has ended, and its owner takes the parts.
   void taken() noexcept;
 
-  std::size_t last() const noexcept { return last_; }  // of those that made it end
+  // The same, of one that ends with the first of its parts: which one that was. Throws TaskCancelled if it was
+  // cancelled before that.
+  std::size_t take_any();
 
   bool awaited(List& all) override;
+  bool ask() noexcept override;
+  bool unask() noexcept override;
 
  private:
   class PartEnded;
@@ -52,9 +56,14 @@ class PROCPOOL_API Join final : public Composed {
 
   std::vector<std::unique_ptr<Hook>> hooks_;  // for those that are to be added
   std::size_t added_ = 0;
+  bool const any_;  // it ends with the first one
   std::atomic<std::size_t> missing_;
+  // Written before its end:
   std::size_t last_ = 0;
+  bool cancelled_ = false;
   // Guarded by mutex_:
+  unsigned asked_ =
+      0;  // so many requests to cancel it, of which nothing is known yet, or something has come
   std::weak_ptr<void> kept_;
   Enumerate enumerate_ = nullptr;
 };
@@ -257,18 +266,18 @@ struct WhenAny {
 };
 
 /// A future that ends as soon as one of these has ended, in whatever way. Consumes them, unless it
-/// throws, as when_all does; its value gives all of them back.
+/// throws, as when_all does; its value gives all of them back. If it is cancelled, it ends with TaskCancelled
+/// and none is given back, whichever ended first.
 template <detail::AnyHandle... Hs>
   requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
 auto when_any(Hs&&... handles) {
   using Value = WhenAny<std::tuple<Hs...>>;
   auto [join, kept] = detail::join_tuple(false, handles...);
-  return Future<Value>(std::move(join), std::move(kept),
-                       [](detail::Completion& completion, void* extra) -> Value {
-                         auto& ended = static_cast<detail::Join&>(completion);
-                         ended.taken();
-                         return {ended.last(), std::move(*static_cast<std::tuple<Hs...>*>(extra))};
-                       });
+  return Future<Value>(
+      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+        std::size_t const first = static_cast<detail::Join&>(completion).take_any();
+        return {first, std::move(*static_cast<std::tuple<Hs...>*>(extra))};
+      });
 }
 
 /// The same for a range of futures, which must not be empty: std::invalid_argument. Moves out of it.
@@ -280,12 +289,11 @@ auto when_any(R&& handles) {
   auto all = detail::to_vector(handles);
   if (all.empty()) throw std::invalid_argument("procpool: when_any of no futures never ends");
   auto [join, kept] = detail::join_vector(false, std::move(all));
-  return Future<Value>(std::move(join), std::move(kept),
-                       [](detail::Completion& completion, void* extra) -> Value {
-                         auto& ended = static_cast<detail::Join&>(completion);
-                         ended.taken();
-                         return {ended.last(), std::move(*static_cast<std::vector<H>*>(extra))};
-                       });
+  return Future<Value>(
+      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+        std::size_t const first = static_cast<detail::Join&>(completion).take_any();
+        return {first, std::move(*static_cast<std::vector<H>*>(extra))};
+      });
 }
 
 }  // namespace procpool::inline v0

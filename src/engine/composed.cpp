@@ -90,22 +90,42 @@ void Composed::report_lost() noexcept {
 
 namespace {
 
-// The tasks that hang below this completion and have not ended. `busy`: code of the program's runs there.
-std::vector<std::shared_ptr<Task>> tasks_below(std::shared_ptr<Completion> const& what,
-                                               bool& busy) {
-  Composed::List open{what};
+// What hangs below a completion and has not ended.
+struct Below {
   std::vector<std::shared_ptr<Task>> tasks;
+  std::vector<std::shared_ptr<Completion>> asked;  // see Composed::ask
+  bool busy = false;                               // code of the program's runs there
+
+  Below() = default;
+  Below(Below const&) = delete;
+  Below& operator=(Below const&) = delete;
+  ~Below() { unask(); }
+
+  // True: one of them was cancelled.
+  bool unask() noexcept {
+    bool cancelled = false;
+    for (auto const& one : std::exchange(asked, {})) {
+      cancelled = static_cast<Composed&>(*one).unask() || cancelled;
+    }
+    return cancelled;
+  }
+};
+
+void look_below(std::shared_ptr<Completion> const& what, Below& below) {
+  Composed::List open{what};
   while (!open.empty()) {
     std::shared_ptr<Completion> const one = std::move(open.back());
     open.pop_back();
     if (is_decided(*one)) continue;
     if (one->is_task()) {
-      tasks.push_back(std::static_pointer_cast<Task>(one));
-    } else if (!static_cast<Composed&>(*one).awaited(open)) {
-      busy = true;
+      below.tasks.push_back(std::static_pointer_cast<Task>(one));
+      continue;
     }
+    auto& composed = static_cast<Composed&>(*one);
+    below.asked.reserve(below.asked.size() + 1);
+    if (composed.ask()) below.asked.push_back(one);
+    if (!composed.awaited(open)) below.busy = true;
   }
-  return tasks;
 }
 
 // A pool that is no more has ended everything.
@@ -144,15 +164,23 @@ Cancel cancel(std::shared_ptr<Completion> const& what) {
       auto const task = std::static_pointer_cast<Task>(what);
       return cancel_tasks(std::span(&task, 1));
     }
-    bool busy = false;
-    auto const tasks = patiently([&] { return tasks_below(what, busy); });
-    Cancel const found = cancel_tasks(tasks);
-    if (found != Cancel::too_late) return found;
-    // Code of the program's is not interrupted; it was told.
-    if (busy) return Cancel::ended;
+    Below below;
+    patiently([&] {
+      below.unask();
+      below.tasks.clear();
+      below.busy = false;
+      look_below(what, below);
+    });
+    Cancel const found = cancel_tasks(below.tasks);
+    if (found != Cancel::too_late || below.busy) {
+      below.asked.clear();  // that stands
+      // Code of the program's is not interrupted; it was told.
+      return found != Cancel::too_late ? found : Cancel::ended;
+    }
+    if (below.unask()) return Cancel::ended;
     // What cannot be ended (of a process that waits in the kernel), or ended by itself just then.
     bool const all_ended =
-        std::ranges::all_of(tasks, [](auto const& task) { return task->ended(); });
+        std::ranges::all_of(below.tasks, [](auto const& task) { return task->ended(); });
     if (!all_ended) return Cancel::too_late;
     // By now something else may be waited for, or is about to be.
     std::this_thread::yield();

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include <procpool/compose.hpp>
+#include <procpool/errors.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -17,7 +18,7 @@ class Join::PartEnded final : public Hook {
 };
 
 Join::Join(std::shared_ptr<CallSite const> site, std::size_t parts, std::size_t wanted)
-    : Composed(std::move(site)), missing_(wanted) {
+    : Composed(std::move(site)), any_(wanted < parts), missing_(wanted) {
   hooks_.reserve(parts);
   for (std::size_t i = 0; i < parts; ++i) hooks_.push_back(std::make_unique<PartEnded>());
   if (wanted == 0) end();
@@ -43,6 +44,27 @@ void Join::taken() noexcept {
   kept_.reset();
 }
 
+std::size_t Join::take_any() {
+  taken();
+  if (cancelled_) throw TaskCancelled("cancelled before one of several futures had ended");
+  return last_;
+}
+
+// Its parts are cancelled one after the other. One of them may end by itself meanwhile, and then be the first.
+bool Join::ask() noexcept {
+  std::lock_guard const lock(mutex_);
+  if (!any_ || decided()) return false;
+  ++asked_;
+  return true;
+}
+
+bool Join::unask() noexcept {
+  std::lock_guard const lock(mutex_);
+  if (decided()) return cancelled_;
+  --asked_;
+  return false;
+}
+
 bool Join::awaited(List& all) {
   std::shared_ptr<void> kept;  // may be the last owner of much, and then dies behind the lock
   // From taken() on the parts are their new owner's.
@@ -61,6 +83,11 @@ void Join::part_ended(std::size_t index) noexcept {
   } while (!missing_.compare_exchange_weak(before, before - 1, std::memory_order_acq_rel));
   if (before != 1) return;
   last_ = index;
+  if (any_) {
+    std::lock_guard const lock(mutex_);
+    decide();
+    cancelled_ = asked_ != 0;
+  }
   end();
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <future>
 #include <latch>
@@ -28,8 +29,24 @@ using procpool::Outcome;
 using procpool::ProcessPool;
 using procpool::TaskCancelled;
 using procpool::when_all;
+using procpool::when_any;
 
 int inc(int x) { return x + 1; }
+int run_a_moment(int x) {
+  support::Trace::note(x);
+  std::this_thread::sleep_for(100ms);
+  return x;
+}
+int outlives_sigterm(int x) {
+  std::signal(SIGTERM, SIG_IGN);
+  support::Trace::note(x);
+  std::this_thread::sleep_for(60s);
+  return x;
+}
+int after(int microseconds) {
+  std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
+  return microseconds;
+}
 int run_long(int x) {
   support::Trace::note(x);
   std::this_thread::sleep_for(60s);
@@ -239,10 +256,32 @@ Future<int> awaits(ProcessPool& pool, int left) {
   co_return 1;
 }
 
+// One after the other is ended, which takes a while. What ends by itself meanwhile would be the first.
+TEST(CancelCode, OfTheFirstOfSeveralStandsWhicheverEndsMeanwhile) {
+  support::Trace trace;
+  ProcessPool pool{{.workers = 2, .term_grace = 200ms}};
+  for (bool const continued : {false, true}) {
+    std::size_t const before = trace.size();
+    auto any = when_any(pool.submit<run_a_moment>(1), pool.submit<outlives_sigterm>(2));
+    ASSERT_TRUE(support::until([&] { return trace.size() == before + 2; }));
+    std::atomic<bool> called{false};
+    if (continued) {
+      auto future = std::move(any).then([&called](auto) { called = true; });
+      EXPECT_EQ(future.cancel(), Cancel::ended);
+      EXPECT_THROW(future.get(), TaskCancelled);
+    } else {
+      EXPECT_EQ(any.cancel(), Cancel::ended);
+      EXPECT_THROW(static_cast<void>(any.get()), TaskCancelled);
+    }
+    EXPECT_FALSE(called);
+  }
+}
+
 TEST(CancelCode, TellsTheTruthAtAnyMoment) {
   ProcessPool pool{2};
   std::vector<std::function<Future<int>()>> const kinds{
-      [&] { return loop(pool, 5); }, [&] { return hands_on(pool, 5); },
+      [&] { return loop(pool, 5); },
+      [&] { return hands_on(pool, 5); },
       [&] { return awaits(pool, 5); },
       [&] {
         return when_all(loop(pool, 3), awaits(pool, 3)).then([](auto both) {
@@ -253,6 +292,11 @@ TEST(CancelCode, TellsTheTruthAtAnyMoment) {
         auto future = pool.submit<inc>(1);
         for (int i = 0; i < 6; ++i) future = std::move(future).then([](int x) { return x; });
         return future;
+      },
+      [&] {
+        return when_any(pool.submit<after>(300), pool.submit<after>(100'000)).then([](auto any) {
+          return std::get<0>(any.futures).get();
+        });
       }};
   std::mt19937 random(5);
   int verdicts[3] = {};
@@ -270,7 +314,8 @@ TEST(CancelCode, TellsTheTruthAtAnyMoment) {
       value = false;
     }
     ASSERT_EQ(value, said == Cancel::too_late)
-        << "kind " << round % 5 << ", verdict " << static_cast<int>(said);
+        << "kind " << static_cast<std::size_t>(round) % kinds.size() << ", verdict "
+        << static_cast<int>(said);
   }
   EXPECT_GT(verdicts[static_cast<int>(Cancel::ended)], 0);
 }

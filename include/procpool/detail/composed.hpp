@@ -27,6 +27,12 @@ class PROCPOOL_API Composed : public Completion {
   // next, or else for its own value.
   virtual bool awaited(List& all);
 
+  // A request to cancel it, where what it waits for may also end by itself while that is being cancelled: from here
+  // on the request decides what comes of it. False: it is no such thing, or decided.
+  virtual bool ask() noexcept { return false; }
+  // After ask(): nothing has come of the request. True: it has, it was cancelled by that.
+  virtual bool unask() noexcept { return false; }
+
   // Its outcome will be no other, though it may not have ended yet.
   bool decided() const noexcept { return decided_.load(std::memory_order_acquire); }
 
