@@ -43,6 +43,32 @@ std::vector const inputs{1, 2, 3};
 
 }  // namespace
 
+// A value that knows how many of its kind the process has.
+struct Counted {
+  static inline int living = 0;
+  Counted() { ++living; }
+  Counted(Counted const&) { ++living; }
+  Counted& operator=(Counted const&) = default;
+  ~Counted() { --living; }
+  template <class Archive>
+  void serialize(Archive&, unsigned) {}
+};
+int how_many(Counted const&, int) { return Counted::living; }
+
+// Of 64 large ones a worker would be full.
+TEST(Callable, WhatIsBoundIsLetGoWhenItsCallIsOver) {
+  procpool::ProcessPool pool{1};
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_LE(pool.call(procpool::bind_front(how_many, Counted()), i), 2);
+  }
+  // While calls are under way, theirs stay.
+  std::vector<procpool::Future<int>> futures;
+  for (int i = 0; i < 10; ++i) {
+    futures.push_back(pool.submit(procpool::bind_front(how_many, Counted()), i));
+  }
+  for (auto& future : futures) EXPECT_LE(future.get(), 12);
+}
+
 TEST(Callable, FunctionAsTemplateArgument) {
   procpool::ProcessPool pool{2};
   EXPECT_EQ(pool.map<twice>(inputs), (std::vector{2, 4, 6}));

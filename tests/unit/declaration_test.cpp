@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <optional>
 #include <stdexcept>
 
 #include "engine/local/declaration.hpp"
@@ -57,6 +58,24 @@ TEST(FunctionTable, ACallableWithStateIsItsTasksOwn) {
   auto const second = table.place(other);
   EXPECT_FALSE(second.declared);
   EXPECT_NE(second.slot, place.slot);
+}
+
+TEST(FunctionTable, ACallableWhoseTaskIsGoneMakesRoomFirst) {
+  FunctionTable table;
+  detail::Task const plain(function(trampoline<1>));
+  auto const first = table.place(plain);
+  std::optional<detail::Task> ended(function(trampoline<1>, true));
+  auto const place = table.place(*ended);
+  detail::Task const lasting(function(trampoline<1>, true));
+  EXPECT_NE(table.place(lasting).slot, place.slot) << "it is there still";
+  ended.reset();
+  detail::Task const next(function(trampoline<1>, true));
+  auto const again = table.place(next);
+  EXPECT_FALSE(again.declared);
+  EXPECT_EQ(again.slot, place.slot);
+  EXPECT_TRUE(table.place(plain).declared);
+  EXPECT_EQ(table.place(plain).slot, first.slot);
+  EXPECT_TRUE(table.place(lasting).declared);
 }
 
 TEST(FunctionTable, WhatWasNotSentIsNotDeclared) {

@@ -65,9 +65,14 @@ FunctionTable::Place FunctionTable::place(detail::Task const& task) {
     last_ = static_cast<std::size_t>(known - entries_.begin());
     return {last_, true};
   }
-  auto const oldest = std::ranges::min_element(entries_, {}, &Entry::used);
-  *oldest = Entry{function.code, function.loaded, owner, clock_};
-  last_ = static_cast<std::size_t>(oldest - entries_.begin());
+  // The worker keeps a callable's state until another is put in its place, and that may be large.
+  auto const is_left_over = [](Entry const& entry) {
+    return entry.task != 0 && entry.state.expired();
+  };
+  auto free = std::ranges::find_if(entries_, is_left_over);
+  if (free == entries_.end()) free = std::ranges::min_element(entries_, {}, &Entry::used);
+  *free = Entry{function.code, function.loaded, owner, function.state, clock_};
+  last_ = static_cast<std::size_t>(free - entries_.begin());
   return {last_, false};
 }
 

@@ -5,12 +5,13 @@
 // repeated with every chunk.
 //
 // FunctionTable is the parent's half: which function lies in which slot of one worker. The parent alone
-// decides and evicts the least recently used; a declaration for a slot replaces what was there. Owned
+// decides, and evicts one whose task is gone, or the least recently used; a declaration for a slot replaces what was there. Owned
 // by the worker's slot, under its mutex.
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include <procpool/detail/bytes.hpp>
@@ -56,7 +57,8 @@ class FunctionTable {
   struct Entry {
     detail::Trampoline code = nullptr;
     std::int64_t loaded = 0;
-    std::uint64_t task = 0;  // 0: a callable without state serves every task
+    std::uint64_t task = 0;                      // 0: a callable without state serves every task
+    std::weak_ptr<detail::Bytes const> state{};  // of the task's callable: gone with the task
     std::uint64_t used = 0;
   };
   std::array<Entry, function_slots> entries_{};

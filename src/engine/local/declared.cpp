@@ -49,7 +49,7 @@ void Declared::load() {
 bool DeclaredFunctions::declare(std::size_t place,
                                 std::span<std::byte const> declaration) noexcept {
   Declared& declared = functions_[place];
-  declared = Declared();
+  put_aside(declared);
   try {
     declared.declaration.assign(declaration.begin(), declaration.end());
     return true;
@@ -60,7 +60,7 @@ bool DeclaredFunctions::declare(std::size_t place,
 }
 
 void DeclaredFunctions::declare_unusable(std::size_t place, std::exception_ptr why) noexcept {
-  functions_[place] = Declared();
+  put_aside(functions_[place]);
   functions_[place].unusable = std::move(why);
 }
 
@@ -69,8 +69,16 @@ void DeclaredFunctions::forget(std::uint64_t share) {
     if (std::ranges::find(function.shares, share, &detail::Share::id) == function.shares.end()) {
       continue;
     }
-    unneeded_.push_back(std::exchange(function, Declared()));
+    put_aside(function);
   }
+}
+
+void DeclaredFunctions::put_aside(Declared& function) noexcept {
+  if (function.callable) {
+    // Where there is no memory for it, here and now.
+    detail::if_possible([&] { unneeded_.push_back(std::move(function)); });
+  }
+  function = Declared();
 }
 
 }  // namespace procpool::inline v0::local

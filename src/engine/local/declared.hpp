@@ -48,13 +48,15 @@ class DeclaredFunctions {
   // What was declared there. It does not move.
   Declared& operator[](std::size_t place) { return functions_[place]; }
 
-  // Puts aside those that have handles of this shared value: their task is gone. They are destroyed by
-  // drop_unneeded(), because the destructors are the users' code too.
+  // Puts aside those that have handles of this shared value: their task is gone. As all that makes room for another,
+  // they are destroyed by drop_unneeded(), because the destructors are the users' code too.
   void forget(std::uint64_t share);
   bool some_are_unneeded() const noexcept { return !unneeded_.empty(); }
   void drop_unneeded() { unneeded_.clear(); }
 
  private:
+  void put_aside(Declared& function) noexcept;  // what it was, it is not any more
+
   std::vector<Declared> functions_ = std::vector<Declared>(function_slots);
   std::vector<Declared> unneeded_;
 };
