@@ -131,7 +131,10 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   }
 
   /// Ends intake: later calls throw PoolClosed. Does not block.
-  void close() { engine().close(); }
+  void close() {
+    detail::go_on_with_postponed();
+    engine().close();
+  }
 
   /// close, and blocks until everything accepted has ended and every worker is gone.
   void join() {
@@ -151,8 +154,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
 
   /// Ends the pool; blocks until every worker is gone. At the deadline, from now, what is left is
   /// killed. May be called again, at the same time, and with a stronger end: the strongest counts.
-  Summary shutdown(End end = End::drain,
-                   std::optional<std::chrono::milliseconds> deadline = std::nullopt) {
+  Summary shutdown(End end = End::drain, std::optional<Milliseconds> deadline = std::nullopt) {
     detail::go_on_with_postponed();
     return engine().shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
   }

@@ -187,6 +187,15 @@ Future<int> uses_a_pool(ProcessPool& pool) { co_return co_await pool.submit<inc>
   taken[0] = 0;
   work();
 }
+Future<int> closes_a_pool_deep_down() {
+  ProcessPool pool{1};
+  Future<int> used;
+  with_a_third_of_the_stack([&] {
+    used = uses_a_pool(pool);
+    pool.close();
+  });
+  co_return co_await used;
+}
 Future<int> makes_a_pool_deep_down() {
   Future<int> used;
   bool begun = true;
@@ -201,6 +210,7 @@ Future<int> makes_a_pool_deep_down() {
 
 TEST(DeepCoroutine, BeginsBeforeAPoolEndsThatIsEndedBehindItsCall) {
   on_small_stack(small, [] { EXPECT_EQ(makes_a_pool_deep_down().get(), 2); });
+  on_small_stack(small, [] { EXPECT_EQ(closes_a_pool_deep_down().get(), 2); });
 }
 
 // Nothing but the lowest one knows a pool, and whose executor they are to go on with.

@@ -69,6 +69,19 @@ TEST_P(LongDurations, OfWaiting) {
   }
 }
 
+template <class Time>
+void drains_within(Time time, PoolOptions const& options) {
+  ProcessPool pool{options};
+  auto future = pool.submit<slow>(1);
+  pool.shutdown(procpool::End::drain, time);
+  EXPECT_EQ(future.get(), 1);
+}
+TEST_P(LongDurations, OfAnEndInAnyUnit) {
+  drains_within(std::chrono::hours::max(), options());
+  drains_within(std::chrono::years::max(), options());
+  drains_within(std::chrono::duration<double>(1e300), options());
+}
+
 TEST_P(LongDurations, OfPools) {
   for (milliseconds const time : long_times) {
     SCOPED_TRACE(time.count());
