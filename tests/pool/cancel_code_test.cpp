@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/gate.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -32,13 +33,14 @@ using procpool::when_all;
 using procpool::when_any;
 
 int inc(int x) { return x + 1; }
-int run_a_moment(int x) {
-  support::Trace::note(x);
-  std::this_thread::sleep_for(100ms);
-  return x;
+int wait_for(std::string const& gate) {
+  support::Trace::note(1);
+  support::wait_at(gate);
+  return 1;
 }
 int outlives_sigterm(int x) {
-  std::signal(SIGTERM, SIG_IGN);
+  support::Trace::note(x);
+  std::signal(SIGTERM, [](int) { support::Trace::note(3); });
   support::Trace::note(x);
   std::this_thread::sleep_for(60s);
   return x;
@@ -260,11 +262,17 @@ Future<int> awaits(ProcessPool& pool, int left) {
 // One after the other is ended, which takes a while. What ends by itself meanwhile would be the first.
 TEST(CancelCode, OfTheFirstOfSeveralStandsWhicheverEndsMeanwhile) {
   support::Trace trace;
-  ProcessPool pool{{.workers = 2, .term_grace = 200ms}};
+  ProcessPool pool{{.workers = 2, .term_grace = 500ms}};
   for (bool const continued : {false, true}) {
     std::size_t const before = trace.size();
-    auto any = when_any(pool.submit<run_a_moment>(1), pool.submit<outlives_sigterm>(2));
-    ASSERT_TRUE(support::until([&] { return trace.size() == before + 2; }));
+    support::Gate const gate;
+    auto any = when_any(pool.submit<wait_for>(gate.path()), pool.submit<outlives_sigterm>(2));
+    ASSERT_TRUE(support::until([&] { return trace.size() == before + 3; }));
+    // The one that ends by itself does so when the other has had its SIGTERM.
+    std::jthread const opens([&] {
+      EXPECT_TRUE(support::until([&] { return trace.size() == before + 4; }));
+      gate.open();
+    });
     std::atomic<bool> called{false};
     if (continued) {
       auto future = std::move(any).then([&called](auto) { called = true; });
