@@ -1,5 +1,7 @@
 // The parent's reader of records, over an outbox in which anything may lie and change.
 
+#include <algorithm>
+
 #include "fuzz/worker_side.hpp"
 
 namespace {
@@ -26,6 +28,7 @@ class Parent {
     end_.put_chunk({0, 1, 0, count, 0, false, count % 2 == 0}, {std::span(payload).first(bytes)});
     end_.publish();
     given_ += count;
+    limit_ = given_;
   }
 
   void collect(fuzz::WorkerSide const& worker) {
@@ -42,8 +45,10 @@ class Parent {
   void take_back(std::uint64_t elements) {
     if (end_.acknowledging() || given_ == 0) return;
     std::uint64_t const from = elements < given_ ? given_ - elements : 0;
+    // What was taken back before stays so, as long as nothing more is put.
+    limit_ = std::min(limit_, from);
     std::uint64_t const cut = end_.take_back(from);
-    fuzz::require(cut >= from && cut <= given_,
+    fuzz::require(cut >= limit_ && cut <= given_,
                   "the cut is between what was wanted and what was given");
   }
 
@@ -76,6 +81,7 @@ class Parent {
  private:
   ParentEnd end_{fuzz::ring_bytes};
   std::uint64_t given_ = 0;
+  std::uint64_t limit_ = 0;
   std::uint64_t taken_ = 0;
   std::uint8_t volatile sum_ = 0;
 };
