@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/in_child.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -28,10 +29,10 @@ using procpool::Cancel;
 using procpool::Future;
 using procpool::Outcome;
 using procpool::ProcessPool;
-using procpool::SetupError;
 using procpool::TaskCancelled;
 using procpool::when_all;
 using procpool::when_any;
+using support::in_child;
 
 int inc(int x) { return x + 1; }
 int fail(int x) { throw std::out_of_range("no " + std::to_string(x)); }
@@ -217,25 +218,6 @@ TEST(Refused, AViewOfAPoolThatIsGone) {
 }
 
 // ---- a forked child
-
-// What became of it there: 'S' SetupError, 'v' a value, 'o' something else, 'h' it hung.
-char in_child(std::function<void()> const& use) {
-  pid_t const child = ::fork();
-  if (child == 0) {
-    ::alarm(10);
-    try {
-      use();
-      ::_exit('v');
-    } catch (SetupError const&) {
-      ::_exit('S');
-    } catch (...) {
-      ::_exit('o');
-    }
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? static_cast<char>(WEXITSTATUS(status)) : 'h';
-}
 
 TEST(ForkedChild, ComposesNothingThatCannotEndThere) {
   ProcessPool pool{1};

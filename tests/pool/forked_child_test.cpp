@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/in_child.hpp"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -24,8 +26,8 @@ using procpool::Outcome;
 using procpool::PoolOptions;
 using procpool::ProcessPool;
 using procpool::Results;
-using procpool::SetupError;
 using procpool::Start;
+using support::in_child;
 
 int inc(int x) { return x + 1; }
 int sum(int a, int b) { return a + b; }
@@ -36,25 +38,6 @@ int after(int milliseconds) {
 }
 constexpr int long_time = 60'000;
 std::vector<int> const some{1, 2, 3};
-
-// What became of it there: 'S' SetupError, 'v' it went well, 'o' another error, 'h' it hung or crashed.
-char in_child(std::function<void()> const& use) {
-  pid_t const child = ::fork();
-  if (child == 0) {
-    ::alarm(10);
-    try {
-      use();
-      ::_exit('v');
-    } catch (SetupError const&) {
-      ::_exit('S');
-    } catch (...) {
-      ::_exit('o');
-    }
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? static_cast<char>(WEXITSTATUS(status)) : 'h';
-}
 
 using Uses = std::vector<std::pair<char const*, std::function<void()>>>;
 
