@@ -23,7 +23,7 @@ void UniqueFd::reset(int fd) noexcept {
 
 namespace {
 
-// The number that stands in the way, for whoever reads that there is one.
+// The limit with its value: the error of the system call says only that there is one.
 std::string limit_of_descriptors() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};

@@ -36,7 +36,7 @@ inline std::vector<Block> take_in_order(Task& task) {
   return blocks;
 }
 
-// One value, as bytes still: decoded by whoever calls it, into the place of his.
+// A value that is still bytes: its call decodes it, into a place of the caller's.
 template <class R>
 class Undecoded {
  public:
