@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <mutex>
 
-#include <procpool/detail/reason.hpp>
-#include <procpool/detail/type_name.hpp>
+#include <procpool/detail/call/type_name.hpp>
+#include <procpool/detail/engine/reason.hpp>
 
 #include "engine/crash_report.hpp"
 #include "engine/describe.hpp"

@@ -1,4 +1,4 @@
-#include <procpool/detail/call_options.hpp>
+#include <procpool/detail/operations/call_options.hpp>
 
 #include <stdexcept>
 
@@ -37,9 +37,9 @@ void each_option(CallOptions const& options, Visit visit) {
 }  // namespace
 
 void check_options(CallOptions const& options) {
-  if (options.chunk) options.chunk->checked("chunk", most_chunk);
-  if (options.window) options.window->checked("window", most_window);
-  if (options.slices) options.slices->checked("slices", most_slices);
+  if (options.chunk) options.chunk->checked("chunk", max_chunk);
+  if (options.window) options.window->checked("window", max_window);
+  if (options.slices) options.slices->checked("slices", max_slices);
   auto const positive = [](std::optional<std::chrono::milliseconds> time, char const* name) {
     if (!time || *time > std::chrono::milliseconds::zero()) return;
     throw std::invalid_argument("procpool: " + std::string(name) + " is " +
@@ -48,7 +48,7 @@ void check_options(CallOptions const& options) {
   positive(options.timeout, "timeout");
   positive(options.queue_timeout, "queue_timeout");
   if (options.retries) {
-    options.retries->times.checked("retries", most_retries);
+    options.retries->times.checked("retries", max_retries);
     if (options.retries->backoff < std::chrono::milliseconds::zero()) {
       throw std::invalid_argument("procpool: the backoff of retries is negative");
     }

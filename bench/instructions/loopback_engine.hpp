@@ -13,17 +13,17 @@
 #include <utility>
 #include <vector>
 
-#include <procpool/detail/engine.hpp>
+#include <procpool/detail/engine/engine.hpp>
 
 #include "channel/worker_end.hpp"
 #include "engine/elements.hpp"
-#include "engine/executor.hpp"
 #include "engine/listed_exceptions.hpp"
-#include "engine/local/core.hpp"
-#include "engine/local/declaration.hpp"
-#include "engine/local/element_run.hpp"
-#include "engine/local/worker_context.hpp"
+#include "engine/loaded_callable.hpp"
 #include "os/socket.hpp"
+#include "parent/core.hpp"
+#include "protocol/function_registration.hpp"
+#include "worker/element_run.hpp"
+#include "worker/worker_context.hpp"
 
 namespace bench {
 
@@ -45,9 +45,9 @@ class LoopbackEngine final : public procpool::detail::Engine {
     return core_.make_task(std::move(function), std::move(options));
   }
   void append(std::shared_ptr<procpool::detail::Task> const& task,
-              procpool::detail::Segment segment, bool last) override {
-    core_.append(task, std::move(segment), last);  // submit, place
-    while (!run_record()) {
+              procpool::detail::InputBuffer input, bool last) override {
+    core_.append(task, std::move(input), last);  // submit, place
+    while (!run_frame()) {
     }
     core_.collect(0);
   }
@@ -67,37 +67,37 @@ class LoopbackEngine final : public procpool::detail::Engine {
   std::vector<procpool::WorkerStats> worker_stats() const override { return core_.worker_stats(); }
   void resize(std::size_t) override {}
   void help(procpool::detail::Task&) override {}  // nothing is ever waited for
-  std::size_t segment_elements(procpool::detail::Task const&) const override { return 64; }
+  std::size_t input_elements(procpool::detail::Task const&) const override { return 64; }
 
  private:
   static constexpr std::size_t ring_bytes = 64 * 1024;
 
   // What the worker does with the next record. True: it was a chunk.
-  bool run_record() {
+  bool run_frame() {
     worker_->wait();
     auto const header = worker_->header();
     bool const chunk = header.kind == procpool::channel::InboxKind::chunk;
     if (chunk) {
       procpool::ElementReader elements(worker_->payload(), declared_.argument_size);
       for (std::uint64_t i = 0; i < header.count;) {
-        i += procpool::local::run_elements(*worker_, *context_, callable_, listed_, i,
-                                           declared_.result_size, elements, thrown_)
+        i += procpool::worker::run_elements(*worker_, *context_, callable_, listed_, i,
+                                            declared_.result_size, elements, thrown_)
                  .done;
       }
-    } else if (header.kind == procpool::channel::InboxKind::declare) {
+    } else if (header.kind == procpool::channel::InboxKind::register_function) {
       declaration_.assign(worker_->payload().begin(), worker_->payload().end());
-      declared_ = procpool::local::decode_declaration(declaration_);
+      declared_ = procpool::protocol::decode_registration(declaration_);
       callable_ = procpool::LoadedCallable(declared_.code, declared_.state);
     }
-    worker_->finish_record(false);
+    worker_->finish_frame(false);
     return chunk;
   }
 
-  procpool::local::Core core_;
+  procpool::parent::Core core_;
   std::optional<procpool::channel::WorkerEnd> worker_;
-  std::optional<procpool::local::WorkerContext> context_;
+  std::optional<procpool::worker::WorkerContext> context_;
   procpool::detail::Bytes declaration_;
-  procpool::local::Declaration declared_;
+  procpool::protocol::FunctionRegistration declared_;
   procpool::LoadedCallable callable_;
   procpool::ListedExceptions listed_;
   procpool::detail::Bytes thrown_;

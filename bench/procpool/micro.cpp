@@ -11,7 +11,7 @@
 #include <vector>
 
 #include <procpool.hpp>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 
 #include "procpool/tasks.hpp"
 #include "support/program.hpp"

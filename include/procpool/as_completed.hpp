@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <procpool/compose.hpp>
-#include <procpool/detail/end_order.hpp>
+#include <procpool/detail/async/end_order.hpp>
 
 namespace procpool::inline v0 {
 

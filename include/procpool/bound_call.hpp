@@ -7,8 +7,8 @@
 #include <utility>
 
 #include <procpool/callable.hpp>
-#include <procpool/detail/call.hpp>
-#include <procpool/detail/trampoline.hpp>
+#include <procpool/detail/call/call.hpp>
+#include <procpool/detail/call/trampoline.hpp>
 #include <procpool/options.hpp>
 
 namespace procpool::inline v0 {

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include <procpool/count.hpp>
-#include <procpool/detail/callbacks.hpp>
+#include <procpool/detail/async/callbacks.hpp>
 #include <procpool/duration.hpp>
 #include <procpool/progress.hpp>
 
@@ -59,9 +59,9 @@ struct Retries {
 
   // Before so-and-so many-th attempt after the first.
   std::chrono::milliseconds backoff_before(std::size_t attempt) const {
-    constexpr std::size_t most_doublings = 20;
+    constexpr std::size_t max_doublings = 20;
     std::int64_t const factor = std::int64_t{1}
-                                << (attempt - 1 < most_doublings ? attempt - 1 : most_doublings);
+                                << (attempt - 1 < max_doublings ? attempt - 1 : max_doublings);
     std::chrono::milliseconds const first = backoff;
     return first > first.max() / factor ? first.max() : first * factor;
   }

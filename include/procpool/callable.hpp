@@ -23,8 +23,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <procpool/detail/bound.hpp>
-#include <procpool/detail/callable_state.hpp>
+#include <procpool/detail/call/bound.hpp>
+#include <procpool/detail/call/callable_state.hpp>
 
 namespace procpool::inline v0 {
 

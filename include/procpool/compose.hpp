@@ -15,11 +15,11 @@
 #include <variant>
 #include <vector>
 
-#include <procpool/detail/composed.hpp>
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/composed.hpp>
+#include <procpool/detail/async/handle.hpp>
+#include <procpool/detail/codec/in_place.hpp>
 #include <procpool/detail/export.hpp>
-#include <procpool/detail/handle.hpp>
-#include <procpool/detail/in_place.hpp>
-#include <procpool/detail/site.hpp>
 #include <procpool/future.hpp>
 
 namespace procpool::inline v0 {
@@ -32,7 +32,7 @@ class PROCPOOL_API Join final : public Composed {
   // Puts the completions of the parts that `kept` holds into the list.
   using Enumerate = void (*)(void* kept, List& all);
 
-  Join(std::shared_ptr<CallSite const> site, std::size_t parts, std::size_t wanted);
+  Join(std::shared_ptr<CallContext const> context, std::size_t parts, std::size_t wanted);
 
   // With room for all that is to come, so that nothing fails once the parts are taken from their owner.
   void keep(std::weak_ptr<void> kept, Enumerate enumerate) noexcept;
@@ -54,7 +54,7 @@ class PROCPOOL_API Join final : public Composed {
 
   void part_ended(std::size_t index) noexcept;
 
-  std::vector<std::unique_ptr<Hook>> hooks_;  // for those that are to be added
+  std::vector<std::unique_ptr<Callback>> end_callbacks_;  // for those that are to be added
   std::size_t added_ = 0;
   bool const any_;  // it ends with the first one
   std::atomic<std::size_t> missing_;
@@ -117,10 +117,10 @@ auto to_vector(R&& handles) {
 }
 
 template <class... Hs>
-std::shared_ptr<CallSite const> first_site(Hs const&... handles) {
-  std::shared_ptr<CallSite const> site;
-  ((site ? void() : void(site = known_site(HandleAccess::completion(handles)))), ...);
-  return site;
+std::shared_ptr<CallContext const> first_context(Hs const&... handles) {
+  std::shared_ptr<CallContext const> context;
+  ((context ? void() : void(context = known_context(HandleAccess::completion(handles)))), ...);
+  return context;
 }
 
 // A join of handles that are moved into a tuple, which the future is to keep.
@@ -128,7 +128,7 @@ template <class... Hs>
 auto join_tuple(bool all, Hs&... handles) {
   (check_part(handles), ...);
   auto join =
-      std::make_shared<Join>(first_site(handles...), sizeof...(Hs), all ? sizeof...(Hs) : 1);
+      std::make_shared<Join>(first_context(handles...), sizeof...(Hs), all ? sizeof...(Hs) : 1);
   auto kept = std::make_shared<std::tuple<Hs...>>();
   // Behind this line nothing fails.
   *kept = std::tuple<Hs&&...>(std::move(handles)...);
@@ -146,7 +146,7 @@ template <class H>
 auto join_vector(bool all, std::vector<H> handles) {
   std::size_t const parts = handles.size();
   auto kept = std::make_shared<std::vector<H>>(std::move(handles));
-  auto join = std::make_shared<Join>(kept->empty() ? nullptr : first_site(kept->front()), parts,
+  auto join = std::make_shared<Join>(kept->empty() ? nullptr : first_context(kept->front()), parts,
                                      all ? parts : 1);
   join->keep(kept, [](void* each, Composed::List& list) {
     for (H const& part : *static_cast<std::vector<H>*>(each)) {

@@ -30,14 +30,14 @@ class Count {
 };
 
 // The most that is taken for a number by an option.
-inline constexpr std::size_t most_workers = 4096;
-inline constexpr std::size_t most_chunk = std::size_t{1} << 20;
-inline constexpr std::size_t most_window = std::size_t{1} << 30;
-inline constexpr std::size_t most_slices = std::size_t{1} << 30;
-inline constexpr std::size_t most_retries = 1'000'000;
-inline constexpr std::size_t most_queue_limit = std::size_t{1} << 40;
-inline constexpr std::size_t most_nesting = 64;
-inline constexpr std::size_t most_output = std::size_t{1} << 30;
-inline constexpr std::size_t most_tasks_per_worker = std::size_t{1} << 40;
+inline constexpr std::size_t max_workers = 4096;
+inline constexpr std::size_t max_chunk = std::size_t{1} << 20;
+inline constexpr std::size_t max_window = std::size_t{1} << 30;
+inline constexpr std::size_t max_slices = std::size_t{1} << 30;
+inline constexpr std::size_t max_retries = 1'000'000;
+inline constexpr std::size_t max_queue_limit = std::size_t{1} << 40;
+inline constexpr std::size_t max_nesting = 64;
+inline constexpr std::size_t max_output = std::size_t{1} << 30;
+inline constexpr std::size_t max_tasks_per_worker = std::size_t{1} << 40;
 
 }  // namespace procpool::inline v0

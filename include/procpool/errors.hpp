@@ -29,8 +29,8 @@
 #include <utility>
 #include <vector>
 
+#include <procpool/detail/call/function.hpp>
 #include <procpool/detail/export.hpp>
-#include <procpool/detail/function.hpp>
 #include <procpool/error.hpp>
 
 namespace procpool::inline v0 {

@@ -17,8 +17,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <procpool/detail/codec.hpp>
-#include <procpool/detail/exception_types.hpp>
+#include <procpool/detail/codec/codec.hpp>
+#include <procpool/detail/codec/exception_types.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/errors.hpp>
 

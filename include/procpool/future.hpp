@@ -8,8 +8,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <procpool/detail/collect.hpp>
-#include <procpool/detail/handle.hpp>
+#include <procpool/detail/async/handle.hpp>
+#include <procpool/detail/operations/collect.hpp>
 
 namespace procpool::inline v0 {
 
@@ -41,5 +41,5 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
 
 }  // namespace procpool::inline v0
 
-#include <procpool/detail/continuation.hpp>
-#include <procpool/detail/coroutine.hpp>
+#include <procpool/detail/async/continuation.hpp>
+#include <procpool/detail/async/coroutine.hpp>

@@ -16,7 +16,7 @@
 
 #include <procpool/call_options.hpp>
 #include <procpool/count.hpp>
-#include <procpool/detail/exception_types.hpp>
+#include <procpool/detail/codec/exception_types.hpp>
 #include <procpool/duration.hpp>
 #include <procpool/stats.hpp>
 
@@ -121,7 +121,7 @@ struct PoolOptions {
   std::optional<BoundCall> initializer{};
   // Called in each worker that leaves in good order (at the pool's end, recycled, idle, by resize), after
   // its last element. It has stop_grace for it. What it throws is logged.
-  std::optional<BoundCall> exit_hook{};
+  std::optional<BoundCall> exit_handler{};
   // How many elements may be accepted and not begun; a call that would make them more does what
   // CallOptions::when_full says. Those of streams are not held up: they have a window. Not given: no limit.
   std::optional<Count> queue_limit{};
@@ -152,7 +152,7 @@ struct PoolOptions {
   // Workers get less of what the program has: no new privileges (set-user-id programs do not work), no
   // other process may look into them, and of the environment only PATH, LD_LIBRARY_PATH, HOME, USER,
   // LANG, LC_*, TZ, TMPDIR and what `environment` adds.
-  bool confine = false;
+  bool harden = false;
   // A folder of cgroup version 2 in which the program may make groups: each worker then lives in one of its
   // own, and with it ends everything that it started, also what has left its process group. Not given: what
   // left it (setsid) lives on.

@@ -14,14 +14,14 @@
 #include <utility>
 #include <vector>
 
-#include <procpool/detail/caller.hpp>
-#include <procpool/detail/deadline.hpp>
-#include <procpool/detail/engine.hpp>
-#include <procpool/detail/nest.hpp>
-#include <procpool/detail/site.hpp>
-#include <procpool/detail/slice_verbs.hpp>
-#include <procpool/detail/stream_verbs.hpp>
-#include <procpool/detail/verbs.hpp>
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/nest.hpp>
+#include <procpool/detail/engine/deadline.hpp>
+#include <procpool/detail/engine/engine.hpp>
+#include <procpool/detail/operations/caller.hpp>
+#include <procpool/detail/operations/operations.hpp>
+#include <procpool/detail/operations/slice_operations.hpp>
+#include <procpool/detail/operations/stream_operations.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/options.hpp>
 #include <procpool/shared.hpp>
@@ -30,46 +30,47 @@ namespace procpool::inline v0 {
 
 /// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). When the pool is
 /// gone, its verbs throw PoolClosed.
-class PoolView : public detail::Verbs<PoolView>,
-                 public detail::StreamVerbs<PoolView>,
-                 public detail::SliceVerbs<PoolView> {
+class PoolView : public detail::Operations<PoolView>,
+                 public detail::StreamOperations<PoolView>,
+                 public detail::SliceOperations<PoolView> {
  public:
   /// For ProcessPool::with.
-  PoolView(std::shared_ptr<detail::Engine> engine, std::shared_ptr<detail::CallSite const> site,
-           CallOptions const& defaults, CallOptions const& given)
+  PoolView(std::shared_ptr<detail::Engine> engine,
+           std::shared_ptr<detail::CallContext const> context, CallOptions const& defaults,
+           CallOptions const& given)
       : engine_(std::move(engine)),
-        site_(std::move(site)),
+        context_(std::move(context)),
         given_(given),
         effective_(detail::merge_options(defaults, given)) {
     detail::check_options(given);
-    auto own = std::make_shared<detail::CallSite>(*site_);
+    auto own = std::make_shared<detail::CallContext>(*context_);
     if (given.executor) own->executor = given.executor;
     own->control = detail::control_of(effective_);
-    site_ = std::move(own);
+    context_ = std::move(own);
   }
 
  private:
-  friend detail::Verbs<PoolView>;
-  friend detail::StreamVerbs<PoolView>;
-  friend detail::SliceVerbs<PoolView>;
-  friend detail::SiteAccess;
+  friend detail::Operations<PoolView>;
+  friend detail::StreamOperations<PoolView>;
+  friend detail::SliceOperations<PoolView>;
+  friend detail::ContextAccess;
 
   detail::Caller make_caller(unsigned used, char const* verb) const {
     if (!engine_) throw std::logic_error("procpool: this view of a pool was moved from");
-    detail::check_process(*site_);
+    detail::check_process(*context_);
     detail::refuse_unused(given_, used, verb);
-    return {engine_, site_, effective_};
+    return {engine_, context_, effective_};
   }
 
   std::shared_ptr<detail::Engine> engine_;
-  std::shared_ptr<detail::CallSite const> site_;
+  std::shared_ptr<detail::CallContext const> context_;
   CallOptions given_;
   CallOptions effective_;
 };
 
-class ProcessPool : public detail::Verbs<ProcessPool>,
-                    public detail::StreamVerbs<ProcessPool>,
-                    public detail::SliceVerbs<ProcessPool> {
+class ProcessPool : public detail::Operations<ProcessPool>,
+                    public detail::StreamOperations<ProcessPool>,
+                    public detail::SliceOperations<ProcessPool> {
  public:
   /// One worker per usable CPU. Constructing starts nothing: the first call does.
   ProcessPool() : ProcessPool(PoolOptions{}) {}
@@ -82,7 +83,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// For tests of the face: a pool over an engine of one's own.
   explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {})
       : engine_(std::move(engine)),
-        site_(std::make_shared<detail::CallSite const>(detail::CallSite{
+        context_(std::make_shared<detail::CallContext const>(detail::CallContext{
             engine_, std::make_shared<detail::Callbacks>(options.log, options.name),
             options.defaults.executor, detail::control_of(options.defaults), options.exceptions})),
         options_(std::move(options)) {}
@@ -92,7 +93,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
     if (this != &other) {
       end();
       engine_ = std::move(other.engine_);
-      site_ = std::move(other.site_);
+      context_ = std::move(other.context_);
       options_ = std::move(other.options_);
       exceptions_ = other.exceptions_;
     }
@@ -109,7 +110,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// The same verbs with these options; what is not given comes from options.defaults.
   PoolView with(CallOptions const& options) & {
     engine();
-    return {engine_, site_, options_.defaults, options};
+    return {engine_, context_, options_.defaults, options};
   }
   /// Not of a temporary pool.
   template <class Pool = void>
@@ -162,7 +163,7 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   /// Sets how many workers it has, 1 to 4096, whatever it was made with; throws std::invalid_argument.
   /// Does not block: more of them start when there is something for them to do, those that are too many
   /// end what they run and leave; what they had not begun goes to others.
-  void resize(Count workers) { engine().resize(workers.checked("workers", most_workers)); }
+  void resize(Count workers) { engine().resize(workers.checked("workers", max_workers)); }
 
   /// How many workers it has when all are wanted.
   unsigned size() const { return engine().size(); }
@@ -174,25 +175,25 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
   std::vector<WorkerStats> worker_stats() const { return engine().worker_stats(); }
 
  private:
-  friend detail::Verbs<ProcessPool>;
-  friend detail::StreamVerbs<ProcessPool>;
-  friend detail::SliceVerbs<ProcessPool>;
-  friend detail::SiteAccess;
+  friend detail::Operations<ProcessPool>;
+  friend detail::StreamOperations<ProcessPool>;
+  friend detail::SliceOperations<ProcessPool>;
+  friend detail::ContextAccess;
 
   detail::Engine& engine() const {
     if (!engine_) throw std::logic_error("procpool: this pool was moved from");
-    detail::check_process(*site_);
+    detail::check_process(*context_);
     return *engine_;
   }
 
   detail::Caller make_caller(unsigned, char const*) const {
     engine();
-    return {engine_, site_, options_.defaults};
+    return {engine_, context_, options_.defaults};
   }
 
   void end() noexcept {
     if (!engine_) return;
-    if (site_->callbacks->forked()) {  // all of it is elsewhere
+    if (context_->callbacks->forked()) {  // all of it is elsewhere
       engine_.reset();
       return;
     }
@@ -202,12 +203,12 @@ class ProcessPool : public detail::Verbs<ProcessPool>,
     } catch (...) {  // no memory or no thread to wait with: the engine's own end kills
     }
     // While the engine is still there: a callback that uses the pool meanwhile gets PoolClosed.
-    site_->callbacks->retire();
+    context_->callbacks->retire();
     engine_.reset();
   }
 
   std::shared_ptr<detail::Engine> engine_;
-  std::shared_ptr<detail::CallSite const> site_;
+  std::shared_ptr<detail::CallContext const> context_;
   PoolOptions options_;
   int exceptions_ = std::uncaught_exceptions();
 };

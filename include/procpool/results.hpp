@@ -10,8 +10,8 @@
 #include <vector>
 
 #include <procpool/call_options.hpp>
-#include <procpool/detail/collect.hpp>
-#include <procpool/detail/handle.hpp>
+#include <procpool/detail/async/handle.hpp>
+#include <procpool/detail/operations/collect.hpp>
 #include <procpool/future.hpp>
 
 namespace procpool::inline v0 {

@@ -1,7 +1,7 @@
 #pragma once
 
 // What may travel between processes, and how a type says so. Declarations and traits only: next to
-// nothing of Boost.Serialization is included here (detail/codec.hpp does that). Nothing runs or can
+// nothing of Boost.Serialization is included here (detail/codec/codec.hpp does that). Nothing runs or can
 // fail.
 //
 // What travels with no code of yours
@@ -23,7 +23,7 @@
 // `template <class A> void serialize(A& ar, unsigned version)`, private with
 // `friend class boost::serialization::access` if you like, split into save and load if you like; a
 // free `serialize` beside the type or in namespace boost::serialization; BOOST_CLASS_VERSION;
-// BOOST_CLASS_EXPORT for polymorphic pointers (include detail/codec.hpp before it). Such code
+// BOOST_CLASS_EXPORT for polymorphic pointers (include detail/codec/codec.hpp before it). Such code
 // always wins over the automatic handling, also for plain structs; only the std types above are
 // never asked.
 // A type with `serialize` must be default constructible when it travels by value; behind a pointer
@@ -36,12 +36,12 @@
 // Bounds that a reader enforces: 512 levels of nesting, and no more than the stack allows; 2^20 bytes of container elements that need
 // no bytes on the way (empty structs, monostate) per message.
 
-#include <procpool/detail/archive/verdict.hpp>
+#include <procpool/detail/codec/archive/type_check.hpp>
 
 namespace procpool::inline v0 {
 
 /// The archives that a `serialize` meets; useful to define it in a source file and instantiate it
-/// there explicitly. Both follow Boost's archive concepts; see detail/codec.hpp for the
+/// there explicitly. Both follow Boost's archive concepts; see detail/codec/codec.hpp for the
 /// definitions.
 using OutputArchive = detail::OutputArchive;
 using InputArchive = detail::InputArchive;
@@ -49,6 +49,6 @@ using InputArchive = detail::InputArchive;
 /// True if a T can be encoded and decoded. For a type with its own `serialize` that code is taken
 /// at its word: what it serializes is checked when it is compiled.
 template <class T>
-concept Transmissible = detail::travels<T>;
+concept Transmissible = detail::serializable<T>;
 
 }  // namespace procpool::inline v0

@@ -16,8 +16,8 @@
 #include <typeinfo>
 #include <utility>
 
-#include <procpool/detail/codec.hpp>
-#include <procpool/detail/share.hpp>
+#include <procpool/detail/codec/codec.hpp>
+#include <procpool/detail/engine/share.hpp>
 
 namespace procpool::inline v0 {
 

@@ -17,8 +17,8 @@
 
 namespace procpool::inline v0::channel {
 
-inline constexpr std::size_t most_crash_frames = 64;
-inline constexpr std::size_t most_crash_modules = 12;
+inline constexpr std::size_t max_crash_frames = 64;
+inline constexpr std::size_t max_crash_modules = 12;
 
 using CrashWord = std::atomic<std::uint64_t>;
 
@@ -40,8 +40,8 @@ struct CrashWords {
   CrashWord frames;        // so many of the following
   CrashWord modules;
   // Innermost first: see crash_frame. Of a call the address is one inside of its instruction.
-  std::array<CrashWord, most_crash_frames> frame;
-  std::array<CrashModule, most_crash_modules> module;
+  std::array<CrashWord, max_crash_frames> frame;
+  std::array<CrashModule, max_crash_modules> module;
 };
 
 static_assert(sizeof(OutboxWords) <= crash_offset);

@@ -24,7 +24,7 @@ inline constexpr std::size_t line = 128;
 inline constexpr std::size_t control_bytes = 4096;
 inline constexpr std::size_t crash_offset =
     2048;  // in the outbox's: what a crash leaves, crash_words.hpp
-inline constexpr std::size_t record_alignment = 16;
+inline constexpr std::size_t frame_alignment = 16;
 
 // In the inbox: written by the parent, read by the worker.
 struct InboxWords {
@@ -32,13 +32,13 @@ struct InboxWords {
   // Serials at or above it must not begin. Beside the tail, with which it comes: one line to fetch, not two.
   std::atomic<std::uint64_t> limit;
   alignas(line) std::atomic<std::uint64_t> outbox_head;  // bytes taken out of the outbox
-  alignas(line) std::atomic<std::uint32_t> parked;  // not 0: the parent sleeps, ring its event;
-                                                    // each sleep has its own number, see nap
-  alignas(line) std::atomic<std::uint32_t> bell;    // the worker sleeps on this word
-  std::atomic<std::uint32_t> stop;                  // leave when the inbox is empty
-  std::atomic<std::uint32_t> spin;                  // microseconds to look for more before sleeping
-  std::atomic<std::uint32_t> asked_bell;            // who waits for `asked` sleeps on this one
-  std::atomic<std::uint64_t> asked;  // serial + 1 of an element that is asked to stop
+  alignas(line) std::atomic<std::uint32_t> parked;    // not 0: the parent sleeps, ring its event;
+                                                      // each sleep has its own number, see nap
+  alignas(line) std::atomic<std::uint32_t> doorbell;  // the worker sleeps on this word
+  std::atomic<std::uint32_t> stop;                    // leave when the inbox is empty
+  std::atomic<std::uint32_t> spin;           // microseconds to look for more before sleeping
+  std::atomic<std::uint32_t> stop_doorbell;  // who waits for `asked` sleeps on this one
+  std::atomic<std::uint64_t> asked;          // serial + 1 of an element that is asked to stop
 };
 
 // In the outbox: written by the worker, read by the parent, who believes nothing of it unchecked.
@@ -50,7 +50,7 @@ struct OutboxWords {
   // Not 0: the worker sleeps on the bell; each sleep has its own number, see for_room.
   alignas(line) std::atomic<std::uint32_t> parked;
   alignas(line) std::atomic<std::uint32_t> stage;  // detail::Stage of the claimed element
-  std::atomic<std::uint32_t> farewell;             // Farewell
+  std::atomic<std::uint32_t> exit_hint;            // Farewell
   std::atomic<std::uint64_t>
       listens;  // serial + 1 of an element that looks whether it is asked to stop
 };
@@ -60,7 +60,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
               std::atomic<std::uint32_t>::is_always_lock_free);
 
 // Why a worker left, or wants to leave, of its own accord. After its death used in a sentence only.
-enum class Farewell : std::uint32_t {
+enum class ExitHint : std::uint32_t {
   none = 0,
   thread_ended = 1,      // the task left the worker's loop by ending its thread
   descriptors_gone = 2,  // the task closed descriptors that the worker needs
@@ -71,12 +71,12 @@ enum class Farewell : std::uint32_t {
 };
 
 enum class InboxKind : std::uint32_t {
-  declare = 1,
+  register_function = 1,
   chunk = 2,
   share = 3,   // a shared value, ahead of what names it
   forget = 4,  // the payload: ids of shared values that nothing will name any more
   hook = 5,    // a chunk of the pool's own; also one that retires runs it
-  memory = 6,  // what becomes of message memory, see MemoryNews; the payload: ids
+  memory = 6,  // what becomes of message memory, see MemoryNotice; the payload: ids
 };
 
 // Where the payload of a record lies.
@@ -97,12 +97,12 @@ struct BlockRef {
 
 // What a memory record says beside its ids: first come those of the parent's memory that will not come
 // again, so many; behind them those of the worker's that it may write to again.
-struct MemoryNews {
+struct MemoryNotice {
   std::uint64_t gone = 0;
   bool let_go = false;  // the worker shall keep none of its own
 };
 
-struct alignas(record_alignment) InboxHeader {
+struct alignas(frame_alignment) InboxHeader {
   InboxKind kind;
   Where where;
   std::uint64_t size;      // bytes of the payload
@@ -118,7 +118,7 @@ struct alignas(record_alignment) InboxHeader {
 
 enum class OutboxKind : std::uint32_t { values = 1, thrown = 2 };
 
-struct alignas(record_alignment) OutboxHeader {
+struct alignas(frame_alignment) OutboxHeader {
   OutboxKind kind;
   Where where;
   std::uint64_t size;
@@ -129,7 +129,7 @@ struct alignas(record_alignment) OutboxHeader {
 
 static_assert(std::is_trivially_copyable_v<InboxHeader> && sizeof(InboxHeader) == 64);
 static_assert(std::is_trivially_copyable_v<OutboxHeader> && sizeof(OutboxHeader) == 48);
-static_assert(std::is_trivially_copyable_v<BlockRef> && sizeof(BlockRef) == record_alignment);
+static_assert(std::is_trivially_copyable_v<BlockRef> && sizeof(BlockRef) == frame_alignment);
 
 // Of its payload, what lies in the ring.
 constexpr std::uint64_t in_ring(Where where, std::uint64_t size) noexcept {
@@ -145,17 +145,17 @@ constexpr std::uint64_t pack_done(std::uint64_t serials, std::uint64_t bytes) no
 
 // Elements that take less time than a claim of their own would are claimed in blocks of so many at most;
 // each of them is marked as done by itself, in their order, so still only one can have begun and not ended.
-inline constexpr std::uint64_t most_claimed = 64;
+inline constexpr std::uint64_t max_claimed = 64;
 
 // A sleep of the parent that ends by itself, after some ten microseconds: it is to be ended only for what
 // could not go on meanwhile.
-inline constexpr std::uint32_t nap = std::uint32_t{1} << 31;
+inline constexpr std::uint32_t short_poll = std::uint32_t{1} << 31;
 
 // A worker's sleep whose number is odd is one for room in the outbox.
 inline constexpr std::uint32_t for_room = 1;
 
 constexpr std::uint64_t aligned(std::uint64_t bytes) noexcept {
-  return (bytes + record_alignment - 1) & ~std::uint64_t{record_alignment - 1};
+  return (bytes + frame_alignment - 1) & ~std::uint64_t{frame_alignment - 1};
 }
 
 // A payload above this fraction of the ring does not travel in it.

@@ -5,6 +5,6 @@
 
 namespace procpool::inline v0::channel {
 
-template class BasicParentEnd<detail::NoSteps>;
+template class BasicParentEnd<detail::NoSyncPoints>;
 
 }  // namespace procpool::inline v0::channel

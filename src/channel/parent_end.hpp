@@ -10,7 +10,7 @@
 // So every word of it is loaded once into a local and the local is checked; cursors of the parent are
 // kept here, in private memory; a header is copied before it is looked at; a payload is handed out as
 // a span that the caller copies once and interprets only in its own copy. What cannot be true throws
-// BadRecord, upon which the owner ends the worker.
+// BadFrame, upon which the owner ends the worker.
 
 #include <chrono>
 #include <cstddef>
@@ -19,7 +19,7 @@
 #include <span>
 #include <stdexcept>
 
-#include <procpool/detail/steps.hpp>
+#include <procpool/detail/engine/sync_points.hpp>
 
 #include "channel/layout.hpp"
 #include "os/mapping.hpp"
@@ -27,13 +27,13 @@
 
 namespace procpool::inline v0::channel {
 
-class BadRecord : public std::runtime_error {
+class BadFrame : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 // `Steps` is told of each step, see detail::Step.
-template <class Steps>
+template <class SyncPoints>
 class BasicParentEnd {
  public:
   // Makes the memory of both rings: reserved, sealed against resizing, the inbox also against any
@@ -54,7 +54,7 @@ class BasicParentEnd {
   // Is there room in the inbox for a record with so much payload inside?
   bool fits(std::uint64_t inline_payload);
   // A payload: bytes to be copied into the ring, or where they lie.
-  struct Cargo {
+  struct PayloadRef {
     std::span<std::byte const> bytes;
     Where where = Where::ring;  // file: its descriptor has just been sent
     BlockRef block{};
@@ -64,7 +64,7 @@ class BasicParentEnd {
       return where == Where::ring ? bytes : std::span<std::byte const>();
     }
   };
-  void put_declaration(std::uint64_t function, Cargo const& cargo);
+  void put_registration(std::uint64_t function, PayloadRef const& payload_ref);
   struct Chunk {
     std::uint64_t function;
     std::uint64_t task;
@@ -75,10 +75,10 @@ class BasicParentEnd {
     bool apart = false;  // each element is to be claimed by itself
   };
   // Returns the serial of its first element.
-  std::uint64_t put_chunk(Chunk const& chunk, Cargo const& cargo);
-  void put_share(std::uint64_t id, std::size_t parts, Cargo const& cargo);
-  void put_memory(MemoryNews const& news, std::span<std::uint64_t const> ids);
-  void put_forget(std::span<std::uint64_t const> ids);
+  std::uint64_t put_chunk(Chunk const& chunk, PayloadRef const& payload_ref);
+  void put_share(std::uint64_t id, std::size_t parts, PayloadRef const& payload_ref);
+  void put_memory(MemoryNotice const& news, std::span<std::uint64_t const> ids);
+  void put_evict(std::span<std::uint64_t const> ids);
   void publish();
   // The worker has taken all that was put.
   bool emptied() { return inbox_head() == tail_; }
@@ -88,10 +88,10 @@ class BasicParentEnd {
   // until the worker has acknowledged: one, or what is left of a block that was claimed at once. Until
   // then nothing may be put, but more may be taken back. The serials stay skipped: what is put next begins
   // behind them.
-  std::uint64_t take_back(std::uint64_t from);
+  std::uint64_t revoke(std::uint64_t from);
   // May the worker begin it, as far as it was told?
   bool may_begin(std::uint64_t serial) const noexcept { return serial < limit_; }
-  bool acknowledging() const noexcept { return cut_.has_value(); }
+  bool acknowledging() const noexcept { return ack_cursor_.has_value(); }
   // True once, when the worker has passed the cut. Look for records after it, not before: all that it
   // had begun is in the outbox by then, and what is not there never began.
   bool acknowledged();
@@ -111,11 +111,11 @@ class BasicParentEnd {
   // Has it left, as far as it says? What it had to say is in the outbox by then.
   bool left() const noexcept;
   // What it has said of its leaving.
-  Farewell farewell() const noexcept;
+  ExitHint exit_hint() const noexcept;
   // Changes whenever the worker says that it has got on: claimed, done, shown, or taken something.
   std::uint64_t progress() const noexcept;
   // Wakes the worker, which looks at everything. At any time, for nothing but the cost of it.
-  void nudge() noexcept { ring_bell(); }
+  void nudge() noexcept { ring_doorbell(); }
 
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {
@@ -129,7 +129,7 @@ class BasicParentEnd {
   void park(std::uint32_t number) noexcept;
   void unpark() noexcept;
   // Parks for a nap, `number` as above. True: there is news, and the worker is asleep; it may not ring.
-  bool park_for_nap(std::uint32_t number) noexcept;
+  bool begin_short_poll(std::uint32_t number) noexcept;
   // Something may be there to collect; with `emptied`, also that is news.
   bool news(bool emptied = false) const noexcept;
 
@@ -147,7 +147,7 @@ class BasicParentEnd {
     bool begun = false;                  // the element after them had begun
     std::uint64_t claim = 0;  // every serial below it may have begun; never above what was given
     std::uint32_t stage = 0;
-    Farewell farewell = Farewell::none;
+    ExitHint exit_hint = ExitHint::none;
     bool believable = true;  // false: the marks could not be true, and were taken for the least
   };
   Remains remains(std::uint64_t expected, std::uint64_t outstanding) const;
@@ -157,7 +157,7 @@ class BasicParentEnd {
   }
 
  private:
-  using Step = detail::Step;
+  using SyncPoint = detail::SyncPoint;
 
   InboxWords& in() const noexcept { return *reinterpret_cast<InboxWords*>(inbox_.control()); }
   OutboxWords const& out() const noexcept {
@@ -169,12 +169,12 @@ class BasicParentEnd {
   std::byte const* at(std::uint64_t cursor) const noexcept {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
-  void put(InboxHeader header, Cargo const& cargo);
+  void put(InboxHeader header, PayloadRef const& payload_ref);
   std::uint64_t inbox_head();
   std::uint64_t free_bytes() const noexcept { return ring_bytes() - (tail_ - seen_head_); }
   void wake() noexcept;  // if it sleeps; after a seq_cst store of what it should see
   void wake_from(std::uint32_t sleep) noexcept;
-  void ring_bell() noexcept;
+  void ring_doorbell() noexcept;
   // How many elements from `owed` on the mark counts as done. Negative: it ends before.
   std::int32_t done_from(std::uint64_t owed, std::uint64_t mark) const noexcept;
 
@@ -188,9 +188,10 @@ class BasicParentEnd {
   std::uint64_t head_ = 0;            // outbox: end of what was taken
   std::uint64_t next_serial_ = 0;     // of the next element put
   std::uint64_t limit_ = 0;           // as it was stored last
-  std::uint32_t rung_for_ = 0;        // the worker's sleep that was last ended
+  std::uint32_t notified_epoch_ = 0;  // the worker's sleep that was last ended
   std::uint32_t spin_ = 0;            // as it was stored last
-  std::optional<std::uint64_t> cut_;  // inbox tail at the time of a take-back not acknowledged yet
+  std::optional<std::uint64_t>
+      ack_cursor_;  // inbox tail at the time of a take-back not acknowledged yet
   // Serials that were skipped: the one behind the last of them, and what was marked as done by then.
   struct Gap {
     std::uint64_t end = 0;
@@ -198,7 +199,7 @@ class BasicParentEnd {
   } gap_;
 };
 
-using ParentEnd = BasicParentEnd<detail::NoSteps>;
-extern template class BasicParentEnd<detail::NoSteps>;
+using ParentEnd = BasicParentEnd<detail::NoSyncPoints>;
+extern template class BasicParentEnd<detail::NoSyncPoints>;
 
 }  // namespace procpool::inline v0::channel

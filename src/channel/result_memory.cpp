@@ -19,7 +19,7 @@ std::shared_ptr<detail::MessageBlock> ResultMemory::take(std::size_t bytes) {
   if (best != nullptr) return best->block;
 
   auto const over = [&](std::size_t more) {
-    return kept_.size() >= most_result_blocks || footprint() + more > most_result_bytes;
+    return kept_.size() >= max_result_blocks || footprint() + more > max_result_bytes;
   };
   while (over(bytes)) {
     // The oldest goes first.
@@ -33,15 +33,15 @@ std::shared_ptr<detail::MessageBlock> ResultMemory::take(std::size_t bytes) {
   return block;
 }
 
-void ResultMemory::lend(detail::MessageBlock const& block) noexcept {
+void ResultMemory::lease(detail::MessageBlock const& block) noexcept {
   for (Kept& kept : kept_) {
-    if (kept.block.get() == &block) kept.lent = true;
+    if (kept.block.get() == &block) kept.leased = true;
   }
 }
 
 void ResultMemory::give_back(std::uint64_t id) noexcept {
   for (Kept& kept : kept_) {
-    if (kept.block->id() == id) kept.lent = false;
+    if (kept.block->id() == id) kept.leased = false;
   }
 }
 

@@ -20,8 +20,8 @@
 namespace procpool::inline v0::channel {
 
 // What a worker keeps at most, and what the parent keeps views of.
-inline constexpr std::size_t most_result_blocks = 8;
-inline constexpr std::size_t most_result_bytes = (std::size_t{1} << 30) + (std::size_t{64} << 20);
+inline constexpr std::size_t max_result_blocks = 8;
+inline constexpr std::size_t max_result_bytes = (std::size_t{1} << 30) + (std::size_t{64} << 20);
 
 class ResultMemory final : public detail::MessageMemory {
  public:
@@ -30,7 +30,7 @@ class ResultMemory final : public detail::MessageMemory {
   // Nothing in a forked child, which has none of these blocks.
   std::shared_ptr<detail::MessageBlock> take(std::size_t bytes) override;
 
-  void lend(detail::MessageBlock const& block) noexcept;
+  void lease(detail::MessageBlock const& block) noexcept;
   void give_back(std::uint64_t id) noexcept;  // of a block that was lent; others are ignored
   void let_go() noexcept;                     // of all that is not being written now
 
@@ -39,9 +39,9 @@ class ResultMemory final : public detail::MessageMemory {
  private:
   struct Kept {
     std::shared_ptr<detail::MessageBlock> block;
-    bool lent = false;
+    bool leased = false;
 
-    bool free() const noexcept { return !lent && block.use_count() == 1; }
+    bool free() const noexcept { return !leased && block.use_count() == 1; }
   };
 
   std::vector<Kept> kept_;

@@ -5,6 +5,6 @@
 
 namespace procpool::inline v0::channel {
 
-template class BasicWorkerEnd<detail::NoSteps>;
+template class BasicWorkerEnd<detail::NoSyncPoints>;
 
 }  // namespace procpool::inline v0::channel

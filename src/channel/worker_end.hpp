@@ -16,8 +16,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include <procpool/detail/run.hpp>
-#include <procpool/detail/steps.hpp>
+#include <procpool/detail/engine/run.hpp>
+#include <procpool/detail/engine/sync_points.hpp>
 
 #include "channel/layout.hpp"
 #include "channel/result_memory.hpp"
@@ -29,18 +29,18 @@
 namespace procpool::inline v0::channel {
 
 // `Steps` is told of each step, see detail::Step.
-template <class Steps>
+template <class SyncPoints>
 class BasicWorkerEnd {
  public:
   // Throws when there is no memory or address space for the rings; `control` is then still the caller's.
   BasicWorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
                  os::Event event, os::UniqueFd&& control);
 
-  // Blocks until there is a record, which stays in the ring until finish_record(). False: the parent
+  // Blocks until there is a record, which stays in the ring until finish_frame(). False: the parent
   // wants us to leave and the inbox is empty.
   bool wait();
   // Is there one already? Cheap.
-  bool has_record() const noexcept {
+  bool has_frame() const noexcept {
     // Relaxed: looked at properly by wait().
     return in().tail.load(std::memory_order_relaxed) != head_;
   }
@@ -48,10 +48,10 @@ class BasicWorkerEnd {
   std::span<std::byte const> payload() const noexcept { return payload_; }
   // Not empty: the payload, which is empty, could not be received or mapped; the reason.
   std::string const& unreadable() const noexcept { return unreadable_; }
-  // What keeps the payload of a record in a file, to have it beyond finish_record().
+  // What keeps the payload of a record in a file, to have it beyond finish_frame().
   os::Mapping take_large() noexcept { return std::exchange(large_, os::Mapping()); }
   // Publishes what is open, then gives the record's space back, then calls the parent.
-  void finish_record(bool taken_back);
+  void finish_frame(bool revoked);
 
   // Claims an element. False: it was taken back, and so was the rest of the record. One that retires
   // blocks until that is so, except for hooks.
@@ -80,14 +80,14 @@ class BasicWorkerEnd {
                  detail::RunPlace& place);
   // It is over, or one of its elements has thrown: what it has done belongs to the open record. False: the
   // rest of the record was taken back.
-  bool end_run(detail::BasicRun<Steps> const& run);
+  bool end_run(detail::BasicRun<SyncPoints> const& run);
   // Where large results are best encoded to.
   ResultMemory& result_memory() noexcept { return results_; }
   // Of the memory that this process has mapped, so much is kept for messages to come.
   std::size_t kept_bytes() const noexcept;
 
   std::atomic<std::uint32_t>& stage() noexcept { return out().stage; }
-  void say_farewell(Farewell why) noexcept;
+  void say_exit_hint(ExitHint why) noexcept;
   // The last word: nothing comes from this worker any more. Rings.
   void leave() noexcept;
   // What was said before stands, but for retiring.
@@ -104,7 +104,7 @@ class BasicWorkerEnd {
   std::span<std::byte> control_page() noexcept { return {outbox_.control(), control_bytes}; }
 
  private:
-  using Step = detail::Step;
+  using SyncPoint = detail::SyncPoint;
 
   InboxWords const& in() const noexcept {
     return *reinterpret_cast<InboxWords const*>(inbox_.control());
@@ -116,7 +116,7 @@ class BasicWorkerEnd {
   std::byte* place(std::uint64_t cursor) const noexcept {
     return outbox_.ring() + (cursor & (outbox_.ring_bytes() - 1));
   }
-  bool load_record();
+  bool load_frame();
   bool cursor_is_awaited() const noexcept;  // that was just moved behind the record
   bool load_payload();                      // false: a task has taken its descriptor
   bool load_block();
@@ -124,12 +124,12 @@ class BasicWorkerEnd {
   bool spin() const noexcept;
   void park(std::uint32_t what_for) noexcept;  // for_room or 0; seq_cst, before the last look
   void unpark() noexcept;
-  void fall_asleep(std::uint32_t bell) noexcept;
+  void fall_asleep(std::uint32_t doorbell) noexcept;
   void wait_until_wanted_back(std::uint64_t serial);
   void wait_for_room(std::uint64_t bytes);
   void wait_until_taken(std::uint64_t cursor);
   void publish();
-  void close_record();  // the open one, which is not empty
+  void close_frame();  // the open one, which is not empty
   void show_results();
   void withdraw(std::uint64_t serial) noexcept;  // the claim
   // Has a record open with room for the result of this element.
@@ -139,18 +139,18 @@ class BasicWorkerEnd {
   // Empty: a task has taken it; or there was no number for it, and unreadable_ says so.
   os::UniqueFd receive_descriptor();
   // A large payload, ready to be sent: in a block, or in a file that is write-sealed.
-  struct Letter {
+  struct OutgoingPayload {
     std::shared_ptr<detail::MessageBlock> block;
     BlockRef ref{};
     os::Memfd file;
   };
   // `ahead`: bytes of its length that stand in front of it, all of them or none.
-  Letter seal_letter(std::span<std::byte const> payload, std::uint64_t ahead);
+  OutgoingPayload seal_payload(std::span<std::byte const> payload, std::uint64_t ahead);
   void put_single(OutboxKind kind, std::uint64_t serial, std::span<std::byte const> payload,
                   bool length_first);
-  void ring_parent() noexcept;        // something was published
-  void ring_before_sleep() noexcept;  // what the parent was not rung for because it naps
-  void ring_for(std::uint32_t sleep) noexcept;
+  void notify_parent() noexcept;        // something was published
+  void notify_before_sleep() noexcept;  // what the parent was not rung for because it naps
+  void notify_epoch(std::uint32_t sleep) noexcept;
 
   os::RingMapping inbox_;
   os::RingMapping outbox_;
@@ -182,7 +182,7 @@ class BasicWorkerEnd {
   std::uint64_t run_first_ = 0;           // the run that is going on: its first serial
   std::uint64_t run_result_ = 0;          // and the bytes of each result
   std::deque<std::uint64_t> large_ends_;  // cursors behind large messages that may not be taken yet
-  std::uint32_t rung_for_ = 0;            // the parent's sleep that was ended last
+  std::uint32_t notified_epoch_ = 0;      // the parent's sleep that was ended last
   bool untold_ = false;                   // something was published since, and the parent not rung
   std::uint32_t sleep_number_ = 0;        // of our last sleep; even
   bool descriptors_gone_ = false;
@@ -190,7 +190,7 @@ class BasicWorkerEnd {
   bool retiring_ = false;
 };
 
-using WorkerEnd = BasicWorkerEnd<detail::NoSteps>;
-extern template class BasicWorkerEnd<detail::NoSteps>;
+using WorkerEnd = BasicWorkerEnd<detail::NoSyncPoints>;
+extern template class BasicWorkerEnd<detail::NoSyncPoints>;
 
 }  // namespace procpool::inline v0::channel

@@ -20,8 +20,8 @@ namespace procpool::inline v0::channel {
 
 // ---- arguments
 
-template <class Steps>
-bool BasicWorkerEnd<Steps>::load_payload() {
+template <class SyncPoints>
+bool BasicWorkerEnd<SyncPoints>::load_payload() {
   unreadable_.clear();
   if (header_.where == Where::ring) {
     payload_ = {at(head_) + sizeof header_, header_.size};
@@ -44,8 +44,8 @@ bool BasicWorkerEnd<Steps>::load_payload() {
   return true;
 }
 
-template <class Steps>
-bool BasicWorkerEnd<Steps>::load_block() {
+template <class SyncPoints>
+bool BasicWorkerEnd<SyncPoints>::load_block() {
   BlockRef ref{};
   std::memcpy(&ref, at(head_) + sizeof header_, sizeof ref);
   std::size_t const end = ref.offset + header_.size;
@@ -77,10 +77,10 @@ bool BasicWorkerEnd<Steps>::load_block() {
   return true;
 }
 
-template <class Steps>
-os::UniqueFd BasicWorkerEnd<Steps>::receive_descriptor() {
+template <class SyncPoints>
+os::UniqueFd BasicWorkerEnd<SyncPoints>::receive_descriptor() {
   // As long as the kernel has no memory to give it to us, it is still there.
-  constexpr int most_tries = 50;
+  constexpr int max_tries = 50;
   for (int tries = 1;; ++tries) {
     try {
       os::Packet packet;
@@ -89,7 +89,7 @@ os::UniqueFd BasicWorkerEnd<Steps>::receive_descriptor() {
           packet.fds.size() != 1) {
         return {};
       }
-      Steps::at(Step::received);
+      SyncPoints::at(SyncPoint::received);
       return std::move(packet.fds.front());
     } catch (std::system_error const& error) {
       // There was no number left for it: it is gone, and nothing but it.
@@ -98,14 +98,14 @@ os::UniqueFd BasicWorkerEnd<Steps>::receive_descriptor() {
         lost_ = true;
         return {};
       }
-      if (tries == most_tries) return {};
+      if (tries == max_tries) return {};
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::hear_of_memory() {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::hear_of_memory() {
   if (header_.serial != 0) results_.let_go();
   std::uint64_t gone = header_.count;
   for (auto ids = payload_; !ids.empty(); ids = ids.subspan(sizeof(std::uint64_t))) {
@@ -120,8 +120,8 @@ void BasicWorkerEnd<Steps>::hear_of_memory() {
   }
 }
 
-template <class Steps>
-std::size_t BasicWorkerEnd<Steps>::kept_bytes() const noexcept {
+template <class SyncPoints>
+std::size_t BasicWorkerEnd<SyncPoints>::kept_bytes() const noexcept {
   std::size_t sum = results_.footprint();
   for (auto const& [id, block] : blocks_) sum += block.view.size();
   return sum;
@@ -129,31 +129,31 @@ std::size_t BasicWorkerEnd<Steps>::kept_bytes() const noexcept {
 
 // ---- results
 
-template <class Steps>
-typename BasicWorkerEnd<Steps>::Letter BasicWorkerEnd<Steps>::seal_letter(
+template <class SyncPoints>
+typename BasicWorkerEnd<SyncPoints>::OutgoingPayload BasicWorkerEnd<SyncPoints>::seal_payload(
     std::span<std::byte const> payload, std::uint64_t ahead) {
   std::uint64_t const length = payload.size();
-  Letter letter;
+  OutgoingPayload outgoing;
   try {
     // It may have been written there in the first place.
-    letter.block = detail::message_block_of(payload);
-    if (letter.block == nullptr && (letter.block = results_.take(length)) != nullptr) {
-      std::memcpy(letter.block->data(), payload.data(), length);
+    outgoing.block = detail::message_block_of(payload);
+    if (outgoing.block == nullptr && (outgoing.block = results_.take(length)) != nullptr) {
+      std::memcpy(outgoing.block->data(), payload.data(), length);
     }
   } catch (std::system_error const&) {  // no memory to keep; perhaps there is some for this once
   }
-  if (letter.block != nullptr) {
-    std::memcpy(letter.block->data() - ahead, &length, ahead);
-    letter.ref = {letter.block->id(),
-                  static_cast<std::uint32_t>(detail::MessageBlock::ahead - ahead), 1};
-    return letter;
+  if (outgoing.block != nullptr) {
+    std::memcpy(outgoing.block->data() - ahead, &length, ahead);
+    outgoing.ref = {outgoing.block->id(),
+                    static_cast<std::uint32_t>(detail::MessageBlock::ahead - ahead), 1};
+    return outgoing;
   }
-  letter.file = os::Memfd::create_growing(detail::message_name);
-  letter.file.write_at(std::as_bytes(std::span(&length, 1)).first(ahead), 0);
-  letter.file.write_at(payload, ahead);
+  outgoing.file = os::Memfd::create_growing(detail::message_name);
+  outgoing.file.write_at(std::as_bytes(std::span(&length, 1)).first(ahead), 0);
+  outgoing.file.write_at(payload, ahead);
   // What is sealed cannot change while the parent decodes it in place.
-  letter.file.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  return letter;
+  outgoing.file.seal(F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  return outgoing;
 }
 
 }  // namespace procpool::inline v0::channel

@@ -16,17 +16,17 @@
 namespace procpool::inline v0::channel {
 
 // Results of a long chunk are shown at least this often, looked at between elements. Longer than a portion of a
-// map lasts (Scheduler::portion_ns): shown in its middle, it would ring twice.
+// map lasts (Scheduler::grain_ns): shown in its middle, it would ring twice.
 inline constexpr std::uint64_t show_after_ns = 4'400'000;
 // Large messages that wait to be taken; more would fill memory faster than the parent empties it.
-inline constexpr std::size_t most_large_waiting = 4;
+inline constexpr std::size_t max_large_waiting = 4;
 inline constexpr std::uint64_t longest_look_interval = 1024;
 // Below this time per element the claims would be most of it.
 inline constexpr std::uint64_t short_element_ns = 50;
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::append_value(std::uint64_t serial, std::span<std::byte const> value,
-                                         bool length_first) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::append_value(std::uint64_t serial,
+                                              std::span<std::byte const> value, bool length_first) {
   std::uint64_t const length = value.size();
   std::uint64_t const need = length + (length_first ? sizeof length : 0);
   if (need > inline_limit(outbox_.ring_bytes())) {
@@ -40,16 +40,16 @@ void BasicWorkerEnd<Steps>::append_value(std::uint64_t serial, std::span<std::by
     to += sizeof length;
   }
   if (!value.empty()) std::memcpy(to, value.data(), value.size());
-  Steps::at(Step::written);
+  SyncPoints::at(SyncPoint::written);
   // Release: the result's bytes first, then the mark that counts them. Should we die now, the parent
   // takes the result from the open record.
   out().done.store(pack_done(serial + 1, open_bytes_ + need), std::memory_order_release);
-  Steps::at(Step::marked);
+  SyncPoints::at(SyncPoint::marked);
   count_done(1, need);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::have_room(std::uint64_t serial, std::uint64_t bytes) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::have_room(std::uint64_t serial, std::uint64_t bytes) {
   std::uint64_t const most = inline_limit(outbox_.ring_bytes());
   if (open_count_ != 0 && open_bytes_ + bytes > most) show_results();
   if (open_count_ != 0) return;
@@ -59,8 +59,8 @@ void BasicWorkerEnd<Steps>::have_room(std::uint64_t serial, std::uint64_t bytes)
   open_bytes_ = 0;
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::count_done(std::uint64_t serials, std::uint64_t bytes) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::count_done(std::uint64_t serials, std::uint64_t bytes) {
   open_count_ += serials;
   open_bytes_ += bytes;
   look_at_clock_ -= serials;
@@ -68,10 +68,10 @@ void BasicWorkerEnd<Steps>::count_done(std::uint64_t serials, std::uint64_t byte
   if (!last && look_at_clock_ == 0) look_at_clock();
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::look_at_clock() {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::look_at_clock() {
   std::uint64_t const passed = now_ns() - opened_at_;
-  block_ = passed < open_count_ * short_element_ns ? most_claimed : 1;
+  block_ = passed < open_count_ * short_element_ns ? max_claimed : 1;
   if (passed >= show_after_ns) {
     show_results();
     elements_per_look_ = 1;
@@ -81,14 +81,14 @@ void BasicWorkerEnd<Steps>::look_at_clock() {
   look_at_clock_ = elements_per_look_;
 }
 
-template <class Steps>
-bool BasicWorkerEnd<Steps>::fits_run(std::size_t result_size) const noexcept {
+template <class SyncPoints>
+bool BasicWorkerEnd<SyncPoints>::fits_run(std::size_t result_size) const noexcept {
   return result_size <= inline_limit(outbox_.ring_bytes());
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::begin_run(std::uint64_t serial, std::size_t result_size,
-                                      detail::RunWords& words, detail::RunPlace& run) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::begin_run(std::uint64_t serial, std::size_t result_size,
+                                           detail::RunWords& words, detail::RunPlace& run) {
   have_room(serial, result_size);
   std::uint64_t most = std::min(header_.serial + header_.count - serial, look_at_clock_);
   if (result_size != 0) {
@@ -106,23 +106,23 @@ void BasicWorkerEnd<Steps>::begin_run(std::uint64_t serial, std::size_t result_s
   run.block = header_.apart != 0 ? 1 : block_;
 }
 
-template <class Steps>
-bool BasicWorkerEnd<Steps>::end_run(detail::BasicRun<Steps> const& run) {
+template <class SyncPoints>
+bool BasicWorkerEnd<SyncPoints>::end_run(detail::BasicRun<SyncPoints> const& run) {
   std::uint64_t const next = run.next();
-  if (run.taken_back()) withdraw(next);
+  if (run.revoked()) withdraw(next);
   if (next != run_first_) count_done(next - run_first_, (next - run_first_) * run_result_);
-  return !run.taken_back();
+  return !run.revoked();
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::append_thrown(std::uint64_t serial,
-                                          std::span<std::byte const> exception) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::append_thrown(std::uint64_t serial,
+                                               std::span<std::byte const> exception) {
   put_single(OutboxKind::thrown, serial, exception, false);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::put_single(OutboxKind kind, std::uint64_t serial,
-                                       std::span<std::byte const> payload, bool length_first) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::put_single(OutboxKind kind, std::uint64_t serial,
+                                            std::span<std::byte const> payload, bool length_first) {
   std::uint64_t const length = payload.size();
   OutboxHeader header{};
   header.kind = kind;
@@ -130,14 +130,14 @@ void BasicWorkerEnd<Steps>::put_single(OutboxKind kind, std::uint64_t serial,
   header.serial = serial;
   header.count = 1;
 
-  Letter letter;
+  OutgoingPayload outgoing;
   if (header.size > inline_limit(outbox_.ring_bytes())) {
-    letter = seal_letter(payload, header.size - length);
-    header.where = letter.block != nullptr ? Where::block : Where::file;
+    outgoing = seal_payload(payload, header.size - length);
+    header.where = outgoing.block != nullptr ? Where::block : Where::file;
   }
   // From here on nothing throws: either all of the record is published or none.
   show_results();
-  while (large_ends_.size() >= most_large_waiting) {
+  while (large_ends_.size() >= max_large_waiting) {
     wait_until_taken(large_ends_.front());
     large_ends_.pop_front();
   }
@@ -145,18 +145,18 @@ void BasicWorkerEnd<Steps>::put_single(OutboxKind kind, std::uint64_t serial,
   wait_for_room(sizeof header + inside);
   std::byte* const to = place(tail_) + sizeof header;
   if (header.where != Where::ring) {
-    int const descriptor = letter.block != nullptr ? letter.block->fd() : letter.file.fd();
+    int const descriptor = outgoing.block != nullptr ? outgoing.block->fd() : outgoing.file.fd();
     if (os::send_packet(control_.get(), std::as_bytes(std::span(&header.serial, 1)),
                         std::span(&descriptor, 1), false) != os::SendResult::sent) {
       // Closed, or full of what is not ours: the few that may wait there always have room.
       // The outcome cannot be told any more, only that this process ended, and why.
-      say_farewell(Farewell::descriptors_gone);
+      say_exit_hint(ExitHint::descriptors_gone);
       ::_exit(EXIT_FAILURE);
     }
-    Steps::at(Step::single_sent);
-    if (letter.block != nullptr) {
-      results_.lend(*letter.block);
-      std::memcpy(to, &letter.ref, sizeof letter.ref);
+    SyncPoints::at(SyncPoint::single_sent);
+    if (outgoing.block != nullptr) {
+      results_.lease(*outgoing.block);
+      std::memcpy(to, &outgoing.ref, sizeof outgoing.ref);
     }
   } else if (!payload.empty()) {
     std::memcpy(to, payload.data(), payload.size());
@@ -166,17 +166,17 @@ void BasicWorkerEnd<Steps>::put_single(OutboxKind kind, std::uint64_t serial,
   std::memcpy(place(tail_), &header, sizeof header);
   tail_ += aligned(sizeof header + inside);
   if (header.where != Where::ring) large_ends_.push_back(tail_);
-  Steps::at(Step::single_written);
+  SyncPoints::at(SyncPoint::single_written);
   publish();
-  ring_parent();
+  notify_parent();
   // Release: the record is out. A parent that finds the mark behind the records it has collected takes
   // the open record for empty, which it is.
   out().done.store(pack_done(serial + 1, 0), std::memory_order_release);
-  Steps::at(Step::single_marked);
+  SyncPoints::at(SyncPoint::single_marked);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::close_record() {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::close_frame() {
   std::uint64_t const now = now_ns();
   OutboxHeader header{};
   header.kind = OutboxKind::values;
@@ -185,95 +185,95 @@ void BasicWorkerEnd<Steps>::close_record() {
   header.count = open_count_;
   header.nanoseconds = now - std::exchange(opened_at_, now);
   std::memcpy(place(tail_), &header, sizeof header);
-  Steps::at(Step::header_written);
+  SyncPoints::at(SyncPoint::header_written);
   tail_ += aligned(sizeof header + open_bytes_);
   open_count_ = 0;
   open_bytes_ = 0;
   publish();
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::show_results() {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::show_results() {
   if (open_count_ == 0) return;
-  close_record();
-  ring_parent();
+  close_frame();
+  notify_parent();
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::publish() {
-  // seq_cst: a release for the record's bytes, and before the look at `parked` in ring_parent(), against
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::publish() {
+  // seq_cst: a release for the record's bytes, and before the look at `parked` in notify_parent(), against
   // the parent's "parked, then look at the tail".
   out().tail.store(tail_, std::memory_order_seq_cst);
-  Steps::at(Step::published);
+  SyncPoints::at(SyncPoint::published);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::ring_parent() noexcept {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::notify_parent() noexcept {
   std::uint32_t const sleep = in().parked.load(std::memory_order_seq_cst);
   // Once per sleep of the parent: until it wakes up and parks again every further ring would be a
   // system call for nothing.
-  bool needless = sleep == 0 || sleep == rung_for_;
-  if ((sleep & nap) != 0 && !needless) {
+  bool needless = sleep == 0 || sleep == notified_epoch_;
+  if ((sleep & short_poll) != 0 && !needless) {
     // Relaxed: only a matter of when. Half of the ring is left to fill until the parent is there.
     std::uint64_t const taken = in().outbox_head.load(std::memory_order_relaxed);
     needless = tail_ - taken < outbox_.ring_bytes() / 2;
   }
   untold_ = true;
-  if (!needless) ring_for(sleep);
+  if (!needless) notify_epoch(sleep);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::ring_before_sleep() noexcept {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::notify_before_sleep() noexcept {
   if (!untold_) return;
   std::uint32_t const sleep = in().parked.load(std::memory_order_seq_cst);
-  if ((sleep & nap) != 0 && sleep != rung_for_) ring_for(sleep);
+  if ((sleep & short_poll) != 0 && sleep != notified_epoch_) notify_epoch(sleep);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::ring_for(std::uint32_t sleep) noexcept {
-  rung_for_ = sleep;
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::notify_epoch(std::uint32_t sleep) noexcept {
+  notified_epoch_ = sleep;
   untold_ = false;
   if (!event_.ring()) descriptors_gone_ = true;
-  Steps::at(Step::rang);
+  SyncPoints::at(SyncPoint::rang);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::wait_for_room(std::uint64_t bytes) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::wait_for_room(std::uint64_t bytes) {
   std::uint64_t const end = tail_ + aligned(bytes);
   // As in ParentEnd::fits: the parent's cursor is asked when what is known of it does not suffice.
   if (end <= outbox_.ring_bytes() + seen_taken_) return;
   wait_until_taken(end - outbox_.ring_bytes());
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::wait_until_taken(std::uint64_t cursor) {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::wait_until_taken(std::uint64_t cursor) {
   // Acquire: the parent has copied what we are about to overwrite.
   while ((seen_taken_ = in().outbox_head.load(std::memory_order_acquire)) < cursor) {
-    std::uint32_t const bell = in().bell.load(std::memory_order_seq_cst);
+    std::uint32_t const doorbell = in().doorbell.load(std::memory_order_seq_cst);
     park(for_room);
-    ring_before_sleep();
-    if (in().outbox_head.load(std::memory_order_seq_cst) < cursor) fall_asleep(bell);
+    notify_before_sleep();
+    if (in().outbox_head.load(std::memory_order_seq_cst) < cursor) fall_asleep(doorbell);
     unpark();
   }
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::say_farewell(Farewell why) noexcept {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::say_exit_hint(ExitHint why) noexcept {
   // Relaxed: read after our death.
-  out().farewell.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
+  out().exit_hint.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::leave() noexcept {
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::leave() noexcept {
   // Release: all outcomes were published before.
-  out().farewell.store(static_cast<std::uint32_t>(Farewell::left), std::memory_order_release);
+  out().exit_hint.store(static_cast<std::uint32_t>(ExitHint::left), std::memory_order_release);
   event_.ring();
 }
 
-template <class Steps>
-void BasicWorkerEnd<Steps>::say_exiting() noexcept {
-  auto const said = static_cast<Farewell>(out().farewell.load(std::memory_order_relaxed));
-  if (said == Farewell::none || said == Farewell::retiring) say_farewell(Farewell::exiting);
+template <class SyncPoints>
+void BasicWorkerEnd<SyncPoints>::say_exiting() noexcept {
+  auto const said = static_cast<ExitHint>(out().exit_hint.load(std::memory_order_relaxed));
+  if (said == ExitHint::none || said == ExitHint::retiring) say_exit_hint(ExitHint::exiting);
 }
 
 }  // namespace procpool::inline v0::channel

@@ -9,7 +9,7 @@
 #include <boost/archive/detail/basic_pointer_iserializer.hpp>
 #include <boost/archive/impl/archive_serializer_map.ipp>
 
-#include <procpool/detail/archive/archives.hpp>
+#include <procpool/detail/codec/archive/archives.hpp>
 
 template class PROCPOOL_API
     boost::archive::detail::archive_serializer_map<procpool::detail::OutputArchive>;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include <procpool/detail/archive/sink.hpp>
+#include <procpool/detail/codec/archive/sink.hpp>
 
 #include "os/stack.hpp"
 

@@ -1,4 +1,4 @@
-#include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/codec/exception_codec.hpp>
 
 #include <cxxabi.h>
 
@@ -26,8 +26,8 @@
 #include <utility>
 #include <variant>
 
+#include <procpool/detail/call/type_name.hpp>
 #include <procpool/detail/export.hpp>
-#include <procpool/detail/type_name.hpp>
 
 #include "identity/category.hpp"
 #include "identity/code_wire.hpp"
@@ -130,14 +130,14 @@ bool is_exactly_one(std::exception const& exception, Types<Es...>) {
 
 // ---- how long what travels may be, in bytes: all of an error in 64 KiB
 
-constexpr std::size_t most_error = std::size_t{64} * 1024;
-constexpr std::size_t most_numbers = 1024;  // lengths, codes, references
-constexpr std::size_t most_type = 2048;
-constexpr std::size_t most_path = 4096;
-constexpr std::size_t most_causes = 32;
-constexpr std::size_t most_cause = 4096;
+constexpr std::size_t max_error = std::size_t{64} * 1024;
+constexpr std::size_t max_numbers = 1024;  // lengths, codes, references
+constexpr std::size_t max_type = 2048;
+constexpr std::size_t max_path = 4096;
+constexpr std::size_t max_causes = 32;
+constexpr std::size_t max_cause = 4096;
 constexpr std::size_t kept_for_causes = std::size_t{16} * 1024;  // if the text is long
-constexpr std::size_t most_category = 64;
+constexpr std::size_t max_category = 64;
 
 // ---- encoding
 
@@ -165,10 +165,10 @@ void write_code(Writer& writer, std::error_code const& code) {
   }
   std::optional<identity::CodeRef> place;
   if (which == Category::named) place = identity::locate_category(code.category());
-  if (place && place->path.size() > most_path / 2) place.reset();
+  if (place && place->path.size() > max_path / 2) place.reset();
   writer.number(place ? Category::placed : which);
   char const* const name = code.category().name();
-  writer.text(os::cut(name != nullptr ? name : "", most_category));
+  writer.text(os::cut(name != nullptr ? name : "", max_category));
   writer.number(static_cast<std::int32_t>(code.value()));
   if (place) identity::write(writer, *place);
 }
@@ -198,16 +198,16 @@ std::string_view text_of(std::exception const& exception) {
 void collect_causes(std::exception const& exception, std::vector<std::string>& causes);
 
 void collect_causes(std::nested_exception const* nested, std::vector<std::string>& causes) {
-  if (nested == nullptr || !nested->nested_ptr() || causes.size() >= most_causes) return;
+  if (nested == nullptr || !nested->nested_ptr() || causes.size() >= max_causes) return;
   try {
     nested->rethrow_nested();
   } catch (std::exception const& cause) {
-    causes.push_back(os::cut(name_of(cause), most_type) + ": " +
-                     os::cut(text_of(cause), most_cause - most_type));
+    causes.push_back(os::cut(name_of(cause), max_type) + ": " +
+                     os::cut(text_of(cause), max_cause - max_type));
     collect_causes(cause, causes);
   } catch (...) {
     std::type_info const* const type = abi::__cxa_current_exception_type();
-    causes.push_back(type != nullptr ? os::cut(type_name(*type), most_type) : "unknown");
+    causes.push_back(type != nullptr ? os::cut(type_name(*type), max_type) : "unknown");
   }
 }
 
@@ -227,8 +227,8 @@ std::size_t bytes_of(std::vector<std::string> const& texts) {
 // Of every error: its type, its text and its causes, in `room` bytes.
 void write_texts(Writer& writer, std::string_view type, std::string_view text,
                  std::vector<std::string> causes, std::size_t room) {
-  if (causes.size() > most_causes) causes.resize(most_causes);
-  std::string const name = os::cut(type, most_type);
+  if (causes.size() > max_causes) causes.resize(max_causes);
+  std::string const name = os::cut(type, max_type);
   room -= name.size();
   std::string const what = os::cut(text, room - std::min(bytes_of(causes), kept_for_causes));
   room -= what.size();
@@ -236,7 +236,7 @@ void write_texts(Writer& writer, std::string_view type, std::string_view text,
   writer.text(what);
   writer.number(static_cast<std::uint32_t>(causes.size()));
   for (std::string const& cause : causes) {
-    std::string const kept = os::cut(cause, std::min(most_cause, room));
+    std::string const kept = os::cut(cause, std::min(max_cause, room));
     room -= kept.size();
     writer.text(kept);
   }
@@ -257,17 +257,17 @@ void write_std(Writer& writer, std::exception const& exception) {
   std::vector<std::string> causes;
   collect_causes(exception, causes);
   auto const* const file = dynamic_cast<std::filesystem::filesystem_error const*>(&exception);
-  std::size_t const paths = file != nullptr ? 2 * most_path : 0;
+  std::size_t const paths = file != nullptr ? 2 * max_path : 0;
   write_texts(writer, name_of(exception), text_of(exception), std::move(causes),
-              most_error - most_numbers - most_path / 2 - paths);
+              max_error - max_numbers - max_path / 2 - paths);
   if (number == number_of<std::regex_error>) {
     writer.number(
         static_cast<std::int32_t>(dynamic_cast<std::regex_error const&>(exception).code()));
   } else if (auto const* const system = dynamic_cast<std::system_error const*>(&exception)) {
     write_code(writer, system->code());
     if (file != nullptr) {
-      writer.text(os::cut(file->path1().native(), most_path));
-      writer.text(os::cut(file->path2().native(), most_path));
+      writer.text(os::cut(file->path1().native(), max_path));
+      writer.text(os::cut(file->path2().native(), max_path));
     }
   } else if (auto const* const future = dynamic_cast<std::future_error const*>(&exception)) {
     write_code(writer, future->code());
@@ -281,7 +281,7 @@ void write_std(Writer& writer, std::exception const& exception) {
 void write_other(Writer& writer, std::string_view type, std::string_view text,
                  std::vector<std::string> causes = {}) {
   writer.number(number_of<RemoteError>);
-  write_texts(writer, type, text, std::move(causes), most_error - most_numbers);
+  write_texts(writer, type, text, std::move(causes), max_error - max_numbers);
 }
 
 // As one of the types that are known, though there is no one std::exception in it: two bases have one each.
@@ -309,7 +309,7 @@ void write_unknown(Writer& writer, std::string const& name) {
     collect_causes(&nested, causes);
   } catch (...) {  // there are none
   }
-  write_other(writer, name, "an exception of type " + os::cut(name, most_type), std::move(causes));
+  write_other(writer, name, "an exception of type " + os::cut(name, max_type), std::move(causes));
 }
 
 void write_known(Bytes& out) {
@@ -385,7 +385,7 @@ std::error_category const& foreign_category(std::string_view said) {
   constexpr std::size_t most = 64;
   static auto& mutex = *new std::mutex;
   static auto& known = *new std::map<std::string, ForeignCategory const*, std::less<>>;
-  std::string const name = os::one_line(os::cut(said, most_category));
+  std::string const name = os::one_line(os::cut(said, max_category));
   std::lock_guard const lock(mutex);
   if (auto const found = known.find(name); found != known.end()) return *found->second;
   if (known.size() >= most) {
@@ -447,8 +447,8 @@ std::exception_ptr rebuild(Arrived const& arrived, os::WireReader& reader) {
     return rebuilt(arrived, E(static_cast<std::future_errc>(read_code(reader).value())));
   } else if constexpr (std::is_same_v<E, std::filesystem::filesystem_error>) {
     std::error_code const code = read_code(reader);
-    std::string const path1 = os::cut(text_in(reader), most_path);
-    return rebuilt(arrived, E(std::string(), path1, os::cut(text_in(reader), most_path), code));
+    std::string const path1 = os::cut(text_in(reader), max_path);
+    return rebuilt(arrived, E(std::string(), path1, os::cut(text_in(reader), max_path), code));
   } else if constexpr (std::is_same_v<E, std::ios_base::failure>) {
     return rebuilt(arrived, E(std::string(), read_code(reader)));
   } else if constexpr (std::is_same_v<E, std::system_error>) {
@@ -476,17 +476,17 @@ std::exception_ptr rebuild(Types<Es...>, Arrived const& arrived, os::WireReader&
 }
 
 void read_texts(os::WireReader& reader, Arrived& arrived) {
-  std::size_t room = most_error;
+  std::size_t room = max_error;
   auto const take = [&](std::size_t most) {
     std::string text = os::cut(text_in(reader), std::min(most, room));
     room -= text.size();
     return text;
   };
-  arrived.origin.type = take(most_type);
-  arrived.text = take(most_error);
+  arrived.origin.type = take(max_type);
+  arrived.text = take(max_error);
   auto const causes = reader.number<std::uint32_t>();
-  for (std::uint32_t i = 0; i < causes && i < most_causes && !reader.bad(); ++i) {
-    arrived.origin.causes.push_back(take(most_cause));
+  for (std::uint32_t i = 0; i < causes && i < max_causes && !reader.bad(); ++i) {
+    arrived.origin.causes.push_back(take(max_cause));
   }
 }
 
@@ -507,7 +507,7 @@ PROCPOOL_PASSES_FORCED_END std::exception_ptr rebuild_listed(
     throw;  // the caller's own thread is being ended
   } catch (std::exception const& error) {
     arrived.origin.causes.push_back("it could not be made anew as what it was: " +
-                                    os::cut(text_of(error), most_cause));
+                                    os::cut(text_of(error), max_cause));
   } catch (...) {
     arrived.origin.causes.emplace_back("it could not be made anew as what it was");
   }

@@ -1,7 +1,7 @@
 // The refusals of the codec, out of line so that the fast paths stay small. Each throws
 // SerializationError; none keeps state, so any thread may call them.
 
-#include <procpool/detail/archive/failure.hpp>
+#include <procpool/detail/codec/archive/failure.hpp>
 
 #include <cxxabi.h>
 #include <cstdint>

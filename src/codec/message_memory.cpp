@@ -15,13 +15,13 @@
 namespace procpool::inline v0::detail {
 namespace {
 
-constexpr std::size_t least_block = 64 * 1024;
+constexpr std::size_t min_block = 64 * 1024;
 constexpr std::size_t usual_block = std::size_t{1} << 20;
 
 // Small ones in powers of two, so that messages of all sizes find each other's; large ones in steps of a
 // sixteenth, since they are memory in earnest.
 std::size_t rounded(std::size_t bytes) {
-  if (bytes <= usual_block) return std::bit_ceil(std::max(bytes, least_block));
+  if (bytes <= usual_block) return std::bit_ceil(std::max(bytes, min_block));
   std::size_t const step = std::bit_floor(bytes) / 16;
   return (bytes + step - 1) / step * step;
 }

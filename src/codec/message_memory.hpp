@@ -13,7 +13,7 @@
 #include <memory>
 #include <span>
 
-#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/engine/bytes.hpp>
 
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"

@@ -2,20 +2,20 @@
 // message memory, if the buffer has that: memory there is real from the first byte on, and what grows by
 // and by would leave half of it empty. Strong: if memory is refused, the sink is as it was.
 
-#include <procpool/detail/archive/sink.hpp>
+#include <procpool/detail/codec/archive/sink.hpp>
 
 #include <algorithm>
 
 namespace procpool::inline v0::detail {
 
-constexpr std::size_t most_after = 4096;
+constexpr std::size_t max_after = 4096;
 
 void Sink::grow(std::size_t bytes) {
   auto const used_bytes = used();
   bool const exact = bytes >= used_bytes;
   Bytes larger(exact ? out_.get_allocator().for_message() : Bytes::allocator_type());
   // Room for what is small and follows the block.
-  auto const after = exact ? std::min(bytes / 16, most_after) : std::size_t{0};
+  auto const after = exact ? std::min(bytes / 16, max_after) : std::size_t{0};
   larger.resize(std::max({used_bytes + bytes + after, used_bytes * 2, std::size_t{64}}));
   if (larger.size() >= huge_from) advise_huge(larger.data(), larger.size());
   if (used_bytes != 0) std::memcpy(larger.data(), out_.data(), used_bytes);

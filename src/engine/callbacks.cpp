@@ -1,4 +1,4 @@
-#include <procpool/detail/callbacks.hpp>
+#include <procpool/detail/async/callbacks.hpp>
 
 #include <pthread.h>
 
@@ -14,7 +14,7 @@
 
 #include <procpool/errors.hpp>
 
-#include "engine/forks.hpp"
+#include "engine/fork_detection.hpp"
 #include "os/text.hpp"
 
 namespace procpool::inline v0::detail {

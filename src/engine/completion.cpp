@@ -1,15 +1,15 @@
-#include <procpool/detail/completion.hpp>
+#include <procpool/detail/async/completion.hpp>
 
 #include <algorithm>
 #include <limits>
 #include <utility>
 
-#include <procpool/detail/composed.hpp>
-#include <procpool/detail/nest.hpp>
-#include <procpool/detail/task.hpp>
+#include <procpool/detail/async/composed.hpp>
+#include <procpool/detail/async/nest.hpp>
+#include <procpool/detail/engine/task.hpp>
 #include <procpool/errors.hpp>
 
-#include "engine/forks.hpp"
+#include "engine/fork_detection.hpp"
 #include "os/futex.hpp"
 
 namespace procpool::inline v0::detail {
@@ -19,38 +19,39 @@ constexpr std::uint32_t open = 0;
 constexpr std::uint32_t open_with_sleepers = 1;
 constexpr std::uint32_t complete = 2;
 
-constexpr std::int32_t many_hooks = 64;
+constexpr std::int32_t many_callbacks = 64;
 
 // Stands in hooks_ once it has ended.
-struct : Completion::Hook {
+struct : Completion::Callback {
   void ended() noexcept override {}
 } closed;
 
 // Whom this thread still has to tell. What they end in turn queues up here, so that a chain of any length
 // needs no more stack than one link.
 struct Telling {
-  Completion::Hook* first = nullptr;
-  Completion::Hook* last = nullptr;
+  Completion::Callback* first = nullptr;
+  Completion::Callback* last = nullptr;
   bool busy = false;
 };
 constinit thread_local Telling telling;
 
 }  // namespace
 
-Completion::Hook::~Hook() = default;
-bool Completion::Hook::stale() const noexcept { return false; }
+Completion::Callback::~Callback() = default;
+bool Completion::Callback::stale() const noexcept { return false; }
 
-Completion::Completion(std::shared_ptr<CallSite const> site, Kind kind)
-    : site_(std::move(site)),
+Completion::Completion(std::shared_ptr<CallContext const> context, Kind kind)
+    : context_(std::move(context)),
       forks_(fork_count()),
-      until_look_(many_hooks),
-      adopted_(site_ != nullptr),
+      until_look_(many_callbacks),
+      adopted_(context_ != nullptr),
       kind_(kind) {}
 
 Completion::~Completion() {
   // One that never ends, as in a forked child or after a verb that failed half-way, tells nobody.
-  Hook* hook = hooks_.load(std::memory_order_relaxed);
-  while (hook != nullptr && hook != &closed) delete std::exchange(hook, hook->next_);
+  Callback* callback = end_callbacks_.load(std::memory_order_relaxed);
+  while (callback != nullptr && callback != &closed)
+    delete std::exchange(callback, callback->next_);
 }
 
 bool Completion::ended() const noexcept {
@@ -83,58 +84,58 @@ bool Completion::wait_until(std::optional<TimePoint> deadline) const {
   return true;
 }
 
-void Completion::on_end(std::unique_ptr<Hook> hook) noexcept {
+void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {
   // Relaxed: a count of no consequence but when to look.
-  if (until_look_.fetch_sub(1, std::memory_order_relaxed) <= 0) drop_stale_hooks();
-  Hook* before = hooks_.load(std::memory_order_acquire);
+  if (until_look_.fetch_sub(1, std::memory_order_relaxed) <= 0) drop_stale_callbacks();
+  Callback* before = end_callbacks_.load(std::memory_order_acquire);
   do {
     // Also in the moment between the word and the stack: what is ready() is ready for hooks too.
     if (before == &closed || ended()) {
-      hook->ended();
+      callback->ended();
       return;
     }
-    hook->next_ = before;
+    callback->next_ = before;
     // Release: who takes the stack sees the hook. Acquire on failure: `closed` means that it has ended,
     // and what ended it must be visible here.
-  } while (!hooks_.compare_exchange_weak(before, hook.get(), std::memory_order_release,
-                                         std::memory_order_acquire));
-  static_cast<void>(hook.release());
+  } while (!end_callbacks_.compare_exchange_weak(before, callback.get(), std::memory_order_release,
+                                                 std::memory_order_acquire));
+  static_cast<void>(callback.release());
 }
 
 // What lives long and is waited for again and again, along with others, would gather what these left.
-void Completion::drop_stale_hooks() noexcept {
-  Hook* stack = hooks_.load(std::memory_order_acquire);
+void Completion::drop_stale_callbacks() noexcept {
+  Callback* stack = end_callbacks_.load(std::memory_order_acquire);
   do {
     if (stack == nullptr || stack == &closed) return;
     // Acquire: who takes the stack sees the hooks.
-  } while (!hooks_.compare_exchange_weak(stack, nullptr, std::memory_order_acquire));
-  Hook* first = nullptr;
-  Hook** end = &first;
+  } while (!end_callbacks_.compare_exchange_weak(stack, nullptr, std::memory_order_acquire));
+  Callback* first = nullptr;
+  Callback** end = &first;
   std::int32_t kept = 0;
   while (stack != nullptr) {
-    std::unique_ptr<Hook> hook(std::exchange(stack, stack->next_));
-    if (hook->stale()) continue;
-    hook->next_ = nullptr;
-    Hook* const place = hook.release();
+    std::unique_ptr<Callback> callback(std::exchange(stack, stack->next_));
+    if (callback->stale()) continue;
+    callback->next_ = nullptr;
+    Callback* const place = callback.release();
     *end = place;
     end = &place->next_;
     ++kept;
   }
-  until_look_.store(std::max(many_hooks, kept), std::memory_order_relaxed);
+  until_look_.store(std::max(many_callbacks, kept), std::memory_order_relaxed);
   if (first == nullptr) return;
-  Hook* before = hooks_.load(std::memory_order_acquire);
+  Callback* before = end_callbacks_.load(std::memory_order_acquire);
   do {
     if (before == &closed) {  // it has ended meanwhile, and its end did not see these
       while (first != nullptr) {
-        std::unique_ptr<Hook> const hook(std::exchange(first, first->next_));
-        hook->ended();
+        std::unique_ptr<Callback> const callback(std::exchange(first, first->next_));
+        callback->ended();
       }
       return;
     }
     *end = before;
     // Release and acquire: as in on_end().
-  } while (!hooks_.compare_exchange_weak(before, first, std::memory_order_release,
-                                         std::memory_order_acquire));
+  } while (!end_callbacks_.compare_exchange_weak(before, first, std::memory_order_release,
+                                                 std::memory_order_acquire));
 }
 
 void Completion::end() noexcept {
@@ -145,32 +146,32 @@ void Completion::end() noexcept {
   }
   if (left_.load(std::memory_order_seq_cst)) report_left();
   // Acquire and release: see on_end().
-  Hook* stack = hooks_.exchange(&closed, std::memory_order_acq_rel);
+  Callback* stack = end_callbacks_.exchange(&closed, std::memory_order_acq_rel);
   if (stack == nullptr) return;
-  Hook* const end = stack;  // what was registered last
-  Hook* in_order = nullptr;
+  Callback* const end = stack;  // what was registered last
+  Callback* in_order = nullptr;
   while (stack != nullptr) {
-    Hook* const next = std::exchange(stack->next_, in_order);
+    Callback* const next = std::exchange(stack->next_, in_order);
     in_order = std::exchange(stack, next);
   }
   (telling.first == nullptr ? telling.first : telling.last->next_) = in_order;
   telling.last = end;
   if (std::exchange(telling.busy, true)) return;
   while (telling.first != nullptr) {
-    std::unique_ptr<Hook> const hook(std::exchange(telling.first, telling.first->next_));
-    hook->ended();
+    std::unique_ptr<Callback> const callback(std::exchange(telling.first, telling.first->next_));
+    callback->ended();
   }
   telling.busy = false;
 }
 
-void Completion::adopt_site(std::shared_ptr<CallSite const> const& site) noexcept {
-  if (adopted_.load(std::memory_order_relaxed) || !site) return;  // relaxed: written here alone
-  site_ = site;
+void Completion::adopt_context(std::shared_ptr<CallContext const> const& context) noexcept {
+  if (adopted_.load(std::memory_order_relaxed) || !context) return;  // relaxed: written here alone
+  context_ = context;
   adopted_.store(true, std::memory_order_release);
 }
 
-std::shared_ptr<CallSite const> const& Completion::no_site() noexcept {
-  static constinit std::shared_ptr<CallSite const> const none;
+std::shared_ptr<CallContext const> const& Completion::no_context() noexcept {
+  static constinit std::shared_ptr<CallContext const> const none;
   return none;
 }
 

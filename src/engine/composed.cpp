@@ -1,4 +1,4 @@
-#include <procpool/detail/composed.hpp>
+#include <procpool/detail/async/composed.hpp>
 
 #include <algorithm>
 #include <span>
@@ -6,18 +6,18 @@
 #include <thread>
 #include <utility>
 
-#include <procpool/detail/engine.hpp>
-#include <procpool/detail/site.hpp>
-#include <procpool/detail/task.hpp>
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/engine/engine.hpp>
+#include <procpool/detail/engine/task.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/patience.hpp"
 
 namespace procpool::inline v0::detail {
 
-Composed::Composed(std::shared_ptr<CallSite const> site,
-                   std::shared_ptr<CallSite const> likely_site)
-    : Completion(std::move(site), Kind::composed), likely_site_(std::move(likely_site)) {}
+Composed::Composed(std::shared_ptr<CallContext const> context,
+                   std::shared_ptr<CallContext const> likely_context)
+    : Completion(std::move(context), Kind::composed), likely_context_(std::move(likely_context)) {}
 
 Composed::~Composed() = default;
 
@@ -130,8 +130,8 @@ void look_below(std::shared_ptr<Completion> const& what, Below& below) {
 
 // A pool that is no more has ended everything.
 void cancel_task(std::shared_ptr<Task> const& task, Engine::Running running) {
-  if (!task->site()) return;
-  if (auto const engine = task->site()->engine.lock()) engine->cancel(task, running);
+  if (!task->context()) return;
+  if (auto const engine = task->context()->engine.lock()) engine->cancel(task, running);
 }
 
 Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
@@ -256,7 +256,7 @@ class LostError final : public Work {
 
 void report_lost(Completion const& whose, std::function<std::string()> text) noexcept {
   try {
-    auto const callbacks = site_of(whose)->callbacks;
+    auto const callbacks = context_of(whose)->callbacks;
     if (callbacks->forked()) return;
     auto const untold = callbacks->may_tell_lost();
     if (!untold) return;

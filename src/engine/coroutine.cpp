@@ -1,4 +1,4 @@
-#include <procpool/detail/coroutine.hpp>
+#include <procpool/detail/async/coroutine.hpp>
 
 #include <functional>
 #include <future>
@@ -8,9 +8,9 @@
 
 namespace procpool::inline v0::detail {
 
-Resumption::Resumption(std::shared_ptr<CallSite const> site, std::string whose,
+Resumption::Resumption(std::shared_ptr<CallContext const> context, std::string whose,
                        std::coroutine_handle<> coroutine)
-    : SiteWork(std::move(site)), whose_(std::move(whose)), coroutine_(coroutine.address()) {}
+    : ContextWork(std::move(context)), whose_(std::move(whose)), coroutine_(coroutine.address()) {}
 
 std::string Resumption::what() const { return "a coroutine that went on at the end" + whose_; }
 

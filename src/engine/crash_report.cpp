@@ -17,7 +17,7 @@ namespace {
 
 using channel::CrashWords;
 
-constexpr std::size_t most_calls_told = 3;
+constexpr std::size_t max_calls_told = 3;
 constexpr std::size_t longest_call_told = 80;
 std::uint64_t get(channel::CrashWord const& word) noexcept {
   // Relaxed: its writer is dead. Loaded once: should it not be, it may say what it likes.
@@ -73,8 +73,11 @@ bool is_runtime(std::string_view function) {
 constexpr std::size_t longest_name = 140;
 
 bool is_ours(std::string_view name) {
-  return name.starts_with("procpool::v0::detail::") || name.starts_with("procpool::v0::local::") ||
-         name.starts_with("procpool::v0::channel::") || name.starts_with("procpool::v0::entry::");
+  constexpr std::array rooms{"detail::", "worker::", "channel::", "entry::", "forkserver::"};
+  constexpr std::string_view ours = "procpool::v0::";
+  return name.starts_with(ours) && std::ranges::any_of(rooms, [&](std::string_view room) {
+           return name.substr(ours.size()).starts_with(room);
+         });
 }
 // Where our way to the task ends.
 bool is_trampoline(std::string_view name) {
@@ -177,7 +180,7 @@ std::string CrashReport::first_calls() const {
   std::string text;
   std::size_t told = 0;
   for (StackFrame const& frame : stack()) {
-    if (told == most_calls_told || is_ours(identity::qualified_name(frame.function))) break;
+    if (told == max_calls_told || is_ours(identity::qualified_name(frame.function))) break;
     if (frame.function.empty() || is_runtime(frame.function)) continue;
     std::string const name = identity::shortened(frame.function, longest_call_told);
     text += (told++ == 0 ? "in " : " < ") + name;

@@ -10,7 +10,7 @@
 #include <random>
 #include <stop_token>
 
-#include <procpool/detail/slice_position.hpp>
+#include <procpool/detail/operations/slice_position.hpp>
 
 namespace procpool::inline v0 {
 

@@ -1,15 +1,15 @@
-#include <procpool/detail/end_order.hpp>
+#include <procpool/detail/async/end_order.hpp>
 
 #include <utility>
 
-#include <procpool/detail/nest.hpp>
+#include <procpool/detail/async/nest.hpp>
 #include <procpool/errors.hpp>
 
-#include "engine/forks.hpp"
+#include "engine/fork_detection.hpp"
 
 namespace procpool::inline v0::detail {
 
-class EndOrder::Ended final : public Completion::Hook {
+class EndOrder::Ended final : public Completion::Callback {
  public:
   std::shared_ptr<EndOrder> order;
   std::size_t index = 0;
@@ -27,17 +27,17 @@ class EndOrder::Ended final : public Completion::Hook {
 
 EndOrder::EndOrder(std::size_t completions) : forks_(fork_count()) {
   ended_.reserve(completions);
-  hooks_.reserve(completions);
-  for (std::size_t i = 0; i < completions; ++i) hooks_.push_back(std::make_unique<Ended>());
+  end_callbacks_.reserve(completions);
+  for (std::size_t i = 0; i < completions; ++i) end_callbacks_.push_back(std::make_unique<Ended>());
 }
 
 void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completion) noexcept {
   std::size_t const index = order->added_++;
-  auto hook = std::move(order->hooks_[index]);
-  if (order->added_ == order->hooks_.size()) order->hooks_.clear();
-  static_cast<Ended&>(*hook).order = order;
-  static_cast<Ended&>(*hook).index = index;
-  completion.on_end(std::move(hook));
+  auto callback = std::move(order->end_callbacks_[index]);
+  if (order->added_ == order->end_callbacks_.size()) order->end_callbacks_.clear();
+  static_cast<Ended&>(*callback).order = order;
+  static_cast<Ended&>(*callback).index = index;
+  completion.on_end(std::move(callback));
 }
 
 std::size_t EndOrder::wait(std::size_t before) {

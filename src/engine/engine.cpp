@@ -1,13 +1,13 @@
-#include <procpool/detail/engine.hpp>
+#include <procpool/detail/engine/engine.hpp>
 
 #include <stdexcept>
 #include <utility>
 
-#include <procpool/detail/call_options.hpp>
+#include <procpool/detail/operations/call_options.hpp>
 
 #include "engine/in_process.hpp"
-#include "engine/local/local_engine.hpp"
 #include "os/affinity.hpp"
+#include "parent/local_engine.hpp"
 
 namespace procpool::inline v0::detail {
 
@@ -19,13 +19,13 @@ std::shared_ptr<Task> Engine::make_task(Function function, TaskOptions options) 
 
 namespace {
 
-constexpr std::size_t most_name = 255;
+constexpr std::size_t max_name = 255;
 
 // It is part of each error text, of the workers' titles, and of lines in the log.
 void check_name(std::string const& name) {
-  if (name.size() > most_name) {
+  if (name.size() > max_name) {
     throw std::invalid_argument("PoolOptions::name has " + std::to_string(name.size()) +
-                                " bytes; it must have at most " + std::to_string(most_name));
+                                " bytes; it must have at most " + std::to_string(max_name));
   }
   auto const is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   if (std::ranges::any_of(name, is_control)) {
@@ -35,10 +35,10 @@ void check_name(std::string const& name) {
 }
 
 void check_scheduling(PoolOptions const& options) {
-  constexpr int most_nice = 39;
-  if (options.nice < 0 || options.nice > most_nice) {
+  constexpr int max_nice = 39;
+  if (options.nice < 0 || options.nice > max_nice) {
     throw std::invalid_argument("PoolOptions::nice is " + std::to_string(options.nice) +
-                                "; it must be from 0 to " + std::to_string(most_nice));
+                                "; it must be from 0 to " + std::to_string(max_nice));
   }
   for (int const cpu : options.cpus) {
     if (os::may_run_on(cpu)) continue;
@@ -65,9 +65,9 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   }
   if (options.recycle_after) positive(*options.recycle_after, "recycle_after");
   if (options.idle_timeout) positive(*options.idle_timeout, "idle_timeout");
-  if (options.queue_limit) options.queue_limit->checked("queue_limit", most_queue_limit);
-  options.nesting_limit.checked("nesting_limit", most_nesting);
-  options.output_limit.checked("output_limit", most_output);
+  if (options.queue_limit) options.queue_limit->checked("queue_limit", max_queue_limit);
+  options.nesting_limit.checked("nesting_limit", max_nesting);
+  options.output_limit.checked("output_limit", max_output);
   check_scheduling(options);
   check_name(options.name);
   detail::check_options(options.defaults);
@@ -76,9 +76,9 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
                                 "would draw the same random "
                                 "numbers; name it with the call: pool.with({.stream = n})");
   }
-  if (options.workers) options.workers->checked("workers", most_workers);
+  if (options.workers) options.workers->checked("workers", max_workers);
   if (options.max_tasks_per_worker) {
-    options.max_tasks_per_worker->checked("max_tasks_per_worker", most_tasks_per_worker);
+    options.max_tasks_per_worker->checked("max_tasks_per_worker", max_tasks_per_worker);
   }
   auto const sensible = [](auto const& limit, std::uint64_t least, char const* what) {
     if (!limit) return;

@@ -7,13 +7,13 @@
 #include <thread>
 #include <utility>
 
-#include <procpool/detail/exception_codec.hpp>
-#include <procpool/detail/reason.hpp>
+#include <procpool/detail/codec/exception_codec.hpp>
+#include <procpool/detail/engine/reason.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/element_context.hpp"
 #include "engine/elements.hpp"
-#include "engine/executor.hpp"
+#include "engine/loaded_callable.hpp"
 
 namespace procpool::inline v0 {
 
@@ -76,25 +76,25 @@ void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   if (closed_.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
 }
 
-void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input,
                              bool last) {
-  if (task->stream() ? ending_.load() : segment.first == 0 && closed_.load()) {
+  if (task->stream() ? ending_.load() : input.first == 0 && closed_.load()) {
     throw PoolClosed("this pool takes no more tasks: it was closed");
   }
   detail::Function const& function = task->function();
   {
     std::lock_guard const lock(mutex_);
-    stats_.submitted += segment.count;
-    stats_.running += segment.count;
-    if (segment.first == 0) {
+    stats_.submitted += input.count;
+    stats_.running += input.count;
+    if (input.first == 0) {
       if (!seed_) seed_ = random_seed();  // not before, as in Core
       auto const stream = task->random_name();
       task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
   }
-  task->announce(segment.count);
+  task->announce(input.count);
   std::atomic<std::uint32_t> stage{0};
-  ElementReader elements(segment.bytes, function.argument_size);
+  ElementReader elements(input.bytes, function.argument_size);
   LoadedCallable callable;
   ListedExceptions listed(exceptions_);
   Bytes unusable;  // why the callable is
@@ -108,9 +108,9 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   std::uint64_t cancelled = 0;
   InProcessContext context(*task);
   ThreadContext const here(context);
-  for (std::uint64_t i = 0; i < segment.count; ++i) {
+  for (std::uint64_t i = 0; i < input.count; ++i) {
     Block block;
-    block.first = segment.first + i;
+    block.first = input.first + i;
     block.count = 1;
     block.pid = ::getpid();
     auto const arguments = elements.next();
@@ -146,8 +146,8 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   }
   {
     std::lock_guard const lock(mutex_);
-    stats_.running -= segment.count;
-    stats_.done += segment.count;
+    stats_.running -= input.count;
+    stats_.done += input.count;
     cancelled_ += cancelled;
   }
   if (last) task->seal();
@@ -184,6 +184,6 @@ Stats InProcessEngine::stats() const {
   return stats_;
 }
 
-std::size_t InProcessEngine::segment_elements(detail::Task const&) const { return 64; }
+std::size_t InProcessEngine::input_elements(detail::Task const&) const { return 64; }
 
 }  // namespace procpool::inline v0

@@ -11,7 +11,7 @@
 #include <mutex>
 #include <optional>
 
-#include <procpool/detail/engine.hpp>
+#include <procpool/detail/engine/engine.hpp>
 
 namespace procpool::inline v0 {
 
@@ -20,7 +20,7 @@ class InProcessEngine final : public detail::Engine {
   explicit InProcessEngine(PoolOptions const& options);
 
   void open_stream(std::shared_ptr<detail::Task> const& task) override;
-  void append(std::shared_ptr<detail::Task> const& task, detail::Segment segment,
+  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input,
               bool last) override;
   void seal(std::shared_ptr<detail::Task> const& task) override { task->seal(); }
   void cancel(std::shared_ptr<detail::Task> const& task, Running running) override;
@@ -32,7 +32,7 @@ class InProcessEngine final : public detail::Engine {
   std::vector<WorkerStats> worker_stats() const override { return {}; }
   void help(detail::Task&) override {}  // all is done when append returns
   void resize(std::size_t) override {}  // it has none
-  std::size_t segment_elements(detail::Task const& task) const override;
+  std::size_t input_elements(detail::Task const& task) const override;
 
  private:
   ExceptionTypes const exceptions_;

@@ -5,7 +5,7 @@
 
 namespace procpool::inline v0::detail {
 
-class Join::PartEnded final : public Hook {
+class Join::PartEnded final : public Callback {
  public:
   std::shared_ptr<Join> whole;
   std::size_t part = 0;
@@ -17,10 +17,10 @@ class Join::PartEnded final : public Hook {
   }
 };
 
-Join::Join(std::shared_ptr<CallSite const> site, std::size_t parts, std::size_t wanted)
-    : Composed(std::move(site)), any_(wanted < parts), missing_(wanted) {
-  hooks_.reserve(parts);
-  for (std::size_t i = 0; i < parts; ++i) hooks_.push_back(std::make_unique<PartEnded>());
+Join::Join(std::shared_ptr<CallContext const> context, std::size_t parts, std::size_t wanted)
+    : Composed(std::move(context)), any_(wanted < parts), missing_(wanted) {
+  end_callbacks_.reserve(parts);
+  for (std::size_t i = 0; i < parts; ++i) end_callbacks_.push_back(std::make_unique<PartEnded>());
   if (wanted == 0) end();
 }
 
@@ -32,11 +32,11 @@ void Join::keep(std::weak_ptr<void> kept, Enumerate enumerate) noexcept {
 
 void Join::add(std::shared_ptr<Join> const& join, Completion& part) noexcept {
   std::size_t const index = join->added_++;
-  auto hook = std::move(join->hooks_[index]);
-  if (join->added_ == join->hooks_.size()) join->hooks_.clear();
-  static_cast<PartEnded&>(*hook).whole = join;
-  static_cast<PartEnded&>(*hook).part = index;
-  part.on_end(std::move(hook));
+  auto callback = std::move(join->end_callbacks_[index]);
+  if (join->added_ == join->end_callbacks_.size()) join->end_callbacks_.clear();
+  static_cast<PartEnded&>(*callback).whole = join;
+  static_cast<PartEnded&>(*callback).part = index;
+  part.on_end(std::move(callback));
 }
 
 void Join::taken() noexcept {

@@ -3,8 +3,8 @@
 #include <exception>
 #include <utility>
 
-#include <procpool/detail/bytes.hpp>
-#include <procpool/detail/function_identity.hpp>
+#include <procpool/detail/call/function_identity.hpp>
+#include <procpool/detail/engine/bytes.hpp>
 
 namespace procpool::inline v0 {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include <procpool/detail/exception_types.hpp>
+#include <procpool/detail/codec/exception_types.hpp>
 
 namespace procpool::inline v0 {
 

@@ -1,4 +1,4 @@
-#include <procpool/detail/nest.hpp>
+#include <procpool/detail/async/nest.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include <procpool/detail/callbacks.hpp>
+#include <procpool/detail/async/callbacks.hpp>
 #include <procpool/errors.hpp>
 
 #include "os/stack.hpp"

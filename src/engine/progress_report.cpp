@@ -1,4 +1,4 @@
-#include <procpool/detail/progress_report.hpp>
+#include <procpool/detail/operations/progress_report.hpp>
 
 #include <utility>
 
@@ -6,9 +6,9 @@
 
 namespace procpool::inline v0::detail {
 
-ProgressReport::ProgressReport(std::shared_ptr<CallSite const> site, ProgressCallback callback,
-                               std::optional<std::uint64_t> total)
-    : SiteWork(site), site_(std::move(site)), callback_(std::move(callback)) {
+ProgressReport::ProgressReport(std::shared_ptr<CallContext const> context,
+                               ProgressCallback callback, std::optional<std::uint64_t> total)
+    : ContextWork(context), context_(std::move(context)), callback_(std::move(callback)) {
   news_.total = total;
 }
 
@@ -72,7 +72,7 @@ void ProgressReport::perform() noexcept {
 }
 
 bool ProgressReport::may_wait() const noexcept {
-  return !site_->executor && !callbacks().on_thread();
+  return !context_->executor && !callbacks().on_thread();
 }
 
 void ProgressReport::wait_until_told() {

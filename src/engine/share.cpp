@@ -1,6 +1,6 @@
 // Shares and their registry. What others may do with them stands in the header.
 
-#include <procpool/detail/share.hpp>
+#include <procpool/detail/engine/share.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include <procpool/detail/type_name.hpp>
+#include <procpool/detail/call/type_name.hpp>
 #include <procpool/error.hpp>
 #include <procpool/errors.hpp>
 

@@ -1,12 +1,12 @@
-#include <procpool/detail/task.hpp>
+#include <procpool/detail/engine/task.hpp>
 
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
-#include <procpool/detail/composed.hpp>
-#include <procpool/detail/reason.hpp>
-#include <procpool/detail/site.hpp>
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/composed.hpp>
+#include <procpool/detail/engine/reason.hpp>
 
 #include "engine/patience.hpp"
 #include "os/text.hpp"
@@ -29,7 +29,7 @@ std::size_t room_for_one_more(std::vector<Block> const& blocks) noexcept {
 }  // namespace
 
 Task::Task(Function function, TaskOptions options)
-    : Completion(std::move(options.site), Kind::task),
+    : Completion(std::move(options.context), Kind::task),
       function_(std::move(function)),
       progress_(std::move(options.progress)),
       control_(options.control != nullptr ? options.control : &usual),
@@ -85,7 +85,7 @@ void Task::report_lost() noexcept {
     }
     if (first == nullptr) return;
     auto const kept = std::make_shared<Block>(std::move(*first));
-    auto const listed = site() ? site()->exceptions : ExceptionTypes();
+    auto const listed = context() ? context()->exceptions : ExceptionTypes();
     detail::report_lost(*this, [kept, id = id_, listed] {
       return "task " + std::to_string(id) + ", element " + std::to_string(kept->first) + ": " +
              describe(reason_of(*kept, id, listed));
@@ -114,13 +114,13 @@ Task::Counts Task::counts() const {
 }
 
 bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
-  std::size_t const most = retries()->times.checked("retries", most_retries);
+  std::size_t const most = retries()->times.checked("retries", max_retries);
   std::lock_guard const lock(mutex_);
   Attempts& attempts = rare().attempts[element];
   if (attempts.failed >= most) return false;
   ++attempts.failed;
-  if (attempts.told.size() == Attempts::most_told) attempts.told.erase(attempts.told.begin());
-  attempts.told.push_back(os::cut(how, Attempts::most_bytes));
+  if (attempts.told.size() == Attempts::max_told) attempts.told.erase(attempts.told.begin());
+  attempts.told.push_back(os::cut(how, Attempts::max_bytes));
   return true;
 }
 

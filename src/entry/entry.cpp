@@ -8,11 +8,11 @@
 
 #include <procpool/errors.hpp>
 
-#include "engine/local/template.hpp"
-#include "engine/local/worker.hpp"
 #include "entry/hook.hpp"
 #include "entry/mark.hpp"
+#include "forkserver/fork_server.hpp"
 #include "os/spawn.hpp"
+#include "worker/worker.hpp"
 
 // Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs, and
 // null in a program whose main is not wrapped.
@@ -35,7 +35,7 @@ namespace entry {
 
 bool marked() noexcept { return mark() != Mark::none; }
 
-void check_hook() {
+void check_exit_handler() {
   static std::atomic<bool> passed{false};
   // Relaxed: what was looked at does not change any more.
   if (passed.load(std::memory_order_relaxed)) return;
@@ -66,12 +66,12 @@ void check_hook() {
 
 int run_worker(int argc, char** argv) {
   char* const title = argc > 1 ? argv[1] : nullptr;
-  bool const is_template = mark() == Mark::template_process;
+  bool const is_fork_server = mark() == Mark::fork_server_process;
   forget_mark();
   became_worker.store(true, std::memory_order_relaxed);
   // Comes back as many times as there are workers, in each of them once.
-  if (is_template) return local::worker_main(local::template_main(title));
-  return local::worker_main({os::UniqueFd(os::child_control_fd), title});
+  if (is_fork_server) return worker::worker_main(forkserver::fork_server_main(title));
+  return worker::worker_main({os::UniqueFd(os::child_control_fd), title});
 }
 
 void set_worker_index(int index) noexcept {
@@ -83,7 +83,7 @@ void set_depth(unsigned depth) noexcept { pools_above.store(depth, std::memory_o
 unsigned depth() noexcept { return pools_above.load(std::memory_order_relaxed); }
 
 void check_depth(Count limit) {
-  std::size_t const most = limit.checked("nesting_limit", most_nesting);
+  std::size_t const most = limit.checked("nesting_limit", max_nesting);
   if (depth() < most) return;
   throw SetupError("this pool is used in a task of a pool, " + std::to_string(depth()) +
                    " deep already; PoolOptions::nesting_limit is " + std::to_string(most));

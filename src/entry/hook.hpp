@@ -12,7 +12,7 @@ namespace procpool::inline v0::entry {
 // Throws SetupError with what to do: when the program has more rights than its caller, when it carries no hook, so that a "worker" would run its
 // main again, and in a process that carries the worker mark and has not reached main, so that a pool
 // used by a static initialiser never becomes a fork bomb.
-void check_hook();
+void check_exit_handler();
 
 // This process is to become a worker, and has not reached its entry, see mark.hpp.
 bool marked() noexcept;

@@ -11,11 +11,11 @@
 #include <cstring>
 #include <string_view>
 
-#include "engine/local/fork_messages.hpp"
-#include "engine/local/handshake.hpp"
-#include "engine/local/watch.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
+#include "protocol/fork_messages.hpp"
+#include "protocol/handshake.hpp"
+#include "worker/parent_watchdog.hpp"
 
 extern "C" {
 // Defined beside __wrap_main, and exported: all copies of this library in a process look at one word. It is null
@@ -28,7 +28,7 @@ namespace procpool::inline v0::entry {
 namespace {
 
 constexpr char mark_bits =
-    static_cast<char>(Mark::worker) | static_cast<char>(Mark::template_process);
+    static_cast<char>(Mark::worker) | static_cast<char>(Mark::fork_server_process);
 
 pid_t marked_process = 0;
 
@@ -39,10 +39,10 @@ char& word() noexcept {
 // The value, in the environment that is left without it; null: it was not there.
 char const* take_variable(char** environment) noexcept {
   char const* value = nullptr;
-  std::size_t const length = std::strlen(local::worker_mark);
+  std::size_t const length = std::strlen(protocol::worker_mark);
   char** kept = environment;
   for (char** entry = environment; *entry != nullptr; ++entry) {
-    if (std::strncmp(*entry, local::worker_mark, length) == 0 && (*entry)[length] == '=') {
+    if (std::strncmp(*entry, protocol::worker_mark, length) == 0 && (*entry)[length] == '=') {
       value = *entry + length + 1;
     } else {
       *kept++ = *entry;
@@ -105,10 +105,10 @@ void procpool_take_mark(char** environment) noexcept {
   ::fcntl(control, F_SETFD, FD_CLOEXEC);
   ::close(os::child_image_fd);
   entry::word() = static_cast<char>(
-      entry::word() | static_cast<char>(std::string_view(value) == local::template_mark
-                                            ? entry::Mark::template_process
+      entry::word() | static_cast<char>(std::string_view(value) == protocol::fork_server_mark
+                                            ? entry::Mark::fork_server_process
                                             : entry::Mark::worker));
   entry::marked_process = ::getpid();
   ::pthread_atfork(nullptr, nullptr, entry::in_forked_child);
-  local::follow_parent(control);
+  worker::follow_parent(control);
 }

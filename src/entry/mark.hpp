@@ -20,7 +20,7 @@ extern "C" PROCPOOL_API void procpool_take_mark(char** environment) noexcept;
 
 namespace procpool::inline v0::entry {
 
-enum class Mark : char { none = 0, worker = 2, template_process = 4 };
+enum class Mark : char { none = 0, worker = 2, fork_server_process = 4 };
 
 // What this process is to become. None: it is the program, or has become it.
 Mark mark() noexcept;

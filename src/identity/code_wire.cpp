@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include <procpool/detail/function_identity.hpp>
+#include <procpool/detail/call/function_identity.hpp>
 
 namespace procpool::inline v0 {
 namespace identity {

@@ -2,7 +2,7 @@
 
 // A CodeRef as bytes. Pure; any thread.
 
-#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/engine/bytes.hpp>
 
 #include "identity/module.hpp"
 #include "os/wire.hpp"

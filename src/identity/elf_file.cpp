@@ -13,7 +13,7 @@
 namespace procpool::inline v0::identity {
 namespace {
 
-constexpr std::size_t most_note_bytes = 65'536;
+constexpr std::size_t max_note_bytes = 65'536;
 
 }  // namespace
 
@@ -26,14 +26,14 @@ ElfFile::ElfFile(char const* path) : fd_(::open(path, O_RDONLY | O_CLOEXEC | O_N
     header_ = {};
     return;
   }
-  segments_ = table<ElfW(Phdr)>(header_.e_phoff, header_.e_phnum);
+  inputs_ = table<ElfW(Phdr)>(header_.e_phoff, header_.e_phnum);
 }
 
 // As images.cpp sees it in memory: only notes that are loaded count.
 BuildId ElfFile::build() const {
-  if (std::ranges::none_of(segments_, [](auto const& s) { return s.p_type == PT_LOAD; })) return {};
-  for (ElfW(Phdr) const& part : segments_) {
-    if (part.p_type != PT_NOTE || part.p_filesz > most_note_bytes || !loads(part)) continue;
+  if (std::ranges::none_of(inputs_, [](auto const& s) { return s.p_type == PT_LOAD; })) return {};
+  for (ElfW(Phdr) const& part : inputs_) {
+    if (part.p_type != PT_NOTE || part.p_filesz > max_note_bytes || !loads(part)) continue;
     auto const notes = table<std::byte>(part.p_offset, part.p_filesz);
     BuildId const found = build_id_in(notes, part.p_align);
     if (found.kind() != BuildId::Kind::none) return found;
@@ -42,7 +42,7 @@ BuildId ElfFile::build() const {
 }
 
 bool ElfFile::loads(ElfW(Phdr) const& part) const noexcept {
-  return std::ranges::any_of(segments_, [&part](ElfW(Phdr) const& s) {
+  return std::ranges::any_of(inputs_, [&part](ElfW(Phdr) const& s) {
     return s.p_type == PT_LOAD && part.p_vaddr >= s.p_vaddr &&
            part.p_vaddr - s.p_vaddr < s.p_memsz &&
            part.p_memsz <= s.p_memsz - (part.p_vaddr - s.p_vaddr);

@@ -23,7 +23,7 @@ class ElfFile {
 
   explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
   ElfW(Ehdr) const& header() const noexcept { return header_; }
-  std::span<ElfW(Phdr) const> segments() const noexcept { return segments_; }
+  std::span<ElfW(Phdr) const> inputs() const noexcept { return inputs_; }
 
   // What a module that is loaded from it will have for its identity; none if it cannot be loaded.
   BuildId build() const;
@@ -47,7 +47,7 @@ class ElfFile {
 
   os::UniqueFd fd_;
   ElfW(Ehdr) header_ {};
-  std::vector<ElfW(Phdr)> segments_;
+  std::vector<ElfW(Phdr)> inputs_;
 };
 
 }  // namespace procpool::inline v0::identity

@@ -25,7 +25,7 @@ struct Generation {
 Generation generation();
 
 struct Image {
-  struct Segment {
+  struct InputBuffer {
     std::uint64_t begin, end;  // offsets from base
     bool executable;
     bool readable;
@@ -34,7 +34,7 @@ struct Image {
 
   std::string path;
   std::uintptr_t base = 0;  // what is added to the addresses in the file; 0 for a non-PIE program
-  std::vector<Segment> segments;
+  std::vector<InputBuffer> inputs;
   std::uint64_t relro_begin =
       0;  // what is read-only once the module is loaded, in a writable segment
   std::uint64_t relro_end = 0;

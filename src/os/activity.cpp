@@ -23,7 +23,7 @@ namespace procpool::inline v0::os {
 namespace {
 
 constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
-constexpr int most_threads = 1024;
+constexpr int max_threads = 1024;
 constexpr std::uint64_t signal_bits =
     0x7f;  // of how a thread is stopped; above them: a tracer's event
 
@@ -112,7 +112,7 @@ bool for_each_thread(pid_t pid, Visit const& visit) noexcept {
   while (dirent const* const entry = ::readdir(folder.get())) {
     auto const thread = static_cast<pid_t>(number(entry->d_name));
     if (thread == 0) continue;
-    if (++count > most_threads || !visit(thread)) return false;
+    if (++count > max_threads || !visit(thread)) return false;
   }
   return count != 0;
 }

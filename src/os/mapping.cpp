@@ -93,7 +93,7 @@ bool addresses_are_limited() noexcept {
 }
 
 namespace {
-constexpr int most_attempts = 16;
+constexpr int max_attempts = 16;
 }
 
 RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::size_t ring_bytes,
@@ -137,7 +137,7 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
     // Its destructor would unmap what is another thread's.
     alignas(bip::mapped_region) std::array<std::byte, sizeof(bip::mapped_region)> never_destroyed;
     new (never_destroyed.data()) bip::mapped_region(std::move(whole));
-    if (error != EEXIST || attempt == most_attempts) {
+    if (error != EEXIST || attempt == max_attempts) {
       throw_error(error, "procpool could not map " + std::to_string(ring_bytes) +
                              " bytes of shared memory a second time");
     }

@@ -139,8 +139,8 @@ std::uint64_t Memfd::size() const {
 void Memfd::seal(int seals) {
   // The kernel may have hold of a page for a moment (to swap, to merge, to look at it), and says so.
   for (int tries = 1; ::fcntl(fd(), F_ADD_SEALS, seals) != 0; ++tries) {
-    constexpr int most_tries = 10;
-    if (errno != EBUSY || tries == most_tries) {
+    constexpr int max_tries = 10;
+    if (errno != EBUSY || tries == max_tries) {
       throw_errno("procpool could not seal shared memory (seals " + std::to_string(seals) + ")");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(tries));

@@ -20,9 +20,9 @@ namespace {
 
 constexpr std::size_t control_size = CMSG_SPACE(max_packet_fds * sizeof(int));
 // Receiving there is room for as many as the kernel sends along: what found none would be closed there and then.
-constexpr std::size_t most_received = 253;
+constexpr std::size_t max_received = 253;
 constexpr std::size_t receive_size =
-    CMSG_SPACE(most_received * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
+    CMSG_SPACE(max_received * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
 
 void get_rid_of(UniqueFd fd) noexcept {
   if (!is_memory_file(fd.get())) close_elsewhere(std::move(fd));
@@ -66,8 +66,8 @@ bool passes(int error) noexcept {
 
 // Waits for that. False: that was long enough.
 bool be_patient(int& tries) noexcept {
-  constexpr int most_tries = 50;
-  if (++tries > most_tries) return false;
+  constexpr int max_tries = 50;
+  if (++tries > max_tries) return false;
   timespec const pause{0, 5'000'000};
   ::nanosleep(&pause, nullptr);
   return true;
@@ -254,8 +254,8 @@ void close_socket(UniqueFd fd) noexcept {
   int const on = 1;
   ::shutdown(fd.get(), SHUT_RDWR);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-  constexpr int most_waiting = 10'000;
-  for (int i = 0; i < most_waiting; ++i) {
+  constexpr int max_waiting = 10'000;
+  for (int i = 0; i < max_waiting; ++i) {
     alignas(cmsghdr) std::byte control[receive_size];
     msghdr message{};
     message.msg_control = control;

@@ -1,5 +1,5 @@
 // expect: which member of a union
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Tagged {
   int tag;
   union {

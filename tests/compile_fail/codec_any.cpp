@@ -1,6 +1,6 @@
 // expect: type of the standard library
 #include <any>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Bag {
   std::any thing;
 };

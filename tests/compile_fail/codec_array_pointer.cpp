@@ -1,5 +1,5 @@
 // expect: Use std::vector
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 
 void use() {
   procpool::detail::Bytes out;

@@ -1,5 +1,5 @@
 // expect: only for trivially copyable types
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 #include <string>
 struct Text {
   std::string text;

@@ -1,6 +1,6 @@
 // expect: Send its value
 #include <atomic>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Counter {
   std::atomic<int> n;
 };

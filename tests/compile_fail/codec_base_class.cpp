@@ -1,5 +1,5 @@
 // expect: base classes
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Base {
   int a;
 };

@@ -1,5 +1,5 @@
 // expect: the comparator or hash of a container is part of its value
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 void use() {
   procpool::detail::Bytes out;
   procpool::detail::encode(out, std::set<int, bool (*)(int, int)>());

@@ -1,5 +1,5 @@
 // expect: the comparator or hash of a container is part of its value
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 void use(int modulus) {
   procpool::detail::Bytes out;
   auto const order = [modulus](int a, int b) { return a % modulus < b % modulus; };

@@ -1,5 +1,5 @@
 // expect: C arrays of more than 256 elements
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Table {
   int const numbers[1000];
 };

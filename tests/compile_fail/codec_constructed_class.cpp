@@ -1,5 +1,5 @@
 // expect: declares a constructor
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 class Opaque {
  public:
   Opaque();

@@ -1,5 +1,5 @@
 // expect: a constructor with arguments and none without
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Point {
   Point(int a, int b) : x(a), y(b) {}
   int x, y;

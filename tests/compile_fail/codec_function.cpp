@@ -1,5 +1,5 @@
 // expect: a function pointer is not a value
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Callback {
   void (*f)(int);
 };

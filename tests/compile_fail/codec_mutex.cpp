@@ -1,6 +1,6 @@
 // expect: a mutex
 #include <mutex>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Locked {
   std::unique_ptr<std::mutex> m;
 };

@@ -1,6 +1,6 @@
 // expect: raw pointer
 #include <map>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Inner {
   double* p;
 };

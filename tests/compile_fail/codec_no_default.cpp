@@ -1,5 +1,5 @@
 // expect: no default constructor
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Picky {
   explicit Picky(int);
   template <class A>

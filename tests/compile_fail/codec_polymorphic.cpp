@@ -1,5 +1,5 @@
 // expect: BOOST_CLASS_EXPORT
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Shape {
   virtual ~Shape() = default;
 };

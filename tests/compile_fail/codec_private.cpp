@@ -1,5 +1,5 @@
 // expect: it has private members
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 class Account {
   int balance = 0;
 };

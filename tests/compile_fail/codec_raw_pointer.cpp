@@ -1,5 +1,5 @@
 // expect: raw pointer
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Holder {
   int n;
   char const* text;

@@ -1,5 +1,5 @@
 // expect: raw pointer to a fundamental type
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Text {
   char* text = nullptr;
   template <class A>

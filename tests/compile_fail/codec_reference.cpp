@@ -1,5 +1,5 @@
 // expect: a reference
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Ref {
   int& r;
 };

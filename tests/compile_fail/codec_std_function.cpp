@@ -1,6 +1,6 @@
 // expect: what a callable
 #include <functional>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Later {
   std::function<void()> run;
 };

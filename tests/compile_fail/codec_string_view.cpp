@@ -1,5 +1,5 @@
 // expect: Use std::string or std::vector
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Named {
   std::string_view name;
 };

@@ -1,5 +1,5 @@
 // expect: a thread, a future or a stream
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 #include <thread>
 struct Runner {
   std::thread thread;

@@ -1,6 +1,6 @@
 // expect: more than 104 members
 // expect: as_bytes<T>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 #define EIGHT(p) int p##0, p##1, p##2, p##3, p##4, p##5, p##6, p##7;
 struct Wide {
   EIGHT(a)

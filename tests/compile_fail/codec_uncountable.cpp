@@ -1,6 +1,6 @@
 // expect: nobody can tell the members
 #include <memory>
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Odd {
   explicit Odd(int);
 };

@@ -1,5 +1,5 @@
 // expect: std::variant
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 union Either {
   int a;
   float b;

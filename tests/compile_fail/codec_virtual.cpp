@@ -1,5 +1,5 @@
 // expect: virtual functions
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 struct Shape {
   virtual double area() const;
 };

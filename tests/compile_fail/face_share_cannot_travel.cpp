@@ -1,4 +1,4 @@
-// expect: cannot_travel<Locked
+// expect: not_serializable<Locked
 #include <mutex>
 #include <procpool.hpp>
 class Locked {

@@ -17,7 +17,7 @@ enum Who : std::uint32_t {
   other_threads = 2,  // of the program: the pool's own
   program = main_thread | other_threads,
   worker = 4,
-  template_process = 8
+  fork_server_process = 8
 };
 inline constexpr std::size_t roles = 4;  // one for each bit
 

@@ -121,7 +121,7 @@ Options parse(int argc, char** argv) {
                     : value == "main"   ? std::uint32_t{faults::main_thread}
                     : value == "pool"   ? std::uint32_t{faults::other_threads}
                     : value == "worker" ? std::uint32_t{faults::worker}
-                                        : std::uint32_t{faults::template_process};
+                                        : std::uint32_t{faults::fork_server_process};
     } else if (name == "--mode") {
       options.mode = value;
     } else if (name == "--calls") {

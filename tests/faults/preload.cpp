@@ -33,7 +33,7 @@ namespace {
 using faults::Board;
 
 Board* board = nullptr;
-bool is_template = false;
+bool is_fork_server = false;
 bool is_program = false;
 bool traces = false;
 std::atomic<std::uint64_t> own_count{0};
@@ -49,7 +49,7 @@ constexpr std::size_t index_of(char const* name) {
 }
 
 std::uint32_t role_bit() {
-  if (is_template) return faults::template_process;
+  if (is_fork_server) return faults::fork_server_process;
   if (!is_program) return faults::worker;
   return ::getpid() == ::gettid() ? faults::main_thread : faults::other_threads;
 }
@@ -101,7 +101,7 @@ __attribute__((constructor(101))) void begin(int argc, char** argv, char**) {
   // The mark of workers may be gone by now; what `ps` shows of them is not.
   bool const ours = argc > 1 && argv[1][0] == '[';
   is_program = !ours;
-  is_template = ours && ::strstr(argv[1], "/template]") != nullptr;
+  is_fork_server = ours && ::strstr(argv[1], "/template]") != nullptr;
   board = there;
 }
 
@@ -337,7 +337,7 @@ FAULTS_EXPORT pid_t fork() {
   }
   pid_t const pid = real("fork", known)();
   if (pid == 0) {
-    is_template = false;  // a worker that it has forked
+    is_fork_server = false;  // a worker that it has forked
     own_count.store(0, std::memory_order_relaxed);
   }
   return pid;

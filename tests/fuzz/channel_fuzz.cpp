@@ -8,7 +8,7 @@ namespace {
 
 using namespace procpool::channel;
 
-constexpr int most_acts = 256;
+constexpr int max_acts = 256;
 
 class Parent {
  public:
@@ -16,7 +16,7 @@ class Parent {
     switch (what % 5) {
       case 0: put(1 + in.take() % 80, in.take()); break;
       case 1: collect(worker); break;
-      case 2: take_back(in.take()); break;
+      case 2: revoke(in.take()); break;
       case 3: look(in.take()); break;
       default: end_.acknowledged(); break;
     }
@@ -42,12 +42,12 @@ class Parent {
     end_.taken();
   }
 
-  void take_back(std::uint64_t elements) {
+  void revoke(std::uint64_t elements) {
     if (end_.acknowledging() || given_ == 0) return;
     std::uint64_t const from = elements < given_ ? given_ - elements : 0;
     // What was taken back before stays so, as long as nothing more is put.
     limit_ = std::min(limit_, from);
-    std::uint64_t const cut = end_.take_back(from);
+    std::uint64_t const cut = end_.revoke(from);
     fuzz::require(cut >= limit_ && cut <= given_,
                   "the cut is between what was wanted and what was given");
   }
@@ -61,12 +61,12 @@ class Parent {
     static_cast<void>(end_.retiring());
     end_.park(number);
     static_cast<void>(end_.news(true));
-    static_cast<void>(end_.park_for_nap(number));
+    static_cast<void>(end_.begin_short_poll(number));
     end_.unpark();
     end_.ask_to_stop(number);
   }
 
-  void bury(std::uint64_t expected, std::uint64_t outstanding) {
+  void reap(std::uint64_t expected, std::uint64_t outstanding) {
     auto const remains = end_.remains(expected, outstanding);
     fuzz::require(remains.done <= outstanding, "no more is done than was owed");
     fuzz::require(remains.payload.size() <= fuzz::ring_bytes, "what is open is within the ring");
@@ -94,7 +94,7 @@ void fuzz::run(std::span<std::byte const> input) {
   WorkerSide worker(parent.end());
   try {
     parent.put(3, 16);
-    for (int i = 0; i < most_acts && !in.empty(); ++i) {
+    for (int i = 0; i < max_acts && !in.empty(); ++i) {
       auto const what = in.take();
       if (what % 2 == 0) {
         worker.act(what / 2, in);
@@ -103,10 +103,10 @@ void fuzz::run(std::span<std::byte const> input) {
       }
     }
     parent.collect(worker);
-  } catch (BadRecord const&) {
+  } catch (BadFrame const&) {
   }
   std::uint64_t const expected = parent.given() == 0 ? 0 : in.take() % parent.given();
-  parent.bury(expected, parent.given() - expected);
+  parent.reap(expected, parent.given() - expected);
 }
 
 std::vector<fuzz::Bytes> fuzz::seeds() {

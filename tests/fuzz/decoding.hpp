@@ -7,7 +7,7 @@
 #include <tuple>
 #include <utility>
 
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 
 #include "fuzz/fuzz.hpp"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <system_error>
 
-#include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/codec/exception_codec.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/exceptions.hpp>
 

@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include <procpool/detail/bytes.hpp>
+#include <procpool/detail/engine/bytes.hpp>
 
 namespace fuzz {
 

@@ -6,19 +6,19 @@
 #include <map>
 #include <memory>
 
-#include <procpool/detail/exception_codec.hpp>
+#include <procpool/detail/codec/exception_codec.hpp>
 
-#include "engine/local/slot.hpp"
 #include "fuzz/worker_side.hpp"
 #include "os/socket.hpp"
+#include "parent/slot.hpp"
 
 namespace {
 
-using namespace procpool::local;
+using namespace procpool::parent;
 namespace os = procpool::os;
 namespace detail = procpool::detail;
 
-constexpr int most_acts = 200;
+constexpr int max_acts = 200;
 
 void trampoline(detail::Operation&) {}
 
@@ -38,8 +38,8 @@ class Ledger {
       case 0: put(1 + in.take() % 70, in.take() % 3); return true;
       case 1:
       case 2: return collect();
-      case 3: settle(slot_.take_back(in.take())); return true;
-      case 4: condemn(); return true;
+      case 3: settle(slot_.revoke(in.take())); return true;
+      case 4: mark_for_kill(); return true;
       case 5: send(in.take()); return true;
       case 6: look(in.take()); return true;
       default: worker_->act(in.take(), in); return true;
@@ -53,12 +53,12 @@ class Ledger {
     function.returns_nothing = kind == 0;
     function.result_size = kind == 1 ? 4 : 0;
     auto task = std::make_shared<detail::Task>(std::move(function));
-    auto batch =
-        std::make_shared<Batch>(detail::Segment{first_, count, detail::Bytes(count), {}, {}}, 1);
-    Chunk chunk{std::move(task), std::move(batch), first_, count};
+    auto input = std::make_shared<SharedInput>(
+        detail::InputBuffer{first_, count, detail::Bytes(count), {}, {}}, 1);
+    Chunk chunk{std::move(task), std::move(input), first_, count};
     try {
       if (slot_.put(chunk) != Slot::Put::sent) return;
-    } catch (procpool::channel::BadRecord const&) {
+    } catch (procpool::channel::BadFrame const&) {
       return;
     }
     first_ += count;
@@ -66,15 +66,15 @@ class Ledger {
   }
 
   bool collect() {
-    auto harvest = slot_.collect();
-    settle(harvest);
-    return harvest.bad.empty();
+    auto collected = slot_.collect();
+    settle(collected);
+    return collected.bad.empty();
   }
 
-  void bury() {
-    auto death = slot_.bury();
-    settle(death.harvest);
-    for (Chunk const& chunk : death.charged) end(chunk.first, chunk.count);
+  void reap() {
+    auto death = slot_.reap();
+    settle(death.collected);
+    for (Chunk const& chunk : death.attributed) end(chunk.first, chunk.count);
     fuzz::require(open_ == 0, "every element has ended");
   }
 
@@ -87,8 +87,8 @@ class Ledger {
     open_ -= count;
   }
 
-  void settle(Slot::Harvest const& harvest) {
-    for (Slot::Item const& item : harvest.items) {
+  void settle(Slot::Collected const& collected) {
+    for (Slot::Item const& item : collected.items) {
       end(item.block.first, item.block.count);
       auto const bytes = item.block.payload.bytes();
       sum_ = static_cast<std::uint8_t>(sum_ + fuzz::sum_of(bytes));
@@ -97,19 +97,19 @@ class Ledger {
                       "what was thrown is an error");
       }
     }
-    for (Chunk const& chunk : harvest.returned) end(chunk.first, chunk.count);
+    for (Chunk const& chunk : collected.returned) end(chunk.first, chunk.count);
   }
 
-  void settle(Slot::TakenBack const& taken) {
+  void settle(Slot::Revoked const& taken) {
     for (Chunk const& chunk : taken.chunks) end(chunk.first, chunk.count);
   }
 
-  void condemn() {
+  void mark_for_kill() {
     auto const running = slot_.running();
     if (!running) return;
-    auto const verdict = slot_.condemn(
+    auto const kill_result = slot_.mark_for_kill(
         {running->serial, std::make_exception_ptr(procpool::TaskTimeout("late")), false});
-    settle(verdict.taken);
+    settle(kill_result.taken);
   }
 
   void send(std::uint8_t what) {
@@ -128,7 +128,7 @@ class Ledger {
   void look(std::uint8_t number) {
     slot_.park(number);
     static_cast<void>(slot_.news());
-    static_cast<void>(slot_.park_for_nap(number));
+    static_cast<void>(slot_.begin_short_poll(number));
     slot_.unpark();
     static_cast<void>(slot_.await_room());
     static_cast<void>(slot_.ask_to_stop(number));
@@ -151,10 +151,10 @@ void fuzz::run(std::span<std::byte const> input) {
   Input in(input);
   Ledger ledger;
   ledger.put(3, in.take() % 3);
-  for (int i = 0; i < most_acts && !in.empty(); ++i) {
+  for (int i = 0; i < max_acts && !in.empty(); ++i) {
     if (!ledger.act(in.take(), in)) break;
   }
-  ledger.bury();
+  ledger.reap();
 }
 
 std::vector<fuzz::Bytes> fuzz::seeds() {

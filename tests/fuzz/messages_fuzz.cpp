@@ -5,13 +5,13 @@
 
 #include "channel/crash_words.hpp"
 #include "engine/crash_report.hpp"
-#include "engine/local/fork_messages.hpp"
-#include "engine/local/handshake.hpp"
 #include "fuzz/fuzz.hpp"
+#include "protocol/fork_messages.hpp"
+#include "protocol/handshake.hpp"
 
 namespace {
 
-using namespace procpool::local;
+using namespace procpool::protocol;
 namespace channel = procpool::channel;
 
 constexpr std::size_t area_bytes = channel::control_bytes - channel::crash_offset;
@@ -26,7 +26,7 @@ void read_crash(std::span<std::byte const> input) {
   death.signal = report->signal();
   death.crash = report;
   procpool::WorkerDied const died(death);
-  fuzz::require(died.stack().size() <= channel::most_crash_frames, "a stack has no more frames");
+  fuzz::require(died.stack().size() <= channel::max_crash_frames, "a stack has no more frames");
   fuzz::require(std::strchr(died.what(), '\n') == nullptr, "it is one line");
   // Of a frame some hundred bytes at most, beside its name, which is one of ours.
   fuzz::require(procpool::describe(std::make_exception_ptr(died)).size() < 4'000'000,

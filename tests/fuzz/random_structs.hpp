@@ -28,7 +28,7 @@
 #include <variant>
 #include <vector>
 
-#include <procpool/detail/codec.hpp>
+#include <procpool/detail/codec/codec.hpp>
 
 using Random = std::mt19937_64;
 

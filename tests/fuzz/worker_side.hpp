@@ -99,7 +99,7 @@ class WorkerSide {
       case 3: return out.inbox_head;
       case 4: return out.parked;
       case 5: return out.stage;
-      case 6: return out.farewell;
+      case 6: return out.exit_hint;
       default: return out.listens;
     }
   }
@@ -112,7 +112,7 @@ class WorkerSide {
       case 3: out.inbox_head = value; break;
       case 4: out.parked = static_cast<std::uint32_t>(value); break;
       case 5: out.stage = static_cast<std::uint32_t>(value); break;
-      case 6: out.farewell = static_cast<std::uint32_t>(value); break;
+      case 6: out.exit_hint = static_cast<std::uint32_t>(value); break;
       default: out.listens = value; break;
     }
   }

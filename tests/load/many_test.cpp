@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/descriptors.hpp"
+#include "support/fork_server.hpp"
 #include "support/gate.hpp"
-#include "support/holdings.hpp"
 #include "support/processes.hpp"
-#include "support/template.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/descriptors.hpp"
 #include "support/duration.hpp"
-#include "support/holdings.hpp"
 #include "support/processes.hpp"
 #include "support/until.hpp"
 
@@ -25,7 +25,7 @@ int square(int x) { return x * x; }
 int die(int x) { return x + ::raise(SIGKILL); }
 
 struct Usage {
-  support::Holdings held;
+  support::PeerBuffers held;
   long resident = 0;
 };
 

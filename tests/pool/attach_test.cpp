@@ -22,8 +22,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/fork_server.hpp"
 #include "support/processes.hpp"
-#include "support/template.hpp"
 
 namespace {
 
@@ -176,8 +176,8 @@ TEST(Attach, AWorkerHasNoMemoryOfAnothers) {
     std::ranges::set_intersection(of_first, of_second, std::back_inserter(both));
     EXPECT_EQ(both.size(), 0u) << both.front();
     // Nor does the template, that both are forked from, have any.
-    if (pid_t const its_template = support::template_pid(); its_template != 0) {
-      EXPECT_TRUE(inodes_of(its_template).empty());
+    if (pid_t const its_fork_server = support::fork_server_pid(); its_fork_server != 0) {
+      EXPECT_TRUE(inodes_of(its_fork_server).empty());
     }
   }
 }

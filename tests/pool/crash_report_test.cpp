@@ -29,8 +29,8 @@
 #include "channel/crash_words.hpp"
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/fork_server.hpp"
 #include "support/processes.hpp"
-#include "support/template.hpp"
 #include "support/until.hpp"
 
 // Functions whose names are looked for: with a frame of their own, and no call of theirs is a jump.
@@ -170,7 +170,7 @@ testing::AssertionResult is_of_the_task_alone(WorkerDied const& died) {
 
 // Its name has thousands of characters.
 template <class... Types>
-NAMED int crash_in_a_template(std::uintptr_t address) {
+NAMED int crash_in_a_fork_server(std::uintptr_t address) {
   return caller_of_the_crash(address) + one;
 }
 using Large =
@@ -204,7 +204,7 @@ TEST(CrashReport, OfAnAccess) {
 
 TEST(CrashReport, IsOfTheTaskAloneInLinesThatCanBeRead) {
   for (int (*const task)(std::uintptr_t) :
-       {&caller_of_the_crash, &crash_in_a_template<Large, Large, Large>, &crash_behind_invoke}) {
+       {&caller_of_the_crash, &crash_in_a_fork_server<Large, Large, Large>, &crash_behind_invoke}) {
     for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
       procpool::PoolOptions options;
       options.workers = 1;

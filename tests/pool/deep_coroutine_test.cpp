@@ -127,12 +127,12 @@ TEST(DeepCoroutine, ThatAwaitsTheNextNeedsNoStack) {
 
 // ---- what they do, and where
 
-struct Step {
+struct SyncPoint {
   int what;
   std::thread::id thread;
 };
 // A tree: the left one is called first, both before either is awaited.
-Future<int> walks(int n, std::vector<Step>& steps) {
+Future<int> walks(int n, std::vector<SyncPoint>& steps) {
   steps.push_back({n, std::this_thread::get_id()});
   if (n <= 0) co_return 1;
   auto left = walks(n - 2, steps);
@@ -144,17 +144,17 @@ Future<int> walks(int n, std::vector<Step>& steps) {
 
 TEST(DeepCoroutine, BeginsInTheOrderOfTheCallsAndOnTheirThread) {
   int const levels = 20'000;
-  std::vector<Step> steps;
+  std::vector<SyncPoint> steps;
   on_small_stack(small, [&] {
     auto future = walks(levels, steps);
     EXPECT_TRUE(future.ready());
     EXPECT_EQ(future.get(), levels / 2 + 1);
-    for (Step const& step : steps) ASSERT_EQ(step.thread, std::this_thread::get_id());
+    for (SyncPoint const& step : steps) ASSERT_EQ(step.thread, std::this_thread::get_id());
   });
   ASSERT_EQ(steps.size(), static_cast<std::size_t>(levels) / 2 * 3 + 1);
   // Each left one before its right one.
   std::vector<bool> seen(static_cast<std::size_t>(levels) + 1);
-  for (Step const& step : steps) {
+  for (SyncPoint const& step : steps) {
     if (step.what >= 0) seen[static_cast<std::size_t>(step.what)] = true;
     if (step.what < 0) {
       ASSERT_TRUE(seen[static_cast<std::size_t>(-step.what - 2)]) << step.what;

@@ -18,16 +18,16 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/fork_server.hpp"
 #include "support/processes.hpp"
-#include "support/template.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
+using support::fork_server_pid;
 using support::forkserver;
-using support::template_pid;
 
 pid_t who(int) { return ::getpid(); }
 int square(int x) { return x * x; }
@@ -42,7 +42,7 @@ pid_t noted_for_a_while(int x) {
 }
 int die(int x) { return x + ::raise(SIGSEGV); }
 
-class TemplateProcess : public testing::Test {
+class ForkServerProcess : public testing::Test {
  protected:
   void SetUp() override {
     if (support::thread_sanitized) GTEST_SKIP() << "this sanitizer starts a thread of its own";
@@ -74,10 +74,10 @@ testing::AssertionResult nothing_is_left() {
   return testing::AssertionSuccess();
 }
 
-pid_t other_template(pid_t former) {
+pid_t other_fork_server(pid_t former) {
   pid_t found = 0;
   support::until([&] {
-    found = template_pid();
+    found = fork_server_pid();
     return found != 0 && found != former;
   });
   return found;
@@ -85,7 +85,7 @@ pid_t other_template(pid_t former) {
 
 }  // namespace
 
-TEST_F(TemplateProcess, IsGoneWithThePool) {
+TEST_F(ForkServerProcess, IsGoneWithThePool) {
   for (int i = 0; i < support::rounds(30, 5); ++i) {
     {
       procpool::ProcessPool pool{forkserver(2)};
@@ -99,7 +99,7 @@ TEST_F(TemplateProcess, IsGoneWithThePool) {
   }
 }
 
-TEST_F(TemplateProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
+TEST_F(ForkServerProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
   {
     procpool::ProcessPool pool{options(2)};
     std::set<pid_t> workers;
@@ -107,7 +107,7 @@ TEST_F(TemplateProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
     std::vector<int> inputs(200);
     std::iota(inputs.begin(), inputs.end(), 0);
     auto results = pool.with({.chunk = 4}).map_async<square_slowly>(inputs);
-    pid_t const killed = template_pid();
+    pid_t const killed = fork_server_pid();
     ::kill(killed, SIGKILL);
     auto const values = results.get();
     for (int const i : inputs) EXPECT_EQ(values[static_cast<std::size_t>(i)], i * i);
@@ -124,19 +124,19 @@ TEST_F(TemplateProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
     EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
     EXPECT_EQ(pool.with({.key = 0}).call<square>(3), 9);
     EXPECT_EQ(pool.with({.key = 1}).call<square>(3), 9);
-    EXPECT_NE(other_template(killed), 0);
+    EXPECT_NE(other_fork_server(killed), 0);
   }
   EXPECT_TRUE(nothing_is_left());
 }
 
 // To the kernel their groups are orphans from then on, to which, if they are stopped, it sends SIGHUP.
-TEST_F(TemplateProcess, KilledSparesWorkersThatAreStopped) {
+TEST_F(ForkServerProcess, KilledSparesWorkersThatAreStopped) {
   support::Trace const trace;
   procpool::ProcessPool pool{options(2)};
   std::vector<procpool::Future<pid_t>> futures;
   for (int i = 0; i < 2; ++i) futures.push_back(pool.submit<noted_for_a_while>(i));
   ASSERT_TRUE(support::until([&] { return trace.counts().size() == 2; }));
-  pid_t const former = template_pid();
+  pid_t const former = fork_server_pid();
   ASSERT_NE(former, 0);
   auto const workers = pool.worker_stats();
   for (auto const& worker : workers) ::kill(worker.pid, SIGSTOP);
@@ -147,7 +147,7 @@ TEST_F(TemplateProcess, KilledSparesWorkersThatAreStopped) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
-TEST_F(TemplateProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
+TEST_F(ForkServerProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
   {
     auto given = options(2);
     given.max_tasks_per_worker = 1;
@@ -156,7 +156,7 @@ TEST_F(TemplateProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
     std::iota(inputs.begin(), inputs.end(), 0);
     auto results = pool.map_async<square_slowly>(inputs);
     for (int i = 0; i < 5; ++i) {
-      pid_t const pid = template_pid();
+      pid_t const pid = fork_server_pid();
       if (pid != 0) ::kill(pid, SIGKILL);
       std::this_thread::sleep_for(20ms);
     }
@@ -166,12 +166,12 @@ TEST_F(TemplateProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
   EXPECT_TRUE(nothing_is_left());
 }
 
-TEST_F(TemplateProcess, KilledBeforeItsFirstWord) {
+TEST_F(ForkServerProcess, KilledBeforeItsFirstWord) {
   for (int i = 0; i < support::rounds(20, 5); ++i) {
     procpool::ProcessPool pool{options(2)};
     auto future = pool.submit<square>(4);
     pid_t pid = 0;
-    support::until([&] { return (pid = template_pid()) != 0 || future.ready(); });
+    support::until([&] { return (pid = fork_server_pid()) != 0 || future.ready(); });
     if (pid != 0) ::kill(pid, SIGKILL);
     EXPECT_EQ(future.get(), 16);
     EXPECT_EQ(pool.call<square>(5), 25);
@@ -179,14 +179,14 @@ TEST_F(TemplateProcess, KilledBeforeItsFirstWord) {
   EXPECT_TRUE(nothing_is_left());
 }
 
-TEST_F(TemplateProcess, KilledWheneverThereIsOne) {
+TEST_F(ForkServerProcess, KilledWheneverThereIsOne) {
   {
     auto given = options(2);
     given.max_tasks_per_worker = 1;
     procpool::ProcessPool pool{given};
     std::jthread const killer([](std::stop_token stop) {
       while (!stop.stop_requested()) {
-        if (pid_t const pid = template_pid(); pid != 0) ::kill(pid, SIGKILL);
+        if (pid_t const pid = fork_server_pid(); pid != 0) ::kill(pid, SIGKILL);
       }
     });
     for (int i = 0; i < support::rounds(30, 10); ++i) EXPECT_EQ(pool.call<square>(i), i * i);
@@ -194,11 +194,11 @@ TEST_F(TemplateProcess, KilledWheneverThereIsOne) {
   EXPECT_TRUE(nothing_is_left());
 }
 
-TEST_F(TemplateProcess, StoppedHangsNobody) {
+TEST_F(ForkServerProcess, StoppedHangsNobody) {
   {
     procpool::ProcessPool pool{options(2)};
     for (int const key : {0, 1}) pool.with({.key = key}).call<square>(1);
-    pid_t const stopped = template_pid();
+    pid_t const stopped = fork_server_pid();
     ::kill(stopped, SIGSTOP);
     support::Stopwatch const watch;
     // A status that nobody fetches, and a birth that nobody sees to.
@@ -211,24 +211,24 @@ TEST_F(TemplateProcess, StoppedHangsNobody) {
   EXPECT_TRUE(nothing_is_left());
 }
 
-TEST_F(TemplateProcess, StoppedDoesNotHoldThePoolsEndUp) {
+TEST_F(ForkServerProcess, StoppedDoesNotHoldThePoolsEndUp) {
   support::Stopwatch const watch;
   {
     procpool::ProcessPool pool{options(2)};
     for (int const key : {0, 1}) pool.with({.key = key}).call<square>(1);
-    ::kill(template_pid(), SIGSTOP);
+    ::kill(fork_server_pid(), SIGSTOP);
   }
   EXPECT_LT(watch.passed(), 10s);
   EXPECT_TRUE(nothing_is_left());
 }
 
 // A stopped worker is nobody's to continue but the pool's, whoever its parent is.
-TEST_F(TemplateProcess, KilledLeavesWorkersThatThePoolStillEnds) {
+TEST_F(ForkServerProcess, KilledLeavesWorkersThatThePoolStillEnds) {
   pid_t worker = 0;
   {
     procpool::ProcessPool pool{options(1)};
     worker = pool.call<who>(0);
-    ::kill(template_pid(), SIGKILL);
+    ::kill(fork_server_pid(), SIGKILL);
     EXPECT_THROW(pool.with({.timeout = 100ms})
                      .call(
                          [](int) {
@@ -264,7 +264,7 @@ int lose_descriptors(int x) {
 }  // namespace
 
 // Without descriptors a forked worker finds the program by its number, and not by whose child it is.
-TEST_F(TemplateProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
+TEST_F(ForkServerProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
   pid_t worker = 0;
   {
     procpool::ProcessPool pool{options(1)};
@@ -275,7 +275,7 @@ TEST_F(TemplateProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
   EXPECT_TRUE(nothing_is_left());
 }
 
-TEST_F(TemplateProcess, AThousandReplacementsLeaveNothing) {
+TEST_F(ForkServerProcess, AThousandReplacementsLeaveNothing) {
   {
     procpool::ProcessPool pool{options(2)};
     auto const replace = [&](int times) {
@@ -283,13 +283,13 @@ TEST_F(TemplateProcess, AThousandReplacementsLeaveNothing) {
       for (int const key : {0, 1}) EXPECT_EQ(pool.with({.key = key}).call<square>(3), 9);
     };
     replace(10);
-    pid_t const pid = template_pid();
+    pid_t const pid = fork_server_pid();
     auto const own = support::descriptors_of(::getpid()).size();
-    auto const of_template = support::descriptors_of(pid);
+    auto const of_fork_server = support::descriptors_of(pid);
     replace(support::rounds(1000, 50));
-    EXPECT_EQ(template_pid(), pid);
+    EXPECT_EQ(fork_server_pid(), pid);
     EXPECT_EQ(support::descriptors_of(::getpid()).size(), own);
-    EXPECT_EQ(support::descriptors_of(pid), of_template);
+    EXPECT_EQ(support::descriptors_of(pid), of_fork_server);
     EXPECT_TRUE(support::until([&] { return support::children_of(pid).size() == 2; }));
     EXPECT_EQ(support::children_of(::getpid()), std::set{pid});
     EXPECT_EQ(log(), "");

@@ -22,9 +22,9 @@
 #include "support/build.hpp"
 #include "support/cgroup.hpp"
 #include "support/errors.hpp"
+#include "support/fork_server.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
-#include "support/template.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -49,7 +49,7 @@ struct Ancestry {
 };
 Ancestry ancestry(int) { return {::getpid(), ::getppid(), ::getpgrp(), initialised_in}; }
 
-class Forkserver : public testing::Test {
+class ForkServer : public testing::Test {
  protected:
   void SetUp() override {
     if (support::thread_sanitized) GTEST_SKIP() << "this sanitizer starts a thread of its own";
@@ -58,29 +58,29 @@ class Forkserver : public testing::Test {
 
 }  // namespace
 
-TEST_F(Forkserver, ForksWorkersFromOneTemplate) {
+TEST_F(ForkServer, ForksWorkersFromOneTemplate) {
   procpool::ProcessPool pool{forkserver(3)};
   std::set<pid_t> workers;
   for (int const key : {0, 1, 2, 3, 4, 5}) {
     auto const worker = pool.with({.key = key}).call<ancestry>(key);
-    EXPECT_EQ(worker.parent, support::template_pid());
-    EXPECT_EQ(worker.initialised_in, support::template_pid());  // static initialisation ran once
+    EXPECT_EQ(worker.parent, support::fork_server_pid());
+    EXPECT_EQ(worker.initialised_in, support::fork_server_pid());  // static initialisation ran once
     EXPECT_EQ(worker.group, worker.own);
     workers.insert(worker.own);
   }
   EXPECT_EQ(workers.size(), 3u);
-  EXPECT_EQ(support::children_of(::getpid()), std::set{support::template_pid()});
-  EXPECT_EQ(support::threads_of(support::template_pid()), 1u);
+  EXPECT_EQ(support::children_of(::getpid()), std::set{support::fork_server_pid()});
+  EXPECT_EQ(support::threads_of(support::fork_server_pid()), 1u);
 }
 
-TEST_F(Forkserver, WorkersShareNoState) {
+TEST_F(ForkServer, WorkersShareNoState) {
   procpool::ProcessPool pool{forkserver(2)};
   for (int const key : {0, 1}) {
     for (int i = 1; i <= 3; ++i) EXPECT_EQ(pool.with({.key = key}).call<counts_up>(key), i);
   }
 }
 
-TEST_F(Forkserver, TellsHowAWorkerEnded) {
+TEST_F(ForkServer, TellsHowAWorkerEnded) {
   procpool::ProcessPool pool{forkserver(2)};
   for (int const signal : {SIGSEGV, SIGKILL, SIGABRT, SIGTERM}) {
     auto const error = support::thrown_by<procpool::WorkerDied>(
@@ -94,7 +94,7 @@ TEST_F(Forkserver, TellsHowAWorkerEnded) {
   EXPECT_EQ(pool.stats().worker_deaths, 5u);
 }
 
-TEST_F(Forkserver, ACrashCostsTheElementThatRan) {
+TEST_F(ForkServer, ACrashCostsTheElementThatRan) {
   procpool::ProcessPool pool{forkserver(2)};
   auto const dies_at_times = [](int x) {
     if (x % 50 == 13) ::raise(SIGSEGV);
@@ -159,7 +159,7 @@ int death_signal(int) {
 
 }  // namespace
 
-TEST_F(Forkserver, AWorkerHasWhatASpawnedOneHas) {
+TEST_F(ForkServer, AWorkerHasWhatASpawnedOneHas) {
   procpool::ProcessPool spawned{2};
   procpool::ProcessPool forked{forkserver(2)};
   State const one = spawned.call<state>(0);
@@ -175,13 +175,13 @@ TEST_F(Forkserver, AWorkerHasWhatASpawnedOneHas) {
   }
 }
 
-TEST_F(Forkserver, TheProcessListShowsIt) {
+TEST_F(ForkServer, TheProcessListShowsIt) {
   auto options = forkserver(1);
   options.name = "solver";
   procpool::ProcessPool pool{options};
   pid_t const worker = pool.call<who>(0);
   EXPECT_EQ(support::read_text(support::proc(worker, "comm")), "solver/0\n");
-  EXPECT_EQ(support::read_text(support::proc(support::template_pid(), "comm")),
+  EXPECT_EQ(support::read_text(support::proc(support::fork_server_pid(), "comm")),
             "solver/template\n");
   auto const command_line = support::read_text(support::proc(worker, "cmdline"));
   EXPECT_NE(command_line.find("[solver/0] "), std::string::npos) << command_line;
@@ -189,7 +189,7 @@ TEST_F(Forkserver, TheProcessListShowsIt) {
 }
 
 // Static initialisation has made it in the template, for every worker.
-TEST_F(Forkserver, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
+TEST_F(ForkServer, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
   procpool::ProcessPool pool{forkserver(3)};
   std::set<std::uint64_t> drawn;
   for (int const key : {0, 1, 2}) {
@@ -198,7 +198,7 @@ TEST_F(Forkserver, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
   EXPECT_EQ(drawn.size(), 3u);
 }
 
-TEST_F(Forkserver, MayBeNested) {
+TEST_F(ForkServer, MayBeNested) {
   procpool::ProcessPool pool{forkserver(2)};
   EXPECT_EQ(pool.call(
                 [](int x) {
@@ -211,12 +211,12 @@ TEST_F(Forkserver, MayBeNested) {
 
 // ---- options
 
-TEST_F(Forkserver, KeepsTheOptionsOfItsWorkers) {
+TEST_F(ForkServer, KeepsTheOptionsOfItsWorkers) {
   auto options = forkserver(1);
   if (!support::sanitized) options.limits.memory = 256u << 20;
   options.limits.open_files = 64;
   options.nice = 2;
-  options.confine = true;
+  options.harden = true;
   options.environment = {{"TEST_ADDED", "yes"}};
   procpool::ProcessPool pool{options};
   EXPECT_EQ(pool.call([](int) { return ::getpriority(PRIO_PROCESS, 0); }, 0),
@@ -237,7 +237,7 @@ TEST_F(Forkserver, KeepsTheOptionsOfItsWorkers) {
                std::bad_alloc);
 }
 
-TEST_F(Forkserver, CapturesOutput) {
+TEST_F(ForkServer, CapturesOutput) {
   auto options = forkserver(2);
   options.output = procpool::Output::capture;
   procpool::ProcessPool pool{options};
@@ -262,7 +262,7 @@ void prepare_badly() { throw std::out_of_range("not today"); }
 
 }  // namespace
 
-TEST_F(Forkserver, RunsTheInitializerInEachWorker) {
+TEST_F(ForkServer, RunsTheInitializerInEachWorker) {
   auto options = forkserver(3);
   options.initializer = procpool::bound<prepare>(7);
   {
@@ -276,7 +276,7 @@ TEST_F(Forkserver, RunsTheInitializerInEachWorker) {
   EXPECT_THROW(pool.call<square>(1), std::out_of_range);
 }
 
-TEST_F(Forkserver, GivesEachElementAProcessIfAsked) {
+TEST_F(ForkServer, GivesEachElementAProcessIfAsked) {
   auto options = forkserver(2);
   options.max_tasks_per_worker = 1;
   procpool::ProcessPool pool{options};
@@ -286,7 +286,7 @@ TEST_F(Forkserver, GivesEachElementAProcessIfAsked) {
   EXPECT_EQ(pool.stats().failed_starts, 0u);
 }
 
-TEST_F(Forkserver, AWorkerLivesInItsControlGroup) {
+TEST_F(ForkServer, AWorkerLivesInItsControlGroup) {
   auto options = forkserver(2);
   options.cgroup = support::cgroup_folder();
   if (options.cgroup.empty()) GTEST_SKIP() << "no control group of version 2 may be made here";
@@ -300,7 +300,7 @@ TEST_F(Forkserver, AWorkerLivesInItsControlGroup) {
   EXPECT_FALSE(groups.contains(support::read_text("/proc/self/cgroup")));
 }
 
-TEST_F(Forkserver, EndsWhatOverrunsWithItsGroup) {
+TEST_F(ForkServer, EndsWhatOverrunsWithItsGroup) {
   procpool::ProcessPool pool{forkserver(1)};
   EXPECT_THROW(pool.with({.timeout = 50ms})
                    .call(
@@ -326,11 +326,11 @@ TEST_F(Forkserver, EndsWhatOverrunsWithItsGroup) {
 
 // ---- programs
 
-TEST_F(Forkserver, RefusesAProgramWithAThreadAndSpawns) {
+TEST_F(ForkServer, RefusesAProgramWithAThreadAndSpawns) {
   EXPECT_TRUE(support::succeeds("thread_at_start"));
 }
 
-TEST_F(Forkserver, DoesNotDoubleWhatStaticInitialisationPrinted) {
+TEST_F(ForkServer, DoesNotDoubleWhatStaticInitialisationPrinted) {
   support::Program program(support::program_path("prints_at_start"));
   ASSERT_TRUE(program.wait());
   EXPECT_EQ(program.end(), "exit 0") << program.output();
@@ -338,7 +338,7 @@ TEST_F(Forkserver, DoesNotDoubleWhatStaticInitialisationPrinted) {
 }
 
 // As many attempts as with workers that do not start, and the reason of the last.
-TEST_F(Forkserver, WhoseTemplateDoesNotStartFailsThePool) {
+TEST_F(ForkServer, WhoseTemplateDoesNotStartFailsThePool) {
   EXPECT_TRUE(support::succeeds("aborts_at_start", {"forkserver"}));
   EXPECT_TRUE(support::succeeds("sleeps_at_start", {"forkserver"}));
 }

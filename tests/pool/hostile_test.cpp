@@ -320,7 +320,7 @@ TEST(Hostile, ClaimsThatCannotBe) {
   });
   expect_told_off_or_dead([] {
     words().stage.store(99);
-    words().farewell.store(99);
+    words().exit_hint.store(99);
     ::raise(SIGKILL);
   });
 }
@@ -402,7 +402,7 @@ int forge_at_three(int x) {
 }
 
 template <int Others>
-void expect_charged(int last) {
+void expect_attributed(int last) {
   procpool::ProcessPool pool{1};
   std::vector<int> inputs(200);
   std::iota(inputs.begin(), inputs.end(), 0);
@@ -420,8 +420,8 @@ void expect_charged(int last) {
   expect_others_right(pool);
 }
 
-TEST(Hostile, ClaimOfOthers) { expect_charged<100>(103); }
-TEST(Hostile, ClaimOfABlock) { expect_charged<4>(3); }
+TEST(Hostile, ClaimOfOthers) { expect_attributed<100>(103); }
+TEST(Hostile, ClaimOfABlock) { expect_attributed<4>(3); }
 
 TEST(Hostile, RandomBytesOverEverything) {
   unsigned const seed = support::new_seed();

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "support/build.hpp"
-#include "support/holdings.hpp"
+#include "support/descriptors.hpp"
 #include "support/processes.hpp"
 
 namespace {
@@ -45,9 +45,9 @@ template <class Use>
 void expect_nothing_left(int pools, Use use) {
   for (int i = 0; i < 10; ++i) use(i);  // what is made once and kept
   auto const names = support::shared_memory_names();
-  support::Holdings const before = support::holdings();
+  support::PeerBuffers const before = support::holdings();
   for (int i = 0; i < pools; ++i) use(i);
-  support::Holdings const after = support::holdings();
+  support::PeerBuffers const after = support::holdings();
   EXPECT_EQ(after.descriptors, before.descriptors);
   // The background thread of a sanitizer may come late.
   EXPECT_LE(after.threads, before.threads + (support::sanitized ? 1 : 0));
@@ -74,12 +74,12 @@ TEST(Leftovers, NoneOf100DeadWorkers) {
   auto const die = [] { ::raise(SIGKILL); };
   for (int i = 0; i < 5; ++i) EXPECT_THROW(pool.call(die), procpool::WorkerDied);
   EXPECT_EQ(pool.call<square>(2), 4);
-  support::Holdings const before = support::holdings();
+  support::PeerBuffers const before = support::holdings();
   for (int i = 0; i < support::rounds(100, 20); ++i) {
     EXPECT_THROW(pool.call(die), procpool::WorkerDied);
   }
   EXPECT_EQ(pool.call<square>(3), 9);
-  support::Holdings const after = support::holdings();
+  support::PeerBuffers const after = support::holdings();
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_EQ(after.threads, before.threads);
   EXPECT_LE(after.mappings, before.mappings + 6);
@@ -96,10 +96,10 @@ TEST(Leftovers, NoneOf300LargeMessages) {
   };
   std::string const text(100'000, 'm');
   for (int i = 0; i < 20; ++i) pool.call(echo, text);
-  support::Holdings const before = support::holdings();
+  support::PeerBuffers const before = support::holdings();
   auto const [worker_descriptors, worker_mappings] = holdings_of_worker();
   for (int i = 0; i < 300; ++i) EXPECT_EQ(pool.call(echo, text), text);
-  support::Holdings const after = support::holdings();
+  support::PeerBuffers const after = support::holdings();
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_LE(after.mappings, before.mappings + 6);
   auto const [descriptors_then, mappings_then] = holdings_of_worker();
@@ -111,7 +111,7 @@ TEST(Leftovers, RefusedSubmitsLeaveNone) {
   procpool::ProcessPool pool{1};
   pool.call<square>(1);
   pool.close();
-  support::Holdings const before = support::holdings();
+  support::PeerBuffers const before = support::holdings();
   for (int i = 0; i < 100; ++i) {
     EXPECT_THROW(static_cast<void>(pool.submit<square>(i)), procpool::PoolClosed);
   }

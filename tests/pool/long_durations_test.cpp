@@ -89,7 +89,7 @@ TEST_P(LongDurations, OfPools) {
     given.at_exit_deadline = time;
     given.start_timeout = time;
     given.initializer = procpool::bound<nothing>();
-    given.exit_hook = procpool::bound<nothing>();
+    given.exit_handler = procpool::bound<nothing>();
     given.stop_grace = time;
     given.term_grace = time;
     given.ask_grace = time;

@@ -26,7 +26,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
-#include "support/template.hpp"
+#include "support/fork_server.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -140,7 +140,7 @@ std::vector<Mapping> writable_mappings() {
 }
 
 enum class Damage { protect, unmap, clear, fill };
-constexpr int most_mappings = 64;
+constexpr int max_mappings = 64;
 
 // The whole of a mapping; then it goes on as if nothing had happened.
 int damage(Damage how, bool crash, int which) {
@@ -251,9 +251,9 @@ TEST(Mute, NobodyIsWhoHasDamagedHisMemory) {
       procpool::ProcessPool pool{{.workers = 2, .output = procpool::Output::drop}};
       auto results = pool.with({.chunk = 1, .on_error = procpool::OnError::collect})
                          .map_async(procpool::bind_front(damage, how, crash),
-                                    std::views::iota(0, most_mappings));
+                                    std::views::iota(0, max_mappings));
       bool const over = results.wait_for(patience);
-      EXPECT_TRUE(over) << results.done() << " of " << most_mappings;
+      EXPECT_TRUE(over) << results.done() << " of " << max_mappings;
       if (!over) pool.terminate();
     }
   }

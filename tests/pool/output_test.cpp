@@ -140,10 +140,10 @@ TEST(CapturedOutput, IsTheElements) {
 // A worker that cannot be told apart from what a task has left behind begins no other element.
 TEST(CapturedOutput, OfWhatATaskLeftBehindIsNobodys) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
-    for (bool const confined : {false, true}) {
+    for (bool const hardened : {false, true}) {
       procpool::PoolOptions options = with(Output::capture, 1);
       options.start = start;
-      options.confine = confined;
+      options.harden = hardened;
       procpool::ProcessPool pool{options};
       auto first = pool.submit<leaves_a_writer>(1);
       auto second = pool.submit<takes_its_time>(2);

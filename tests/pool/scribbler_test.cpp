@@ -123,7 +123,7 @@ class Scribbler {
     words().inbox_head = words().inbox_head + random_() % 5 * 64;
     words().listens = claim;
     words().stage = static_cast<std::uint32_t>(random_() % 7);
-    words().farewell = static_cast<std::uint32_t>(random_() % 5);
+    words().exit_hint = static_cast<std::uint32_t>(random_() % 5);
   }
   void forge() {
     channel::OutboxHeader header{};

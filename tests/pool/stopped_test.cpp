@@ -18,10 +18,10 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/fork_server.hpp"
 #include "support/gate.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
-#include "support/template.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 

@@ -287,9 +287,9 @@ TEST_P(StreamWithWindow, ReadsNoFurtherThanTheWindow) {
   for (auto const& options : {CallOptions{}, CallOptions{.chunk = 1}, CallOptions{.chunk = 5}}) {
     int pulled = 0;
     int results = 0;
-    int most_ahead = 0;
+    int max_ahead = 0;
     auto watched = Counted(pulled, 60) | std::views::transform([&](int x) {
-                     most_ahead = std::max(most_ahead, pulled - results);
+                     max_ahead = std::max(max_ahead, pulled - results);
                      return x;
                    });
     auto stream = pool.with(options).imap<same>(std::move(watched));
@@ -300,7 +300,7 @@ TEST_P(StreamWithWindow, ReadsNoFurtherThanTheWindow) {
     }
     EXPECT_EQ(results, 60);
     EXPECT_EQ(pulled, 60);
-    EXPECT_LE(most_ahead, window);
+    EXPECT_LE(max_ahead, window);
   }
 }
 

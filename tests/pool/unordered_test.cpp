@@ -55,7 +55,7 @@ std::string text_after(int x) {
   return std::string(static_cast<std::size_t>(x), 'x');
 }
 
-int held_back(int x, int which, std::string const& gate) {
+int coalesced(int x, int which, std::string const& gate) {
   if (which != 0) support::Trace::note(x);
   if (x == which) support::wait_at(gate);
   return x;
@@ -103,7 +103,7 @@ TEST(Unordered, AnElementThatTakesLongComesLast) {
   for (int const window : {4, 100}) {
     support::Gate gate;
     auto stream = pool.with({.chunk = 1, .window = window})
-                      .imap_unordered(procpool::bind_back<held_back>(0, gate.path()),
+                      .imap_unordered(procpool::bind_back<coalesced>(0, gate.path()),
                                       std::views::iota(0, 50));
     auto it = stream.begin();
     std::set<std::size_t> indices;
@@ -211,7 +211,7 @@ TEST(Unordered, LeftEarlyItCancelsWhatHasNotBegun) {
   {
     auto stream =
         pool.with({.chunk = 1, .window = 10})
-            .imap_unordered(procpool::bind_back<held_back>(1, gate.path()), std::views::iota(0));
+            .imap_unordered(procpool::bind_back<coalesced>(1, gate.path()), std::views::iota(0));
     EXPECT_EQ((*stream.begin()).index, 0u);
     ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
     submitted = pool.stats().submitted;

@@ -120,7 +120,7 @@ TEST(Confine, TakesPrivilegesAndSecretsAway) {
   EXPECT_EQ(open.call<variable>("TEST_SECRET"), "hunter2");
   procpool::PoolOptions options;
   options.workers = 1;
-  options.confine = true;
+  options.harden = true;
   options.environment = {{"TEST_ADDED", "yes"}};
   procpool::ProcessPool pool{options};
   EXPECT_EQ(pool.call<&no_new_privileges>(), 1);

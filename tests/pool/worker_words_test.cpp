@@ -75,7 +75,7 @@ TEST_P(WorkerWords, AreCleanInTheLog) {
                                       std::lock_guard const lock(mutex);
                                       lines.emplace_back(text);
                                     },
-                                .exit_hook = procpool::bound<hook_throws_rudely>()}};
+                                .exit_handler = procpool::bound<hook_throws_rudely>()}};
     pool.call([](int x) { return x; }, 1);
   }
   ASSERT_EQ(lines.size(), 1u);

@@ -20,12 +20,12 @@
 
 #include "channel/parent_end_body.hpp"
 #include "channel/worker_end.hpp"
-#include "diary.hpp"
-#include "engine/local/watch.hpp"
+#include "event_log.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "scenario.hpp"
 #include "support/processes.hpp"
+#include "worker/parent_watchdog.hpp"
 
 namespace procpool::steps {
 namespace {
@@ -36,7 +36,7 @@ enum class Does : std::uint8_t { answers, never_ends, stops_itself };
 struct Family {
   char const* name;
   Does does = Does::answers;
-  bool by_birth = true;  // the worker is the parent's child, and not that of a template
+  bool is_parent = true;  // the worker is the parent's child, and not that of a template
 };
 
 constexpr std::array families = {
@@ -45,44 +45,44 @@ constexpr std::array families = {
     Family{"a forked worker", Does::answers, false},
     Family{"a forked worker that never ends", Does::never_ends, false}};
 
-void work(channel::WorkerEnd& end, Diary& diary, Does does) {
+void work(channel::WorkerEnd& end, EventLog& event_log, Does does) {
   while (end.wait()) {
     channel::InboxHeader const chunk = end.header();
-    bool taken_back = false;
-    for (std::uint64_t i = 0; i < chunk.count && !taken_back; ++i) {
-      taken_back = !end.begin(chunk.serial + i);
-      if (taken_back) break;
-      ++diary.begun.at(chunk.serial + i);
+    bool revoked = false;
+    for (std::uint64_t i = 0; i < chunk.count && !revoked; ++i) {
+      revoked = !end.begin(chunk.serial + i);
+      if (revoked) break;
+      ++event_log.begun.at(chunk.serial + i);
       if (does == Does::stops_itself) ::raise(SIGSTOP);
       while (does != Does::answers) ::pause();
       end.append_value(chunk.serial + i, {}, false);
     }
-    end.finish_record(taken_back);
+    end.finish_frame(revoked);
   }
 }
 
 // The parent's process: one worker, and every call by which it moves the protocol on.
 class Parent {
  public:
-  Parent(Diary& diary, Family const& family) : diary_(diary), family_(family) {
+  Parent(EventLog& event_log, Family const& family) : event_log_(event_log), family_(family) {
     auto [ours, theirs] = os::socket_pair();
     control_ = std::move(ours);
     os::UniqueFd const self = os::open_pidfd(::getpid());
-    local::Parent const me{::getpid(), os::start_time(::getpid()), family.by_birth};
+    worker::Parent const me{::getpid(), os::start_time(::getpid()), family.is_parent};
     outbox_.emplace(end_.outbox(), channel::control_bytes, ring_bytes, os::Access::read_only);
     pid_t const worker = ::fork();
     if (worker < 0) ::_exit(2);
     if (worker != 0) {
-      diary.worker = worker;
+      event_log.worker = worker;
       return;
     }
     ::setpgid(0, 0);
     control_.reset();
-    local::watch_parent(me, self.get(), theirs.get(), -1, -1);
+    worker::watch_parent(me, self.get(), theirs.get(), -1, -1);
     {
       channel::WorkerEnd end(end_.inbox(), end_.outbox(), ring_bytes, os::Event(event_.duplicate()),
                              std::move(theirs));
-      work(end, diary, family.does);
+      work(end, event_log, family.does);
     }
     for (;;) ::pause();  // asked to leave: so that it is the parent's end that ends it
   }
@@ -94,17 +94,17 @@ class Parent {
     // beyond the promise.
     if (family_.does == Does::stops_itself) {
       put(1);
-      while (support::stat_of(diary_.worker).state != 'T') {
+      while (support::stat_of(event_log_.worker).state != 'T') {
       }
     }
-    Told::arm(diary_, about_to_stop);
+    Told::arm(event_log_, about_to_stop);
     end_.let_spin(std::chrono::microseconds(1));
     put(3);
     if (family_.does == Does::answers) {
       answers(3);
       put(2);
       put(3);
-      std::uint64_t const cut = end_.take_back(7);
+      std::uint64_t const cut = end_.revoke(7);
       while (!end_.acknowledged()) {
       }
       while (auto const arrival = end_.next()) {
@@ -114,12 +114,12 @@ class Parent {
       put(1);
       answers(1);
     } else {
-      while (diary_.begun[0] == 0) {
+      while (event_log_.begun[0] == 0) {
       }
       end_.park(1);
       end_.unpark();
       end_.taken();
-      end_.take_back(1);
+      end_.revoke(1);
     }
     end_.ask_to_stop(0);
     end_.ask_to_leave();
@@ -149,7 +149,7 @@ class Parent {
     }
   }
 
-  Diary& diary_;
+  EventLog& event_log_;
   Family const family_;
   channel::BasicParentEnd<Told> end_{ring_bytes};
   os::Event event_;
@@ -167,7 +167,7 @@ struct End {
 constexpr int hard_limit_ms = 20'000;
 
 // Goes on with a parent that has stopped, once its worker has nothing more to do: it sleeps, or is gone.
-bool let_worker_go_first(pid_t parent, Diary const& diary, os::Event const& about_to_stop,
+bool let_worker_go_first(pid_t parent, EventLog const& event_log, os::Event const& about_to_stop,
                          int gone) {
   std::array<pollfd, 2> watched{{{about_to_stop.fd(), POLLIN, 0}, {gone, 0, 0}}};
   ::poll(watched.data(), watched.size(), hard_limit_ms);
@@ -175,7 +175,7 @@ bool let_worker_go_first(pid_t parent, Diary const& diary, os::Event const& abou
   int status = 0;
   EXPECT_EQ(::waitpid(parent, &status, WUNTRACED), parent);
   if (!WIFSTOPPED(status)) return false;
-  pid_t const worker = diary.worker;
+  pid_t const worker = event_log.worker;
   while (support::alive(worker) && !support::asleep(worker)) {
   }
   ::kill(parent, SIGCONT);
@@ -185,10 +185,10 @@ bool let_worker_go_first(pid_t parent, Diary const& diary, os::Event const& abou
 // A parent that dies, or stops, at this moment, and else in the end. Fails if anything of it is left.
 End live_and_die(Family const& family, Moment die, Moment stop = {}) {
   Moment const moment = stop.time != 0 ? stop : die;
-  std::unique_ptr<Diary, void (*)(Diary*)> const diary(
-      Diary::make(), [](Diary* gone) { ::munmap(gone, sizeof(Diary)); });
-  diary->die = die;
-  diary->stop = stop;
+  std::unique_ptr<EventLog, void (*)(EventLog*)> const event_log(
+      EventLog::make(), [](EventLog* gone) { ::munmap(gone, sizeof(EventLog)); });
+  event_log->die = die;
+  event_log->stop = stop;
   os::Event const about_to_stop;
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe to be had");
@@ -197,17 +197,18 @@ End live_and_die(Family const& family, Moment die, Moment stop = {}) {
   pid_t const parent = ::fork();
   if (parent == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
-    Parent(*diary, family).live(about_to_stop);
+    Parent(*event_log, family).live(about_to_stop);
     ::_exit(0);
   }
   theirs.reset();
   End end;
-  if (stop.time != 0) end.stopped = let_worker_go_first(parent, *diary, about_to_stop, ours.get());
+  if (stop.time != 0)
+    end.stopped = let_worker_go_first(parent, *event_log, about_to_stop, ours.get());
   pollfd gone{ours.get(), 0, 0};
   bool const all_gone = ::poll(&gone, 1, hard_limit_ms) == 1;
   EXPECT_TRUE(all_gone) << family.name << ": somebody is stuck, or left, behind "
                         << name_of(moment.point) << " number " << moment.time;
-  end.last = diary->last;
+  end.last = event_log->last;
   int status = 0;
   if (!all_gone) ::kill(parent, SIGKILL);
   EXPECT_EQ(::waitpid(parent, &status, 0), parent);
@@ -219,7 +220,7 @@ End live_and_die(Family const& family, Moment die, Moment stop = {}) {
   return end;
 }
 
-void tell(char const* what, Toll const& at) {
+void tell(char const* what, Tally const& at) {
   std::printf("%s: %u in all\n", what, at.sum());
   for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
     std::printf("  %-18s %6u\n", name_of(point), at.at(point));
@@ -229,7 +230,7 @@ void tell(char const* what, Toll const& at) {
 
 TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-  Toll deaths;
+  Tally deaths;
   for (Family const& family : families) {
     for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
       for (unsigned time = 1;; ++time) {
@@ -245,7 +246,7 @@ TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
 
 TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-  Toll stops;
+  Tally stops;
   for (Family const& family : families) {
     if (family.does == Does::stops_itself) continue;
     for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
@@ -264,9 +265,9 @@ TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
 
 class Interrupted {
  public:
-  static inline std::optional<Step> where;
+  static inline std::optional<SyncPoint> where;
   static inline std::function<void()> what;
-  static void at(Step step) {
+  static void at(SyncPoint step) {
     if (step == where) what();
   }
 };
@@ -277,13 +278,13 @@ TEST(ParentSteps, AWorkerMayBeginWhatItIsToldOfAtOnce) {
   channel::WorkerEnd worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
                             std::move(theirs));
   unsigned ran = 0;
-  Interrupted::where = Step::told;
+  Interrupted::where = SyncPoint::told;
   Interrupted::what = [&] {
-    ASSERT_TRUE(worker.has_record());
+    ASSERT_TRUE(worker.has_frame());
     ASSERT_TRUE(worker.wait());
     ASSERT_TRUE(worker.begin(worker.header().serial)) << "the limit came behind the record";
     worker.append_value(worker.header().serial, {}, false);
-    worker.finish_record(false);
+    worker.finish_frame(false);
     ++ran;
   };
   for (unsigned i = 1; i <= 3; ++i) {
@@ -311,7 +312,7 @@ TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
       ASSERT_TRUE(worker.begin(worker.header().serial + i));
       worker.append_value(worker.header().serial + i, result, false);
     }
-    worker.finish_record(false);
+    worker.finish_frame(false);
   };
   parent.put_chunk({0, 1, 0, 4}, {});
   parent.put_chunk({0, 1, 0, 1}, {});
@@ -321,7 +322,7 @@ TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
   }
   std::atomic<bool> over{false};
   std::thread late;
-  Interrupted::where = Step::taken;
+  Interrupted::where = SyncPoint::taken;
   Interrupted::what = [&] {
     late = std::thread([&] {
       run(1);

@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "diary.hpp"
+#include "event_log.hpp"
 
 namespace procpool::steps {
 
@@ -27,7 +27,7 @@ struct Scenario {
   bool listens = false;                     // each looks whether it is asked to stop
   std::optional<std::uint64_t> overruns{};  // this element runs until its worker is ended
   // When the parent collects: when it is rung; when it is rung while it naps; only once the worker sleeps.
-  enum class Parent : std::uint8_t { sleeps, naps, is_late } parent = Parent::sleeps;
+  enum class Parent : std::uint8_t { sleeps, short_polls, is_late } parent = Parent::sleeps;
 };
 
 inline constexpr std::size_t ring_bytes = 16 * 1024;
@@ -41,7 +41,10 @@ inline std::vector<Scenario> const& scenarios() {
       {.name = "single values", .chunks = {1, 1, 1}},
       {.name = "one after the other", .chunks = {1, 1, 1}, .one_by_one = true},
       {.name = "chunks", .chunks = {3, 2}, .fixed = false},
-      {.name = "chunks, napping", .chunks = {3, 1, 2}, .one_by_one = true, .parent = Parent::naps},
+      {.name = "chunks, napping",
+       .chunks = {3, 1, 2},
+       .one_by_one = true,
+       .parent = Parent::short_polls},
       {.name = "an element throws", .chunks = {3}, .fixed = false, .throws = 1},
       {.name = "a run", .chunks = {4, 2}, .block = 1},
       {.name = "a run of blocks", .chunks = {9, 5}, .block = 4},
@@ -86,7 +89,7 @@ enum class Act : std::uint8_t {
   nothing,
   take_all_back,  // and keeps it
   take_one_back,
-  take_back_again,  // and gives it to the same worker again
+  revoke_again,  // and gives it to the same worker again
   put_more,
   cancel,  // what runs, by ending the worker
   ask_to_stop,
@@ -96,7 +99,7 @@ enum class Act : std::uint8_t {
 };
 
 inline constexpr std::array every_act = {
-    Act::nothing, Act::take_all_back, Act::take_one_back, Act::take_back_again,      Act::put_more,
+    Act::nothing, Act::take_all_back, Act::take_one_back, Act::revoke_again,         Act::put_more,
     Act::cancel,  Act::ask_to_stop,   Act::ask_to_leave,  Act::put_and_ask_to_leave, Act::collect};
 
 inline char const* name_of(Act act) {

@@ -33,10 +33,11 @@ channel::OutboxWords const& words_of(os::RingMapping const& outbox) {
 
 }  // namespace
 
-Trial::Trial(Plan const& plan) : plan_(plan), scenario_(plan.scenario), diary_(Diary::make()) {
-  diary_->die = plan.die;
-  diary_->stop = plan.stop;
-  diary_->die_later = plan.die_later;
+Trial::Trial(Plan const& plan)
+    : plan_(plan), scenario_(plan.scenario), event_log_(EventLog::make()) {
+  event_log_->die = plan.die;
+  event_log_->stop = plan.stop;
+  event_log_->die_later = plan.die_later;
   make_work();
   start();
 }
@@ -46,7 +47,7 @@ Trial::~Trial() {
     os::send_signal(pidfd_.get(), SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }
-  ::munmap(diary_, sizeof(Diary));
+  ::munmap(event_log_, sizeof(EventLog));
 }
 
 void Trial::make_work() {
@@ -71,9 +72,10 @@ void Trial::make_work() {
       std::uint64_t const element = elements_ + i;
       std::memcpy(arguments.data() + i * scenario_.argument, &element, sizeof element);
     }
-    auto batch = std::make_shared<local::Batch>(
-        detail::Segment{elements_, count, std::move(arguments), {}, shares}, scenario_.argument);
-    waiting_.push_back({task, std::move(batch), elements_, count});
+    auto input = std::make_shared<parent::SharedInput>(
+        detail::InputBuffer{elements_, count, std::move(arguments), {}, shares},
+        scenario_.argument);
+    waiting_.push_back({task, std::move(input), elements_, count});
     elements_ += count;
   };
   for (std::uint64_t const count : scenario_.chunks) add(task_, count);
@@ -99,7 +101,8 @@ void Trial::start() {
   if (pid_ < 0) throw std::runtime_error("no process to be had");
   if (pid_ == 0) {
     ours.reset();
-    live(*diary_, scenario_, end->inbox(), end->outbox(), event_, theirs.release(), about_to_stop_);
+    live(*event_log_, scenario_, end->inbox(), end->outbox(), event_, theirs.release(),
+         about_to_stop_);
   }
   pidfd_ = os::open_pidfd(pid_);
   end->forget_memory();
@@ -117,21 +120,21 @@ void Trial::run() {
     if (scenario_.parent == Scenario::Parent::is_late) {
       wait_late(limit);
     } else {
-      wait_for_news();
+      wait_for_input();
     }
     if (!wrong_.empty() || !look_at_worker()) break;
     collect();
     watch_deadline();
     if (scenario_.overruns && Clock::now() > limit) wrong("stuck: what overruns is not ended");
   }
-  if (wrong_.empty()) bury();
+  if (wrong_.empty()) reap();
   if (wrong_.empty()) judge();
 }
 
 // ---- the parent
 
 void Trial::put_what_can_be() {
-  while (!waiting_.empty() && !leaving_ && !slot_.condemned()) {
+  while (!waiting_.empty() && !leaving_ && !slot_.marked_for_kill()) {
     Chunk& chunk = waiting_.front();
     bool const hook = chunk.task == hook_;
     if (let_go_ && !hook) {  // it begins nothing more
@@ -155,11 +158,11 @@ void Trial::put_what_can_be() {
   }
 }
 
-void Trial::wait_for_news() {
+void Trial::wait_for_input() {
   std::uint32_t const number = ++sleeps_;
   bool news = false;
-  if (scenario_.parent == Scenario::Parent::naps) {
-    news = slot_.park_for_nap(number);
+  if (scenario_.parent == Scenario::Parent::short_polls) {
+    news = slot_.begin_short_poll(number);
   } else {
     slot_.park(number);
     news = slot_.news();
@@ -213,8 +216,8 @@ bool Trial::look_at_worker() {
       gone_ = true;
       return false;
     }
-    stopped_at_ = diary_->last;
-    steps_then_ = diary_->steps;
+    stopped_at_ = event_log_->last;
+    steps_then_ = event_log_->steps;
     act();
     os::send_signal(pidfd_.get(), SIGCONT);
   }
@@ -229,9 +232,9 @@ bool Trial::look_at_worker() {
 void Trial::act() {
   switch (plan_.act) {
     case Act::nothing: break;
-    case Act::take_all_back: cancel_back(most_elements, false); break;
+    case Act::take_all_back: cancel_back(max_elements, false); break;
     case Act::take_one_back: cancel_back(1, false); break;
-    case Act::take_back_again: cancel_back(most_elements, true); break;
+    case Act::revoke_again: cancel_back(max_elements, true); break;
     case Act::put_more:
       waiting_.push_front(std::move(*more_));
       put_what_can_be();
@@ -256,7 +259,7 @@ void Trial::act() {
 
 void Trial::cancel_back(std::uint64_t elements, bool again) {
   again_ = again;
-  Slot::TakenBack taken = slot_.take_back(elements);
+  Slot::Revoked taken = slot_.revoke(elements);
   for (Chunk& chunk : taken.chunks) returned(std::move(chunk), again);
 }
 
@@ -268,28 +271,28 @@ void Trial::cancel() {
   ahead = std::chrono::milliseconds(0);
   if (!running) return;
   if (running->task == task_) task_->mark_for_end();
-  Slot::Verdict verdict = slot_.condemn(
+  Slot::KillResult kill_result = slot_.mark_for_kill(
       {running->serial, std::make_exception_ptr(std::runtime_error("cancelled")), true});
-  for (Chunk& chunk : verdict.taken.chunks) returned(std::move(chunk), false);
-  if (!verdict.condemned) return;
-  condemned_ = true;
+  for (Chunk& chunk : kill_result.taken.chunks) returned(std::move(chunk), false);
+  if (!kill_result.marked_for_kill) return;
+  marked_for_kill_ = true;
   victim_ = running->element;
   os::send_signal(pidfd_.get(), SIGKILL);
 }
 
 // As the dispatcher does: what has run too long, and that alone, is ended.
 void Trial::watch_deadline() {
-  if (!scenario_.overruns || slot_.condemned()) return;
+  if (!scenario_.overruns || slot_.marked_for_kill()) return;
   auto const now = Clock::now();
   auto const running = slot_.running();
   if (!running || running->element != *scenario_.overruns || now - running->since < deadline) {
     return;
   }
-  Slot::Verdict verdict = slot_.condemn(
+  Slot::KillResult kill_result = slot_.mark_for_kill(
       {running->serial, std::make_exception_ptr(std::runtime_error("too late")), false});
-  for (Chunk& chunk : verdict.taken.chunks) returned(std::move(chunk), false);
-  if (!verdict.condemned) return;
-  condemned_ = overdue_ = true;
+  for (Chunk& chunk : kill_result.taken.chunks) returned(std::move(chunk), false);
+  if (!kill_result.marked_for_kill) return;
+  marked_for_kill_ = overdue_ = true;
   victim_ = running->element;
   os::send_signal(pidfd_.get(), SIGTERM);
 }
@@ -300,15 +303,15 @@ void Trial::collect() {
   accept(slot_.collect(), true);
   if (scenario_.retires && !let_go_ && slot_.retiring()) {
     let_go_ = true;
-    cancel_back(most_elements, false);
+    cancel_back(max_elements, false);
   }
   put_what_can_be();
 }
 
-void Trial::accept(Slot::Harvest&& harvest, bool alive) {
-  if (!harvest.bad.empty()) wrong("not believed: " + harvest.bad);
-  for (Slot::Item const& item : harvest.items) answered(item.block);
-  for (Chunk& chunk : harvest.returned) returned(std::move(chunk), alive && again_);
+void Trial::accept(Slot::Collected&& collected, bool alive) {
+  if (!collected.bad.empty()) wrong("not believed: " + collected.bad);
+  for (Slot::Item const& item : collected.items) answered(item.block);
+  for (Chunk& chunk : collected.returned) returned(std::move(chunk), alive && again_);
 }
 
 void Trial::answered(Block const& block) {
@@ -339,7 +342,7 @@ void Trial::answered(Block const& block) {
 void Trial::returned(Chunk&& chunk, bool again) {
   for (std::uint64_t i = 0; i < chunk.count; ++i) {
     move(chunk.first + i, State::given, again ? State::waiting : State::back, "given back");
-    if (diary_->begun.at(chunk.first + i) != 0) {
+    if (event_log_->begun.at(chunk.first + i) != 0) {
       wrong("element " + std::to_string(chunk.first + i) + " is given back though it had begun");
     }
   }
@@ -356,7 +359,7 @@ void Trial::move(std::uint64_t element, State from, State to, char const* what) 
 }
 
 bool Trial::all_ended() const {
-  if (slot_.condemned()) return false;
+  if (slot_.marked_for_kill()) return false;
   for (Chunk const& chunk : waiting_) {
     if (!let_go_ || chunk.task == hook_) return false;
   }
@@ -368,43 +371,44 @@ bool Trial::all_ended() const {
 
 // ---- the end
 
-void Trial::bury() {
+void Trial::reap() {
   died_ = WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL;
   bool const termed = overdue_ && WIFSIGNALED(status_) && WTERMSIG(status_) == SIGTERM;
   if (!died_ && !termed && !(WIFEXITED(status_) && WEXITSTATUS(status_) == 0)) {
     wrong("the worker ended with status " + std::to_string(status_));
   }
-  Slot::Death death = slot_.bury();
-  if (!died_ && !termed && !death.harvest.returned.empty())
+  Slot::Death death = slot_.reap();
+  if (!died_ && !termed && !death.collected.returned.empty())
     wrong("the worker left though it had something");
   stage_ = static_cast<unsigned>(death.stage);
   if (!death.bad.empty()) wrong("not believed after the death: " + death.bad);
-  accept(std::move(death.harvest), false);
-  for (Chunk const& chunk : death.charged) {
+  accept(std::move(death.collected), false);
+  for (Chunk const& chunk : death.attributed) {
     charges_ += static_cast<unsigned>(chunk.count);
     for (std::uint64_t i = 0; i < chunk.count; ++i) {
-      move(chunk.first + i, State::given, State::charged, "charged");
+      move(chunk.first + i, State::given, State::attributed, "charged");
     }
   }
-  bool const sentenced = death.sentence.has_value();
-  if (overdue_ && !sentenced) wrong("its deadline is not its outcome");
-  if (sentenced && (charges_ != 1 || !condemned_)) wrong("sentenced and not charged");
-  if (condemned_ && scenario_.block == 0) {
+  bool const marked = death.kill_reason.has_value();
+  if (overdue_ && !marked) wrong("its deadline is not its outcome");
+  if (marked && (charges_ != 1 || !marked_for_kill_)) wrong("sentenced and not charged");
+  if (marked_for_kill_ && scenario_.block == 0) {
     State const end = states_.at(victim_);
-    if ((end == State::charged) != sentenced) wrong("charged, and not by the sentence");
-    if (charges_ == 1 && end != State::charged) wrong("another one than was condemned is charged");
+    if ((end == State::attributed) != marked) wrong("charged, and not by the sentence");
+    if (charges_ == 1 && end != State::attributed)
+      wrong("another one than was condemned is charged");
   }
 }
 
 void Trial::judge() {
-  Diary const& diary = *diary_;
-  if (diary.wrong != 0) wrong("an element had not its own argument");
+  EventLog const& event_log = *event_log_;
+  if (event_log.wrong != 0) wrong("an element had not its own argument");
   if (charges_ > 1) wrong("several are charged");
   if (charges_ != 0 && !died_ && !overdue_) wrong("charged, and nobody died");
   for (std::uint64_t element = 0; element < elements_; ++element) {
     std::string const name = "element " + std::to_string(element);
     State const state = states_[element];
-    unsigned const begun = diary.begun.at(element);
+    unsigned const begun = event_log.begun.at(element);
     if (begun > 1) wrong(name + " began " + std::to_string(begun) + " times");
     switch (state) {
       case State::given: wrong(name + " is lost"); break;
@@ -416,37 +420,38 @@ void Trial::judge() {
       case State::thrown:
         if (begun != 1) wrong(name + " is answered for and had not begun");
         break;
-      case State::charged:
+      case State::attributed:
         // What was handed to the channel as ended is published, or in the open record.
-        if (diary.ended.at(element) != 0) wrong(name + " is charged and had ended");
+        if (event_log.ended.at(element) != 0) wrong(name + " is charged and had ended");
         break;
     }
   }
   // Stopped at the step ahead of its look, it sees that.
-  if (asked_ && *stopped_at_ == point_of(Step::listening) && diary.steps > steps_then_ &&
-      diary.asked == 0) {
+  if (asked_ && *stopped_at_ == point_of(SyncPoint::listening) && event_log.steps > steps_then_ &&
+      event_log.asked == 0) {
     wrong("asked to stop, and it was not told");
   }
   if (!died_) return;
   // Where exactly one must be charged, or none may be. (In a block the next one has been claimed already.)
-  unsigned const last = diary.last;
+  unsigned const last = event_log.last;
   bool const undisturbed = plan_.act == Act::nothing && !scenario_.retires;
-  bool const one = (last == point_of(Step::claimed) && undisturbed) ||
-                   last == point_of(Step::begun) || last == point_of(Step::written) ||
-                   last == point_of(Step::single_sent) || last == point_of(Step::single_written) ||
-                   last >= point_of(Stage::starting);
-  bool const none = last == point_of(Step::loaded) || last == point_of(Step::received) ||
-                    last == point_of(Step::withdrawn) || last == point_of(Step::given_back) ||
-                    last == point_of(Step::single_marked) || last == point_of(Step::parked) ||
-                    last == point_of(Step::parked_to_retire) ||
-                    (last == point_of(Step::marked) && scenario_.block <= 1);
+  bool const one = (last == point_of(SyncPoint::claimed) && undisturbed) ||
+                   last == point_of(SyncPoint::begun) || last == point_of(SyncPoint::written) ||
+                   last == point_of(SyncPoint::single_sent) ||
+                   last == point_of(SyncPoint::single_written) || last >= point_of(Stage::starting);
+  bool const none =
+      last == point_of(SyncPoint::loaded) || last == point_of(SyncPoint::received) ||
+      last == point_of(SyncPoint::withdrawn) || last == point_of(SyncPoint::given_back) ||
+      last == point_of(SyncPoint::single_marked) || last == point_of(SyncPoint::parked) ||
+      last == point_of(SyncPoint::parked_to_retire) ||
+      (last == point_of(SyncPoint::marked) && scenario_.block <= 1);
   if (one && charges_ != 1) wrong("nobody is charged for a death at " + std::string(name_of(last)));
   if (none && charges_ != 0 && scenario_.block <= 1) {
     wrong("somebody is charged for a death at " + std::string(name_of(last)));
   }
 }
 
-std::string Trial::verdict() const {
+std::string Trial::kill_result() const {
   if (wrong_.empty()) return {};
   auto const moment = [](char const* what, Moment const& at) {
     if (at.time == 0) return std::string();
@@ -456,7 +461,7 @@ std::string Trial::verdict() const {
   std::string text = scenario_.name + moment("death", plan_.die) + moment("stop", plan_.stop);
   if (plan_.stop.time != 0) text += std::string(" to ") + name_of(plan_.act);
   if (plan_.die_later != 0) text += ", death " + std::to_string(plan_.die_later) + " steps later";
-  return text + "; last step: " + name_of(diary_->last) + ": " + wrong_;
+  return text + "; last step: " + name_of(event_log_->last) + ": " + wrong_;
 }
 
 }  // namespace procpool::steps

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/local/slot.hpp"
+#include "parent/slot.hpp"
 #include "scenario.hpp"
 
 namespace procpool::steps {
@@ -39,25 +39,25 @@ class Trial {
   void run();
 
   // What was wrong; empty: nothing.
-  std::string verdict() const;
+  std::string kill_result() const;
 
   bool died() const { return died_; }
   bool stopped() const { return stopped_at_.has_value(); }
   unsigned stopped_at() const { return *stopped_at_; }
-  unsigned last_point() const { return diary_->last; }
+  unsigned last_point() const { return event_log_->last; }
   unsigned stage() const { return stage_; }
-  unsigned times(unsigned point) const { return diary_->times.at(point); }
+  unsigned times(unsigned point) const { return event_log_->times.at(point); }
 
  private:
-  using Chunk = local::Chunk;
-  using Slot = local::Slot;
+  using Chunk = parent::Chunk;
+  using Slot = parent::Slot;
 
-  enum class State : std::uint8_t { waiting, given, back, value, thrown, charged };
+  enum class State : std::uint8_t { waiting, given, back, value, thrown, attributed };
 
   void make_work();
   void start();
   void put_what_can_be();
-  void wait_for_news();
+  void wait_for_input();
   void wait_late(std::chrono::steady_clock::time_point limit);
   bool look_at_worker();  // false: it is dead
   void act();
@@ -65,8 +65,8 @@ class Trial {
   void cancel();
   void cancel_back(std::uint64_t elements, bool again);
   void collect();
-  void bury();
-  void accept(Slot::Harvest&& harvest, bool alive);
+  void reap();
+  void accept(Slot::Collected&& collected, bool alive);
   void answered(detail::Block const& block);
   void returned(Chunk&& chunk, bool again);
   void move(std::uint64_t element, State from, State to, char const* what);
@@ -76,14 +76,14 @@ class Trial {
 
   Plan const plan_;
   Scenario const& scenario_;
-  Diary* const diary_;
+  EventLog* const event_log_;
   os::Event event_;
   os::Event about_to_stop_;
   pid_t pid_ = -1;
   os::UniqueFd pidfd_;
   // How far ahead of the machine's clock the slot's is.
   static inline std::chrono::milliseconds ahead{0};
-  Slot slot_{0, std::make_shared<local::Arena>(),
+  Slot slot_{0, std::make_shared<parent::BufferPool>(),
              [] { return std::chrono::steady_clock::now() + ahead; }};
   std::optional<os::RingMapping> outbox_;  // to see that the worker sleeps
 
@@ -98,7 +98,7 @@ class Trial {
   bool leaving_ = false;
   bool let_go_ = false;  // it retires, and has nothing any more
   bool again_ = false;   // what comes back is given again
-  bool condemned_ = false;
+  bool marked_for_kill_ = false;
   bool overdue_ = false;  // for its deadline, by SIGTERM
   std::uint64_t victim_ = 0;
   bool asked_ = false;

@@ -12,11 +12,11 @@
 #include <stdexcept>
 #include <utility>
 
-#include "engine/local/watch.hpp"
 #include "os/fd.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "support/processes.hpp"
+#include "worker/parent_watchdog.hpp"
 
 namespace procpool::steps {
 namespace {
@@ -35,10 +35,10 @@ bool ends(os::UniqueFd const& line) {
   return ::poll(&gone, 1, hard_limit_ms) == 1;
 }
 
-[[noreturn]] void watch(local::Parent const& parent, os::UniqueFd const& pidfd,
+[[noreturn]] void watch(worker::Parent const& parent, os::UniqueFd const& pidfd,
                         os::UniqueFd const& control) {
   ::setpgid(0, 0);
-  local::watch_parent(parent, pidfd.get(), control.get(), -1, -1);
+  worker::watch_parent(parent, pidfd.get(), control.get(), -1, -1);
   for (;;) ::pause();
 }
 
@@ -52,7 +52,7 @@ TEST(Watch, SeesTheParentsEndThoughItsSocketIsHeldElsewhere) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
     os::UniqueFd const self = os::open_pidfd(::getpid());
     // As one that was forked by a template: no death signal comes.
-    local::Parent const me{::getpid(), os::start_time(::getpid()), false};
+    worker::Parent const me{::getpid(), os::start_time(::getpid()), false};
     pid_t const worker = ::fork();
     if (worker == 0) watch(me, self, theirs);
     static_cast<void>(!::write(told.get(), &worker, sizeof worker));
@@ -72,7 +72,7 @@ TEST(Watch, SeesTheParentsEndThoughItsSocketIsHeldElsewhere) {
 TEST(Watch, SeesThatTheParentHasNoUseForItThoughThatLives) {
   auto [ours, theirs] = os::socket_pair();
   auto [line, held] = hang_up_pipe();
-  local::Parent const me{::getpid(), os::start_time(::getpid()), true};
+  worker::Parent const me{::getpid(), os::start_time(::getpid()), true};
   os::UniqueFd const self = os::open_pidfd(::getpid());
   pid_t const worker = ::fork();
   if (worker == 0) {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <procpool/detail/run.hpp>
+#include <procpool/detail/engine/run.hpp>
 
 #include "channel/worker_end_body.hpp"
 #include "scenario.hpp"
@@ -25,14 +25,14 @@ class WorkerProcess {
   using End = channel::BasicWorkerEnd<Told>;
   using Run = detail::BasicRun<Told>;
 
-  WorkerProcess(End& end, Diary& diary, Scenario const& scenario)
-      : end_(end), diary_(diary), scenario_(scenario) {}
+  WorkerProcess(End& end, EventLog& event_log, Scenario const& scenario)
+      : end_(end), event_log_(event_log), scenario_(scenario) {}
 
   void loop() {
     while (end_.wait()) {
       channel::InboxKind const kind = end_.header().kind;
       bool const chunk = kind == channel::InboxKind::chunk || kind == channel::InboxKind::hook;
-      end_.finish_record(chunk && !run_chunk());
+      end_.finish_frame(chunk && !run_chunk());
     }
   }
 
@@ -79,7 +79,7 @@ class WorkerProcess {
         if (call(element, run.next(), element - chunk.element)) {
           std::memcpy(run.result(), result_.data(), scenario_.result);
           run.done();
-          ++diary_.ended.at(element);
+          ++event_log_.ended.at(element);
         } else {
           thrown = true;
         }
@@ -97,15 +97,15 @@ class WorkerProcess {
 
   // The element's code. False: it throws.
   bool call(std::uint64_t element, std::uint64_t serial, std::uint64_t place) {
-    ++diary_.begun.at(element);
+    ++event_log_.begun.at(element);
     enter(Stage::loading);
     std::uint64_t argument = 0;
     std::memcpy(&argument, end_.payload().data() + place * scenario_.argument, sizeof argument);
-    if (argument != element) ++diary_.wrong;
+    if (argument != element) ++event_log_.wrong;
     enter(Stage::running);
     if (scenario_.listens) {
       end_.listen(serial);
-      if (end_.asked_to_stop(serial)) ++diary_.asked;
+      if (end_.asked_to_stop(serial)) ++event_log_.asked;
     }
     while (scenario_.overruns == element) ::pause();
     enter(Stage::saving);
@@ -126,11 +126,11 @@ class WorkerProcess {
     } else {
       end_.append_thrown(serial, result_);
     }
-    ++diary_.ended.at(element);
+    ++event_log_.ended.at(element);
   }
 
   End& end_;
-  Diary& diary_;
+  EventLog& event_log_;
   Scenario const& scenario_;
   std::vector<std::byte> result_;
   std::atomic<std::uint64_t> running_{0};
@@ -139,15 +139,15 @@ class WorkerProcess {
 };
 
 // The life of such a process.
-[[noreturn]] inline void live(Diary& diary, Scenario const& scenario, os::Memfd const& inbox,
+[[noreturn]] inline void live(EventLog& event_log, Scenario const& scenario, os::Memfd const& inbox,
                               os::Memfd const& outbox, os::Event const& event, int control,
                               os::Event const& about_to_stop) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
   {
     WorkerProcess::End end(inbox, outbox, ring_bytes, os::Event(event.duplicate()),
                            os::UniqueFd(control));
-    Told::arm(diary, about_to_stop);
-    WorkerProcess(end, diary, scenario).loop();
+    Told::arm(event_log, about_to_stop);
+    WorkerProcess(end, event_log, scenario).loop();
     Told::disarm();
   }
   ::_exit(0);

@@ -20,14 +20,14 @@ bool is_workers(unsigned point) {
 }
 
 // How often which point was hit.
-void tell(char const* what, Toll const& at) {
+void tell(char const* what, Tally const& at) {
   std::printf("%s: %u in all\n", what, at.sum());
   for (unsigned point = 0; point < point_count; ++point) {
     if (is_workers(point)) std::printf("  %-18s %6u\n", name_of(point), at.at(point));
   }
 }
 
-void expect_every_point(Toll const& at) {
+void expect_every_point(Tally const& at) {
   for (unsigned point = 0; point < point_count; ++point) {
     if (!is_workers(point)) continue;
     EXPECT_GT(at.at(point), 0u) << "nothing fell on: " << name_of(point);
@@ -40,12 +40,13 @@ template <class At>
 void at_every_moment(Scenario const& scenario, At const& at) {
   Trial undisturbed({scenario});
   undisturbed.run();
-  ASSERT_EQ(undisturbed.verdict(), "");
+  ASSERT_EQ(undisturbed.kill_result(), "");
   for (unsigned point = 0; point < point_count; ++point) {
     // What depends on who is faster may have been missing.
-    bool const may_be = undisturbed.times(point) != 0 || point == point_of(Step::rang) ||
-                        point == point_of(Step::falling_asleep) || point == point_of(Step::woken) ||
-                        point == point_of(Step::withdrawn);
+    bool const may_be = undisturbed.times(point) != 0 || point == point_of(SyncPoint::rang) ||
+                        point == point_of(SyncPoint::falling_asleep) ||
+                        point == point_of(SyncPoint::woken) ||
+                        point == point_of(SyncPoint::withdrawn);
     if (!is_workers(point) || !may_be) continue;
     for (unsigned time = 1; at(Moment{point, time}); ++time) {
       if (testing::Test::HasFailure()) return;
@@ -54,13 +55,13 @@ void at_every_moment(Scenario const& scenario, At const& at) {
 }
 
 TEST(WorkerSteps, ADeathAtEachLosesAndDoublesNothing) {
-  Toll deaths;
-  Toll stages;
+  Tally deaths;
+  Tally stages;
   for (Scenario const& scenario : scenarios()) {
     at_every_moment(scenario, [&](Moment moment) {
       Trial trial({scenario, moment});
       trial.run();
-      EXPECT_EQ(trial.verdict(), "");
+      EXPECT_EQ(trial.kill_result(), "");
       if (!trial.died()) return false;
       deaths.add(trial.last_point());
       stages.add(trial.stage());
@@ -77,13 +78,13 @@ TEST(WorkerSteps, ADeathAtEachLosesAndDoublesNothing) {
 }
 
 TEST(WorkerSteps, StoppedAtEachItDoesNotConfuseTheParent) {
-  Toll stops;
+  Tally stops;
   for (Scenario const& scenario : scenarios()) {
     for (Act const act : every_act) {
       at_every_moment(scenario, [&](Moment moment) {
         Trial trial({scenario, {}, moment, act});
         trial.run();
-        EXPECT_EQ(trial.verdict(), "");
+        EXPECT_EQ(trial.kill_result(), "");
         if (trial.stopped()) stops.add(trial.stopped_at());
         return trial.stopped();
       });
@@ -95,17 +96,17 @@ TEST(WorkerSteps, StoppedAtEachItDoesNotConfuseTheParent) {
 }
 
 TEST(WorkerSteps, ADeathBehindATakeBackLosesAndDoublesNothing) {
-  constexpr std::array acts = {Act::take_all_back, Act::take_one_back, Act::take_back_again};
-  constexpr unsigned most_later = support::rounds(4, 2);
-  Toll deaths;
+  constexpr std::array acts = {Act::take_all_back, Act::take_one_back, Act::revoke_again};
+  constexpr unsigned max_later = support::rounds(4, 2);
+  Tally deaths;
   for (Scenario const& scenario : scenarios()) {
     for (Act const act : acts) {
       at_every_moment(scenario, [&](Moment moment) {
         bool stopped = false;
-        for (unsigned later = 1; later <= most_later; ++later) {
+        for (unsigned later = 1; later <= max_later; ++later) {
           Trial trial({scenario, {}, moment, act, later});
           trial.run();
-          EXPECT_EQ(trial.verdict(), "");
+          EXPECT_EQ(trial.kill_result(), "");
           stopped = trial.stopped();
           if (!trial.died()) break;
           deaths.add(trial.last_point());

@@ -69,10 +69,10 @@ class MadeGap {
     std::vector<int> const rests(static_cast<std::size_t>(gap.elements), 10);
     procpool::CallOptions options{.chunk = gap.elements};
     if (gap.by == Gap::By::priority) options.priority = -1;
-    taken_back_.push_back(pool.with(options).map_async<rest_for>(rests));
+    revoked_.push_back(pool.with(options).map_async<rest_for>(rests));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     if (gap.by == Gap::By::cancel) {
-      for (auto& results : taken_back_) {
+      for (auto& results : revoked_) {
         EXPECT_EQ(results.cancel(), procpool::Cancel::never_began);
       }
     } else if (gap.by == Gap::By::resize) {
@@ -84,7 +84,7 @@ class MadeGap {
   MadeGap& operator=(MadeGap const&) = delete;
   ~MadeGap() {
     for (auto& future : running_) EXPECT_EQ(future.wait_for(std::chrono::seconds(20)), true);
-    for (auto& results : taken_back_) results.wait();
+    for (auto& results : revoked_) results.wait();
   }
 
   // So many calls at a time have one behind each gap.
@@ -95,7 +95,7 @@ class MadeGap {
 
   procpool::ProcessPool& pool_;
   std::vector<procpool::Future<int>> running_;
-  std::vector<procpool::Results<int>> taken_back_;
+  std::vector<procpool::Results<int>> revoked_;
 };
 
 }  // namespace support

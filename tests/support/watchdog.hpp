@@ -48,7 +48,7 @@ class Watchdog {
   // The pool must outlive it; null: there is none to tell of.
   explicit Watchdog(procpool::ProcessPool const* pool = nullptr,
                     std::chrono::milliseconds most = limit)
-      : pool_(pool), most_(most), thread_([this] { run(); }) {}
+      : pool_(pool), max_(most), thread_([this] { run(); }) {}
   Watchdog(Watchdog const&) = delete;
   Watchdog& operator=(Watchdog const&) = delete;
   ~Watchdog() {
@@ -80,13 +80,13 @@ class Watchdog {
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return over_; })) {
       // In the order in which they began: the first is the oldest.
-      if (!waits_.empty() && Clock::now() - waits_.begin()->second.since > most_) bark();
+      if (!waits_.empty() && Clock::now() - waits_.begin()->second.since > max_) bark();
     }
   }
 
   [[noreturn]] void bark() {
     std::ostringstream text;
-    text << "\nSTUCK: the first of these has been waited for longer than " << most_.count()
+    text << "\nSTUCK: the first of these has been waited for longer than " << max_.count()
          << " ms\n";
     for (auto const& [id, entry] : waits_) {
       text << "  " << std::chrono::duration<double>(Clock::now() - entry.since).count() << " s  "
@@ -128,7 +128,7 @@ class Watchdog {
   }
 
   procpool::ProcessPool const* const pool_;
-  std::chrono::milliseconds const most_;
+  std::chrono::milliseconds const max_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool over_ = false;

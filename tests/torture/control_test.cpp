@@ -16,11 +16,11 @@
 #include "support/seed.hpp"
 #include "support/trace.hpp"
 #include "torture/client.hpp"
-#include "torture/under_fire.hpp"
+#include "torture/stress.hpp"
 
 namespace {
 
-class Control : public torture::UnderFire {
+class Control : public torture::Stress {
  protected:
   static constexpr std::size_t clients = 8;
 
@@ -34,7 +34,7 @@ class Control : public torture::UnderFire {
     if (one_in(4)) given.queue_limit = 50 + random_() % 500;
     if (one_in(4)) given.output = procpool::Output::capture;
     if (one_in(4)) {
-      given.confine = true;
+      given.harden = true;
       given.environment[support::Trace::variable] = std::getenv(support::Trace::variable);
     }
     return given;
@@ -50,15 +50,15 @@ class Control : public torture::UnderFire {
     // Where nobody kills workers, none dies, and no element has that as its reason.
     auto kinds = everything();
     kinds.kills = !one_in(3);
-    kinds.templates = kinds.templates && kinds.kills;
+    kinds.fork_servers = kinds.fork_servers && kinds.kills;
     torture::Common common{pool, watchdog};
     common.kills = kinds.kills;
     std::vector<std::unique_ptr<torture::Client>> threads_of;
     for (std::size_t i = 0; i < clients; ++i) {
       threads_of.push_back(std::make_unique<torture::Client>(common, random_()));
     }
-    support::Havoc havoc(support::havoc_name(), random_(), kinds);
-    havoc.rest(!kinds.kills && one_in(2));
+    support::Chaos chaos(support::chaos_name(), random_(), kinds);
+    chaos.rest(!kinds.kills && one_in(2));
     {
       std::vector<std::jthread> threads;
       for (auto& client : threads_of) threads.emplace_back([&client] { client->run(); });
@@ -87,7 +87,7 @@ class Control : public torture::UnderFire {
       support::Watchdog::Wait const wait(watchdog, "the pool's end, with nobody at it");
       pool.join();
     }
-    add(pool, havoc.stop());
+    add(pool, chaos.stop());
     look_at(threads_of, trace.counts());
   }
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/chaos.hpp"
 #include "support/errors.hpp"
-#include "support/havoc.hpp"
 #include "support/seed.hpp"
 #include "support/trace.hpp"
 
@@ -29,7 +29,7 @@ int work(int x) {
 procpool::PoolOptions workers(int count) {
   procpool::PoolOptions options;
   options.workers = count;
-  options.name = support::havoc_name();
+  options.name = support::chaos_name();
   return options;
 }
 
@@ -65,7 +65,7 @@ TEST(Torture, RandomKillsDuringSubmits) {
   std::vector<int> deaths(static_cast<std::size_t>(tasks));
   procpool::ProcessPool pool{workers(4)};
   std::vector<procpool::Future<int>> futures;
-  support::Havoc killer(support::new_seed());
+  support::Chaos killer(support::new_seed());
   for (int x = 0; x < tasks; ++x) futures.push_back(pool.submit<work>(x));
   for (int x = 0; x < tasks; ++x) {
     auto& future = futures[static_cast<std::size_t>(x)];
@@ -93,7 +93,7 @@ TEST(Torture, RandomKillsDuringMaps) {
     std::vector<int> inputs(static_cast<std::size_t>(tasks));
     for (int x = 0; x < tasks; ++x) inputs[static_cast<std::size_t>(x)] = x;
     procpool::ProcessPool pool{workers(4)};
-    support::Havoc killer(seed + static_cast<unsigned>(chunk));
+    support::Chaos killer(seed + static_cast<unsigned>(chunk));
     auto const outcomes =
         chunk == 0 ? pool.try_map<work>(inputs) : pool.with({.chunk = chunk}).try_map<work>(inputs);
     killer.stop();
@@ -116,7 +116,7 @@ TEST(Torture, RandomKillsDuringLargeMessages) {
   auto const echo = [](std::string text) { return text; };
   std::string const text(3'000'000, 'k');
   procpool::ProcessPool pool{workers(3)};
-  support::Havoc killer(support::new_seed());
+  support::Chaos killer(support::new_seed());
   int values = 0;
   int deaths = 0;
   for (int round = 0; round < support::rounds(12, 3); ++round) {
@@ -139,7 +139,7 @@ TEST(Torture, RandomKillsDuringLargeMessages) {
 
 // Pools that come and go under fire.
 TEST(Torture, RandomKillsWhilePoolsEnd) {
-  support::Havoc killer(support::new_seed());
+  support::Chaos killer(support::new_seed());
   for (int round = 0; round < support::rounds(60, 10); ++round) {
     std::vector<procpool::Future<int>> futures;
     {

@@ -9,7 +9,7 @@
 #include <ranges>
 
 #include "support/build.hpp"
-#include "support/holdings.hpp"
+#include "support/descriptors.hpp"
 
 namespace {
 

@@ -58,7 +58,7 @@ struct Consumer {
 };
 
 struct Worker {
-  Bell bell;
+  Bell doorbell;
   Ring tasks;
   Ring results;
 };
@@ -75,7 +75,7 @@ void work(Everyone& everyone, std::size_t index) {
   Consumer tasks{worker.tasks};
   Producer results{worker.results};
   for (Item item;;) {
-    worker.bell.wait([&] { return worker.tasks.tail.load() != tasks.head; });
+    worker.doorbell.wait([&] { return worker.tasks.tail.load() != tasks.head; });
     std::uint32_t since = 0;
     while (tasks.take(item)) {
       if (item.nanoseconds != 0) spin(item.nanoseconds);
@@ -112,7 +112,7 @@ class Pool {
           for (; under_way_[i] < share; ++under_way_[i])
             tasks_[i].put({given++, nanoseconds, 0, {}});
           tasks_[i].publish();
-          everyone_->workers[i].bell.ring();
+          everyone_->workers[i].doorbell.ring();
           any = true;
         }
       }

@@ -20,10 +20,10 @@ constexpr char const* joining = "oneTBB joining (threads)";
 
 // The waiting thread sleeps until another one has done it, as with a pool.
 Add const enqueue("roundtrip_hot", queued, "us", [](Measure const& measure) {
-  tbb::task_arena arena(2, 0);
+  tbb::task_arena buffer_pool(2, 0);
   measure_roundtrip(measure, [&] {
     std::atomic<int> done{0};
-    arena.enqueue([&] {
+    buffer_pool.enqueue([&] {
       done.store(1);
       done.notify_one();
     });

@@ -1,0 +1,232 @@
+#pragma once
+
+// then() and on_ready(): what a handle does once it has ended. Included by future.hpp.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/handle.hpp>
+#include <procpool/detail/async/local_state.hpp>
+#include <procpool/detail/codec/in_place.hpp>
+#include <procpool/errors.hpp>
+#include <procpool/outcome.hpp>
+
+namespace procpool::inline v0 {
+
+template <class R>
+class Results;
+
+namespace detail {
+
+template <class H, class T>
+T value_type_of(Handle<H, T> const&);
+
+template <class V>
+concept AnyHandle = requires(V const& handle) { value_type_of(handle); };
+
+template <class V>
+struct Unwrapped {
+  using type = std::remove_cvref_t<V>;
+};
+template <AnyHandle V>
+struct Unwrapped<V> {
+  using type = decltype(value_type_of(std::declval<V const&>()));
+};
+
+// Does the continuation take the value itself?
+template <class F, class T>
+inline constexpr bool takes_value = std::is_invocable_v<F&, T>;
+template <class F>
+inline constexpr bool takes_value<F, void> = std::is_invocable_v<F&>;
+
+template <class F, class T>
+struct Continued {
+  static_assert(std::is_invocable_v<F&, Outcome<T>>,
+                "procpool: this continuation can be called neither with the value of the future "
+                "(nothing, if it has none) nor with an Outcome of it");
+  using Returned = std::invoke_result_t<F&, Outcome<T>>;
+  using type = typename Unwrapped<Returned>::type;
+};
+template <class F, class T>
+  requires(takes_value<F, T> && !std::is_void_v<T>)
+struct Continued<F, T> {
+  using Returned = std::invoke_result_t<F&, T>;
+  using type = typename Unwrapped<Returned>::type;
+};
+template <class F>
+  requires takes_value<F, void>
+struct Continued<F, void> {
+  using Returned = std::invoke_result_t<F&>;
+  using type = typename Unwrapped<Returned>::type;
+};
+
+// What get() gives, as a value.
+template <class T, class H>
+Outcome<T> outcome_of(H& handle) {
+  try {
+    if constexpr (std::is_void_v<T>) {
+      handle.get();
+      return Outcome<T>(std::in_place);
+    } else {
+      return put_made<T>([&] { return handle.get(); },
+                         [](auto&& value) {
+                           return Outcome<T>(std::in_place, std::forward<decltype(value)>(value));
+                         });
+    }
+  } catch (...) {
+    return Outcome<T>(std::current_exception());
+  }
+}
+
+template <class H, class T, class F>
+class Continuation final : public ContextWork {
+  using Returned = typename Continued<F, T>::Returned;
+  using Result = typename Continued<F, T>::type;
+
+ public:
+  // The handle stays the caller's if there is no thread to run on, or no memory.
+  Continuation(std::shared_ptr<CallContext const> const& context, H&& handle, F&& function)
+      : ContextWork(context),
+        whose_(task_text(HandleAccess::completion(handle))),
+        result_(std::make_shared<LocalState<Result>>(context)),
+        function_(std::move(function)),
+        handle_(std::move(handle)) {}
+
+  LocalState<Result>& result() const { return *result_; }
+  Future<Result> future() const { return LocalState<Result>::future(result_); }
+
+  std::string what() const override {
+    return "the continuation" + whose_ + " (" + type_text(typeid(F)) + ")";
+  }
+
+ private:
+  void perform() noexcept override {
+    auto const result = std::exchange(result_, nullptr);
+    cancelled_ = result->waits_no_more();
+    bool followed = false;
+    try {
+      if constexpr (AnyHandle<std::remove_cvref_t<Returned>>) {
+        std::optional<std::remove_cvref_t<Returned>> next;
+        call([&next](auto const& returned) { next.emplace(returned()); });
+        function_.reset();
+        LocalState<Result>::follow(result, *std::move(next));
+        followed = true;
+      } else {
+        call([&result](auto const& returned) { keep(*result, returned); });
+        function_.reset();  // what it holds is gone when its result is there for others
+      }
+    } catch (...) {
+      function_.reset();
+      result->set_error(std::current_exception());
+    }
+    if (!followed) LocalState<Result>::finish(result);
+  }
+
+  // Gives `use` what calls the function. What that refers to is there until `use` is over.
+  template <class Use>
+  void call(Use const& use) {
+    if constexpr (!takes_value<F, T>) {
+      with_result([this] { return outcome_of<T>(handle_); },
+                  [&](Outcome<T>&& outcome) {
+                    use([&]() -> Returned { return std::invoke(*function_, std::move(outcome)); });
+                  });
+    } else if constexpr (std::is_void_v<T>) {
+      handle_.get();
+      check_wanted();
+      use([this]() -> Returned { return std::invoke(*function_); });
+    } else {
+      with_result([this] { return handle_.get(); },
+                  [&](T&& value) {
+                    check_wanted();
+                    use([&]() -> Returned { return std::invoke(*function_, std::move(value)); });
+                  });
+    }
+  }
+
+  template <class Call>
+  static void keep(LocalState<Result>& result, Call const& returned) {
+    if constexpr (std::is_void_v<Returned>) {
+      returned();
+      result.set_value();
+    } else if constexpr (std::is_same_v<Returned, Result>) {
+      put_made<Result>(returned, [&result](auto&& made) {
+        result.set_value(std::forward<decltype(made)>(made));
+      });
+    } else {
+      result.set_value(returned());
+    }
+  }
+
+  void check_wanted() const {
+    if (cancelled_) throw TaskCancelled("a continuation was cancelled before it began");
+  }
+
+  std::string const whose_;
+  bool cancelled_ = false;
+  std::shared_ptr<LocalState<Result>> result_;
+  std::optional<F> function_;
+  H handle_;
+};
+
+template <class F>
+class ReadyCall final : public ContextWork {
+ public:
+  ReadyCall(std::shared_ptr<CallContext const> const& context, std::string whose, F&& function)
+      : ContextWork(context), whose_(std::move(whose)), function_(std::move(function)) {}
+
+  std::string what() const override {
+    return "the on_ready callback" + whose_ + " (" + type_text(typeid(F)) + ")";
+  }
+
+ private:
+  void perform() noexcept override {
+    try {
+      std::invoke(*function_);
+    } catch (...) {
+      callbacks().log("a callback threw: " + describe(std::current_exception()));
+    }
+    function_.reset();
+  }
+
+  std::string const whose_;
+  std::optional<F> function_;
+};
+
+template <class Derived, class T>
+template <class F>
+auto Handle<Derived, T>::then(F function) -> Future<typename Continued<F, T>::type> {
+  auto const keep = completion_;
+  Completion& known = completion();
+  known.check_usable();
+  auto callback = std::make_unique<ScheduleCallback>();
+  auto work = std::make_shared<Continuation<Derived, T, F>>(
+      context_of(known), std::move(static_cast<Derived&>(*this)), std::move(function));
+  auto future = work->future();
+  work->result().waits_for(keep);
+  ScheduleCallback::at_end(known, std::move(callback), std::move(work));
+  return future;
+}
+
+template <class Derived, class T>
+template <class F>
+void Handle<Derived, T>::on_ready(F function) {
+  static_assert(
+      std::is_invocable_v<F&>,
+      "procpool: on_ready calls its function without arguments; for the value use then()");
+  Completion& known = completion();
+  known.check_usable();
+  auto callback = std::make_unique<ScheduleCallback>();
+  ScheduleCallback::at_end(
+      known, std::move(callback),
+      std::make_shared<ReadyCall<F>>(context_of(known), task_text(known), std::move(function)));
+}
+
+}  // namespace detail
+
+}  // namespace procpool::inline v0

@@ -1,0 +1,182 @@
+#pragma once
+
+// LocalState: the completion of a value that is made in this process: by a continuation, or by a
+// coroutine. One makes it, once; one takes it, once it has ended. Included by future.hpp.
+//
+// Where the one that makes it names another future instead, whose value it becomes, it does not wait in a
+// row behind that: it becomes the *heir* of that one's state, which then passes its outcome, or the future
+// that it is to become in turn, straight on. So a loop of continuations, each of which returns the future
+// of the next, has one state that waits and one at work, however often it goes round.
+
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <procpool/detail/async/composed.hpp>
+#include <procpool/detail/async/handle.hpp>
+
+namespace procpool::inline v0::detail {
+
+template <class T>
+class LocalState final : public Composed {
+  using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+  using State = std::shared_ptr<LocalState>;
+  struct Nothing {};
+
+ public:
+  explicit LocalState(std::shared_ptr<CallContext const> context,
+                      std::shared_ptr<CallContext const> likely_context = nullptr)
+      : Composed(std::move(context), std::move(likely_context)) {}
+  ~LocalState() override {
+    if (auto* const followed = std::get_if<3>(&state_)) let_go(std::move(*followed));
+    let_go(std::move(heir_));  // of many that returned each other
+  }
+
+  static Future<T> future(State state) { return Future<T>(std::move(state), nullptr, &take_from); }
+
+  template <class... Args>
+  void set_value(Args&&... args) {
+    state_.template emplace<1>(std::forward<Args>(args)...);
+  }
+  void set_error(std::exception_ptr error) noexcept {
+    state_.template emplace<2>(std::move(error));
+  }
+  // After one of these.
+  static void finish(State state) noexcept {
+    while (state) {
+      State heir = state->close();
+      if (heir) heir->inherit(*state);
+      state->end();
+      state = std::move(heir);
+    }
+  }
+
+  // Becomes what another handle becomes, when it does. Throws where that refers to nothing, or can never be;
+  // then it is as before.
+  template <class H>
+  static void follow(State const& given, H handle) {
+    HandleAccess::completion(handle).check_usable();
+    if constexpr (std::is_same_v<H, Future<T>>) {
+      if (HandleAccess::takes(handle, &take_from)) {
+        State const source = std::static_pointer_cast<LocalState>(HandleAccess::shared(handle));
+        HandleAccess::forget(handle);
+        State const state = last_heir(given);
+        if (source->bequeath(state)) {
+          state->waits_for(source);
+        } else {  // it has its outcome already
+          state->inherit(*source);
+          finish(state);
+        }
+        return;
+      }
+    }
+    struct Follow final : Callback {
+      void ended() noexcept override { finish(std::move(follower)); }
+      State follower;
+    };
+    auto callback = std::make_unique<Follow>();
+    std::shared_ptr<Completion> const completion = HandleAccess::shared(handle);
+    auto followed = std::make_shared<H>(std::move(handle));
+    State const state = last_heir(given);
+    state->followed_ = [](void* kept) -> T { return static_cast<H*>(kept)->get(); };
+    state->state_.template emplace<3>(std::move(followed));
+    state->waits_for(completion);
+    callback->follower = state;
+    completion->on_end(std::move(callback));
+  }
+
+ private:
+  static T take_from(Completion& completion, void*) {
+    return static_cast<LocalState&>(completion).take();
+  }
+
+  T take() {
+    switch (state_.index()) {
+      case 1:
+        if constexpr (std::is_void_v<T>) {
+          return;
+        } else {
+          return std::get<1>(std::move(state_));
+        }
+      case 3: {
+        struct Followed {
+          std::shared_ptr<void> what;
+          ~Followed() { let_go(std::move(what)); }
+        } const followed{std::get<3>(std::move(state_))};
+        return followed_(followed.what.get());
+      }
+      default: std::rethrow_exception(std::get<2>(state_));
+    }
+  }
+
+  std::exception_ptr error() const noexcept override {
+    auto const* const error = std::get_if<2>(&state_);
+    return error == nullptr ? nullptr : *error;
+  }
+
+  // Its outcome is there: a value only if it was not cancelled meanwhile. Gives who is to have it.
+  State close() noexcept {
+    State heir;
+    bool cancelled = false;
+    {
+      std::lock_guard const lock(mutex_);
+      cancelled = decide();
+      heir = std::move(heir_);
+    }
+    if (cancelled && state_.index() != 2) {
+      if (auto* const followed = std::get_if<3>(&state_)) let_go(std::move(*followed));
+      set_error(cancelled_meanwhile());
+    }
+    return heir;
+  }
+
+  // False: too late, it has its outcome.
+  bool bequeath(State const& heir) noexcept {
+    std::lock_guard const lock(mutex_);
+    if (decided()) return false;
+    heir_ = heir;
+    return true;
+  }
+
+  void inherit(LocalState& other) noexcept {
+    try {
+      switch (other.state_.index()) {
+        case 1: state_.template emplace<1>(std::get<1>(std::move(other.state_))); break;
+        case 2: state_.template emplace<2>(std::get<2>(std::move(other.state_))); break;
+        case 3:
+          followed_ = other.followed_;
+          state_.template emplace<3>(std::get<3>(std::move(other.state_)));
+          break;
+        default: break;
+      }
+    } catch (...) {  // moving the value threw
+      set_error(std::current_exception());
+    }
+  }
+
+  // Where an outcome of it will go in the end. What it was asked goes along: those before that one have no
+  // part in it any more.
+  static State last_heir(State state) noexcept {
+    for (;;) {
+      State heir;
+      bool requested = false;
+      {
+        std::lock_guard const lock(state->mutex_);
+        heir = state->heir_;
+        if (heir) requested = state->decide();
+      }
+      if (!heir) return state;
+      if (requested) heir->request();
+      state = std::move(heir);
+    }
+  }
+
+  std::variant<Nothing, Value, std::exception_ptr, std::shared_ptr<void>> state_;
+  T (*followed_)(void*) = nullptr;
+  State heir_;  // guarded by mutex_
+};
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,166 @@
+#pragma once
+
+// As what an argument or a result travels. Views and literals mean memory of this process, so they
+// travel as what they show; everything else as itself. Any thread; nothing is kept.
+
+#include <cstddef>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace procpool::inline v0 {
+template <class T>
+class Shared;
+}
+
+namespace procpool::inline v0::detail {
+
+template <class T>
+struct SerializedForm {
+  using type = T;
+};
+template <class C, class Tr>
+struct SerializedForm<std::basic_string_view<C, Tr>> {
+  using type = std::basic_string<C, Tr>;
+};
+template <>
+struct SerializedForm<char const*> {
+  using type = std::string;
+};
+template <>
+struct SerializedForm<char*> {
+  using type = std::string;
+};
+template <class T, std::size_t N>
+struct SerializedForm<std::span<T, N>> {
+  using type = std::vector<std::remove_const_t<T>>;
+};
+
+template <class T>
+using serialized_t = typename SerializedForm<std::decay_t<T>>::type;
+
+// A parameter through which the function would change what it was given.
+template <class P>
+inline constexpr bool loses_change =
+    std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
+
+// Where a reference to a base is wanted and something derived is given, it travels as what it is:
+// cut down to its base it would behave differently over there.
+template <class P, class Arg>
+struct AsGiven {
+  using type = P;
+};
+template <class P, class Arg>
+concept DerivedFor = std::is_reference_v<P> && !std::is_same_v<P, Arg> &&
+                     std::is_base_of_v<std::remove_cvref_t<P>, Arg>;
+template <class B, class Arg>
+  requires DerivedFor<B const&, std::remove_cvref_t<Arg>>
+struct AsGiven<B const&, Arg> {
+  using type = std::remove_cvref_t<Arg> const&;
+};
+template <class B, class Arg>
+  requires DerivedFor<B&&, std::remove_cvref_t<Arg>>
+struct AsGiven<B&&, Arg> {
+  using type = std::remove_cvref_t<Arg>&&;
+};
+
+// A handle given for its value travels as the handle, and becomes the value in the call.
+template <class Arg>
+struct SharedValue {
+  using type = void;
+};
+template <class T>
+struct SharedValue<Shared<T>> {
+  using type = T;
+};
+template <class P, class Arg>
+concept SharedFor = !loses_change<P> &&
+                    (std::is_same_v<std::remove_cvref_t<P>, typename SharedValue<Arg>::type> ||
+                     std::is_base_of_v<std::remove_cvref_t<P>, typename SharedValue<Arg>::type>);
+template <class P, class Arg>
+  requires SharedFor<P, std::remove_cvref_t<Arg>>
+struct AsGiven<P, Arg> {
+  using type = std::remove_cvref_t<Arg> const&;
+};
+
+// Can a T be given for the parameter P?
+template <class T, class P>
+concept GivenAs =
+    std::is_convertible_v<T, serialized_t<P>> || std::is_convertible_v<T, std::remove_cvref_t<P>> ||
+    std::is_same_v<serialized_t<T>, serialized_t<P>>;
+
+// A value as it travels for the parameter P; converts as an argument would.
+template <class P, class T>
+serialized_t<P> to_serialized(T&& value) {
+  using Travel = serialized_t<P>;
+  using Plain = std::remove_cvref_t<P>;
+  if constexpr (std::is_arithmetic_v<Travel> && std::is_convertible_v<T&&, Travel>) {
+    // As in a call, but without the warning that a narrowing argument would give in our header.
+    return static_cast<Travel>(std::forward<T>(value));
+  } else if constexpr (std::is_convertible_v<T&&, Travel>) {
+    return std::forward<T>(value);
+  } else if constexpr (std::is_convertible_v<T&&, Plain> && !std::is_same_v<Plain, Travel> &&
+                       !std::is_same_v<std::remove_cvref_t<T>, Plain>) {
+    // By way of the view: an array given for a span.
+    return to_serialized<P>(static_cast<Plain>(std::forward<T>(value)));
+  } else if constexpr (requires { Travel(value.begin(), value.end()); }) {
+    return Travel(value.begin(), value.end());
+  } else {
+    return Travel(std::forward<T>(value));
+  }
+}
+
+// What a call returns, as it travels for P.
+template <class P, class Call>
+serialized_t<P> result_to_travel(Call const& call) {
+  if constexpr (std::is_same_v<std::invoke_result_t<Call const&>, serialized_t<P>>) {
+    return call();
+  } else {
+    return to_serialized<P>(call());
+  }
+}
+
+// The same for encoding: what has its travelling form already is not copied.
+template <class P, class T>
+decltype(auto) as_serialized(T&& value) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<T>, serialized_t<P>>) {
+    return std::as_const(value);
+  } else {
+    return to_serialized<P>(std::forward<T>(value));
+  }
+}
+
+template <class T>
+inline constexpr std::size_t fixed_extent = std::dynamic_extent;
+template <class T, std::size_t N>
+inline constexpr std::size_t fixed_extent<std::span<T, N>> = N;
+
+// The travelled value as the parameter P wants it. P is a value or rvalue reference: it is moved into the
+// call; a const reference: it is shown; a view: it shows the travelled value, which outlives the call.
+template <class P, class Travel>
+decltype(auto) argument_view(Travel& value) {
+  using Plain = std::remove_cvref_t<P>;
+  if constexpr (std::is_same_v<Plain, char const*>) {
+    return value.c_str();
+  } else if constexpr (std::is_same_v<Plain, char*>) {
+    return value.data();
+  } else if constexpr (!std::is_same_v<Plain, std::remove_const_t<Travel>>) {
+    if constexpr (fixed_extent<Plain> != std::dynamic_extent) {
+      if (value.size() != fixed_extent<Plain>) {
+        throw std::length_error("procpool: a span of " + std::to_string(fixed_extent<Plain>) +
+                                " elements was given " + std::to_string(value.size()));
+      }
+    }
+    return Plain(value);
+  } else if constexpr (std::is_lvalue_reference_v<P> || std::is_const_v<Travel>) {
+    return std::as_const(value);
+  } else {
+    return std::move(value);
+  }
+}
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,141 @@
+#pragma once
+
+// Braces and structured bindings for every number of members up to max_fields, for fields.hpp. There
+// is no way to write "so many names" but to write them: the macros do, and are gone at the end. Kept
+// short, because every user's source reads all of it: one function per use, nothing but lists in it.
+
+#include <cstddef>
+#include <utility>
+
+namespace procpool::inline v0::detail {
+
+template <class... Ts>
+struct Types {};
+
+// The members' types, as they were declared, and whether one of them is a bit-field.
+template <class Members, bool has_bit_fields>
+struct RegisteredFunction {
+  using type = Members;
+  static constexpr bool bit_fields = has_bit_fields;
+};
+
+void take_pointers(auto const*...);
+
+inline constexpr std::size_t max_fields = 104;
+
+// makes: a T comes of so many empty braces, and of what is put in the places of the next members;
+// declared: Declared of a T with so many members; with: a call with the members themselves.
+template <std::size_t members>
+struct Bindings;
+
+template <>
+struct Bindings<0> {
+  template <class T, class... Next>
+  static constexpr bool makes = requires { T{std::declval<Next>()...}; };
+  template <class T>
+  static auto declared(T&) {
+    return RegisteredFunction<Types<>, false>{};
+  }
+  template <class T, class Call>
+  [[gnu::always_inline]] static decltype(auto) with(T&, Call& call) {
+    return call();
+  }
+};
+
+// Lists by digits to the base of eight, x(digit, digit) each: UPTO the last digit, after EIGHTS.
+#define PROCPOOL_UPTO_1(x, t) x(t, 0)
+#define PROCPOOL_UPTO_2(x, t) PROCPOOL_UPTO_1(x, t), x(t, 1)
+#define PROCPOOL_UPTO_3(x, t) PROCPOOL_UPTO_2(x, t), x(t, 2)
+#define PROCPOOL_UPTO_4(x, t) PROCPOOL_UPTO_3(x, t), x(t, 3)
+#define PROCPOOL_UPTO_5(x, t) PROCPOOL_UPTO_4(x, t), x(t, 4)
+#define PROCPOOL_UPTO_6(x, t) PROCPOOL_UPTO_5(x, t), x(t, 5)
+#define PROCPOOL_UPTO_7(x, t) PROCPOOL_UPTO_6(x, t), x(t, 6)
+#define PROCPOOL_UPTO_8(x, t) PROCPOOL_UPTO_7(x, t), x(t, 7)
+#define PROCPOOL_EIGHTS_0(x)
+#define PROCPOOL_EIGHTS_1(x) PROCPOOL_EIGHTS_0(x) PROCPOOL_UPTO_8(x, 0),
+#define PROCPOOL_EIGHTS_2(x) PROCPOOL_EIGHTS_1(x) PROCPOOL_UPTO_8(x, 1),
+#define PROCPOOL_EIGHTS_3(x) PROCPOOL_EIGHTS_2(x) PROCPOOL_UPTO_8(x, 2),
+#define PROCPOOL_EIGHTS_4(x) PROCPOOL_EIGHTS_3(x) PROCPOOL_UPTO_8(x, 3),
+#define PROCPOOL_EIGHTS_5(x) PROCPOOL_EIGHTS_4(x) PROCPOOL_UPTO_8(x, 4),
+#define PROCPOOL_EIGHTS_6(x) PROCPOOL_EIGHTS_5(x) PROCPOOL_UPTO_8(x, 5),
+#define PROCPOOL_EIGHTS_7(x) PROCPOOL_EIGHTS_6(x) PROCPOOL_UPTO_8(x, 6),
+#define PROCPOOL_EIGHTS_8(x) PROCPOOL_EIGHTS_7(x) PROCPOOL_UPTO_8(x, 7),
+#define PROCPOOL_EIGHTS_9(x) PROCPOOL_EIGHTS_8(x) PROCPOOL_UPTO_8(x, 8),
+#define PROCPOOL_EIGHTS_10(x) PROCPOOL_EIGHTS_9(x) PROCPOOL_UPTO_8(x, 9),
+#define PROCPOOL_EIGHTS_11(x) PROCPOOL_EIGHTS_10(x) PROCPOOL_UPTO_8(x, 10),
+#define PROCPOOL_EIGHTS_12(x) PROCPOOL_EIGHTS_11(x) PROCPOOL_UPTO_8(x, 11),
+#define PROCPOOL_LIST(x, t, u) PROCPOOL_EIGHTS_##t(x) PROCPOOL_UPTO_##u(x, t)
+// clang-format off
+#define PROCPOOL_BRACES(t, u) {}
+#define PROCPOOL_NAME(t, u) m##t##_##u
+#define PROCPOOL_TYPE(t, u) decltype(m##t##_##u)
+#define PROCPOOL_ADDRESS(t, u) &m##t##_##u
+
+// (A pack of names in a requires-expression must be in a function of its own for g++ 12.)
+#define PROCPOOL_BINDINGS(t, u)                                                             \
+  template <>                                                                               \
+  struct Bindings<8 * t + u> {                                                              \
+    template <class T, class... Next>                                                       \
+    static constexpr bool makes =                                                           \
+        requires { T{PROCPOOL_LIST(PROCPOOL_BRACES, t, u), std::declval<Next>()...}; };     \
+    template <class T>                                                                      \
+    static auto declared(T& whole) {                                                        \
+      auto& [PROCPOOL_LIST(PROCPOOL_NAME, t, u)] = whole;                                   \
+      return RegisteredFunction<Types<PROCPOOL_LIST(PROCPOOL_TYPE, t, u)>,                            \
+                      !requires { take_pointers(PROCPOOL_LIST(PROCPOOL_ADDRESS, t, u)); }>{}; \
+    }                                                                                       \
+    template <class T, class Call>                                                          \
+    [[gnu::always_inline]] static decltype(auto) with(T& whole, Call& call) {               \
+      auto& [PROCPOOL_LIST(PROCPOOL_NAME, t, u)] = whole;                                   \
+      return call(PROCPOOL_LIST(PROCPOOL_NAME, t, u));                                      \
+    }                                                                                       \
+  };
+#define PROCPOOL_EIGHT_BINDINGS(t)                                                                \
+  PROCPOOL_BINDINGS(t, 1) PROCPOOL_BINDINGS(t, 2) PROCPOOL_BINDINGS(t, 3) PROCPOOL_BINDINGS(t, 4) \
+  PROCPOOL_BINDINGS(t, 5) PROCPOOL_BINDINGS(t, 6) PROCPOOL_BINDINGS(t, 7) PROCPOOL_BINDINGS(t, 8)
+
+PROCPOOL_EIGHT_BINDINGS(0)
+PROCPOOL_EIGHT_BINDINGS(1)
+PROCPOOL_EIGHT_BINDINGS(2)
+PROCPOOL_EIGHT_BINDINGS(3)
+PROCPOOL_EIGHT_BINDINGS(4)
+PROCPOOL_EIGHT_BINDINGS(5)
+PROCPOOL_EIGHT_BINDINGS(6)
+PROCPOOL_EIGHT_BINDINGS(7)
+PROCPOOL_EIGHT_BINDINGS(8)
+PROCPOOL_EIGHT_BINDINGS(9)
+PROCPOOL_EIGHT_BINDINGS(10)
+PROCPOOL_EIGHT_BINDINGS(11)
+PROCPOOL_EIGHT_BINDINGS(12)
+// clang-format on
+
+#undef PROCPOOL_EIGHT_BINDINGS
+#undef PROCPOOL_BINDINGS
+#undef PROCPOOL_ADDRESS
+#undef PROCPOOL_TYPE
+#undef PROCPOOL_NAME
+#undef PROCPOOL_BRACES
+#undef PROCPOOL_LIST
+#undef PROCPOOL_EIGHTS_0
+#undef PROCPOOL_EIGHTS_1
+#undef PROCPOOL_EIGHTS_2
+#undef PROCPOOL_EIGHTS_3
+#undef PROCPOOL_EIGHTS_4
+#undef PROCPOOL_EIGHTS_5
+#undef PROCPOOL_EIGHTS_6
+#undef PROCPOOL_EIGHTS_7
+#undef PROCPOOL_EIGHTS_8
+#undef PROCPOOL_EIGHTS_9
+#undef PROCPOOL_EIGHTS_10
+#undef PROCPOOL_EIGHTS_11
+#undef PROCPOOL_EIGHTS_12
+#undef PROCPOOL_UPTO_1
+#undef PROCPOOL_UPTO_2
+#undef PROCPOOL_UPTO_3
+#undef PROCPOOL_UPTO_4
+#undef PROCPOOL_UPTO_5
+#undef PROCPOOL_UPTO_6
+#undef PROCPOOL_UPTO_7
+#undef PROCPOOL_UPTO_8
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,137 @@
+#pragma once
+
+// What kind of type is this to the codec? Compile-time only. The one delicate question is whether
+// the user wrote a `serialize`: the automatic handling of plain structs must never shadow it.
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <boost/mpl/bool.hpp>
+#include <boost/serialization/access.hpp>
+#include <boost/serialization/serialization.hpp>
+
+#include <procpool/detail/codec/archive/bindings.hpp>
+
+namespace procpool::inline v0 {
+
+/// Say `template <> inline constexpr bool procpool::as_bytes<X> = true;` to let the trivially
+/// copyable type X (with a union or private members, say) travel as its object bytes, padding
+/// included and unchecked: every pattern of bytes must be a value, and no address may be in it.
+template <class T>
+inline constexpr bool as_bytes = false;
+
+}  // namespace procpool::inline v0
+
+namespace procpool::inline v0::detail {
+
+class OutputArchive;
+class InputArchive;
+
+// How a std type travels: specialised for each in containers.hpp and its siblings.
+template <class T>
+struct StdCodec;
+
+template <class T>
+concept HasStdCodec = requires { typename StdCodec<T>::Parts; };
+
+// Boolean, integral, floating point and enumeration types, and the 128-bit integers, which are none of
+// these where the language is taken to the letter.
+__extension__ using Int128 = __int128;
+__extension__ using UnsignedInt128 = unsigned __int128;
+
+template <class T>
+concept Scalar = std::is_arithmetic_v<T> || std::is_enum_v<T> || std::same_as<T, Int128> ||
+                 std::same_as<T, UnsignedInt128>;
+
+template <class T>
+concept AsBytes = as_bytes<T>;
+
+// --- has the user written a serialize? -----------------------------------------------------------
+
+struct NamesSerialize {
+  void serialize();
+};
+
+// Lookup of a member name is done before access is checked, so an ambiguity betrays also a private
+// `serialize` (with `friend class boost::serialization::access`).
+template <class T>
+struct WithNamesSerialize : T, NamesSerialize {};
+
+template <class T>
+concept LacksNameSerialize = requires { &WithNamesSerialize<T>::serialize; };
+
+template <class T>
+concept CallsMemberSerialize = requires(T& value, OutputArchive& archive) {
+  value.serialize(archive, 0u);
+} || requires(T& value, InputArchive& archive) { value.serialize(archive, 0u); };
+
+// A public member of that name that cannot take an archive: something else that is called so.
+template <class T>
+concept HasUnrelatedSerialize = requires { &T::serialize; } && !CallsMemberSerialize<T>;
+
+template <class T>
+consteval bool has_member_serialize() {
+  if constexpr (CallsMemberSerialize<T>) {
+    return true;
+  } else if constexpr (std::is_union_v<T> || std::is_final_v<T>) {
+    return false;
+  } else {
+    return !LacksNameSerialize<T> && !HasUnrelatedSerialize<T>;
+  }
+}
+
+// Overloads beside the type are found by a call that does not look into boost::serialization (where
+// Boost's own fallback accepts everything).
+template <class T>
+concept CallsFreeSerialize = requires(T& value, OutputArchive& archive) {
+  serialize(archive, value, 0u);
+} || requires(T& value, InputArchive& archive) { serialize(archive, value, 0u); };
+
+}  // namespace procpool::inline v0::detail
+
+// Overloads in boost::serialization compete there with Boost's fallback, which a plain "is it
+// callable" cannot tell from the user's. This overload, found through the archive it belongs to,
+// beats the fallback (it is more constrained) and loses to everything that is more specialised: if
+// a call yields its marker, nobody wrote anything. A call that is ambiguous was written by
+// somebody.
+namespace procpool::inline v0::detail::probe {
+
+struct Marker {};
+
+struct Archive {
+  using is_saving = boost::mpl::bool_<true>;
+  using is_loading = boost::mpl::bool_<false>;
+};
+
+template <class A, class T>
+  requires(sizeof(T) > 0)
+Marker serialize(A&, T&, unsigned);
+
+template <class T>
+concept NobodyWrote = requires(Archive& archive, T& value, boost::serialization::version_type v) {
+  { serialize(archive, value, v) } -> std::same_as<Marker>;
+};
+
+}  // namespace procpool::inline v0::detail::probe
+
+namespace procpool::inline v0::detail {
+
+template <class T>
+consteval bool has_own_serialize() {
+  if constexpr (!std::is_class_v<T> && !std::is_union_v<T>) {
+    return false;
+  } else if constexpr (HasStdCodec<T>) {
+    return false;
+  } else {
+    return has_member_serialize<T>() || CallsFreeSerialize<T> || !probe::NobodyWrote<T>;
+  }
+}
+
+template <class T>
+concept UserType = has_own_serialize<T>();
+
+}  // namespace procpool::inline v0::detail

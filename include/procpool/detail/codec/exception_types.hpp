@@ -1,0 +1,55 @@
+#pragma once
+
+// ExceptionTypes: types of exceptions that a program has listed, as the compiled core sees them: one
+// function per type, whose address is the identity of the type, as a trampoline's is that of a call. Values;
+// any thread.
+
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string>
+
+#include <procpool/detail/engine/bytes.hpp>
+
+namespace procpool::inline v0 {
+
+struct Origin;
+
+namespace detail {
+
+// One request to the function of a type. It may throw what the type's own code throws.
+struct ExceptionOperation {
+  enum class Kind : std::uint8_t {
+    save,  // in a handler: if the exception handled is one of the type, appends its value to `output`
+    load,  // makes `error` of `input`, `text` and `origin`
+    kind   // makes `error` a pointer to nothing of the type: what catches that catches the type
+  };
+
+  Kind kind = Kind::save;
+  bool matches = false;  // save: set
+  Bytes* output = nullptr;
+  std::span<std::byte const> input{};
+  std::string const* text = nullptr;  // of what(), over there
+  Origin const* origin = nullptr;
+  std::exception_ptr error{};
+};
+
+using ExceptionFunction = void (*)(ExceptionOperation&);
+
+}  // namespace detail
+
+/// Made by exception_types<...>().
+class ExceptionTypes {
+ public:
+  ExceptionTypes() = default;
+  /// For exception_types: derived types before their bases; lives for ever.
+  explicit constexpr ExceptionTypes(std::span<detail::ExceptionFunction const> functions) noexcept
+      : functions_(functions) {}
+
+  std::span<detail::ExceptionFunction const> functions() const noexcept { return functions_; }
+
+ private:
+  std::span<detail::ExceptionFunction const> functions_;
+};
+
+}  // namespace procpool::inline v0

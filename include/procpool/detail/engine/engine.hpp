@@ -1,0 +1,85 @@
+#pragma once
+
+// The engine seam: take the bytes of tasks, give back the bytes of their outcomes. The typed face
+// knows nothing else of how work is done, and an engine knows nothing of types.
+//
+// Every function may be called from any thread.
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <procpool/detail/engine/task.hpp>
+#include <procpool/detail/export.hpp>
+#include <procpool/options.hpp>
+
+namespace procpool::inline v0::detail {
+
+class PROCPOOL_API Engine {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  Engine() = default;
+  Engine(Engine const&) = delete;
+  Engine& operator=(Engine const&) = delete;
+  virtual ~Engine();
+
+  // The ledger's entry for a call, which is then to be given to this engine. Where there may be very many,
+  // the engine has memory for them.
+  virtual std::shared_ptr<Task> make_task(Function function, TaskOptions options);
+
+  // Accepts a stream before its first element: throws PoolClosed when intake has ended and SetupError
+  // when no worker can be had.
+  virtual void open_stream(std::shared_ptr<Task> const& task) = 0;
+
+  // Accepts the next elements of a task; `last` seals it. The first append of a task throws as
+  // open_stream does; a task once accepted is taken to its end: later appends do not throw, their
+  // elements end with the reason instead. But those to a stream throw PoolClosed once the engine is
+  // ending: nobody says when a stream would have no more.
+  virtual void append(std::shared_ptr<Task> const& task, InputBuffer input, bool last) = 0;
+
+  // No more elements will come.
+  virtual void seal(std::shared_ptr<Task> const& task) = 0;
+
+  // What becomes of an element that is running when its task is cancelled.
+  enum class Running { goes_on, is_ended };
+
+  // Seals the task; what has not begun never will and ends with TaskCancelled. Where what runs is to be
+  // ended, blocks until that has happened.
+  virtual void cancel(std::shared_ptr<Task> const& task, Running running) = 0;
+
+  // The caller is about to sleep until the task has ended: takes part in the engine's work for some
+  // microseconds, where that may end it sooner than a wake-up would tell. Only a matter of speed.
+  virtual void help(Task& task) = 0;
+
+  // Ends intake. Does not block.
+  virtual void close() = 0;
+
+  // Blocks until everything accepted has ended and, after close(), every worker is gone, or until
+  // the deadline; says which.
+  virtual bool join_until(std::optional<TimePoint> deadline) = 0;
+
+  // Ends the engine as `end` says; at the deadline what is left is killed. Idempotent, and a stronger
+  // end overtakes a weaker one.
+  virtual Summary shutdown(End end, std::optional<TimePoint> deadline) = 0;
+
+  virtual unsigned size() const noexcept = 0;
+  virtual Stats stats() const = 0;
+  virtual std::vector<WorkerStats> worker_stats() const = 0;
+
+  // Sets how many workers there shall be, from 1 to max_workers. Does not block.
+  virtual void resize(std::size_t workers) = 0;
+
+  // Where large arguments are best encoded to; null: it does not matter. Lives as long as the engine.
+  virtual MessageMemory* message_memory() noexcept { return nullptr; }
+
+  // How many elements the typed face should encode before it hands them over.
+  virtual std::size_t input_elements(Task const& task) const = 0;
+};
+
+// Checks the options (std::invalid_argument) and makes the engine that they ask for. Starts nothing.
+PROCPOOL_API std::unique_ptr<Engine> make_engine(PoolOptions const& options);
+
+}  // namespace procpool::inline v0::detail

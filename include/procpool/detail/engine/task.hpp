@@ -1,0 +1,224 @@
+#pragma once
+
+// Task: one call of a verb as the compiled core sees it, and the entry in the ledger that says what
+// became of it: one element for submit, one per input for map. The typed face appends encoded
+// elements through the engine and takes blocks of outcomes; the engine delivers them, each element
+// exactly once.
+//
+// take and wait_for_block belong to the one owner of the handle (as with std::future); everything else
+// may be called from any thread. A task outlives its pool: the engine ends every element before it goes.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <procpool/detail/async/completion.hpp>
+#include <procpool/detail/call/function.hpp>
+#include <procpool/detail/engine/bytes.hpp>
+#include <procpool/detail/engine/share.hpp>
+#include <procpool/detail/engine/task_control.hpp>
+#include <procpool/detail/export.hpp>
+#include <procpool/detail/operations/progress_report.hpp>
+
+namespace procpool::inline v0::detail {
+
+// Consecutive encoded elements, immutable once the engine has them. With a fixed argument size they
+// lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for each
+// of several, where it ends. A chunk never spans two segments.
+struct InputBuffer {
+  std::uint64_t first = 0;  // index in the task of the first element
+  std::uint64_t count = 0;
+  Bytes bytes;
+  std::vector<std::uint64_t> ends;  // empty with a fixed argument size, and for a single element
+  Share::List shares{};             // that its elements name
+};
+
+// Attempts at an element that failed: how many, and how the last of them did. What they say came from workers,
+// and there may be very many: a text has at most so many bytes, and only so many texts are kept.
+struct Attempts {
+  static constexpr std::size_t max_told = 4;
+  static constexpr std::size_t max_bytes = 512;
+
+  std::uint64_t failed = 0;
+  std::vector<std::string> told{};  // in their order
+};
+
+// Outcomes of consecutive elements.
+struct Block {
+  enum class Kind : std::uint8_t {
+    values,  // payload: the results, packed when their size is fixed, else each behind its length
+    thrown,  // one element; payload: the exception it threw, encoded in the worker
+    failed   // no outcome from a worker: `failure` is the reason, for every element of the block
+  };
+
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  Kind kind = Kind::values;
+  bool cancelled = false;  // failed, because it was not wanted any more
+  bool begun = false;      // though cancelled
+  Attempts earlier{};
+  Payload payload;
+  std::exception_ptr failure;
+  int worker = -1;  // index of the worker that made it, -1: none
+  pid_t pid = 0;
+};
+
+struct TaskOptions {
+  std::size_t chunk = 0;       // 0: the engine chooses
+  bool stop_on_error = false;  // a failure cancels what lies behind it
+  // Elements come as long as somebody takes results: the end of a pool does not wait for them.
+  bool stream = false;
+  bool internal = false;          // the pool's own, counted nowhere
+  bool refuse_when_full = false;  // whatever `control` says
+  std::shared_ptr<CallContext const> context{};
+  std::shared_ptr<ProgressReport> progress{};
+  TaskControl const* control =
+      nullptr;  // null: the usual; lives as long as the task, as the site's does
+};
+
+class PROCPOOL_API Task : public Completion {
+ public:
+  explicit Task(Function function, TaskOptions options = {});
+  ~Task();
+
+  std::uint64_t id() const noexcept { return id_; }
+  Function const& function() const noexcept { return function_; }
+  std::size_t chunk() const noexcept { return chunk_; }
+  bool stop_on_error() const noexcept { return stop_on_error_; }
+  bool stream() const noexcept { return stream_; }
+  bool internal() const noexcept { return internal_; }
+  int priority() const noexcept { return control_->priority; }
+  std::optional<Key> const& key() const noexcept { return control_->key; }
+  WhenFull when_full() const noexcept {
+    return refuse_when_full_ ? WhenFull::refuse : control_->when_full;
+  }
+  std::optional<Retries> const& retries() const noexcept { return control_->retries; }
+  ProgressReport* progress() const noexcept { return progress_.get(); }
+  std::optional<std::chrono::milliseconds> timeout() const noexcept { return control_->timeout; }
+  std::optional<std::chrono::milliseconds> queue_timeout() const noexcept {
+    return control_->queue_timeout;
+  }
+
+  // The blocks that arrived since the last call, in the order of their arrival.
+  std::vector<Block> take();
+
+  // The outcome of a task that has one element, no stream, and has ended. Once.
+  Block take_only();
+
+  // For Completion.
+  void report_lost() noexcept;
+
+  // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or the
+  // task has ended.
+  void wait_for_block(std::optional<std::uint64_t> element);
+
+  struct Counts {
+    std::uint64_t announced = 0;
+    std::uint64_t delivered = 0;
+    std::uint64_t failed = 0;     // of these
+    std::uint64_t cancelled = 0;  // of these
+    std::uint64_t stopped = 0;    // of the cancelled: they had begun
+    bool sealed = false;          // no more will be announced
+  };
+  Counts counts() const;
+
+  std::optional<std::uint64_t> const& random_name() const noexcept { return control_->stream; }
+  // What the random streams of its elements derive from; set by the engine before it announces any.
+  void set_random(std::uint64_t random) noexcept { random_ = random; }
+  std::uint64_t random() const noexcept { return random_; }
+
+  // Keeps these until the task is gone: not only its elements name them, its results may too. Not those
+  // of streams.
+  void keep(Share::List const& shares);
+
+  // For engines. What an element has written, where that is captured; before its outcome. Streams have no
+  // place for it.
+  void add_output(std::uint64_t element, std::string text);
+  std::string output(std::uint64_t element) const;
+  std::map<std::uint64_t, std::string> outputs() const;
+
+  // For engines. An attempt at an element has failed, how: false, if it was the last one that there is.
+  bool attempt_failed(std::uint64_t element, std::string const& how);
+  Attempts earlier_attempts(std::uint64_t element) const;
+
+  // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
+  // element. Deliver wakes whoever waits.
+  // `last`: and seals it with that; true: it was not sealed before.
+  bool announce(std::uint64_t elements, bool last = false);
+  bool seal();  // false: it was sealed already
+  void deliver(Block block);
+  // Marks that what has not begun of the elements from `first` on shall not; the engine acts on it.
+  // False: that much was marked before.
+  bool cancel_from(std::uint64_t first) noexcept;
+  std::uint64_t cancelled_from() const noexcept {
+    return cancelled_from_.load(std::memory_order_acquire);
+  }
+  // Where the last of its elements were given; nothing: none were. A hint.
+  void placed(std::size_t worker) noexcept { worker_.store(worker + 1, std::memory_order_relaxed); }
+  std::optional<std::size_t> worker() const noexcept {
+    std::size_t const known = worker_.load(std::memory_order_relaxed);
+    return known == 0 ? std::nullopt : std::optional(known - 1);
+  }
+  // Something that ran was asked to stop.
+  void mark_asked() noexcept { asked_.store(true, std::memory_order_relaxed); }
+  bool was_asked() const noexcept { return asked_.load(std::memory_order_relaxed); }
+  // Beside that: what runs shall be ended.
+  void mark_for_end() noexcept { for_end_.store(true, std::memory_order_release); }
+  bool marked_for_end() const noexcept { return for_end_.load(std::memory_order_acquire); }
+
+ private:
+  bool completes();                           // mutex_ is held; true once
+  bool is_awaited(Block const& block) const;  // mutex_ is held
+  void tell(bool complete);                   // mutex_ is not held
+
+  // What only some tasks ever have, so that the many others are small.
+  struct Rare {
+    std::unordered_map<std::uint64_t, Attempts> attempts;  // of what was run again
+    std::map<std::uint64_t, std::string> outputs;
+    std::unordered_set<std::shared_ptr<Share>> kept;
+    std::condition_variable block_arrived;  // of streams
+  };
+  Rare& rare();  // mutex_ is held
+
+  Function const function_;
+  std::shared_ptr<ProgressReport> const progress_;
+  TaskControl const* const control_;
+  std::size_t const chunk_;
+  bool const stop_on_error_;
+  bool const stream_;
+  bool const internal_;
+  bool const refuse_when_full_;
+  std::uint64_t const id_;
+  std::atomic<std::uint64_t> cancelled_from_{std::numeric_limits<std::uint64_t>::max()};
+
+  std::atomic<bool> for_end_{false};
+  std::atomic<bool> asked_{false};
+  std::atomic<std::size_t> worker_{0};  // + 1
+  std::uint64_t random_ = 0;
+
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  std::optional<Block> first_block_;  // the only one that most tasks ever get; not of streams
+  std::vector<Block> blocks_;         // behind it
+  Counts counts_;
+  bool complete_ = false;
+  bool waiting_ = false;                  // somebody sleeps on block_arrived
+  std::optional<std::uint64_t> awaited_;  // for this element, or for any
+  std::unique_ptr<Rare> rare_;
+};
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,175 @@
+#pragma once
+
+// Caller: makes the calls that the verbs stand for: the task, with what the options say, and its
+// elements, encoded on this thread and handed to the engine. Lives as long as one call is being made.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <procpool/call_options.hpp>
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/call/call.hpp>
+#include <procpool/detail/call/trampoline.hpp>
+#include <procpool/detail/engine/engine.hpp>
+#include <procpool/detail/operations/input_writer.hpp>
+#include <procpool/detail/operations/progress_report.hpp>
+
+namespace procpool::inline v0::detail {
+
+template <class R>
+using reference_t = std::ranges::range_reference_t<R>;
+
+// How many elements a zip of these ranges has, if that is known without reading them.
+template <class... Rs>
+std::optional<std::uint64_t> known_size([[maybe_unused]] Rs&... ranges) {
+  if constexpr ((std::ranges::sized_range<Rs&> && ...)) {
+    return std::min({static_cast<std::uint64_t>(std::ranges::size(ranges))...});
+  } else {
+    return std::nullopt;
+  }
+}
+
+class Caller {
+ public:
+  Caller(std::shared_ptr<Engine> const& engine, std::shared_ptr<CallContext const> const& context,
+         CallOptions const& options)
+      : engine_(engine), context_(context), options_(options) {}
+
+  Engine& engine() const noexcept { return *engine_; }
+  std::shared_ptr<Engine> const& shared_engine() const noexcept { return engine_; }
+  CallOptions const& options() const noexcept { return options_; }
+  OnError on_error() const noexcept { return options_.on_error.value_or(OnError::stop); }
+
+  // The same, but what finds no room in the queue throws QueueFull, whatever the options say.
+  Caller refusing() const {
+    Caller caller = *this;
+    caller.refusing_ = true;
+    return caller;
+  }
+
+  std::size_t chunk() const {
+    return options_.chunk ? options_.chunk->checked("chunk", max_chunk) : 0;
+  }
+
+  // Starts one call.
+  template <class C, class... Args>
+  std::shared_ptr<Task> start_one(C const& callable, Args&&... args) const {
+    using Ps = typename Call<C, Args&&...>::Params;
+    auto task = engine_->make_task(make_function(callable, Ps{}), in_context({}));
+    InputWriter<Ps> writer(*engine_, task);
+    writer.add(std::forward<Args>(args)...);
+    writer.finish();
+    return task;
+  }
+
+  // A task for the elements of a range; `total` of them, if that is known.
+  template <class Ps, class C>
+  std::shared_ptr<Task> many(C const& callable, TaskOptions task,
+                             std::optional<std::uint64_t> total) const {
+    task = in_context(std::move(task));
+    if (options_.progress) {
+      task.progress = std::make_shared<ProgressReport>(context_, options_.progress, total);
+    }
+    return engine_->make_task(make_function(callable, Ps{}), std::move(task));
+  }
+
+  // Encodes and hands over all elements that `feed` gives to the writer.
+  template <class Ps, class Feed>
+  void feed(std::shared_ptr<Task> const& task, Feed const& feed) const {
+    InputWriter<Ps> writer(*engine_, task);
+    try {
+      feed(writer);
+      writer.finish();
+    } catch (...) {
+      writer.abandon();
+      if (ProgressReport* const report = task->progress()) report->mute();
+      throw;
+    }
+  }
+
+  static void finish(Task& task) {
+    task.wait_until(std::nullopt);
+    if (ProgressReport* const report = task.progress()) report->wait_until_told();
+  }
+
+  // Starts a call per element of the zipped ranges.
+  template <class C, class R, class... Rs>
+  std::shared_ptr<Task> start(C const& callable, bool stop_on_error, R& range,
+                              Rs&... ranges) const {
+    using Ps = typename Call<C, reference_t<R>, reference_t<Rs>...>::Params;
+    auto task = many<Ps>(callable, {.chunk = chunk(), .stop_on_error = stop_on_error},
+                         known_size(range, ranges...));
+    feed<Ps>(task, [&](auto& writer) {
+      if constexpr (sizeof...(Rs) == 0 && packed<Ps, R>()) {
+        writer.add_packed(
+            std::as_bytes(std::span(std::ranges::data(range), std::ranges::size(range))));
+      } else {
+        zip(writer, std::pair(std::ranges::begin(range), std::ranges::end(range)),
+            std::pair(std::ranges::begin(ranges), std::ranges::end(ranges))...);
+      }
+    });
+    return task;
+  }
+
+  // Starts a call per tuple of the range.
+  template <class Ps, class C, class R>
+  std::shared_ptr<Task> start_star(C const& callable, R& tuples) const {
+    auto task = many<Ps>(callable, {.chunk = chunk(), .stop_on_error = on_error() == OnError::stop},
+                         known_size(tuples));
+    feed<Ps>(task, [&](auto& writer) {
+      for (auto&& tuple : tuples) {
+        std::apply(
+            [&writer](auto&&... parts) { writer.add(std::forward<decltype(parts)>(parts)...); },
+            std::forward<decltype(tuple)>(tuple));
+        if (!writer.wanted()) break;
+      }
+    });
+    return task;
+  }
+
+ private:
+  TaskOptions in_context(TaskOptions task) const {
+    task.context = context_;
+    task.control = &context_->control;
+    task.refuse_when_full = refusing_;
+    return task;
+  }
+
+  template <class Writer, class... Pairs>
+  static void zip(Writer& writer, Pairs... places) {
+    for (; writer.wanted() && ((places.first != places.second) && ...); (++places.first, ...)) {
+      writer.add(*places.first...);
+    }
+  }
+
+  // The elements lie in memory exactly as they travel.
+  template <class Ps, class R>
+  static consteval bool packed() {
+    if constexpr (std::ranges::contiguous_range<R> && std::ranges::sized_range<R>) {
+      using Element = std::remove_cv_t<std::ranges::range_value_t<R>>;
+      return []<class... Each>(Parameters<Each...>) {
+        if constexpr (sizeof...(Each) == 1) {
+          return (std::is_same_v<serialized_t<Each>, Element> && ...) && bitwise<Element>;
+        } else {
+          return false;
+        }
+      }(Ps{});
+    } else {
+      return false;
+    }
+  }
+
+  std::shared_ptr<Engine> const& engine_;
+  std::shared_ptr<CallContext const> const& context_;
+  CallOptions const& options_;
+  bool refusing_ = false;
+};
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,346 @@
+#pragma once
+
+// Blocks of outcomes back into values, on the thread that asked for them. What a block holds came from
+// a worker, which may even write to it still, and is believed only as far as it can be decoded: what
+// cannot costs its elements, nothing else.
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <procpool/call_options.hpp>
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/codec/codec.hpp>
+#include <procpool/detail/codec/in_place.hpp>
+#include <procpool/detail/engine/reason.hpp>
+#include <procpool/detail/engine/task.hpp>
+#include <procpool/detail/export.hpp>
+#include <procpool/errors.hpp>
+#include <procpool/outcome.hpp>
+
+namespace procpool::inline v0::detail {
+
+// All blocks of an ended task, in the order of their elements.
+inline std::vector<Block> take_in_order(Task& task) {
+  std::vector<Block> blocks = task.take();
+  std::ranges::sort(blocks, {}, &Block::first);
+  return blocks;
+}
+
+// A value that is still bytes: its call decodes it, into a place of the caller's.
+template <class R>
+class Undecoded {
+ public:
+  explicit Undecoded(std::span<std::byte const> bytes) noexcept : bytes_(bytes) {}
+
+  R operator()() const {
+    return watched([this] { return decode<R>(bytes_); });
+  }
+  void fill(R& blank) const
+    requires(fills_in_place<R>())
+  {
+    watched([&] { decode_over(bytes_, blank); });
+  }
+
+  // That is what was thrown: it could not be decoded.
+  bool refused() const noexcept { return refused_; }
+
+ private:
+  template <class Decode>
+  PROCPOOL_PASSES_FORCED_END auto watched(Decode const& decode) const {
+    try {
+      return decode();
+    } catch (abi::__forced_unwind&) {
+      throw;  // the caller's own thread is being ended
+    } catch (...) {
+      refused_ = true;
+      throw;
+    }
+  }
+
+  std::span<std::byte const> const bytes_;
+  mutable bool refused_ = false;
+};
+
+// Its bytes, if it can be the one value of a block: the length only confirms what is known anyway, and is
+// looked at once.
+template <class R>
+std::optional<std::span<std::byte const>> single_value(Block const& block) {
+  std::span<std::byte const> const rest = block.payload.bytes();
+  if constexpr (fixed_size<R> != 0) {
+    return rest.size() == fixed_size<R> ? std::optional(rest) : std::nullopt;
+  } else {
+    std::uint64_t size = 0;
+    if (rest.size() < sizeof size) return std::nullopt;
+    std::memcpy(&size, rest.data(), sizeof size);
+    if (size != rest.size() - sizeof size) return std::nullopt;
+    return rest.subspan(sizeof size);
+  }
+}
+
+// Why a block of values has none.
+inline std::exception_ptr malformed(Block const& block, std::uint64_t task) {
+  return std::make_exception_ptr(BadMessage(
+      "task " + std::to_string(task) + ", elements " + std::to_string(block.first) + " to " +
+      std::to_string(block.first + block.count - 1) + ": worker " + std::to_string(block.worker) +
+      " (pid " + std::to_string(block.pid) + ") sent results whose lengths cannot be"));
+}
+
+// Why a block that is not of values has none.
+inline std::exception_ptr reason_of(Block const& block, Task const& task) {
+  return reason_of(block, task.id(),
+                   task.context() ? task.context()->exceptions : ExceptionTypes());
+}
+
+// What was thrown when an element's value was decoded, as its owner gets it.
+inline std::exception_ptr undecodable(Block const& block, Task const& task, std::uint64_t element,
+                                      std::exception_ptr const& error) {
+  Origin origin = origin_of(block, task.id());
+  origin.element = element;
+  return with_origin(error, origin);
+}
+
+// Hands every element's outcome to `sink`, as value(Undecoded<R> const&), which decodes it (value() for void),
+// or error(exception_ptr), in order. Only what decoding throws counts as the element's.
+template <class R, class Sink>
+class BlockReader {
+ public:
+  BlockReader(Task const& task, Sink& sink) : task_(task), sink_(sink) {}
+
+  void read(Block const& block) {
+    if (block.kind != Block::Kind::values) {
+      fail_all(block, reason_of(block, task_));
+    } else if constexpr (std::is_void_v<R>) {
+      for (std::uint64_t i = 0; i < block.count; ++i) sink_.value();
+    } else {
+      read_values(block);
+    }
+  }
+
+ private:
+  void read_values(Block const& block) {
+    if (fixed_size<R> == 0 && block.count == 1) {
+      auto const bytes = single_value<R>(block);
+      if (!bytes) return fail_all(block, malformed(block, task_.id()));
+      element_ = block.first;
+      return read_value(block, *bytes);
+    }
+    std::span<std::byte const> rest = block.payload.bytes();
+    // Where one length is wrong, none can be believed: looked at before anything is decoded. Several
+    // results never lie where their worker can still write.
+    if (!well_formed(rest, block.count)) return fail_all(block, malformed(block, task_.id()));
+    for (std::uint64_t i = 0; i < block.count; ++i) {
+      element_ = block.first + i;
+      std::uint64_t size = fixed_size<R>;
+      if constexpr (fixed_size<R> == 0) {
+        std::memcpy(&size, rest.data(), sizeof size);
+        rest = rest.subspan(sizeof size);
+      }
+      read_value(block, rest.first(size));
+      rest = rest.subspan(size);
+    }
+  }
+
+  static bool well_formed(std::span<std::byte const> rest, std::uint64_t count) {
+    if constexpr (fixed_size<R> != 0) {
+      return rest.size() % fixed_size<R> == 0 && rest.size() / fixed_size<R> == count;
+    } else {
+      for (std::uint64_t i = 0; i < count; ++i) {
+        std::uint64_t size = 0;
+        if (rest.size() < sizeof size) return false;
+        std::memcpy(&size, rest.data(), sizeof size);
+        rest = rest.subspan(sizeof size);
+        if (rest.size() < size) return false;
+        rest = rest.subspan(size);
+      }
+      return rest.empty();
+    }
+  }
+
+  PROCPOOL_PASSES_FORCED_END void read_value(Block const& block, std::span<std::byte const> bytes) {
+    Undecoded<R> const value(bytes);
+    try {
+      return sink_.value(value);
+    } catch (abi::__forced_unwind&) {
+      throw;  // the caller's own thread is being ended
+    } catch (...) {
+      if (!value.refused()) throw;
+      sink_.error(undecodable(block, task_, element_, std::current_exception()));
+    }
+  }
+
+  void fail_all(Block const& block, std::exception_ptr reason) {
+    SharedReason const shared(std::move(reason));
+    for (std::uint64_t i = 0; i < block.count; ++i) {
+      bool kept = true;
+      if constexpr (requires { sink_.keeps(); }) kept = sink_.keeps();
+      sink_.error(kept ? shared.of(task_.id(), block.first + i) : nullptr);
+    }
+  }
+
+  Task const& task_;
+  Sink& sink_;
+  std::uint64_t element_ = 0;  // that is decoded
+};
+
+// ---- for submit: the one value, or the reason why there is none
+
+// Decoded where the caller wants it.
+template <class R>
+PROCPOOL_PASSES_FORCED_END R collect_value(Task& task) {
+  Block const block = task.take_only();
+  auto const fail = [&](std::exception_ptr reason) {
+    std::rethrow_exception(SharedReason(std::move(reason)).of(task.id(), block.first));
+  };
+  if (block.kind != Block::Kind::values) fail(reason_of(block, task));
+  if constexpr (!std::is_void_v<R>) {
+    auto const bytes = single_value<R>(block);
+    if (!bytes) fail(malformed(block, task.id()));
+    try {
+      return decode<R>(*bytes);
+    } catch (abi::__forced_unwind&) {
+      throw;
+    } catch (...) {
+      std::rethrow_exception(undecodable(block, task, block.first, std::current_exception()));
+    }
+  }
+}
+
+// ---- for map: values until the first error by index, and errors
+
+class ErrorSink {
+ public:
+  explicit ErrorSink(OnError how) : all_(how == OnError::collect) {}
+
+  bool failed() const noexcept { return !errors_.empty(); }
+  // The next error, or only counts it?
+  bool keeps() const noexcept { return all_ || errors_.empty(); }
+  void passed(std::uint64_t elements) noexcept { next_ += elements; }
+  void error(std::exception_ptr const& reason) {
+    if (keeps()) errors_.push_back({next_, reason});
+    ++next_;
+  }
+  void throw_if_failed() {
+    if (errors_.empty()) return;
+    if (all_) throw ElementErrors(std::move(errors_));
+    std::rethrow_exception(errors_.front().error);
+  }
+
+ private:
+  bool const all_;
+  std::uint64_t next_ = 0;  // the element to come
+  std::vector<ElementError> errors_;
+};
+
+template <class R>
+struct ValueSink : ErrorSink {
+  using ErrorSink::ErrorSink;
+  std::vector<R> values;
+
+  void value(Undecoded<R> const& result) {
+    if (!failed()) {
+      put_made<R>(result,
+                  [this](auto&& made) { values.emplace_back(std::forward<decltype(made)>(made)); });
+    } else if (keeps()) {
+      with_result(result, [](R const&) {});  // it may be another failure
+    }
+    passed(1);
+  }
+};
+
+template <>
+struct ValueSink<void> : ErrorSink {
+  using ErrorSink::ErrorSink;
+  void value() { passed(1); }
+};
+
+// Results that lie as they are.
+template <class R>
+void append_bitwise(std::vector<R>& values, std::span<std::byte const> bytes, std::size_t count) {
+  if constexpr (std::is_trivially_copyable_v<R>) {
+    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(R) == 0) {
+      // Straight into the new elements: resize() would write zeros over all of them first.
+      auto const* const from = reinterpret_cast<R const*>(bytes.data());
+      values.insert(values.end(), from, from + count);
+      return;
+    }
+  }
+  std::size_t const before = values.size();
+  values.resize(before + count);
+  std::memcpy(values.data() + before, bytes.data(), bytes.size());
+}
+
+template <class R>
+auto collect_values(Task& task, OnError how = OnError::finish)
+    -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
+  std::vector<Block> const blocks = take_in_order(task);
+  ValueSink<R> sink(how);
+  std::uint64_t elements = 0;
+  for (Block const& block : blocks) elements += block.count;
+  if constexpr (!std::is_void_v<R>) sink.values.reserve(elements);
+  BlockReader<R, ValueSink<R>> reader(task, sink);
+  for (Block const& block : blocks) {
+    if constexpr (!std::is_void_v<R>) {
+      if constexpr (bitwise<R> && fixed_size<R> != 0 &&
+                    std::is_trivially_default_constructible_v<R>) {
+        if (block.kind == Block::Kind::values && !sink.failed() &&
+            block.payload.size() == block.count * sizeof(R)) {
+          append_bitwise(sink.values, block.payload.bytes(), block.count);
+          sink.passed(block.count);
+          continue;
+        }
+      }
+    }
+    reader.read(block);
+  }
+  sink.throw_if_failed();
+  if constexpr (!std::is_void_v<R>) return std::move(sink.values);
+}
+
+// ---- for try_map: every outcome
+
+template <class R>
+struct OutcomeSink {
+  std::vector<Outcome<R>> outcomes;
+
+  void value(Undecoded<R> const& result) {
+    put_made<R>(result, [this](auto&& made) {
+      outcomes.emplace_back(std::in_place, std::forward<decltype(made)>(made));
+    });
+  }
+  void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
+};
+
+template <>
+struct OutcomeSink<void> {
+  std::vector<Outcome<void>> outcomes;
+
+  void value() { outcomes.emplace_back(std::in_place); }
+  void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
+};
+
+template <class R>
+std::vector<Outcome<R>> collect_outcomes(Task& task) {
+  std::vector<Block> const blocks = take_in_order(task);
+  OutcomeSink<R> sink;
+  std::uint64_t elements = 0;
+  for (Block const& block : blocks) elements += block.count;
+  sink.outcomes.reserve(elements);
+  BlockReader<R, OutcomeSink<R>> reader(task, sink);
+  for (Block const& block : blocks) reader.read(block);
+  for (auto& [element, text] : task.outputs()) {
+    if (element < elements) sink.outcomes[element].set_output(text);
+  }
+  return std::move(sink.outcomes);
+}
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,64 @@
+#pragma once
+
+// ProgressReport: carries the news of a task to the user's progress callback. Noted by whoever
+// delivers outcomes, which costs next to nothing while the callback has not been told of the last news.
+//
+// Any thread may note; one thread at a time runs the callback.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/export.hpp>
+#include <procpool/progress.hpp>
+
+namespace procpool::inline v0::detail {
+
+class PROCPOOL_API ProgressReport final : public ContextWork {
+ public:
+  // `total`: how many elements, if it is known beforehand. Throws SetupError.
+  ProgressReport(std::shared_ptr<CallContext const> context, ProgressCallback callback,
+                 std::optional<std::uint64_t> total);
+
+  struct News {
+    std::uint64_t done = 0;
+    std::optional<std::uint64_t> total;
+    std::uint64_t failed = 0;
+    std::uint64_t cancelled = 0;
+    bool finished = false;
+  };
+  void note(News const& news) noexcept;
+
+  // Blocks until the callback was told of the end and has returned, so that what it refers to may go.
+  // Does not wait where that could not be: on the callback thread, and for another's executor. Throws
+  // SetupError in a forked child.
+  void wait_until_told();
+
+  // Nothing is told from now on. Blocks as above while the callback runs.
+  void mute();
+
+  std::string what() const override { return "a progress callback"; }
+
+ private:
+  void perform() noexcept override;
+  bool may_wait() const noexcept;
+
+  std::shared_ptr<CallContext const> const context_;
+  std::chrono::steady_clock::time_point const begin_ = std::chrono::steady_clock::now();
+  std::mutex mutex_;
+  std::condition_variable told_;
+  // Guarded by mutex_:
+  ProgressCallback callback_;  // used outside it, by perform() alone
+  News news_;
+  bool fresh_ = false;      // there are news that the callback was not called with
+  bool scheduled_ = false;  // to be called, or being called
+  bool running_ = false;
+  bool over_ = false;
+  bool failed_ = false;  // the callback threw, which was logged
+};
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,276 @@
+#include "forkserver/fork_server.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "channel/layout.hpp"
+#include "engine/fork_detection.hpp"
+#include "forkserver/prebind.hpp"
+#include "identity/module.hpp"
+#include "os/activity.hpp"
+#include "os/process.hpp"
+#include "os/socket.hpp"
+#include "os/spawn.hpp"
+#include "protocol/fork_messages.hpp"
+#include "protocol/handshake.hpp"
+#include "worker/crash_handler.hpp"
+#include "worker/process_title.hpp"
+
+namespace procpool::inline v0::forkserver {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Once the program is gone: until workers that do not end by themselves are ended.
+constexpr auto orphan_grace = 200ms;
+
+bool has_ended(pid_t child) noexcept {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+         info.si_pid != 0;
+}
+
+// What static initialisation has printed and not flushed would be printed by every worker. Nothing is printed
+// after that.
+void flush_output() noexcept {
+  std::fflush(nullptr);
+  try {
+    std::cout.flush();
+    std::clog.flush();
+  } catch (...) {  // its exceptions are switched on
+  }
+}
+
+class ForkServer {
+ public:
+  ForkServer(os::UniqueFd control, char* title) : control_(std::move(control)), title_(title) {
+    // A handler, or a disposition, of static initialisation must not take our children's statuses.
+    struct sigaction usual{};
+    usual.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &usual, &sigchld_);
+    // Who is stopped cannot see the program end. For the rest there are the descriptors.
+    ::prctl(PR_SET_PDEATHSIG, SIGCONT);
+  }
+
+  void greet() {
+    os::Packet packet;
+    if (os::receive_packet(control_.get(), packet, true) != os::ReceiveResult::received) end();
+    auto const greeting = protocol::decode_greeting(packet.bytes);
+    if (!greeting || packet.fds.size() != 1 || greeting->protocol != channel::protocol_version) {
+      say(encode(
+          protocol::Refusal{"the program's greeting is not one that its template process knows"}));
+      end();
+    }
+    program_ = std::move(packet.fds.front());
+    maker_ = os::packet_peer(control_.get());
+    worker::ProcessTitle::name_process(greeting->pool, "template");
+    flush_output();
+    worker::prepare_crash_reports();
+    prebind();
+    say(encode(protocol::Ready{identity::loaded_modules()}));
+  }
+
+  worker::WorkerStart serve() {
+    for (;;) {
+      std::array<pollfd, 2> watched{{{control_.get(), POLLIN, 0}, {program_.get(), POLLIN, 0}}};
+      if (::poll(watched.data(), watched.size(), -1) < 0) {
+        if (errno != EINTR) rest();
+        continue;
+      }
+      if (watched[1].revents != 0) end();
+      for (bool more = true; more;) {
+        os::Packet packet;
+        switch (os::receive_packet(control_.get(), packet, false)) {
+          case os::ReceiveResult::would_block: more = false; break;
+          case os::ReceiveResult::closed: end();
+          case os::ReceiveResult::received:
+            if (auto start = obey(packet)) return std::move(*start);
+        }
+      }
+    }
+  }
+
+  // It does not come up.
+  [[noreturn]] void refuse(char const* why) noexcept {
+    try {
+      say(encode(protocol::Refusal{why}));
+    } catch (std::exception const&) {
+    }
+    give_up();
+  }
+
+  // Workers go on.
+  [[noreturn]] static void give_up() noexcept { ::_exit(EXIT_FAILURE); }
+
+  // The program is gone, or has no use for a template any more. Workers see that themselves, but for those
+  // that are stopped: they are continued, and ended if that does not help.
+  [[noreturn]] void end() noexcept {
+    for (auto const& [request_id, pid] : workers_) ::kill(pid, SIGCONT);
+    auto const limit = std::chrono::steady_clock::now() + orphan_grace;
+    auto const left = [this] {
+      for (auto const& [request_id, pid] : workers_) {
+        if (!has_ended(pid)) return true;
+      }
+      return false;
+    };
+    while (left() && std::chrono::steady_clock::now() < limit) {
+      timespec const pause{0, 1'000'000};
+      ::nanosleep(&pause, nullptr);
+    }
+    // None has been reaped: no number belongs to anybody else.
+    for (auto const& [request_id, pid] : workers_) {
+      ::kill(-pid, SIGKILL);
+      ::kill(pid, SIGKILL);  // it may not lead a group yet
+    }
+    // Destructors of static objects belong to workers.
+    ::_exit(EXIT_SUCCESS);
+  }
+
+ private:
+  // The kernel lacks memory for a moment.
+  static void rest() noexcept {
+    timespec const pause{0, 1'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+
+  // The new worker, in that worker.
+  std::optional<worker::WorkerStart> obey(os::Packet& packet) {
+    auto const order = protocol::decode_fork_order(packet.bytes);
+    if (!order) give_up();
+    if (order->kind == protocol::ForkOrder::Kind::fork) return fork_worker(*order, packet.fds);
+    reap(order->request_id);
+    return std::nullopt;
+  }
+
+  std::optional<worker::WorkerStart> fork_worker(protocol::ForkOrder const& order,
+                                                 std::vector<os::UniqueFd>& fds) {
+    if (fds.empty()) give_up();
+    protocol::ForkReport report;
+    report.request_id = order.request_id;
+    // A fork copies the calling thread alone: a lock that another one holds would be held for ever.
+    if (std::size_t const threads = os::thread_count(); threads != 1) {
+      report.kind = protocol::ForkReport::Kind::unfit;
+      report.reason = threads == 0 ? "it cannot be told how many threads it has (is /proc mounted?)"
+                                   : "static initialisation has started a thread";
+      say(encode(report));
+      return std::nullopt;
+    }
+    // The worker would act with the template's rights for whoever has the other end.
+    if (os::packet_peer(fds[protocol::fork_fd_control].get()) != maker_) {
+      report.kind = protocol::ForkReport::Kind::failed;
+      report.reason =
+          "the worker's socket was made by another process, or for another user, than the "
+          "template's";
+      say(encode(report));
+      return std::nullopt;
+    }
+    worker::WorkerStart start{std::move(fds[protocol::fork_fd_control]), title_, order.title, true};
+    pid_t const pid = ::fork();
+    if (pid == 0) {
+      become_worker(fds);
+      return start;
+    }
+    try {
+      if (pid < 0) os::throw_errno("the template process could not fork");
+      os::UniqueFd const pidfd =
+          os::open_pidfd(pid);  // still ours, even if it has died: we reap it
+      workers_.emplace(order.request_id, pid);
+      report.pid = pid;
+      int const descriptor = pidfd.get();
+      say(encode(report), std::span(&descriptor, 1));
+    } catch (std::exception const& error) {
+      if (pid > 0) {
+        ::kill(pid, SIGKILL);
+        while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+        }
+        workers_.erase(order.request_id);
+      }
+      report.kind = protocol::ForkReport::Kind::failed;
+      report.reason = error.what();
+      say(encode(report));
+    }
+    return std::nullopt;
+  }
+
+  void become_worker(std::vector<os::UniqueFd> const& fds) noexcept {
+    // Not only a group: in the template's session it would get SIGHUP when that dies, if it is stopped just then.
+    ::setsid();
+    control_.reset();
+    program_.reset();
+    // To what static initialisation has made this is not a forked child of the program.
+    forget_forks();
+    ::sigaction(SIGCHLD, &sigchld_, nullptr);
+    if (fds.size() > protocol::fork_fd_output) {
+      for (int const fd : {STDOUT_FILENO, STDERR_FILENO})
+        ::dup2(fds[protocol::fork_fd_output].get(), fd);
+    }
+  }
+
+  // Until here the dead worker's number was its own: its group can be killed by it.
+  void reap(std::uint64_t request_id) {
+    protocol::ForkReport report;
+    report.kind = protocol::ForkReport::Kind::reaped;
+    report.request_id = request_id;
+    if (auto const worker = workers_.find(request_id); worker != workers_.end()) {
+      os::let_go_traced(worker->second);
+      // Not reaped: the number is its own, also where there is no descriptor to be had.
+      os::UniqueFd pidfd;
+      try {
+        pidfd = os::open_pidfd(worker->second);
+      } catch (std::exception const&) {
+        ::kill(-worker->second, SIGKILL);
+      }
+      report.exit = os::reap(pidfd.get(), worker->second);
+      workers_.erase(worker);
+    }
+    say(encode(report));
+  }
+
+  void say(std::vector<std::byte> const& bytes, std::span<int const> fds = {}) {
+    if (os::send_packet(control_.get(), bytes, fds, true) != os::SendResult::sent) end();
+  }
+
+  os::UniqueFd control_;
+  os::UniqueFd program_;           // its pidfd
+  std::optional<os::Peer> maker_;  // the program
+  char* const title_;
+  struct sigaction sigchld_{};
+  std::unordered_map<std::uint64_t, pid_t> workers_;  // by ticket; not yet reaped
+};
+
+}  // namespace
+
+worker::WorkerStart fork_server_main(char* title) {
+  // Never destroyed: giving back what it has would have each worker copy the pages in which that lies.
+  static ForkServer* const fork_server_of_process =
+      new ForkServer(os::above_standard(os::UniqueFd(os::child_control_fd)), title);
+  ForkServer& self = *fork_server_of_process;
+  try {
+    self.greet();
+  } catch (std::exception const& error) {
+    self.refuse(error.what());
+  }
+  try {
+    return self.serve();
+  } catch (std::exception const&) {  // no memory, no descriptors: the dispatcher makes another one
+    ForkServer::give_up();
+  }
+}
+
+}  // namespace procpool::inline v0::forkserver

@@ -1,0 +1,939 @@
+#include "parent/core.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <iterator>
+#include <limits>
+#include <ranges>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <boost/container/static_vector.hpp>
+
+#include <procpool/detail/engine/deadline.hpp>
+#include <procpool/detail/engine/reason.hpp>
+#include <procpool/errors.hpp>
+
+#include "engine/describe.hpp"
+#include "engine/element_context.hpp"
+#include "engine/patience.hpp"
+#include "os/adaptive.hpp"
+#include "os/spin.hpp"
+#include "os/text.hpp"
+#include "parent/pooled_task.hpp"
+#include "parent/worker_environment.hpp"
+
+namespace procpool::inline v0::parent {
+
+using detail::Block;
+
+namespace {
+
+// The larger the rings, the fewer wake-ups where elements are short; but their memory is reserved, and
+// takes its time to make.
+std::size_t ring_bytes_for(std::size_t workers) {
+  constexpr std::size_t few = 16;
+  return (workers <= few ? 256 : 64) * std::size_t{1024};
+}
+
+}  // namespace
+
+Core::Core(PoolOptions given)
+    : options(std::move(given)),
+      name(options.name),
+      ring_bytes(ring_bytes_for(worker_count(options))),
+      buffer_pool(std::make_shared<BufferPool>(options.harden, [this] { wake_dispatcher(); })),
+      task_slab(std::make_shared<Slab>([trimmed = buffer_pool] { trimmed->expect_trim(); })),
+      wanted(worker_count(options)),
+      scheduler(wanted,
+                options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
+                                                   "max_tasks_per_worker", max_tasks_per_worker)
+                                             : std::numeric_limits<std::uint64_t>::max(),
+                channel::inline_limit(ring_bytes)),
+      queue_limit_(options.queue_limit
+                       ? std::optional(options.queue_limit->checked("queue_limit", max_queue_limit))
+                       : std::nullopt),
+      seed_(options.seed) {
+  os::make_adaptive(mutex);
+  resize(wanted);
+}
+
+// What is still referred to may outlive us.
+Core::~Core() { close_memory(); }
+
+void Core::close_memory() {
+  buffer_pool->close();
+  task_slab->close();
+}
+
+void Core::resize(std::size_t workers) {
+  std::lock_guard const lock(mutex);
+  slots.grow(workers, buffer_pool);
+  scheduler.resize(workers);
+  for (std::size_t i = per_worker.size(); i < workers; ++i) {
+    per_worker.emplace_back().index = static_cast<unsigned>(i);
+  }
+  wanted = workers;
+}
+
+// ---- the engine's calls
+
+void Core::check_open() const {
+  if (broken) std::rethrow_exception(broken);
+  if (closed) throw PoolClosed("pool \"" + name + "\" takes no more tasks: it was closed");
+}
+
+void Core::check_intake() const {
+  std::lock_guard const lock(mutex);
+  check_open();
+}
+
+std::shared_ptr<detail::Task> Core::make_task(detail::Function function,
+                                              detail::TaskOptions of_call) {
+  return std::allocate_shared<Call>(SlabAllocator<Call>(*task_slab), std::move(function),
+                                    std::move(of_call));
+}
+
+void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input, bool last) {
+  std::uint64_t const count = input.count;
+  Chunk chunk{task, nullptr, input.first, count};
+  bool const first = input.first == 0;
+  if (first && last && input.bytes.size() <= Call::max_bytes) {
+    chunk.input = Call::own_input(task, std::move(input));
+  } else {
+    chunk.input = std::make_shared<SharedInput>(std::move(input), task->function().argument_size);
+  }
+  std::exception_ptr refused;
+  Chunks cancelled;
+  bool short_of_workers = false;
+  bool urgent = false;
+  {
+    std::unique_lock lock(mutex);
+    if (task->stream()) {
+      if (phase >= Phase::draining) {
+        throw PoolClosed("pool \"" + name + "\" is ending: this stream gets no more elements");
+      }
+    } else {
+      if (first) check_open();
+      if (queue_limit_) {
+        await_room(lock, *task, chunk.first, count);
+        if (first) check_open();  // it may have been closed meanwhile
+      }
+    }
+    if (first) {
+      if (!seed_) seed_ = random_seed();
+      auto const stream = task->random_name();
+      task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
+    }
+    // What may find no memory comes first: nothing is counted that is not in somebody's hands.
+    if (auto const wait = task->queue_timeout()) {
+      queue_deadlines.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
+    }
+    if (broken) {
+      refused = broken;
+    } else if (phase >= Phase::cancelling) {
+      cancelled.push_back(std::move(chunk));
+    } else {
+      // A call may be cancelled, or stopped by a failure, while later elements of it still come.
+      if (Chunk unwanted = chunk.take_from(task->cancelled_from()); unwanted.count != 0) {
+        cancelled.push_back(std::move(unwanted));
+      }
+      if (chunk.count != 0) scheduler.add(std::move(chunk));
+    }
+    accepted += count;
+    if (first && !task->stream()) ++unsealed;
+    // It cannot be complete by that: these elements have not ended.
+    if (task->announce(count, last) && !task->stream()) --unsealed;
+    if (task->timeout()) timed += count;
+    // From here on it is the pool's, and whoever submits hears of no error any more.
+    if (!refused && phase < Phase::cancelling) {
+      urgent = scheduler.outranks(task->priority());
+      // Where the queue is limited, what is held back would keep others out.
+      bool const coalesced = !queue_limit_ && scheduler.coalesces();
+      if (cancelled.empty() && !coalesced) short_of_workers = place(lock);
+    }
+  }
+  if (refused) {
+    end_element(chunk, refused, false);
+    return;
+  }
+  if (!cancelled.empty()) {
+    fail_cancelled(cancelled);
+    short_of_workers = place();
+  }
+  if (urgent) balance();
+  bool const new_time = task->timeout() || task->queue_timeout();  // to look at
+  if (short_of_workers || new_time) wake_dispatcher();
+}
+
+void Core::cancel(std::shared_ptr<detail::Task> const& task) {
+  cancel_from(*task, 0);
+  seal(*task);
+  place();
+}
+
+void Core::cancel_from(detail::Task& task, std::uint64_t first) {
+  if (!task.cancel_from(first)) return;
+  Chunks waiting;
+  Chunks off;
+  {
+    std::lock_guard const lock(mutex);
+    waiting = scheduler.remove(task, first);
+    tell_room();
+    off = remove_delayed(
+        [&](Chunk const& chunk) { return chunk.task.get() == &task && chunk.first >= first; });
+  }
+  fail_cancelled(off);
+  fail_cancelled(waiting);
+  // What workers hold of it ahead; the rest comes back to the queue's front in its old order.
+  revoke_all();
+}
+
+void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
+  resolved += elements;
+  if (task.timeout()) timed -= elements;
+}
+
+void Core::seal(detail::Task& task) {
+  if (!task.seal()) return;
+  std::lock_guard const lock(mutex);
+  if (!task.stream()) --unsealed;
+  if (phase != Phase::open && drained()) wake_dispatcher();
+}
+
+Stats Core::stats() const {
+  std::lock_guard const lock(mutex);
+  Stats stats = counted;
+  stats.submitted = accepted;
+  stats.done = resolved;
+  stats.running = running();
+  stats.queued = accepted - resolved - stats.running;
+  stats.workers = static_cast<unsigned>(ready);
+  return stats;
+}
+
+std::vector<WorkerStats> Core::worker_stats() const {
+  std::lock_guard const lock(mutex);
+  return per_worker;
+}
+
+// ---- the queue's limit
+
+std::uint64_t Core::running() const {
+  return std::min(scheduler.busy_workers(), accepted - resolved);
+}
+
+bool Core::has_room(std::uint64_t count) const {
+  std::uint64_t const queued = accepted - resolved - running();
+  return queued == 0 || queued + count <= *queue_limit_;
+}
+
+void Core::await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task,
+                      std::uint64_t first, std::uint64_t count) {
+  if (has_room(count)) return;
+  if (first == 0 && task.when_full() == WhenFull::refuse) {
+    throw QueueFull("pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
+                    std::to_string(*queue_limit_) + " is reached");
+  }
+  ++waiting_for_room_;
+  room_.wait(lock, [&] {
+    bool const senseless = broken || phase >= Phase::cancelling || (first == 0 && closed) ||
+                           task.cancelled_from() <= first;
+    return senseless || has_room(count);
+  });
+  --waiting_for_room_;
+}
+
+// ---- spinning
+
+std::chrono::microseconds Core::spin_time() {
+  // Longer than a wake-up takes, or not at all.
+  constexpr std::chrono::microseconds long_enough{50};
+  if (spins_left_out_ != 0) {
+    --spins_left_out_;
+    return std::chrono::microseconds(0);
+  }
+  std::size_t const spinning = spinning_.load(std::memory_order_relaxed);
+  return scheduler.busy_workers() + spinning + 1 <= cpus ? long_enough
+                                                         : std::chrono::microseconds(0);
+}
+
+// The cores may be wanted by other programs, of which we know nothing. Then a thread that spins waits for its core
+// longer than one that is woken: once may be anybody's chance, several times in a row are not.
+void Core::note_spin(bool preempted) {
+  constexpr unsigned enough = 3;
+  constexpr unsigned left_out = 4'000;
+  if (!preempted) {
+    preempted_spins_.store(0, std::memory_order_relaxed);
+  } else if (preempted_spins_.fetch_add(1, std::memory_order_relaxed) + 1 >= enough) {
+    preempted_spins_.store(enough - 1, std::memory_order_relaxed);  // one more says it again
+    std::lock_guard const lock(mutex);
+    spins_left_out_ = left_out;
+  }
+}
+
+void Core::note_busy() {
+  others_busy_.store(scheduler.busy_workers() != 0, std::memory_order_relaxed);
+}
+
+// This thread looks for what a worker has to say, which need not ring meanwhile.
+class Core::Spin {
+ public:
+  Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) {
+    core_.spinning_.fetch_add(1, std::memory_order_relaxed);
+    asleep_ = core_.slots[slot_].begin_spin();
+  }
+  Spin(Spin const&) = delete;
+  Spin& operator=(Spin const&) = delete;
+  // The thread may be ended in the middle: what the worker says by then is found a look later.
+  ~Spin() { static_cast<void>(end()); }
+
+  bool worker_sleeps() const noexcept { return asleep_; }
+
+  // True: there is something that the worker has not rung for.
+  bool end() {
+    if (std::exchange(ended_, true)) return false;
+    core_.spinning_.fetch_sub(1, std::memory_order_relaxed);
+    return core_.slots[slot_].end_spin();
+  }
+
+ private:
+  Core& core_;
+  std::size_t const slot_;
+  bool asleep_ = false;
+  bool ended_ = false;
+};
+
+void Core::help(detail::Task& task) {
+  if (task.counts().announced != 1) return;
+  if (!task.worker()) place();  // nobody was in a hurry
+  auto const worker = task.worker();
+  if (!worker) return;
+  // Whether it is to be replaced now is for the dispatcher to see, after each element.
+  if (options.max_tasks_per_worker || options.recycle_above) return;
+  std::chrono::microseconds time{0};
+  {
+    std::lock_guard const lock(mutex);
+    time = spin_time();
+    // Something that takes long is slept for.
+    if (scheduler.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
+  }
+  Spin spin(*this, *worker);
+  // Its waking up comes first, and our own sleep would cost one more.
+  if (spin.worker_sleeps()) time *= 3;
+  // Each look keeps others from the slot for a moment.
+  constexpr int pauses_per_look = 2;
+  bool preempted = false;
+  os::spin_until(
+      time, pauses_per_look,
+      [&] {
+        bool good = true;
+        if (slots[*worker].has_input_hint()) good = collect(*worker).has_value();
+        // What is wrong with the worker is for the dispatcher, at its next look.
+        return !good || task.ended();
+      },
+      &preempted);
+  note_spin(preempted);
+  if (spin.end()) collect(*worker);
+  // This worker may have become idle, and what waits behind others be for it.
+  if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
+}
+
+// ---- what the end of a pool, and its log, want to know
+
+bool Core::drained() const { return delivered == accepted && unsealed == 0; }
+
+void Core::log(std::string_view text) const noexcept {
+  detail::if_possible([&] {
+    std::string const clean = os::clean_lines(text);
+    if (options.log) {
+      options.log(clean);
+      return;
+    }
+    std::string const line = "procpool: " + clean + "\n";
+    std::fputs(line.c_str(), stderr);
+  });
+}
+
+std::string Core::awaited() {
+  constexpr std::size_t most = 8;
+  std::vector<std::uint64_t> ids;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    for (std::uint64_t const id : slots[i].task_ids()) {
+      if (ids.size() < most && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+    }
+  }
+  std::string list;
+  for (std::uint64_t const id : ids) list += (list.empty() ? "task " : ", ") + std::to_string(id);
+  if (!list.empty()) return list;
+  std::lock_guard const lock(mutex);
+  if (std::uint64_t const left = accepted - delivered; left != 0) {
+    list = std::to_string(left) + " element" + (left == 1 ? "" : "s") + " that no worker has";
+    if (!delayed.empty()) {
+      list += ", the first of them of task " + std::to_string(delayed.begin()->second.task->id()) +
+              ", which is to be run again";
+    }
+    return list;
+  }
+  if (unsealed != 0) return std::to_string(unsealed) + " calls whose inputs are still being read";
+  if (live != 0) return std::to_string(live) + " workers that have not exited";
+  return "what its workers have left behind";
+}
+
+// The core's part that moves elements: from the queue to a worker, from there to its task, and back to the
+// queue.
+
+bool Core::place() {
+  std::unique_lock lock(mutex);
+  return place(lock);
+}
+
+bool Core::place(std::unique_lock<std::mutex>& lock) {
+  for (;; lock.lock()) {
+    scheduler.expect_more(live < wanted || starting != 0);
+    std::optional<Scheduler::Assignment> assignment = scheduler.next();
+    if (!assignment) {
+      bool const short_of_workers = scheduler.waiting() != 0 && live < wanted;
+      lock.unlock();
+      return short_of_workers;
+    }
+    std::size_t const worker = assignment->worker;
+    bool const keyed = assignment->chunk.task->key().has_value();
+    boost::container::static_vector<Chunk, Scheduler::max_coalesced> chunks;
+    chunks.push_back(std::move(assignment->chunk));
+    while (!keyed && chunks.size() != chunks.capacity()) {
+      std::optional<Chunk> another = scheduler.next_coalesced(worker);
+      if (!another) break;
+      chunks.push_back(std::move(*another));
+    }
+    counted.records += chunks.size();
+    tell_room();
+    bool const was_deep = std::exchange(deep_sleep, false);
+    std::chrono::microseconds const spin = spin_time();
+    bool const last = scheduler.waiting() == 0 && !keyed;
+    lock.unlock();
+    if (was_deep) wake_dispatcher_soon();
+    for (Chunk const& chunk : chunks) chunk.task->placed(worker);
+    Slot::Given const given = slots[worker].put(chunks, spin);
+    if (given.unwanted) {
+      revoke(worker);
+      for (Chunk const& chunk : std::span(chunks).first(given.sent)) {
+        if (chunk.task && chunk.task->marked_for_end()) end_running(*chunk.task);
+      }
+    }
+    if (given.sent != chunks.size()) {
+      Chunks rest;
+      detail::move_behind(rest, std::span(chunks).subspan(given.sent));
+      not_given(worker, std::move(rest), given);
+    } else if (keyed) {
+      std::lock_guard const placed(mutex);
+      scheduler.placed(worker);
+    } else if (last && !given.unwanted) {
+      return false;
+    }
+  }
+}
+
+void Core::not_given(std::size_t worker, Chunks chunks, Slot::Given const& given) {
+  {
+    std::lock_guard const lock(mutex);
+    counted.records -= chunks.size();
+    for (Chunk const& chunk : chunks) scheduler.refused(worker, chunk);
+    if (given.failure) scheduler.roomy(worker);
+  }
+  if (given.failure) {
+    Chunk const unsendable = std::move(chunks.front());
+    chunks.pop_front();
+    auto const reason = detail::patiently([&] {
+      std::string const what =
+          element_text(unsendable.task->id(), unsendable.first, unsendable.count);
+      try {
+        std::rethrow_exception(given.failure);
+      } catch (std::exception const& error) {
+        return std::make_exception_ptr(
+            SetupError(what + " could not be sent to a worker: " + error.what()));
+      }
+    });
+    end_element(unsendable, reason, false);
+  } else if (given.how == Slot::Put::full && slots[worker].await_room()) {
+    std::lock_guard const lock(mutex);
+    scheduler.roomy(worker);
+  }
+  // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
+  requeue(std::move(chunks));
+  if (given.how == Slot::Put::gone) wake_dispatcher();
+}
+
+bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
+  if (items.empty()) return false;
+  std::uint64_t elements = 0;
+  bool more = false;
+  for (Slot::Item& item : items) {
+    // Before another attempt can add to it.
+    for (auto& [element, text] : item.output) {
+      detail::if_possible([&] { item.task->add_output(element, std::move(text)); });
+    }
+    item.again = thrown_is_tried_again(item);
+  }
+  {
+    std::lock_guard const lock(mutex);
+    TimePoint const now = std::chrono::steady_clock::now();
+    for (Slot::Item const& item : items) {
+      if (item.task->internal()) continue;
+      // What it needs memory for comes first in it.
+      detail::patiently([&] {
+        scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
+                           item.nanoseconds, now);
+      });
+      if (item.again) continue;
+      elements += item.block.count;
+      count_resolved(*item.task, item.block.count);
+      per_worker[slot].done += item.block.count;
+      // The worker says so: lies must not overflow it.
+      constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62};
+      auto& busy = per_worker[slot].busy;
+      busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
+    }
+    summary.done += elements;
+    more = scheduler.waiting() != 0;
+    note_busy();
+  }
+  for (Slot::Item& item : items) {
+    if (item.again) continue;
+    if (item.element && item.task->retries()) {
+      detail::if_possible(
+          [&] { item.block.earlier = item.task->earlier_attempts(item.block.first); });
+    }
+    stop_after_failure(*item.task, item.block);
+    item.task->deliver(std::move(item.block));
+  }
+  count_delivered(elements);
+  return more;
+}
+
+bool Core::deliver(Slot::Collected& collected, std::size_t slot) {
+  bool more = deliver(std::span<Slot::Item>(collected.items), slot);
+  for (Slot::Item& item : collected.apart) more = deliver(std::span(&item, 1), slot);
+  return more;
+}
+
+void Core::count_delivered(std::uint64_t elements) {
+  std::lock_guard const lock(mutex);
+  delivered += elements;
+  tell_room();
+  if (phase != Phase::open && delivered == accepted) wake_dispatcher();
+}
+
+std::optional<std::size_t> Core::collect(std::size_t index) {
+  Slot::Collected collected = slots[index].collect();
+  std::size_t const taken = collected.outcomes();
+  bool const more = deliver(collected, index);
+  if (collected.revocation_done) {
+    std::uint64_t elements = 0;
+    for (Chunk const& chunk : collected.returned) elements += chunk.count;
+    std::lock_guard const lock(mutex);
+    scheduler.revoked(index, elements, collected.returned.size(), collected.revocations);
+    scheduler.revocation_done(index, collected.revocations);
+  }
+  if (collected.roomy) {
+    std::lock_guard const lock(mutex);
+    scheduler.roomy(index);
+  }
+  requeue(std::move(collected.returned));
+  if (more || collected.revocation_done || collected.roomy) place();
+  return collected.bad.empty() ? std::optional(taken) : std::nullopt;
+}
+
+bool Core::balance() {
+  for (;;) {
+    bool look_again = false;
+    std::optional<Scheduler::Revocation> take;
+    {
+      std::unique_lock lock(mutex);
+      // Patience is over.
+      if (scheduler.waiting() != 0) {
+        place(lock);
+        lock.lock();
+      }
+      take = scheduler.steal(std::chrono::steady_clock::now(), look_again);
+    }
+    if (!take) return look_again;
+    Slot::Revoked taken = slots[take->worker].revoke(take->elements);
+    if (!taken.asked) return true;
+    {
+      std::lock_guard const lock(mutex);
+      scheduler.revoked(take->worker, taken.elements, taken.ended_chunks, taken.number);
+    }
+    requeue(std::move(taken.chunks));
+    place();
+  }
+}
+
+void Core::revoke(std::size_t index) {
+  Slot::Revoked taken = slots[index].revoke(~std::uint64_t{0});
+  if (!taken.asked) return;
+  {
+    std::lock_guard const lock(mutex);
+    scheduler.revoked(index, taken.elements, taken.ended_chunks, taken.number);
+  }
+  requeue(std::move(taken.chunks));
+}
+
+void Core::revoke_all() {
+  for (std::size_t i = 0; i < slots.size(); ++i) revoke(i);
+}
+
+void Core::requeue(Chunks chunks) {
+  if (chunks.empty()) return;  // as after most looks
+  Chunks cancelled;
+  Chunks expired;
+  Chunks hopeless;
+  std::exception_ptr reason;
+  {
+    std::lock_guard const lock(mutex);
+    reason = broken;
+    for (Chunk& chunk : std::views::reverse(chunks)) {
+      if (chunk.task->internal()) continue;  // for the worker that is gone
+      std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+      if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
+        detail::patiently([&] { cancelled.push_back(std::move(unwanted)); });
+      }
+      if (chunk.count == 0) continue;
+      if (chunk.expired()) {
+        detail::patiently([&] { expired.push_back(std::move(chunk)); });
+      } else if (reason) {
+        detail::patiently([&] { hopeless.push_back(std::move(chunk)); });
+      } else {
+        scheduler.requeue(std::move(chunk));
+      }
+    }
+  }
+  fail_cancelled(cancelled);
+  fail_expired(expired);
+  fail(hopeless, reason);
+}
+
+// The core's part that is in control of what runs: deadlines, cancelling, further attempts.
+
+// ---- ending what runs
+
+void Core::end_running(detail::Task& task) {
+  // Longer than a worker that is not stopped takes to withdraw a claim.
+  constexpr std::chrono::milliseconds patience{50};
+  auto const begin = std::chrono::steady_clock::now();
+  auto const force = detail::later(begin, options.ask_grace);  // for what listens
+  auto end = begin + patience;
+  for (;;) {
+    bool undecided = false;
+    auto const now = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (!slots[i].holds(task)) continue;
+      undecided = true;
+      auto const running = slots[i].running();
+      if (!running || running->task.get() != &task) {
+        collect(i);
+      } else if (now < force && slots[i].ask_to_stop(running->serial)) {
+        task.mark_asked();
+        end = detail::later(force, patience);
+      } else {
+        mark_for_kill(
+            i, {running->serial, cancellation(task, "was cancelled while this element ran"), true});
+      }
+    }
+    if (!undecided || now >= end) return;
+    if (task.ended()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void Core::mark_for_kill(std::size_t index, Slot::KillReason kill_reason) {
+  bool const cancelled = kill_reason.cancelled;
+  Slot::KillResult kill_result = slots[index].mark_for_kill(std::move(kill_reason));
+  {
+    std::lock_guard const lock(mutex);
+    if (kill_result.taken.asked) {
+      scheduler.revoked(index, kill_result.taken.elements, kill_result.taken.ended_chunks,
+                        kill_result.taken.number);
+    }
+    if (kill_result.marked_for_kill) {
+      scheduler.worker_leaves(index);
+      ++(cancelled ? counted.workers_cancelled : counted.workers_timed_out);
+    }
+  }
+  requeue(std::move(kill_result.taken.chunks));
+  if (kill_result.marked_for_kill) wake_dispatcher();
+  place();
+}
+
+// ---- attempts
+
+bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) {
+  auto const& retries = failed.task->retries();
+  Chunk element = failed;
+  element.again = true;
+  if (!retries || !allowed || element.unwanted()) return false;
+  {
+    std::lock_guard const lock(mutex);
+    if (phase >= Phase::cancelling || broken) return false;
+  }
+  auto const counted_as_failed = [&] { return element.task->attempt_failed(element.first, how); };
+  if (!detail::patiently(counted_as_failed)) return false;
+  std::uint64_t const attempts =
+      detail::patiently([&] { return element.task->earlier_attempts(element.first).failed; });
+  auto const backoff = retries->backoff_before(attempts);
+  {
+    std::lock_guard const lock(mutex);
+    if (phase >= Phase::cancelling || broken) return false;
+    auto const time = detail::later(std::chrono::steady_clock::now(), backoff);
+    auto const place = detail::patiently([&] { return delayed.emplace(time, Chunk()); });
+    place->second = std::move(element);
+    ++counted.retries;
+  }
+  wake_dispatcher();
+  return true;
+}
+
+std::exception_ptr Core::after_attempts(Chunk const& element, std::exception_ptr const& timeout) {
+  auto const earlier = element.task->earlier_attempts(element.first);
+  if (earlier.failed == 0) return timeout;
+  try {
+    std::rethrow_exception(timeout);
+  } catch (TaskTimeout const& error) {
+    return std::make_exception_ptr(
+        TaskTimeout(error.what() + attempts_text(earlier.told, earlier.failed)));
+  } catch (...) {
+    return timeout;
+  }
+}
+
+bool Core::thrown_is_tried_again(Slot::Item const& item) {
+  if (!item.element || !item.task->retries() || item.task->retries()->exceptions.empty()) {
+    return false;
+  }
+  std::exception_ptr const error =
+      detail::patiently([&] { return detail::reason_of(item.block, item.task->id()); });
+  // What it is as a listed type is told without an object of it: that would run the type's own code here.
+  std::exception_ptr const kind = detail::patiently([&] {
+    return detail::listed_kind(item.block.payload.bytes(), options.exceptions.functions());
+  });
+  bool const allowed = std::ranges::any_of(item.task->retries()->exceptions, [&](auto* const test) {
+    return test(error) || (kind && test(kind));
+  });
+  return try_again(*item.element, allowed, detail::patiently([&] { return describe(error); }));
+}
+
+Chunks Core::remove_delayed(std::function<bool(Chunk const&)> const& which) {
+  Chunks removed;
+  std::erase_if(delayed, [&](auto& entry) {
+    if (!which(entry.second)) return false;
+    detail::patiently([&] { removed.push_back(std::move(entry.second)); });
+    return true;
+  });
+  return removed;
+}
+
+// ---- the clock
+
+std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
+  // How late a deadline may be noticed, and half of how exactly a begin is known.
+  constexpr std::chrono::milliseconds interval{5};
+  std::optional<TimePoint> next;
+  Chunks expired;
+  bool any_expired = false;
+  bool running = false;
+  Chunks due;
+  {
+    std::lock_guard const lock(mutex);
+    while (!delayed.empty() && delayed.begin()->first <= now) {
+      detail::patiently([&] { due.push_back(std::move(delayed.begin()->second)); });
+      delayed.erase(delayed.begin());
+    }
+    if (!delayed.empty()) next = delayed.begin()->first;
+    while (!queue_deadlines.empty() && queue_deadlines.begin()->first <= now) {
+      if (auto const input = queue_deadlines.begin()->second.lock()) {
+        input->expire();
+        any_expired = true;
+      }
+      queue_deadlines.erase(queue_deadlines.begin());
+    }
+    if (any_expired) expired = scheduler.remove_expired();
+    if (!queue_deadlines.empty()) {
+      auto const first = queue_deadlines.begin()->first;
+      next = next ? std::min(*next, first) : first;
+    }
+    running = timed != 0;
+  }
+  if (!due.empty()) {
+    requeue(std::move(due));
+    place();
+  }
+  if (any_expired) {
+    fail_expired(expired);
+    revoke_all();
+    place();
+  }
+  if (!running) return next;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    auto const seen = slots[i].running();
+    if (!seen || !seen->task->timeout()) continue;
+    auto const limit = *seen->task->timeout();
+    auto const over = detail::later(seen->since, limit);
+    if (now < over) continue;
+    if (now < detail::later(over, options.ask_grace) && slots[i].ask_to_stop(seen->serial))
+      continue;
+    mark_for_kill(
+        i, {seen->serial,
+            std::make_exception_ptr(TaskTimeout(
+                element_text(seen->task->id(), seen->element, 1) + " of pool \"" + name +
+                "\" ran longer than its timeout of " + std::to_string(limit.count()) + " ms")),
+            false});
+  }
+  auto const again = now + interval;
+  return next ? std::min(*next, again) : again;
+}
+
+void Core::fail_expired(Chunks const& chunks) {
+  for (Chunk const& chunk : chunks) {
+    auto const reason = detail::patiently([&] {
+      return std::make_exception_ptr(
+          TaskTimeout(element_text(chunk.task->id(), chunk.first, chunk.count) + " of pool \"" +
+                      name + "\" had not begun after its queue_timeout of " +
+                      std::to_string(chunk.task->queue_timeout()->count()) + " ms"));
+    });
+    end_element(chunk, reason, false);
+  }
+}
+
+// ---- message memory
+
+std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
+  if (next_trim_ ? now < *next_trim_ : !buffer_pool->trim_is_expected()) return next_trim_;
+  // The arena first: of what it lets go the workers are told.
+  next_trim_ = buffer_pool->trim(now);
+  auto const look_again = [this](std::optional<TimePoint> look) {
+    if (look) next_trim_ = next_trim_ ? std::min(*next_trim_, *look) : *look;
+  };
+  look_again(task_slab->trim(now));
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    look_again(slots[i].trim_memory(now));
+  }
+  if (next_trim_) buffer_pool->trim_goes_on();
+  return next_trim_;
+}
+
+// The core's part that ends elements: with the reason why they have no value, and with what a dead worker
+// left.
+
+void Core::stop_after_failure(detail::Task& task, detail::Block const& block) {
+  // What lies before it still runs: the failure that is told is the first by index, as in a loop.
+  if (task.stop_on_error() && block.kind != Block::Kind::values && !block.cancelled) {
+    cancel_from(task, block.first + 1);
+  }
+}
+
+std::exception_ptr Core::cancellation(detail::Task const& task, char const* what) const noexcept {
+  return detail::patiently([&] {
+    return std::make_exception_ptr(
+        TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" + name + "\" " + what));
+  });
+}
+
+void Core::fail(Chunks const& chunks, std::exception_ptr const& reason) {
+  for (Chunk const& chunk : chunks) end_element(chunk, reason, false);
+}
+
+void Core::fail_cancelled(Chunks const& chunks) {
+  for (Chunk const& chunk : chunks) {
+    end_element(chunk, cancellation(*chunk.task, "was cancelled before this element had ended"),
+                true);
+  }
+}
+
+void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled,
+                       bool begun) {
+  if (chunk.count == 0) return;
+  {
+    std::lock_guard const lock(mutex);
+    count_resolved(*chunk.task, chunk.count);
+    (cancelled ? summary.cancelled : summary.done) += chunk.count;
+  }
+  Block block;
+  block.first = chunk.first;
+  block.count = chunk.count;
+  block.kind = Block::Kind::failed;
+  block.cancelled = cancelled;
+  block.begun = begun;
+  block.failure = reason;
+  stop_after_failure(*chunk.task, block);
+  chunk.task->deliver(std::move(block));
+  count_delivered(chunk.count);
+}
+
+void Core::cancel_waiting() {
+  Chunks waiting;
+  Chunks off;
+  {
+    std::lock_guard const lock(mutex);
+    waiting = scheduler.remove_all();
+    off = remove_delayed([](Chunk const&) { return true; });
+  }
+  fail_cancelled(waiting);
+  fail_cancelled(off);
+}
+
+void Core::resolve_death(std::size_t index, Slot::Death death,
+                         std::function<std::exception_ptr(Chunk const&)> const& reason) {
+  deliver(death.collected, index);
+  bool killed = false;
+  {
+    std::lock_guard const lock(mutex);
+    scheduler.worker_gone(index);
+    scheduler.revocation_done(index, death.collected.revocations);
+    killed = phase == Phase::killing;
+  }
+  for (Chunk& chunk : death.attributed) {
+    if (!death.output.empty()) {
+      detail::if_possible(
+          [&] { chunk.task->add_output(chunk.first, std::exchange(death.output, {})); });
+    }
+    auto const why = [&] { return detail::patiently([&] { return reason(chunk); }); };
+    if (chunk.task->internal()) {  // counted nowhere
+      Block block;
+      block.count = 1;
+      block.kind = Block::Kind::failed;
+      block.failure = why();
+      chunk.task->deliver(std::move(block));
+      continue;
+    }
+    if (death.kill_reason) {
+      Slot::KillReason const kill_reason = *std::exchange(death.kill_reason, std::nullopt);
+      auto const& retries = chunk.task->retries();
+      if (retries && !kill_reason.cancelled && !killed &&
+          try_again(chunk, retries->on_timeout,
+                    detail::patiently([&] { return describe(kill_reason.reason); }))) {
+        continue;
+      }
+      end_element(chunk, kill_reason.cancelled ? kill_reason.reason : detail::patiently([&] {
+                    return after_attempts(chunk, kill_reason.reason);
+                  }),
+                  kill_reason.cancelled, kill_reason.cancelled);
+    } else if (killed) {
+      end_element(chunk, cancellation(*chunk.task, "was cancelled before this element had ended"),
+                  true);
+    } else {
+      std::exception_ptr const died = why();
+      auto const& retries = chunk.task->retries();
+      if (retries && try_again(chunk, retries->on_crash,
+                               detail::patiently([&] { return detail::describe_briefly(died); }))) {
+        continue;
+      }
+      end_element(chunk, died, false);
+    }
+  }
+  requeue(std::move(death.collected.returned));
+}
+
+}  // namespace procpool::inline v0::parent

@@ -1,0 +1,101 @@
+#include "parent/exit_report.hpp"
+
+#include <signal.h>
+#include <string.h>
+
+#include <utility>
+
+#include <procpool/errors.hpp>
+
+namespace procpool::inline v0::parent {
+namespace {
+
+std::string detail_text(channel::ExitHint exit_hint) {
+  switch (exit_hint) {
+    case channel::ExitHint::thread_ended: return "the task ended its thread (pthread_exit)";
+    case channel::ExitHint::descriptors_gone:
+      return "the task closed descriptors that the worker needs";
+    case channel::ExitHint::helpless:
+      return "it lacked memory, or another resource, for what it does between elements";
+    case channel::ExitHint::left:
+    case channel::ExitHint::retiring:
+    case channel::ExitHint::exiting:
+    case channel::ExitHint::none: break;
+  }
+  return {};  // none, or nothing that this program says
+}
+
+}  // namespace
+
+std::string text_of_signal(int signal) {
+  char const* const name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
+}
+
+std::string text_of(os::Exit const& exit) {
+  switch (exit.kind) {
+    case os::Exit::Kind::exited: return "exited with status " + std::to_string(exit.code);
+    case os::Exit::Kind::none: return "did not end on SIGKILL and was given up";
+    case os::Exit::Kind::signalled: return "was killed by " + text_of_signal(exit.code);
+    case os::Exit::Kind::unknown: break;
+  }
+  return "ended, its status taken by somebody else";
+}
+
+bool may_be_killed_externally(os::Exit const& exit) noexcept {
+  return exit.kind == os::Exit::Kind::unknown ||
+         (exit.kind == os::Exit::Kind::signalled && exit.code == SIGKILL);
+}
+
+std::string last_lines(std::string_view output) {
+  constexpr std::size_t max_lines = 20;
+  constexpr std::size_t max_bytes = 4096;
+  while (output.ends_with('\n')) output.remove_suffix(1);
+  if (output.size() > max_bytes) output.remove_prefix(output.size() - max_bytes);
+  std::size_t begin = output.size();
+  for (std::size_t lines = 0; lines < max_lines; ++lines) {
+    std::size_t const end = begin == 0 ? std::string_view::npos : output.rfind('\n', begin - 1);
+    if (end == std::string_view::npos) return std::string(output);
+    begin = end;
+  }
+  return std::string(output.substr(begin + 1));
+}
+
+std::string ExitReport::text() const {
+  return "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") " +
+         text_of(exit) + (cause.empty() ? "" : ": " + cause);
+}
+
+std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
+  if (!bad.empty()) {
+    return std::make_exception_ptr(
+        BadMessage(element_text(attributed.task->id(), attributed.first, attributed.count) +
+                   ": worker " + std::to_string(worker) + " (pid " + std::to_string(pid) +
+                   ") of pool \"" + pool + "\" wrote what cannot be and was ended: " + bad));
+  }
+  WorkerDeath death;
+  death.pool = pool;
+  death.worker = worker;
+  death.pid = pid;
+  death.task = attributed.task->id();
+  death.element = attributed.first;
+  if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
+  if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
+  death.stage = stage;
+  death.given_up = exit.kind == os::Exit::Kind::none;
+  detail::Attempts attempts = attributed.task->earlier_attempts(attributed.first);
+  death.earlier = std::move(attempts.told);
+  death.attempts_failed = attempts.failed;
+  death.detail =
+      poison ? "one of several workers in a row that died when this element was next in turn"
+      : !cause.empty() ? cause
+                       : detail_text(exit_hint);
+  if (crash && crash->belongs_to(death.signal)) death.crash = crash;
+  death.peak_memory = exit.peak;
+  // Its own word, where the system does not know and could not contradict.
+  if (death.peak_memory == 0 && death.crash) death.peak_memory = death.crash->peak_bytes();
+  death.output = output;
+  return std::make_exception_ptr(WorkerDied(std::move(death)));
+}
+
+}  // namespace procpool::inline v0::parent

@@ -1,0 +1,26 @@
+#pragma once
+
+// What the dispatcher's descriptors mean when epoll names them.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace procpool::inline v0::parent {
+
+enum What : std::uint64_t {
+  what_wake,
+  what_exit,
+  what_control,
+  what_event,
+  what_output,
+  what_fork_server,
+  what_look,
+  what_stray
+};
+
+constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 3 | what; }
+
+constexpr std::size_t slot_of(std::uint64_t key) { return static_cast<std::size_t>(key >> 3); }
+constexpr What what_of(std::uint64_t key) { return static_cast<What>(key & 7); }
+
+}  // namespace procpool::inline v0::parent

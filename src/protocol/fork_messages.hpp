@@ -1,0 +1,67 @@
+#pragma once
+
+// What the dispatcher and its template process say to each other, over a socket pair of their own:
+//
+//   dispatcher -> template   Greeting, with a pidfd of the program
+//   template -> dispatcher   Ready with its modules, or Refusal, as a worker does
+//   dispatcher -> template   ForkOrder: fork a worker (with its end of the control socket and, if output is
+//                            captured, of the pipe), or bury one that has ended
+//   template -> dispatcher   ForkReport for each order, in their order: the new worker's pid (with its
+//                            pidfd), how the dead one ended, or why there is no worker
+//
+// The template has run static initialisation of the program and nothing else, so neither side suspects the
+// other; what cannot be understood ends the template all the same.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "os/process.hpp"
+
+namespace procpool::inline v0::protocol {
+
+// The worker mark of a fresh execution that is to become a template, see handshake.hpp.
+inline constexpr char const* fork_server_mark = "template";
+
+struct Greeting {
+  std::uint32_t protocol = 0;
+  std::string pool;
+};
+
+struct ForkOrder {
+  enum class Kind : std::uint8_t { fork, reap } kind = Kind::fork;
+  std::uint64_t request_id = 0;  // the dispatcher's name for the worker
+  std::string title{};           // fork: what `ps` shows
+};
+
+// The descriptors that come with the order to fork; the second only if output is captured.
+enum ForkFd : std::size_t { fork_fd_control, fork_fd_output };
+
+struct ForkReport {
+  enum class Kind : std::uint8_t {
+    forked,
+    failed,  // the system refused; it may work another time
+    unfit,   // this program's static initialisation does something that forbids to fork
+    reaped
+  } kind = Kind::forked;
+  std::uint64_t request_id = 0;
+  pid_t pid = 0;         // forked
+  os::Exit exit{};       // buried
+  std::string reason{};  // failed, unfit
+};
+
+std::vector<std::byte> encode(Greeting const& greeting);
+std::vector<std::byte> encode(ForkOrder const& order);
+std::vector<std::byte> encode(ForkReport const& report);
+
+// Nothing: the bytes are none.
+std::optional<Greeting> decode_greeting(std::span<std::byte const> bytes);
+std::optional<ForkOrder> decode_fork_order(std::span<std::byte const> bytes);
+std::optional<ForkReport> decode_fork_report(std::span<std::byte const> bytes);
+
+}  // namespace procpool::inline v0::protocol

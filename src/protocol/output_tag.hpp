@@ -1,0 +1,14 @@
+#pragma once
+
+// The tag that stands ahead of an element's output in a worker's pipe: a random token of the parent's, and the
+// element's serial.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace procpool::inline v0::protocol {
+
+inline constexpr std::size_t output_token_bytes = 16;
+inline constexpr std::size_t output_tag_bytes = output_token_bytes + sizeof(std::uint64_t);
+
+}  // namespace procpool::inline v0::protocol

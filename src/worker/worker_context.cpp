@@ -1,0 +1,61 @@
+#include "worker/worker_context.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <thread>
+
+namespace procpool::inline v0::worker {
+
+bool WorkerContext::stop_requested() noexcept {
+  std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
+  // The rings are not mapped in a forked child.
+  if (claim == 0 || forked_.load(std::memory_order_relaxed)) return false;
+  channel_.listen(claim - 1);
+  return channel_.asked_to_stop(claim - 1);
+}
+
+std::stop_token WorkerContext::stop_token() {
+  std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
+  std::lock_guard const lock(mutex_);
+  if (!source_ || source_claim_ != claim) {
+    source_.emplace();
+    source_claim_ = claim;
+  }
+  if (forked_.load(std::memory_order_relaxed)) return source_->get_token();
+  if (!thread_started_) {
+    // Signals for the process are for the task's thread.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      std::thread([this] { pass_requests_on(); }).detach();
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_started_ = true;
+  }
+  // After the source is there: who is asked from now on finds it.
+  channel_.listen(claim - 1);
+  // It may have been asked before it listened.
+  if (channel_.asked_to_stop(claim - 1)) source_->request_stop();
+  return source_->get_token();
+}
+
+void WorkerContext::pass_requests_on() {
+  for (std::uint64_t asked = 0;;) {
+    asked = channel_.wait_until_asked(asked);
+    std::optional<std::stop_source> source;
+    {
+      std::lock_guard const lock(mutex_);
+      if (source_ && source_claim_ == asked) source = source_;
+    }
+    // Without the lock: callbacks are the task's code.
+    if (source) source->request_stop();
+  }
+}
+
+}  // namespace procpool::inline v0::worker

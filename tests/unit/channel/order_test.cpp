@@ -1,0 +1,99 @@
+// Where two stores must come in one order, and a loss is a matter of nanoseconds, no race is waited for: what the
+// other side would find is looked at behind each step.
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "channel/parent_end_body.hpp"
+#include "channel/worker_end_body.hpp"
+#include "os/event.hpp"
+#include "os/socket.hpp"
+
+namespace procpool::channel {
+namespace {
+
+using detail::SyncPoint;
+
+constexpr std::size_t ring_bytes = 64 * 1024;
+
+// Tells a test of the steps of either end.
+struct Observed {
+  static inline std::function<void(SyncPoint)> heard;
+  static void at(SyncPoint step) {
+    if (heard) heard(step);
+  }
+};
+
+class ChannelOrderTest : public testing::Test {
+ protected:
+  ~ChannelOrderTest() override { Observed::heard = nullptr; }
+  InboxWords const& in() const { return *reinterpret_cast<InboxWords const*>(inbox_.control()); }
+
+  BasicParentEnd<Observed> parent_{ring_bytes};
+  os::RingMapping inbox_{parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only};
+};
+
+// "Bell, then word" on the other side: who finds the bell as it was before its look at the word may sleep, and
+// nobody would wake it.
+TEST_F(ChannelOrderTest, WhoIsAskedFindsTheWordBeforeTheBellMoves) {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> seen;  // bell and word
+  Observed::heard = [&](SyncPoint) {
+    seen.emplace_back(in().stop_doorbell.load(), in().asked.load());
+  };
+  for (std::uint64_t serial = 5; serial < 8; ++serial) {
+    seen.clear();
+    std::uint32_t const doorbell = in().stop_doorbell.load();
+    parent_.ask_to_stop(serial);
+    ASSERT_FALSE(seen.empty());
+    for (auto const& [moved, word] : seen) {
+      EXPECT_EQ(word, serial + 1) << "not there, though the bell is at " << moved;
+    }
+    EXPECT_NE(seen.back().first, doorbell) << "it has not moved at all";
+  }
+}
+
+// The parent gives room, and has looked whether the worker sleeps, just before that parks: nobody would wake it.
+TEST_F(ChannelOrderTest, WhoParksForRoomLooksOnceMore) {
+  auto [ours, theirs] = os::socket_pair();
+  os::Event const event;
+  BasicWorkerEnd<Observed> worker(parent_.inbox(), parent_.outbox(), ring_bytes,
+                                  os::Event(event.duplicate()), std::move(theirs));
+  os::RingMapping const outbox(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
+  auto& said = *reinterpret_cast<OutboxWords*>(outbox.control());
+  constexpr std::uint64_t errors = 12;
+  parent_.put_chunk({0, 1, 0, errors}, {});
+  parent_.publish();
+  unsigned parked = 0;
+  bool slept = false;
+  Observed::heard = [&](SyncPoint step) {
+    if (step == SyncPoint::asleep_for_room) {
+      ++parked;
+      std::uint32_t const sleep = said.parked.exchange(0);  // as it was when the parent looked
+      while (parent_.next()) {
+      }
+      parent_.taken();
+      said.parked = sleep;
+    }
+    if (step == SyncPoint::falling_asleep) {
+      slept = true;
+      parent_.ask_to_leave();  // rings, so that this ends
+    }
+  };
+  ASSERT_TRUE(worker.wait());
+  std::vector<std::byte> const error(inline_limit(ring_bytes) - 100);
+  for (std::uint64_t i = 0; i < errors; ++i) {
+    ASSERT_TRUE(worker.begin(i));
+    worker.append_thrown(i, error);
+  }
+  EXPECT_GT(parked, 1u);
+  EXPECT_FALSE(slept);
+}
+
+}  // namespace
+}  // namespace procpool::channel
