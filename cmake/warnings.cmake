@@ -15,6 +15,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # A local name that shadows is meant as a mistake in both; Clang counts more cases than GCC does.
   list(APPEND procpool_warning_flags -Wunreachable-code -Wno-shadow-field-in-constructor)
+  # Which mutex guards which field: include/procpool/detail/engine/mutex.hpp.
+  list(APPEND procpool_warning_flags -Wthread-safety)
 endif()
 
 function(procpool_warnings target)

@@ -1,16 +1,15 @@
 #pragma once
 
-// make_adaptive: for a mutex that is held for some instructions only, by threads that run at the same time: who
-// finds it taken looks again for a microsecond or two before it sleeps. A sleep would cost both sides a system
-// call, and more time than the lock is held. Before anybody else knows of the mutex.
+// make_adaptive: for a mutex that is held for some instructions only, by threads that run at the
+// same time. A thread that finds it taken spins for a microsecond or two before it sleeps. To be
+// called before another thread knows the mutex. For detail::Mutex its constructor does the same.
 
 #include <pthread.h>
 
-#include <mutex>
-
 namespace procpool::inline v0::os {
 
-inline void make_adaptive(std::mutex& mutex) noexcept {
+template <class Mutex>
+void make_adaptive(Mutex& mutex) noexcept {
   pthread_mutexattr_t kind;
   pthread_mutexattr_init(&kind);
   pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ADAPTIVE_NP);
