@@ -30,9 +30,6 @@ constexpr std::size_t max_descriptor_bytes = 64;  // of a packet that brings a d
 
 constexpr std::uint64_t nobodys_serial = ~std::uint64_t{0};
 
-// Deaths of workers with an element next in turn that by the marks had not begun.
-constexpr unsigned max_attempt_deaths = 8;
-
 // The results that it had counted in its open record.
 Block results_left(ParentEnd::Remains const& remains, Chunk const& chunk) {
   Block block;
@@ -149,8 +146,7 @@ bool Slot::put_all(Chunk& chunk, PayloadRef payload_ref,
     if (!known) payload_ref.file = block->fd();
   }
   // All memory is got before the descriptor is under way: without its record it would be the next one's.
-  constexpr std::size_t least = 16;
-  if (in_flight_.full()) in_flight_.set_capacity(std::max(least, 2 * in_flight_.capacity()));
+  ledger_.reserve();
   if (payload_ref.file >= 0) peer_buffers_->sent(block->id());
   bool sent_payload = false;
   struct Undo {
@@ -169,7 +165,7 @@ bool Slot::put_all(Chunk& chunk, PayloadRef payload_ref,
                            // Whom a deadline ends must be certain.
                            chunk.task->timeout().has_value()},
                           payload_ref);
-  in_flight_.push_back({serial, std::move(chunk), std::move(block)});
+  ledger_.add(serial, std::move(chunk), std::move(block));
   return true;
 }
 
@@ -221,7 +217,7 @@ Slot::Given Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spin) {
       if (!put_all(chunk, {{chunk.bytes()}}, std::move(block), inline_limit)) break;
       ++given.sent;
       // Cancelled while it was in this thread's hand: who cancelled did not find it anywhere.
-      if (Chunk const& sent = in_flight_.back().chunk; sent.unwanted()) {
+      if (Chunk const& sent = ledger_.back().chunk; sent.unwanted()) {
         chunk = sent;
         given.unwanted = true;
       }
@@ -258,27 +254,19 @@ bool Slot::await_room() {
 
 Slot::Item Slot::resolve_front(std::uint64_t count, Block block) {
   answered_ = true;
-  InFlight& front = in_flight_.front();
-  block.first = front.chunk.first;
+  // The worker has written it before it published the outcome.
+  if (output_) detail::if_possible([this] { read_capture(); });
+  Ledger::Resolved resolved = ledger_.resolve(count);
+  block.first = resolved.element;
   block.count = count;
   block.worker = index_;
   block.pid = pid_;
-  bool const last = count == front.chunk.count;
-  Item item{last ? std::move(front.chunk.task) : front.chunk.task, std::move(block), 0, 0};
+  Item item{std::move(resolved.task), std::move(block), 0, resolved.ended_chunk ? 1u : 0u};
   if (output_) {
-    // Written before the outcome was published.
-    detail::if_possible([this] { read_capture(); });
-    std::uint64_t const index = front.chunk.first - front.serial;
-    detail::if_possible([&] { item.output = output_->take(front.serial, front.serial + count); });
+    std::uint64_t const index = resolved.element - resolved.serial;
+    detail::if_possible(
+        [&] { item.output = output_->take(resolved.serial, resolved.serial + count); });
     for (auto& [serial, text] : item.output) serial += index;  // of the task
-  }
-  front.serial += count;
-  front.chunk.first += count;
-  front.chunk.count -= count;
-  front.chunk.attempt_deaths = 0;
-  if (last) {
-    in_flight_.pop_front();
-    item.ended_chunks = 1;
   }
   return item;
 }
@@ -325,31 +313,16 @@ detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
   if (seals < 0 || (seals & needed) != needed) {
     throw BadFrame("a large message came in memory that is not sealed");
   }
-  if (memory.size() < size) throw BadFrame("a large message is shorter than its record says");
+  if (memory.size() < size) throw BadFrame("a large message is shorter than its frame says");
   auto const mapping = std::make_shared<os::Mapping>(memory, os::Access::private_read, 0, size);
   return detail::Payload(mapping, mapping->bytes());
 }
 
 Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
   channel::OutboxHeader const& header = arrival.header;
-  if (in_flight_.empty()) throw BadFrame("an outcome came where none is owed");
-  InFlight const& front = in_flight_.front();
-  if (header.serial != front.serial || header.count == 0 || header.count > front.chunk.count) {
-    throw BadFrame("an outcome came for elements " + std::to_string(header.serial) + " + " +
-                   std::to_string(header.count) + " where " + std::to_string(front.serial) + " + " +
-                   std::to_string(front.chunk.count) + " are owed");
-  }
+  ledger_.check(header);
   bool const thrown = header.kind == channel::OutboxKind::thrown;
-  if ((thrown || header.where != channel::Where::ring) && header.count != 1) {
-    throw BadFrame("a record for one element came for " + std::to_string(header.count));
-  }
-  detail::Function const& function = front.chunk.task->function();
-  bool const fixed = function.returns_nothing || function.result_size != 0;
-  if (!thrown && fixed && header.size != header.count * function.result_size) {
-    throw BadFrame("results of " + std::to_string(header.size) + " bytes came where " +
-                   std::to_string(header.count) + " of " + std::to_string(function.result_size) +
-                   " are owed");
-  }
+  Chunk const& owed = ledger_.front().chunk;
   Block block;
   block.kind = thrown ? Block::Kind::thrown : Block::Kind::values;
   try {
@@ -359,15 +332,14 @@ Slot::Item Slot::accept(ParentEnd::Arrival const& arrival) {
   } catch (std::exception const& error) {  // our own lack: of memory, descriptors, address space
     block.kind = Block::Kind::failed;
     block.failure = detail::patiently([&] {
-      return std::make_exception_ptr(
-          SetupError(element_text(front.chunk.task->id(), front.chunk.first, header.count) +
-                     ": the outcome, " + std::to_string(header.size) +
-                     " bytes, arrived but could not be taken: " + error.what()));
+      return std::make_exception_ptr(SetupError(
+          element_text(owed.task->id(), owed.first, header.count) + ": the outcome, " +
+          std::to_string(header.size) + " bytes, arrived but could not be taken: " + error.what()));
     });
   }
   std::optional<Chunk> element;
   if (thrown) {
-    element = front.chunk;
+    element = owed;
     element->count = 1;
   }
   Item item = resolve_front(header.count, std::move(block));
@@ -405,33 +377,20 @@ void Slot::drain(Collected& collected) {
       any = true;
     }
     if (any) channel_->taken();
-    if (collected.revocation_done) collected.returned = return_rest();
+    if (collected.revocation_done) collected.returned = ledger_.revoke_all();
   } catch (BadFrame const& bad) {
     detail::patiently([&] { collected.bad = bad_ = bad.what(); });
   } catch (std::bad_alloc const&) {
     // Whatever else needs memory here is patient: it was to be said what is wrong.
-    collected.bad = bad_ = "a bad record";
+    collected.bad = bad_ = "a bad frame";
   }
 }
 
-bool Slot::read_capture() {
-  std::uint64_t const from = in_flight_.empty() ? 0 : in_flight_.front().serial;
-  std::uint64_t const to =
-      in_flight_.empty() ? 0 : in_flight_.back().serial + in_flight_.back().chunk.count;
-  return output_->read(from, to);
-}
+bool Slot::read_capture() { return output_->read(ledger_.first_serial(), ledger_.end_serial()); }
 
 bool Slot::read_output() {
   std::lock_guard const lock(mutex_);
   return output_ && read_capture();
-}
-
-Chunks Slot::return_rest() {
-  Chunks rest;
-  for (InFlight& sent : in_flight_)
-    detail::patiently([&] { rest.push_back(std::move(sent.chunk)); });
-  in_flight_.clear();
-  return rest;
 }
 
 Slot::Collected Slot::collect() {
@@ -498,7 +457,7 @@ void Slot::ask_to_leave() {
 std::vector<std::uint64_t> Slot::task_ids() const {
   std::vector<std::uint64_t> ids;
   std::lock_guard const lock(mutex_);
-  for (InFlight const& sent : in_flight_) ids.push_back(sent.chunk.task->id());
+  for (Ledger::Entry const& sent : ledger_) ids.push_back(sent.chunk.task->id());
   return ids;
 }
 
@@ -508,43 +467,26 @@ std::vector<std::uint64_t> Slot::task_ids() const {
 Slot::Revoked Slot::revoke(std::uint64_t elements) {
   Revoked taken;
   std::lock_guard const lock(mutex_);
-  if (!channel_ || !bad_.empty() || in_flight_.empty()) return taken;
-  // The serial from which on everything is wanted.
-  std::uint64_t from = 0;
-  std::uint64_t left = elements;
-  for (auto sent = in_flight_.rbegin(); sent != in_flight_.rend() && left != 0; ++sent) {
-    std::uint64_t const some = std::min(left, sent->chunk.count);
-    from = sent->serial + sent->chunk.count - some;
-    left -= some;
-  }
-  if (left == elements) return taken;
-  return revoke_from(from);
+  if (!channel_ || !bad_.empty()) return taken;
+  auto const from = ledger_.serial_of_last(elements);
+  return from ? revoke_from(*from) : taken;
 }
 
 Slot::Revoked Slot::revoke_from(std::uint64_t from) {
   Revoked taken;
-  if (in_flight_.empty()) return taken;
+  if (ledger_.empty()) return taken;
   // What surely runs is not asked for: so that it stays sure, see ParentEnd::running.
   auto const running = running_of_channel();
   if (running && running->sure) from = std::max(from, running->serial + 1);
-  if (from >= in_flight_.back().serial + in_flight_.back().chunk.count) return taken;
+  if (from >= ledger_.end_serial()) return taken;
   try {
     std::uint64_t const cut = channel_->revoke(from);
     taken.asked = true;
     taken.number = ++revocations_;
-    while (!in_flight_.empty() && in_flight_.back().serial + in_flight_.back().chunk.count > cut) {
-      InFlight& last = in_flight_.back();
-      if (last.serial >= cut) {
-        detail::patiently([&] { taken.chunks.push_back(std::move(last.chunk)); });
-        in_flight_.pop_back();
-        ++taken.ended_chunks;
-      } else {
-        Chunk back = last.chunk.split_off(cut - last.serial);
-        detail::patiently([&] { taken.chunks.push_back(std::move(back)); });
-      }
-      taken.elements += taken.chunks.back().count;
-    }
-    std::ranges::reverse(taken.chunks);
+    std::size_t const before = ledger_.size();
+    taken.chunks = ledger_.revoke_from(cut);
+    for (Chunk const& chunk : taken.chunks) taken.elements += chunk.count;
+    taken.ended_chunks = before - ledger_.size();
   } catch (BadFrame const& bad) {
     detail::patiently([&] { bad_ = bad.what(); });
   }
@@ -574,7 +516,7 @@ std::optional<Slot::TimePoint> Slot::trim_memory(TimePoint now) {
 // ---- ending what runs
 
 std::optional<ParentEnd::Running> Slot::running_of_channel() const {
-  return in_flight_.empty() ? std::nullopt : channel_->running(in_flight_.front().serial);
+  return ledger_.empty() ? std::nullopt : channel_->running(ledger_.first_serial());
 }
 
 std::optional<Slot::Running> Slot::running() {
@@ -591,7 +533,7 @@ std::optional<Slot::Running> Slot::running() {
     stall_since_ = TimePoint();
     return std::nullopt;
   }
-  for (InFlight const& sent : in_flight_) {
+  for (Ledger::Entry const& sent : ledger_) {
     if (!running) break;
     std::uint64_t const ahead = running->serial - sent.serial;
     if (running->serial < sent.serial || ahead >= sent.chunk.count) continue;
@@ -612,11 +554,11 @@ std::optional<Slot::Running> Slot::running() {
 // replaced at no cost: what it has not begun goes elsewhere.
 void Slot::note_stall(TimePoint now) {
   constexpr std::chrono::seconds patience{1};
-  if (in_flight_.empty() || !in_flight_.front().chunk.task->timeout()) {
+  if (ledger_.empty() || !ledger_.front().chunk.task->timeout()) {
     stall_since_ = TimePoint();
     return;
   }
-  std::uint64_t const front = in_flight_.front().serial;
+  std::uint64_t const front = ledger_.first_serial();
   if (stall_since_ == TimePoint() || stall_serial_ != front) {
     stall_serial_ = front;
     stall_since_ = clock_();
@@ -650,16 +592,15 @@ bool Slot::retiring() const {
 
 bool Slot::has_left() const {
   std::lock_guard const lock(mutex_);
-  return channel_ && bad_.empty() && !kill_reason_ && channel_->left() && in_flight_.empty() &&
+  return channel_ && bad_.empty() && !kill_reason_ && channel_->left() && ledger_.empty() &&
          !channel_->news(false);
 }
 
 Slot::Duty Slot::duty() const {
   std::lock_guard const lock(mutex_);
   if (!channel_) return {};
-  return {!in_flight_.empty() && !has_input(), running_of_channel().has_value(),
-          channel_->progress(), detail::CrashReport::begun(channel_->crash_area()),
-          channel_->exit_hint()};
+  return {!ledger_.empty() && !has_input(), running_of_channel().has_value(), channel_->progress(),
+          detail::CrashReport::begun(channel_->crash_area()), channel_->exit_hint()};
 }
 
 void Slot::nudge() {
@@ -669,9 +610,7 @@ void Slot::nudge() {
 
 bool Slot::holds(detail::Task const& task) const {
   std::lock_guard const lock(mutex_);
-  return !kill_reason_ && std::ranges::any_of(in_flight_, [&task](InFlight const& sent) {
-    return sent.chunk.task.get() == &task;
-  });
+  return !kill_reason_ && ledger_.holds(task);
 }
 
 Slot::KillResult Slot::mark_for_kill(KillReason kill_reason) {
@@ -707,7 +646,7 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   functions_ = FunctionTable();
   shares_.clear();
   room_ = Room::enough;
-  in_flight_.clear();
+  ledger_.reset();
   answered_ = false;
   watched_since_ = TimePoint();
   stall_since_ = TimePoint();
@@ -727,68 +666,41 @@ Slot::Death Slot::reap() {
   death.collected.revocations = revocations_;
   death.bad = std::move(death.collected.bad);
   detail::if_possible([&] { death.crash = detail::CrashReport::read(channel_->crash_area()); });
-  if (!in_flight_.empty()) {
-    InFlight const& front = in_flight_.front();
+  if (!ledger_.empty()) {
+    Ledger::Entry const& front = ledger_.front();
     ParentEnd::Remains const remains = channel_->remains(front.serial, front.chunk.count);
     death.stage = static_cast<detail::Stage>(remains.stage);
     death.exit_hint = remains.exit_hint;
-    detail::Function const& function = front.chunk.task->function();
-    bool const fixed = function.returns_nothing || function.result_size != 0;
+    if (death.bad.empty()) detail::patiently([&] { death.bad = ledger_.doubt(remains); });
     if (death.bad.empty() && remains.done != 0) {
-      if (fixed && remains.payload.size() != remains.done * function.result_size) {
-        detail::patiently(
-            [&] { death.bad = "its open record has not the size of the results it counts"; });
-      } else {
-        Block block = results_left(remains, front.chunk);
-        death.collected.add(resolve_front(remains.done, std::move(block)));
-      }
+      Block block = results_left(remains, front.chunk);
+      death.collected.add(resolve_front(remains.done, std::move(block)));
     }
     if (death.bad.empty() && !remains.believable) {
       detail::patiently(
           [&] { death.bad = "its marks of what it had begun and done cannot be true"; });
     }
-    auto const attribute_front = [&](std::uint64_t elements) {
-      InFlight& begun = in_flight_.front();
-      if (output_ && death.attributed.empty()) {
-        detail::if_possible([&] {
-          read_capture();
-          for (auto& [serial, text] : output_->take(begun.serial, begun.serial + 1)) {
-            death.output = std::move(text);
-          }
-        });
-      }
-      begun.serial += elements;
-      Chunk attributed = begun.chunk.take_front(elements);
-      detail::patiently([&] { death.attributed.push_back(std::move(attributed)); });
-      if (begun.chunk.count == 0) in_flight_.pop_front();
-    };
     // A cancelled call's elements that are claimed together are seen to run a moment late.
-    if (kill_reason_ && !in_flight_.empty() &&
-        (kill_reason_->serial == in_flight_.front().serial ||
-         (kill_reason_->cancelled && in_flight_.front().chunk.task->marked_for_end()))) {
+    if (kill_reason_ && !ledger_.empty() &&
+        (kill_reason_->serial == ledger_.first_serial() ||
+         (kill_reason_->cancelled && ledger_.front().chunk.task->marked_for_end()))) {
       death.kill_reason = std::move(kill_reason_);
     }
-    if (death.bad.empty()) {
-      if (!in_flight_.empty()) {
-        // Marks that say "not begun" each time that a worker dies with this element next in turn may be
-        // lies of the element itself; it must not end one worker after the other for ever.
-        // A worker that was silent is the second last.
-        in_flight_.front().chunk.attempt_deaths += stalled_ ? max_attempt_deaths / 2 : 1;
-        death.poison =
-            !remains.begun && in_flight_.front().chunk.attempt_deaths >= max_attempt_deaths;
-        if (remains.begun || death.poison || death.kill_reason) attribute_front(1);
-      }
-    } else if (!in_flight_.empty()) {
-      // Its outcomes cannot be believed any more, so all that it claims to have begun is charged; and
-      // the element that it owed next in any case: given to another worker, it might do the same
-      // again, for ever.
-      attribute_front(1);
-      while (!in_flight_.empty() && in_flight_.front().serial < remains.claim) {
-        attribute_front(
-            std::min(in_flight_.front().chunk.count, remains.claim - in_flight_.front().serial));
-      }
+    std::uint64_t const first = ledger_.first_serial();
+    if (output_) detail::if_possible([this] { read_capture(); });
+    auto const belief = !death.bad.empty() ? Ledger::Belief::liar
+                        : stalled_         ? Ledger::Belief::stalled
+                                           : Ledger::Belief::honest;
+    Ledger::Attribution attribution =
+        ledger_.attribute(remains, belief, death.kill_reason.has_value());
+    death.attributed = std::move(attribution.chunks);
+    death.poison = attribution.poison;
+    if (output_ && !death.attributed.empty()) {
+      detail::if_possible([&] {
+        for (auto& [serial, text] : output_->take(first, first + 1)) death.output = std::move(text);
+      });
     }
-    detail::move_behind(death.collected.returned, return_rest());
+    detail::move_behind(death.collected.returned, ledger_.revoke_all());
   }
   death.useful = answered_ || !death.attributed.empty();
   channel_.reset();

@@ -26,7 +26,6 @@
 #include <utility>
 #include <vector>
 
-#include <boost/circular_buffer.hpp>
 #include <boost/container/small_vector.hpp>
 
 #include "channel/parent_end.hpp"
@@ -36,6 +35,7 @@
 #include "os/memfd.hpp"
 #include "parent/chunk.hpp"
 #include "parent/function_table.hpp"
+#include "parent/ledger.hpp"
 #include "parent/output_capture.hpp"
 #include "parent/peer_buffers.hpp"
 
@@ -210,12 +210,6 @@ class Slot {
   std::vector<std::uint64_t> task_ids() const;  // of what it holds
 
  private:
-  struct InFlight {
-    std::uint64_t serial;  // of the chunk's first element
-    Chunk chunk;
-    std::shared_ptr<detail::MessageBlock> block;  // that the worker reads it from, if it is large
-  };
-
   // What a record carries, and the descriptor that goes ahead of it, -1: none.
   struct PayloadRef : channel::ParentEnd::PayloadRef {
     int file = -1;
@@ -241,7 +235,6 @@ class Slot {
   os::Memfd receive_file();
   Item resolve_front(std::uint64_t count, detail::Block block);
   bool read_capture();
-  Chunks return_rest();
 
   int const index_;
   std::atomic<std::uint64_t> inline_limit_{
@@ -259,11 +252,11 @@ class Slot {
   std::uint64_t ended_shares_ = 0;  // Share::ended() when shares_ was last looked through
   // Of what lies ahead of a chunk that found no room: `missing` until the engine waits for it.
   enum class Room : std::uint8_t { enough, missing, awaited } room_ = Room::enough;
-  boost::circular_buffer<InFlight> in_flight_;  // grows by hand; keeps its memory
-  std::uint64_t revocations_ = 0;               // from all workers that were here
-  bool answered_ = false;                       // for at least one element
-  std::uint64_t watched_ = 0;                   // the serial seen to run
-  TimePoint watched_since_{};                   // none: nothing was
+  Ledger ledger_;
+  std::uint64_t revocations_ = 0;  // from all workers that were here
+  bool answered_ = false;          // for at least one element
+  std::uint64_t watched_ = 0;      // the serial seen to run
+  TimePoint watched_since_{};      // none: nothing was
   // The front of the ledger that the worker neither runs, by its marks, nor has answered for.
   std::uint64_t stall_serial_ = 0;
   TimePoint stall_since_{};  // none: it is not so

@@ -99,7 +99,7 @@ TEST_F(SlotLedgerTest, ARecordForOneElementIsOfOne) {
   OutboxHeader header = header_of(0, 2, 8);
   header.kind = OutboxKind::thrown;
   publish(header, 8);
-  expect_refused("a record for one element came for 2");
+  expect_refused("a frame for one element came for 2");
 }
 
 TEST_F(SlotLedgerTest, ALargeResultIsOfOneElement) {
@@ -109,7 +109,7 @@ TEST_F(SlotLedgerTest, ALargeResultIsOfOneElement) {
   OutboxHeader header = header_of(0, 2, 100'000);
   header.where = Where::file;
   publish(header, 0);
-  expect_refused("a record for one element came for 2");
+  expect_refused("a frame for one element came for 2");
 }
 
 TEST_F(SlotLedgerTest, ResultsOfAnotherSizeThanTheyHaveAreRefused) {
@@ -146,7 +146,7 @@ TEST_F(SlotLedgerTest, ALargeResultShorterThanItIsSaidToBeIsRefused) {
   os::Memfd const file = file_of(100'000, proper);
   send({file.fd()});
   publish_large(100'001);
-  expect_refused("shorter than its record says");
+  expect_refused("shorter than its frame says");
 }
 
 TEST_F(SlotLedgerTest, ALargeResultComesWithOneDescriptor) {
@@ -217,7 +217,7 @@ TEST_F(SlotLedgerTest, AnOpenRecordOfAnotherSizeThanItMustHaveIsALie) {
   answer(0);
   words().done.store(channel::pack_done(1, 3));
   auto const death = slot_.reap();
-  EXPECT_NE(death.bad.find("open record"), std::string::npos) << death.bad;
+  EXPECT_NE(death.bad.find("open frame"), std::string::npos) << death.bad;
   EXPECT_TRUE(death.collected.items.empty());
   ASSERT_EQ(death.attributed.size(), 1u);
   EXPECT_EQ(death.collected.returned.size(), 1u);

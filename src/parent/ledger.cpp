@@ -1,0 +1,148 @@
+#include "parent/ledger.hpp"
+
+#include <algorithm>
+
+#include "engine/patience.hpp"
+
+namespace procpool::inline v0::parent {
+
+using channel::BadFrame;
+
+namespace {
+
+// The results of such a function have one size, and no length ahead of each.
+bool has_fixed_results(detail::Function const& function) noexcept {
+  return function.returns_nothing || function.result_size != 0;
+}
+
+std::string range_text(std::uint64_t serial, std::uint64_t count) {
+  return std::to_string(serial) + " + " + std::to_string(count);
+}
+
+}  // namespace
+
+bool Ledger::holds(detail::Task const& task) const noexcept {
+  return std::ranges::any_of(
+      entries_, [&task](Entry const& entry) { return entry.chunk.task.get() == &task; });
+}
+
+void Ledger::reset() noexcept { entries_.clear(); }
+
+// ---- sending
+
+void Ledger::reserve() {
+  constexpr std::size_t min_capacity = 16;
+  if (entries_.full()) entries_.set_capacity(std::max(min_capacity, 2 * entries_.capacity()));
+}
+
+void Ledger::add(std::uint64_t serial, Chunk chunk,
+                 std::shared_ptr<detail::MessageBlock> block) noexcept {
+  entries_.push_back({serial, std::move(chunk), std::move(block)});
+}
+
+Chunk Ledger::take_front(std::uint64_t elements) noexcept {
+  Entry& entry = entries_.front();
+  entry.serial += elements;
+  Chunk taken = entry.chunk.take_front(elements);
+  if (entry.chunk.count == 0) entries_.pop_front();
+  return taken;
+}
+
+// ---- outcomes
+
+void Ledger::check(channel::OutboxHeader const& header) const {
+  if (empty()) throw BadFrame("an outcome came where none is owed");
+  Chunk const& owed = front().chunk;
+  if (header.serial != front().serial || header.count == 0 || header.count > owed.count) {
+    throw BadFrame("an outcome came for elements " + range_text(header.serial, header.count) +
+                   " where " + range_text(front().serial, owed.count) + " are owed");
+  }
+  bool const thrown = header.kind == channel::OutboxKind::thrown;
+  if ((thrown || header.where != channel::Where::ring) && header.count != 1) {
+    throw BadFrame("a frame for one element came for " + std::to_string(header.count));
+  }
+  detail::Function const& function = owed.task->function();
+  if (!thrown && has_fixed_results(function) &&
+      header.size != header.count * function.result_size) {
+    throw BadFrame("results of " + std::to_string(header.size) + " bytes came where " +
+                   std::to_string(header.count) + " of " + std::to_string(function.result_size) +
+                   " are owed");
+  }
+}
+
+Ledger::Resolved Ledger::resolve(std::uint64_t count) noexcept {
+  Entry& entry = entries_.front();
+  bool const ended_chunk = count == entry.chunk.count;
+  Resolved resolved{nullptr, entry.chunk.first, entry.serial, ended_chunk};
+  if (ended_chunk) {
+    resolved.task = std::move(entry.chunk.task);
+    entries_.pop_front();
+    return resolved;
+  }
+  resolved.task = entry.chunk.task;
+  entry.serial += count;
+  entry.chunk.first += count;
+  entry.chunk.count -= count;
+  entry.chunk.attempt_deaths = 0;  // these were of the first element
+  return resolved;
+}
+
+// ---- revocation
+
+std::optional<std::uint64_t> Ledger::serial_of_last(std::uint64_t elements) const noexcept {
+  std::optional<std::uint64_t> serial;
+  std::uint64_t left = elements;
+  for (auto entry = entries_.rbegin(); entry != entries_.rend() && left != 0; ++entry) {
+    std::uint64_t const some = std::min(left, entry->chunk.count);
+    serial = entry->end() - some;
+    left -= some;
+  }
+  return serial;
+}
+
+Chunks Ledger::revoke_from(std::uint64_t serial) {
+  Chunks revoked;
+  while (!empty() && back().end() > serial) {
+    Entry& last = entries_.back();
+    Chunk chunk =
+        last.serial >= serial ? std::move(last.chunk) : last.chunk.split_off(serial - last.serial);
+    if (last.serial >= serial) entries_.pop_back();
+    detail::patiently([&] { revoked.push_front(std::move(chunk)); });
+  }
+  return revoked;
+}
+
+// ---- the death of the worker
+
+std::string Ledger::doubt(Remains const& remains) const {
+  detail::Function const& function = front().chunk.task->function();
+  bool const possible = remains.done == 0 || !has_fixed_results(function) ||
+                        remains.payload.size() == remains.done * function.result_size;
+  return possible ? "" : "its open frame has not the size of the results it counts";
+}
+
+Ledger::Attribution Ledger::attribute(Remains const& remains, Belief belief, bool killed) {
+  Attribution attribution;
+  auto const attribute_front = [&](std::uint64_t elements) {
+    Chunk cause = take_front(elements);
+    detail::patiently([&] { attribution.chunks.push_back(std::move(cause)); });
+  };
+  if (empty()) return attribution;
+  if (belief != Belief::liar) {
+    unsigned& deaths = entries_.front().chunk.attempt_deaths;
+    deaths += belief == Belief::stalled ? max_attempt_deaths / 2 : 1;
+    attribution.poison = !remains.begun && deaths >= max_attempt_deaths;
+    if (remains.begun || attribution.poison || killed) attribute_front(1);
+    return attribution;
+  }
+  // The outcomes of a liar are not believed. The cause is everything that it claims to have begun,
+  // and in any case the element that it owed next: another worker might do the same with that, and so
+  // on for ever.
+  attribute_front(1);
+  while (!empty() && front().serial < remains.claim) {
+    attribute_front(std::min(front().chunk.count, remains.claim - front().serial));
+  }
+  return attribution;
+}
+
+}  // namespace procpool::inline v0::parent
