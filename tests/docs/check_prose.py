@@ -58,7 +58,8 @@ def blocks(lines):
             listed = bool(ITEM.match(line)) or (listed and line.startswith(" "))
             if not gathered:
                 begin = number
-            gathered.append(ITEM.sub("", line, count=1).strip().lstrip("# "))
+            item = ITEM.match(line)
+            gathered.append(line[item.end() if item else 0:].strip().lstrip("# "))
             if line.startswith("#"):
                 yield from flush()
     yield from flush()
