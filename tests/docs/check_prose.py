@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""check_prose.py FILE...: the form of the prose in Markdown documents, and their links to files and headings.
+"""check_prose.py PATH...: the form of the prose in Markdown documents, and their links to files and headings.
 
 Fails for a line of prose over 100 columns, for a sentence of more than 30 words, for a sentence that begins with What,
 Who, Whoever, Whatever or Whichever, and for a link that leads nowhere. Sentences of 26 to 30 words are reported and
-pass. Tables may be wider than 100 columns. Their cells are checked as sentences. Code is not checked.
+pass. Tables may be wider than 100 columns. Their cells are checked as sentences. Code is not checked. A folder
+stands for the documents in it.
 """
 import pathlib
 import re
@@ -106,16 +107,18 @@ def check(path):
 def main():
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
+    paths = [path for name in map(pathlib.Path, sys.argv[1:])
+             for path in (sorted(name.rglob("*.md")) if name.is_dir() else [name])]
     failures = []
-    for name in sys.argv[1:]:
-        found, reports = check(pathlib.Path(name))
+    for path in paths:
+        found, reports = check(path)
         failures += found
         for line in reports:
             print(f"report: {line}")
     for line in failures:
         print(line)
-    print(f"{len(failures)} failures in {len(sys.argv) - 1} documents")
-    return 1 if failures else 0
+    print(f"{len(failures)} failures in {len(paths)} documents")
+    return 1 if failures or not paths else 0
 
 
 if __name__ == "__main__":
