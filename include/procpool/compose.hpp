@@ -61,11 +61,10 @@ class PROCPOOL_API Join final : public Composed {
   // Written before its end:
   std::size_t last_ = 0;
   bool cancelled_ = false;
-  // Guarded by mutex_:
-  unsigned asked_ =
-      0;  // so many requests to cancel it, of which nothing is known yet, or something has come
-  std::weak_ptr<void> kept_;
-  Enumerate enumerate_ = nullptr;
+  // Requests to cancel it of which nothing is known yet, or something has come.
+  unsigned asked_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::weak_ptr<void> kept_ PROCPOOL_GUARDED_BY(mutex_);
+  Enumerate enumerate_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;
 };
 
 template <class V>

@@ -2,16 +2,16 @@
 
 #include <pthread.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/fork_detection.hpp"
@@ -28,15 +28,14 @@ constexpr std::chrono::milliseconds linger{200};
 // At most one error that nobody looked at is told in this time.
 constexpr std::chrono::seconds between_lost{1};
 
-constinit thread_local Callbacks::Outside const* outside = nullptr;  // the innermost on this thread
+constinit thread_local Callbacks::Outside const* innermost = nullptr;  // on this thread
 
 }  // namespace
 
-// A thread and what it is to do.
+// A thread and what it is to do. The state's mutex guards all of it.
 struct Callbacks::Queue {
   char const* name;
-  std::condition_variable work{};  // for the thread: something to do, or no reason to stay
-  // Guarded by the state's mutex:
+  Condition work{};  // for the thread: something to do, or no reason to stay
   std::shared_ptr<Work> first{};
   Work* last = nullptr;
   std::size_t works = 0;          // that exist
@@ -60,21 +59,26 @@ struct Callbacks::State {
   std::chrono::milliseconds const quiet;
   unsigned forks = fork_count();
   bool shared = false;  // by all that has no pool
-  std::mutex mutex;
-  std::condition_variable calm;  // for retire(): nothing to do
-  // Guarded by mutex:
-  Queue callbacks{"pool callbacks"};
-  Queue executors{"pool executors"};
-  Outside* outside = nullptr;  // what executors run: a list
-  bool retired = false;
+  Mutex mutex;
+  Condition calm;  // for retire(): nothing to do
   std::atomic<bool> over{false};
-  std::optional<Clock::time_point> lost_told;
-  std::uint64_t lost_untold = 0;
+  Queue callbacks PROCPOOL_GUARDED_BY(mutex){"pool callbacks"};
+  Queue executors PROCPOOL_GUARDED_BY(mutex){"pool executors"};
+  Outside* outside PROCPOOL_GUARDED_BY(mutex) = nullptr;  // what executors run: a list
+  bool retired PROCPOOL_GUARDED_BY(mutex) = false;
+  std::optional<Clock::time_point> lost_told PROCPOOL_GUARDED_BY(mutex);
+  std::uint64_t lost_untold PROCPOOL_GUARDED_BY(mutex) = 0;
 
-  bool is_calm() const noexcept {
+  Queue& queue(Work::Thread which) noexcept PROCPOOL_REQUIRES(mutex) {
+    return which == Work::Thread::callbacks ? callbacks : executors;
+  }
+  bool is_calm() const noexcept PROCPOOL_REQUIRES(mutex) {
     return callbacks.calm() && executors.calm() && outside == nullptr;
   }
-  std::string awaited() const;
+  // Is the caller one of the threads, or inside of something that an executor runs?
+  bool inside() const noexcept PROCPOOL_REQUIRES(mutex);
+  std::string awaited() const PROCPOOL_REQUIRES(mutex);
+  void loop(Work::Thread which) noexcept;
 };
 
 Work::Work(std::shared_ptr<Callbacks> callbacks, Thread thread)
@@ -90,7 +94,11 @@ Callbacks::Callbacks(Log log, std::string name, std::chrono::milliseconds quiet)
     : state_(std::make_unique<State>(std::move(log), std::move(name), quiet)) {}
 
 Callbacks::~Callbacks() {
-  for (Queue* const queue : {&state_->callbacks, &state_->executors}) {
+  // In a forked child the mutex may be held by a thread that is not there.
+  auto const queues = [&state = *state_]() PROCPOOL_UNCHECKED_LOCKS {
+    return std::array{&state.callbacks, &state.executors};
+  };
+  for (Queue* const queue : queues()) {
     // The thread keeps this alive, so there is none any more, or it is the one that runs here, at its end.
     if (!queue->thread.joinable()) continue;
     if (forked_since(state_->forks)) {
@@ -119,10 +127,6 @@ std::shared_ptr<Callbacks> Callbacks::without_pool() {
   return *found;
 }
 
-Callbacks::Queue& Callbacks::queue(Work::Thread which) const noexcept {
-  return which == Work::Thread::callbacks ? state_->callbacks : state_->executors;
-}
-
 std::string const& Callbacks::pool() const noexcept { return state_->name; }
 
 bool Callbacks::forked() const noexcept { return forked_since(state_->forks); }
@@ -131,12 +135,12 @@ void Callbacks::hold(Work::Thread which) {
   if (forked()) {
     throw SetupError("this pool's callback thread is in the process that this one was forked from");
   }
-  Queue& own = queue(which);
-  std::lock_guard const lock(state_->mutex);
+  Lock const lock(state_->mutex);
+  Queue& own = state_->queue(which);
   if (!own.running) {
     try {
       if (own.thread.joinable()) own.thread.detach();  // one that has said that it ends
-      own.thread = std::thread([self = shared_from_this(), &own] { self->loop(own); });
+      own.thread = std::thread([self = shared_from_this(), which] { self->state_->loop(which); });
     } catch (std::system_error const& error) {
       throw SetupError(std::string("there is no thread for callbacks: ") + error.what());
     }
@@ -149,15 +153,15 @@ void Callbacks::hold(Work::Thread which) {
 
 void Callbacks::release(Work::Thread which) noexcept {
   if (forked()) return;
-  std::lock_guard const lock(state_->mutex);
-  Queue& own = queue(which);
+  Lock const lock(state_->mutex);
+  Queue& own = state_->queue(which);
   if (--own.works == 0 && (state_->retired || state_->shared)) own.work.notify_all();
 }
 
 void Callbacks::post(std::shared_ptr<Work> work) noexcept {
   if (forked()) return;  // nobody would run it
-  std::lock_guard const lock(state_->mutex);
-  Queue& own = queue(work->thread_);
+  Lock const lock(state_->mutex);
+  Queue& own = state_->queue(work->thread_);
   Work* const end = work.get();
   (own.last == nullptr ? own.first : own.last->next_) = std::move(work);
   own.last = end;
@@ -177,48 +181,50 @@ bool Callbacks::take_from_executor(Work& work) noexcept {
 }
 
 bool Callbacks::on_thread() const noexcept {
-  std::lock_guard const lock(state_->mutex);
-  Queue const& own = state_->callbacks;
-  return own.running && own.thread_id == std::this_thread::get_id();
+  State& state = *state_;
+  Lock const lock(state.mutex);
+  return state.callbacks.running && state.callbacks.thread_id == std::this_thread::get_id();
 }
 
-// Is the caller one of the threads, or inside of something that an executor runs?
-bool Callbacks::inside() const noexcept {
-  for (Queue const* const own : {&state_->callbacks, &state_->executors}) {
+bool Callbacks::State::inside() const noexcept {
+  for (Queue const* const own : {&callbacks, &executors}) {
     if (own->running && own->thread_id == std::this_thread::get_id()) return true;
   }
-  for (Outside const* each = outside; each != nullptr; each = each->outer_) {
-    if (&each->work_.callbacks() == this) return true;
+  for (Outside const* each = innermost; each != nullptr; each = each->outer_) {
+    if (each->work_.callbacks().state_.get() == this) return true;
   }
   return false;
 }
 
 Callbacks::Outside::Outside(Work& work) noexcept
-    : work_(work), outer_(std::exchange(outside, this)), since_(Clock::now()) {
+    : work_(work), outer_(std::exchange(innermost, this)), since_(Clock::now()) {
   State& state = *work_.callbacks().state_;
-  std::lock_guard const lock(state.mutex);
+  Lock const lock(state.mutex);
   next_ = std::exchange(state.outside, this);
 }
 
 Callbacks::Outside::~Outside() {
-  outside = outer_;
+  innermost = outer_;
   if (work_.callbacks().forked()) return;
   State& state = *work_.callbacks().state_;
-  std::lock_guard const lock(state.mutex);
+  Lock const lock(state.mutex);
   Outside** place = &state.outside;
   while (*place != this) place = &(*place)->next_;
   *place = next_;
   if (state.retired && state.is_calm()) state.calm.notify_all();
 }
 
-void Callbacks::loop(Queue& own) noexcept {
-  std::unique_lock lock(state_->mutex);
+void Callbacks::State::loop(Work::Thread which) noexcept {
+  Lock lock(mutex);
+  Queue& own = queue(which);
   for (;;) {
-    own.work.wait(
-        lock, [&] { return own.first || (own.works == 0 && (state_->retired || state_->shared)); });
+    while (!own.first && (own.works != 0 || !(retired || shared))) own.work.wait(lock);
     if (!own.first) {
-      if (!state_->shared || state_->retired) break;
-      if (!own.work.wait_for(lock, linger, [&] { return own.works != 0; })) break;
+      if (!shared || retired) break;
+      Clock::time_point const end = Clock::now() + linger;
+      while (own.works == 0 && own.work.wait_until(lock, end)) {
+      }
+      if (own.works == 0) break;
       continue;
     }
     std::shared_ptr<Work> work = std::move(own.first);
@@ -236,24 +242,26 @@ void Callbacks::loop(Queue& own) noexcept {
     work.reset();  // outside the lock: it may be the last owner of something of the user's
     lock.lock();
     own.busy = false;
-    if (state_->retired && state_->is_calm()) state_->calm.notify_all();
+    if (retired && is_calm()) calm.notify_all();
   }
   own.running = false;
-  if (state_->shared && own.thread.joinable()) own.thread.detach();  // nobody will join it
+  if (shared && own.thread.joinable()) own.thread.detach();  // nobody will join it
 }
 
 void Callbacks::retire() noexcept {
   if (forked()) return;
   std::thread ended[2];
   {
-    std::unique_lock lock(state_->mutex);
     State& state = *state_;
+    Lock lock(state.mutex);
     state.retired = true;
     state.callbacks.work.notify_all();
     state.executors.work.notify_all();
-    bool const may_wait = !inside();
-    auto const calm = [&state] { return state.is_calm(); };
-    if (may_wait && !state.calm.wait_for(lock, state.quiet, calm)) {
+    bool const may_wait = !state.inside();
+    TimePoint const end_of_quiet = later(Clock::now(), state.quiet);
+    while (may_wait && !state.is_calm() && state.calm.wait_until(lock, end_of_quiet)) {
+    }
+    if (may_wait && !state.is_calm()) {
       std::string text;
       try {
         text = state.awaited();
@@ -262,7 +270,7 @@ void Callbacks::retire() noexcept {
       lock.unlock();
       log(text);
       lock.lock();
-      state.calm.wait(lock, calm);
+      while (!state.is_calm()) state.calm.wait(lock);
     }
     std::uint64_t const untold = std::exchange(state.lost_untold, 0);
     if (untold != 0) {
@@ -328,7 +336,7 @@ void Callbacks::log_lost(std::uint64_t untold) const noexcept {
 }
 
 std::optional<std::uint64_t> Callbacks::may_tell_lost() noexcept {
-  std::lock_guard const lock(state_->mutex);
+  Lock const lock(state_->mutex);
   auto const now = Clock::now();
   if (state_->lost_told && now - *state_->lost_told < between_lost) {
     ++state_->lost_untold;

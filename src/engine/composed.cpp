@@ -32,7 +32,7 @@ bool is_decided(Completion const& what) noexcept {
 
 bool Composed::awaited(List& all) {
   std::shared_ptr<Completion> what;  // may be the last owner of much, and then dies behind the lock
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   if (decided()) return true;
   what = awaited_.lock();
   if (!what || is_decided(*what)) {
@@ -60,12 +60,12 @@ std::exception_ptr cancelled_meanwhile() noexcept {
 }
 
 void Composed::request() noexcept {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   requested_ = true;
 }
 
 bool Composed::waits_no_more() noexcept {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   awaited_.reset();
   return requested_;
 }
@@ -189,7 +189,7 @@ Cancel cancel(std::shared_ptr<Completion> const& what) {
 
 void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
   {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     awaited_ = what;
     if (!requested_) return;
   }
@@ -199,7 +199,7 @@ void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
   } catch (...) {  // it cannot be cancelled here (in a forked child)
     return;
   }
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   requested_ = false;
 }
 

@@ -5,11 +5,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <stop_token>
 
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/operations/slice_position.hpp>
 
 namespace procpool::inline v0 {
@@ -39,7 +39,7 @@ class ElementContext {
   std::atomic<detail::SlicePosition const*> slice{nullptr};
 
  private:
-  // Which stream engine_ is.
+  // Identifies the stream of engine_.
   struct Stream {
     std::uint64_t run = 0;
     std::uint64_t seed = 0;
@@ -48,10 +48,9 @@ class ElementContext {
 
   std::uint64_t seed() const noexcept;
 
-  std::mutex mutex_;
-  // Guarded by mutex_:
-  Stream stream_;
-  std::optional<std::mt19937_64> engine_;
+  detail::Mutex mutex_;
+  Stream stream_ PROCPOOL_GUARDED_BY(mutex_);
+  std::optional<std::mt19937_64> engine_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
 // The worker's own; before its first element.

@@ -15,7 +15,7 @@ class EndOrder::Ended final : public Completion::Callback {
   std::size_t index = 0;
 
   void ended() noexcept override {
-    std::lock_guard const lock(order->mutex_);
+    Lock const lock(order->mutex_);
     order->ended_.push_back(index);
     // Release: who sees the number sees the entry.
     order->number_.store(order->ended_.size(), std::memory_order_release);
@@ -43,15 +43,15 @@ void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completio
 std::size_t EndOrder::wait(std::size_t before) {
   if (forked_since(forks_)) {
     // The lock may be held by a thread that is not here. What was written down before is there to be read.
-    if (number_.load(std::memory_order_acquire) > before) return ended_[before];
+    if (number_.load(std::memory_order_acquire) > before) return entry(before);
     throw SetupError("these futures belong to a pool of the process that this one was forked from; "
                      "their results "
                      "arrive only there");
   }
   // Acquire: as below.
   if (number_.load(std::memory_order_acquire) <= before) go_on_with_postponed();
-  std::unique_lock lock(mutex_);
-  more_.wait(lock, [&] { return ended_.size() > before; });
+  Lock lock(mutex_);
+  while (ended_.size() <= before) more_.wait(lock);
   return ended_[before];
 }
 

@@ -83,7 +83,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   }
   detail::Function const& function = task->function();
   {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     stats_.submitted += input.count;
     stats_.running += input.count;
     if (input.first == 0) {
@@ -145,7 +145,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     task->deliver(std::move(block));
   }
   {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     stats_.running -= input.count;
     stats_.done += input.count;
     cancelled_ += cancelled;
@@ -175,12 +175,12 @@ Summary InProcessEngine::shutdown(End end, std::optional<TimePoint>) {
   close();
   ending_.store(true);
   if (end != End::drain) ended_.store(true);
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   return {.done = stats_.done - cancelled_, .cancelled = cancelled_, .forced = 0};
 }
 
 Stats InProcessEngine::stats() const {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   return stats_;
 }
 

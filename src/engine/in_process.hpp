@@ -8,10 +8,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
 #include <procpool/detail/engine/engine.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 
 namespace procpool::inline v0 {
 
@@ -39,11 +39,11 @@ class InProcessEngine final : public detail::Engine {
   std::atomic<bool> closed_{false};
   std::atomic<bool> ending_{false};  // streams get nothing more
   std::atomic<bool> ended_{false};   // by cancel or kill: what is appended now does not run
-  mutable std::mutex mutex_;
-  Stats stats_;                        // guarded by mutex_
-  std::uint64_t cancelled_ = 0;        // guarded by mutex_
-  std::optional<std::uint64_t> seed_;  // guarded by mutex_
-  std::uint64_t calls_ = 0;            // guarded by mutex_
+  mutable detail::Mutex mutex_;
+  Stats stats_ PROCPOOL_GUARDED_BY(mutex_);
+  std::uint64_t cancelled_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::optional<std::uint64_t> seed_ PROCPOOL_GUARDED_BY(mutex_);
+  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace procpool::inline v0

@@ -25,7 +25,7 @@ Join::Join(std::shared_ptr<CallContext const> context, std::size_t parts, std::s
 }
 
 void Join::keep(std::weak_ptr<void> kept, Enumerate enumerate) noexcept {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   kept_ = std::move(kept);
   enumerate_ = enumerate;
 }
@@ -40,7 +40,7 @@ void Join::add(std::shared_ptr<Join> const& join, Completion& part) noexcept {
 }
 
 void Join::taken() noexcept {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   kept_.reset();
 }
 
@@ -52,14 +52,14 @@ std::size_t Join::take_any() {
 
 // Its parts are cancelled one after the other. One of them may end by itself meanwhile, and then be the first.
 bool Join::ask() noexcept {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   if (!any_ || decided()) return false;
   ++asked_;
   return true;
 }
 
 bool Join::unask() noexcept {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   if (decided()) return cancelled_;
   --asked_;
   return false;
@@ -68,7 +68,7 @@ bool Join::unask() noexcept {
 bool Join::awaited(List& all) {
   std::shared_ptr<void> kept;  // may be the last owner of much, and then dies behind the lock
   // From taken() on the parts are their new owner's.
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   kept = kept_.lock();
   if (!kept) return false;
   enumerate_(kept.get(), all);
@@ -84,7 +84,7 @@ void Join::part_ended(std::size_t index) noexcept {
   if (before != 1) return;
   last_ = index;
   if (any_) {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     decide();
     cancelled_ = asked_ != 0;
   }

@@ -1,8 +1,8 @@
 #pragma once
 
-// What must not be lost because the program has no memory at the moment: an element on its way from one place to
-// another, the reason why it has no value. It is tried until there is some. Any thread, also with a lock: what
-// waits for that lock could do nothing without memory either.
+// Steps that must not fail for want of memory: an element that moves from one place to another, or
+// the reason why it has no value, would be lost. They are repeated until there is memory. Any
+// thread, also with a lock held: its waiters could do nothing without memory either.
 
 #include <time.h>
 
@@ -10,11 +10,14 @@
 #include <new>
 #include <utility>
 
+#include <procpool/detail/engine/mutex.hpp>
+
 namespace procpool::inline v0::detail {
 
-// `body` may be begun again: where it throws it has changed nothing.
+// `body` may be repeated: when it throws, it has changed nothing. Its locks are those of the caller,
+// which are checked where the lambda is written.
 template <class Body>
-auto patiently(Body&& body) {
+auto patiently(Body&& body) PROCPOOL_UNCHECKED_LOCKS {
   for (;;) {
     try {
       return body();
@@ -25,9 +28,9 @@ auto patiently(Body&& body) {
   }
 }
 
-// What is good to have, and can be done without. False: there was no memory for it.
+// For steps that can be left out. False: there was no memory.
 template <class Body>
-bool if_possible(Body&& body) noexcept {
+bool if_possible(Body&& body) noexcept PROCPOOL_UNCHECKED_LOCKS {
   try {
     body();
     return true;
@@ -36,7 +39,7 @@ bool if_possible(Body&& body) noexcept {
   }
 }
 
-// Moves everything behind what is there.
+// Appends all elements of `from`.
 template <class Queue, class From>
 void move_behind(Queue& to, From&& from) {
   for (auto& one : from) patiently([&] { to.push_back(std::move(one)); });

@@ -14,7 +14,7 @@ ProgressReport::ProgressReport(std::shared_ptr<CallContext const> context,
 
 void ProgressReport::note(News const& news) noexcept {
   {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     if (over_) return;
     // Two threads may come in another order than their news were made in.
     if (news.done >= news_.done) {
@@ -33,7 +33,7 @@ void ProgressReport::note(News const& news) noexcept {
 void ProgressReport::perform() noexcept {
   Progress progress;
   {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     if (over_) return;  // and stays scheduled: nothing follows
     running_ = true;
     fresh_ = false;
@@ -55,7 +55,7 @@ void ProgressReport::perform() noexcept {
   for (;;) {
     // Dropped here, and not by whoever is the task's last owner; and before those go on who wait for it.
     ProgressCallback dropped;
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     over_ |= progress.finished;
     if (over_ && callback_) {
       dropped = std::exchange(callback_, nullptr);  // behind the lock
@@ -78,24 +78,26 @@ bool ProgressReport::may_wait() const noexcept {
 void ProgressReport::wait_until_told() {
   if (callbacks().forked()) {
     // The lock may be held by a thread that is not here.
-    std::unique_lock const lock(mutex_, std::try_to_lock);
-    if (lock.owns_lock() && over_ && !running_) return;
+    if (mutex_.try_lock()) {
+      Lock const lock(mutex_, Lock::Adopt());
+      if (over_ && !running_) return;
+    }
     throw SetupError("this call belongs to a pool of the process that this one was forked from; "
                      "its progress is told "
                      "only there");
   }
   if (!may_wait()) return;
-  std::unique_lock lock(mutex_);
-  told_.wait(lock, [this] { return over_ && !running_; });
+  Lock lock(mutex_);
+  while (!over_ || running_) told_.wait(lock);
 }
 
 void ProgressReport::mute() {
   if (callbacks().forked()) return;
   ProgressCallback dropped;
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   over_ = true;
   if (running_) {
-    if (may_wait()) told_.wait(lock, [this] { return !running_; });
+    while (may_wait() && running_) told_.wait(lock);
   } else {
     dropped = std::exchange(callback_, nullptr);
   }

@@ -29,10 +29,10 @@ constexpr std::size_t largest_in_memory = 16 * 1024;
 constexpr char const* file_name = "procpool shared value";
 
 struct Registry {
-  std::mutex mutex;
-  // Guarded by mutex:
-  std::unordered_map<std::uint64_t, std::weak_ptr<Share>> shares;
-  std::unordered_map<std::uint64_t, std::string> missed;  // and why
+  Mutex mutex;
+  std::unordered_map<std::uint64_t, std::weak_ptr<Share>> shares PROCPOOL_GUARDED_BY(mutex);
+  // The reason why a share could not arrive.
+  std::unordered_map<std::uint64_t, std::string> missed PROCPOOL_GUARDED_BY(mutex);
 };
 
 // Never destroyed: handles in static objects may end after everything else.
@@ -63,7 +63,7 @@ Share::Share(std::uint64_t id, Payload payload, List parts, std::type_info const
 Share::~Share() {
   Registry& all = registry();
   {
-    std::lock_guard const lock(all.mutex);
+    Lock const lock(all.mutex);
     auto const found = all.shares.find(id_);
     if (found != all.shares.end() && found->second.expired()) all.shares.erase(found);
   }
@@ -75,7 +75,7 @@ std::uint64_t Share::ended() noexcept { return ended_shares.load(std::memory_ord
 
 std::shared_ptr<Share> Share::enter(std::shared_ptr<Share> made) {
   Registry& all = registry();
-  std::lock_guard const lock(all.mutex);
+  Lock const lock(all.mutex);
   all.shares[made->id_] = made;
   all.missed.erase(made->id_);
   return made;
@@ -109,14 +109,17 @@ std::shared_ptr<Share> Share::create_from(Bytes bytes, List parts, std::type_inf
   }
   std::shared_ptr<Share> const made(
       new Share(next_id(), std::move(payload), std::move(parts), &type));
-  if (file) std::call_once(made->sealing_, [&] { made->file_ = std::move(file); });
+  if (file) {
+    Lock const lock(made->sealing_);
+    made->file_ = std::move(file);
+  }
   return enter(made);
 }
 
 std::shared_ptr<Share> Share::adopt(std::uint64_t id, Payload payload, std::size_t parts) {
   Registry& all = registry();
   {
-    std::lock_guard const lock(all.mutex);
+    Lock const lock(all.mutex);
     auto const found = all.shares.find(id);
     if (found != all.shares.end()) {
       if (auto known = found->second.lock()) return known;
@@ -135,14 +138,14 @@ std::shared_ptr<Share> Share::adopt(std::uint64_t id, Payload payload, std::size
 
 void Share::miss(std::uint64_t id, std::string reason) {
   Registry& all = registry();
-  std::lock_guard const lock(all.mutex);
+  Lock const lock(all.mutex);
   all.missed[id] = std::move(reason);
 }
 
 std::shared_ptr<Share> Share::find(std::uint64_t id) {
   Registry& all = registry();
   {
-    std::lock_guard const lock(all.mutex);
+    Lock const lock(all.mutex);
     if (auto const missed = all.missed.find(id); missed != all.missed.end()) {
       throw SetupError("the worker could not take a shared value: " + missed->second);
     }
@@ -158,14 +161,13 @@ std::shared_ptr<Share> Share::find(std::uint64_t id) {
 // ---- its bytes and its value
 
 os::Memfd const& Share::sealed() {
-  std::call_once(sealing_, [this] {
-    file_ = std::make_unique<os::Memfd>(os::sealed_copy(file_name, payload_.bytes()));
-  });
+  Lock const lock(sealing_);
+  if (!file_) file_ = std::make_unique<os::Memfd>(os::sealed_copy(file_name, payload_.bytes()));
   return *file_;
 }
 
 void const* Share::load_value(std::type_info const& type, Load load) {
-  std::lock_guard const lock(loading_);
+  Lock const lock(loading_);
   if (type_ != nullptr && *type_ != type) {
     throw SerializationError("procpool: a shared value is a " + type_name(*type_) +
                              " and was asked for as a " + type_name(type));

@@ -50,12 +50,12 @@ Task::Rare& Task::rare() {
 void Task::keep(Share::List const& shares) {
   // A stream would gather them without end: its shares live as long as their elements.
   if (stream()) return;
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   rare().kept.insert(shares.begin(), shares.end());
 }
 
 std::vector<Block> Task::take() {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   if (!first_block_) return std::exchange(blocks_, {});
   std::vector<Block> taken;
   taken.reserve(1 + blocks_.size());
@@ -65,7 +65,7 @@ std::vector<Block> Task::take() {
 }
 
 Block Task::take_only() {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   return *std::exchange(first_block_, std::nullopt);
 }
 
@@ -96,26 +96,28 @@ void Task::report_lost() noexcept {
 
 void Task::wait_for_block(std::optional<std::uint64_t> element) {
   check_process();
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   // Before anybody is told that somebody waits: there may be no memory for it.
-  std::condition_variable& arrived = rare().block_arrived;
+  Condition& arrived = rare().block_arrived;
   awaited_ = element;
   waiting_ = true;
-  arrived.wait(lock, [this] {
-    return complete_ ||
-           std::ranges::any_of(blocks_, [this](Block const& block) { return is_awaited(block); });
-  });
+  auto const has_arrived = [this]() PROCPOOL_REQUIRES(mutex_) {
+    return std::ranges::any_of(blocks_, [this](Block const& block) PROCPOOL_REQUIRES(mutex_) {
+      return is_awaited(block);
+    });
+  };
+  while (!complete_ && !has_arrived()) arrived.wait(lock);
   waiting_ = false;
 }
 
 Task::Counts Task::counts() const {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   return counts_;
 }
 
 bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
   std::size_t const most = retries()->times.checked("retries", max_retries);
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   Attempts& attempts = rare().attempts[element];
   if (attempts.failed >= most) return false;
   ++attempts.failed;
@@ -125,7 +127,7 @@ bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
 }
 
 Attempts Task::earlier_attempts(std::uint64_t element) const {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   if (!rare_) return {};
   auto const found = rare_->attempts.find(element);
   return found == rare_->attempts.end() ? Attempts() : found->second;
@@ -133,24 +135,24 @@ Attempts Task::earlier_attempts(std::uint64_t element) const {
 
 void Task::add_output(std::uint64_t element, std::string text) {
   if (stream()) return;
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   rare().outputs[element] += text;
 }
 
 std::string Task::output(std::uint64_t element) const {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   if (!rare_) return {};
   auto const found = rare_->outputs.find(element);
   return found == rare_->outputs.end() ? std::string() : found->second;
 }
 
 std::map<std::uint64_t, std::string> Task::outputs() const {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   return rare_ ? rare_->outputs : std::map<std::uint64_t, std::string>();
 }
 
 bool Task::announce(std::uint64_t elements, bool last) {
-  std::lock_guard const lock(mutex_);
+  Lock const lock(mutex_);
   counts_.announced += elements;
   return last && !std::exchange(counts_.sealed, true);
 }
@@ -158,7 +160,7 @@ bool Task::announce(std::uint64_t elements, bool last) {
 bool Task::seal() {
   bool complete = false;
   {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     if (std::exchange(counts_.sealed, true)) return false;
     complete = completes();
   }
@@ -169,9 +171,10 @@ bool Task::seal() {
 void Task::deliver(Block block) {
   bool complete = false;
   {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     bool const first = !stream() && blocks_.empty() && !first_block_;
-    if (!first) patiently([&] { blocks_.reserve(room_for_one_more(blocks_)); });
+    if (!first)
+      patiently([&]() PROCPOOL_REQUIRES(mutex_) { blocks_.reserve(room_for_one_more(blocks_)); });
     counts_.delivered += block.count;
     if (block.cancelled) {
       counts_.cancelled += block.count;

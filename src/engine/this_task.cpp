@@ -68,7 +68,7 @@ std::uint64_t ElementContext::seed_of(std::uint64_t i) const noexcept {
 
 std::uint64_t ElementContext::draw() {
   Stream const wanted{run(), seed()};
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   if (!engine_ || stream_ != wanted) {
     engine_.emplace(wanted.seed);
     stream_ = wanted;

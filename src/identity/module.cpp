@@ -11,9 +11,10 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <unordered_map>
+
+#include <procpool/detail/engine/mutex.hpp>
 
 #include "identity/elf_file.hpp"
 #include "identity/images.hpp"
@@ -28,7 +29,7 @@ class UntilModulesChange {
  public:
   std::optional<Value> find(Key const& key) {
     Generation const now = generation();
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     if (now != generation_) {
       entries_.clear();
       generation_ = now;
@@ -40,14 +41,14 @@ class UntilModulesChange {
 
   // `seen` is the generation in which the value was true.
   void insert(Key const& key, Value const& value, Generation seen) {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     if (seen == generation_) entries_.insert_or_assign(key, value);
   }
 
  private:
-  std::mutex mutex_;
-  Generation generation_;
-  std::unordered_map<Key, Value, Hash> entries_;
+  detail::Mutex mutex_;
+  Generation generation_ PROCPOOL_GUARDED_BY(mutex_);
+  std::unordered_map<Key, Value, Hash> entries_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
 // Never destroyed: pools that are globals may still ask while the program ends.
@@ -58,19 +59,22 @@ auto& located() {
 
 // The images as they are now. Kept until modules come or go: a process that is forked later has them.
 std::shared_ptr<std::vector<Image> const> current_images() {
-  static auto& mutex = *new std::mutex;
-  static auto& kept = *new std::shared_ptr<std::vector<Image> const>;
-  static Generation kept_since;
+  struct Kept {
+    detail::Mutex mutex;
+    std::shared_ptr<std::vector<Image> const> images PROCPOOL_GUARDED_BY(mutex);
+    Generation since PROCPOOL_GUARDED_BY(mutex);
+  };
+  static auto& kept = *new Kept;
   Generation const now = generation();
   {
-    std::lock_guard const lock(mutex);
-    if (kept && kept_since == now) return kept;
+    detail::Lock const lock(kept.mutex);
+    if (kept.images && kept.since == now) return kept.images;
   }
   Generation seen;
   auto images = std::make_shared<std::vector<Image> const>(all_images(seen));
-  std::lock_guard const lock(mutex);
-  kept = images;
-  kept_since = seen;
+  detail::Lock const lock(kept.mutex);
+  kept.images = images;
+  kept.since = seen;
   return images;
 }
 

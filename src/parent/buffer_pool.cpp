@@ -54,7 +54,7 @@ std::shared_ptr<detail::MessageBlock> BufferPool::take(std::size_t bytes) {
   if (hardened_) return nullptr;
   std::unique_ptr<Block> block;
   {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     // As many may wait as there is memory: a descriptor for each would be too much.
     if (closed_ || leased_ >= max_leased) return nullptr;
     block = find(bytes, nullptr);
@@ -66,7 +66,7 @@ std::shared_ptr<detail::MessageBlock> BufferPool::take_for(Worker const& worker,
                                                            std::size_t bytes) {
   std::unique_ptr<Block> block;
   {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     block = find(bytes, &worker);
   }
   if (block == nullptr) block = make(bytes);
@@ -83,7 +83,7 @@ std::unique_ptr<BufferPool::Block> BufferPool::make(std::size_t bytes) {
     // What is kept may be what is missing.
     std::vector<std::unique_ptr<Block>> kept;
     {
-      std::lock_guard const lock(mutex_);
+      detail::Lock const lock(mutex_);
       kept.swap(free_);
     }
     if (kept.empty()) throw;
@@ -93,7 +93,7 @@ std::unique_ptr<BufferPool::Block> BufferPool::make(std::size_t bytes) {
 
 std::shared_ptr<detail::MessageBlock> BufferPool::lease(std::unique_ptr<Block> block) {
   {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     free_.reserve(free_.size() + leased_ + 1);  // so that all of them can come back
     ++leased_;
   }
@@ -123,14 +123,14 @@ std::unique_ptr<BufferPool::Block> BufferPool::find(std::size_t bytes, Worker co
 
 void BufferPool::give_back(std::unique_ptr<Block> block) noexcept {
   {
-    std::lock_guard const lock(mutex_);
+    detail::Lock const lock(mutex_);
     --leased_;
     bool const useless = block->shared || (block->claimed && block->worker.expired());
     block->used_before = true;
     if (!closed_ && !useless && block->footprint() <= max_kept() && !os::addresses_are_limited()) {
       block->used = std::chrono::steady_clock::now();
       free_.push_back(std::move(block));  // there is room, see lend
-      auto const kept = [this] {
+      auto const kept = [this]() PROCPOOL_REQUIRES(mutex_) {
         std::size_t sum = 0;
         for (auto const& each : free_) sum += each->footprint();
         return sum;
@@ -145,7 +145,7 @@ void BufferPool::give_back(std::unique_ptr<Block> block) noexcept {
 bool BufferPool::claim(detail::MessageBlock& block, Worker const& worker) {
   auto* const ours = dynamic_cast<Block*>(&block);
   if (ours == nullptr) return false;
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   if (!std::exchange(ours->claimed, true)) ours->worker = worker;
   if (ours->worker.lock() == worker) return true;
   if (ours->used_before) return false;
@@ -159,7 +159,7 @@ bool BufferPool::claim(detail::MessageBlock& block, Worker const& worker) {
 
 void BufferPool::expect_trim() noexcept {
   if (expected_.exchange(true, std::memory_order_acq_rel)) return;
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   if (wake_) wake_();
 }
 
@@ -167,7 +167,7 @@ std::optional<BufferPool::TimePoint> BufferPool::trim(TimePoint now) {
   std::vector<std::unique_ptr<Block>> dropped;  // after the lock
   // First: whoever comes from now on wakes us.
   expected_.store(false, std::memory_order_release);
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   for (auto it = free_.begin(); it != free_.end();) {
     bool const useless = (*it)->claimed && (*it)->worker.expired();
     if (!useless && now < (*it)->used + memory_is_kept) {
@@ -185,14 +185,14 @@ std::optional<BufferPool::TimePoint> BufferPool::trim(TimePoint now) {
 
 void BufferPool::close() {
   std::vector<std::unique_ptr<Block>> dropped;
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   closed_ = true;
   wake_ = {};
   dropped.swap(free_);
 }
 
 std::size_t BufferPool::kept() const {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   return free_.size();
 }
 

@@ -17,9 +17,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
+
+#include <procpool/detail/engine/mutex.hpp>
 
 #include "codec/message_memory.hpp"
 #include "parent/peer_buffers.hpp"
@@ -60,16 +61,15 @@ class BufferPool final : public detail::MessageMemory,
   class Block;
   std::shared_ptr<detail::MessageBlock> lease(std::unique_ptr<Block> block);  // without the lock
   std::unique_ptr<Block> make(std::size_t bytes);
-  std::unique_ptr<Block> find(std::size_t bytes, Worker const* worker);  // mutex_ is held
+  std::unique_ptr<Block> find(std::size_t bytes, Worker const* worker) PROCPOOL_REQUIRES(mutex_);
   void give_back(std::unique_ptr<Block> block) noexcept;
 
   bool const hardened_;
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
+  mutable detail::Mutex mutex_;
   std::function<void()> wake_;
-  std::vector<std::unique_ptr<Block>> free_;  // the latest last
-  std::size_t leased_ = 0;
-  bool closed_ = false;
+  std::vector<std::unique_ptr<Block>> free_ PROCPOOL_GUARDED_BY(mutex_);  // the latest last
+  std::size_t leased_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  bool closed_ PROCPOOL_GUARDED_BY(mutex_) = false;
 
   std::atomic<bool> expected_{false};
   std::atomic<std::uint64_t> made_{0};

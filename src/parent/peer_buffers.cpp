@@ -61,23 +61,23 @@ class PeerBuffers::Lease {
 };
 
 bool PeerBuffers::has(std::uint64_t block) const {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   return has_.contains(block);
 }
 
 void PeerBuffers::sent(std::uint64_t block) {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   has_.insert(block);
   gone_.reserve(gone_.size() + has_.size());  // so that gone() needs no memory
 }
 
 void PeerBuffers::not_sent(std::uint64_t block) noexcept {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   has_.erase(block);
 }
 
 void PeerBuffers::gone(std::uint64_t block) noexcept {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   if (has_.erase(block) == 0) return;
   gone_.push_back(block);
   has_notices_.store(true, std::memory_order_relaxed);  // what it tells of is read under the mutex
@@ -90,7 +90,7 @@ detail::Payload PeerBuffers::receive(os::Memfd const& file, std::uint64_t block,
   if (offset > largest_offset || there < offset || there - offset < size) {
     throw BadFrame("a large message is shorter than its record says");
   }
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   used_ = std::chrono::steady_clock::now();
   keeps_ = true;
   let_go_ = false;
@@ -113,7 +113,7 @@ detail::Payload PeerBuffers::receive(os::Memfd const& file, std::uint64_t block,
     os::enter_pages(std::span<std::byte const>(view->bytes()).first(offset + size),
                     os::Access::read_only);
     if (keep) {
-      auto const viewed = [this] {
+      auto const viewed = [this]() PROCPOOL_REQUIRES(mutex_) {
         std::size_t sum = 0;
         for (View const& kept : views_) sum += kept.mapping->size();
         return sum;
@@ -133,7 +133,7 @@ detail::Payload PeerBuffers::receive(os::Memfd const& file, std::uint64_t block,
 }
 
 void PeerBuffers::returned(std::uint64_t block) noexcept {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   used_ = std::chrono::steady_clock::now();
   --leases_;
   returned_.push_back(block);
@@ -145,7 +145,7 @@ PeerBuffers::News PeerBuffers::take_notices(std::size_t most) {
   // Relaxed: seen late, it is told with a later record. Mostly there is none, and this is on the way of
   // every task.
   if (!has_notices_.load(std::memory_order_relaxed)) return news;
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   news.words.let_go = std::exchange(let_go_, false);
   auto const move = [&](std::vector<std::uint64_t>& from) {
     std::size_t const some = std::min(from.size(), most - news.ids.size());
@@ -160,7 +160,7 @@ PeerBuffers::News PeerBuffers::take_notices(std::size_t most) {
 }
 
 void PeerBuffers::not_told(News news) {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   auto const middle = news.ids.begin() + static_cast<std::ptrdiff_t>(news.words.gone);
   gone_.insert(gone_.end(), news.ids.begin(), middle);
   gone_.reserve(gone_.size() + has_.size());
@@ -171,7 +171,7 @@ void PeerBuffers::not_told(News news) {
 }
 
 std::optional<PeerBuffers::TimePoint> PeerBuffers::trim(TimePoint now) {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   if (!keeps_) return std::nullopt;
   TimePoint const end = used_ + memory_is_kept;
   if (now < end) return end;

@@ -15,13 +15,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <unordered_set>
 #include <vector>
 
 #include <procpool/detail/engine/bytes.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 
 #include "channel/layout.hpp"
 #include "os/mapping.hpp"
@@ -70,16 +70,16 @@ class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
   class Lease;
   void returned(std::uint64_t block) noexcept;
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  std::unordered_set<std::uint64_t> has_;
-  std::vector<std::uint64_t> gone_;
-  std::vector<View> views_;  // the latest last
-  std::vector<std::uint64_t> returned_;
-  std::size_t leases_ = 0;
-  TimePoint used_{};     // when the worker last sent a block, or had one returned
-  bool keeps_ = false;   // it may have some of its own mapped
-  bool let_go_ = false;  // it is to be told that it shall not
+  mutable detail::Mutex mutex_;
+  std::unordered_set<std::uint64_t> has_ PROCPOOL_GUARDED_BY(mutex_);
+  std::vector<std::uint64_t> gone_ PROCPOOL_GUARDED_BY(mutex_);
+  std::vector<View> views_ PROCPOOL_GUARDED_BY(mutex_);  // the latest last
+  std::vector<std::uint64_t> returned_ PROCPOOL_GUARDED_BY(mutex_);
+  std::size_t leases_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  TimePoint used_
+      PROCPOOL_GUARDED_BY(mutex_){};  // when the worker last sent a block, or had one returned
+  bool keeps_ PROCPOOL_GUARDED_BY(mutex_) = false;   // it may have some of its own mapped
+  bool let_go_ PROCPOOL_GUARDED_BY(mutex_) = false;  // it is to be told that it shall not
 
   std::atomic<bool> has_notices_{false};  // perhaps
 };

@@ -78,7 +78,7 @@ Slab::Slab(std::function<void()> expect) : expect_(std::move(expect)), forks_(fo
 
 void* Slab::take(std::size_t bytes) {
   if constexpr (from_heap) return ::operator new(rounded(bytes), std::align_val_t{line});
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   bytes_ = rounded(bytes);
   if (first_ == nullptr) {
     Region* region = empty_;
@@ -106,7 +106,7 @@ void Slab::give(Region& region, void* block) noexcept {
   // The lock may be held for ever here.
   if (forked_since(forks_)) return;
   std::shared_ptr<Slab> last;  // may end with this, after the lock
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   bool const was_full = !region.has_room(bytes_);
   region.give(block);
   if (region.used != 0) {
@@ -142,7 +142,7 @@ void Slab::let_empty_go(std::size_t keep) noexcept {
 }
 
 std::optional<Slab::TimePoint> Slab::trim(TimePoint now) {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   // One that is not needed now will be soon.
   std::size_t const used = regions_ - empty_regions_;
   std::size_t const least = used == 0 ? 1 : 0;
@@ -154,7 +154,7 @@ std::optional<Slab::TimePoint> Slab::trim(TimePoint now) {
 
 void Slab::close() {
   std::shared_ptr<Slab> last;
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   closed_ = true;
   expect_ = {};
   let_empty_go(0);
@@ -162,12 +162,12 @@ void Slab::close() {
 }
 
 std::size_t Slab::regions() const {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   return regions_;
 }
 
 std::size_t Slab::blocks_per_region() const {
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   return bytes_ == 0 ? 0 : (region_bytes - 2 * line) / bytes_;
 }
 

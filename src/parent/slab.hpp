@@ -14,9 +14,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
+
+#include <procpool/detail/engine/mutex.hpp>
 
 namespace procpool::inline v0::parent {
 
@@ -44,25 +45,25 @@ class Slab : public std::enable_shared_from_this<Slab> {
  private:
   struct Region;
 
-  Region& add_region();
-  void give(Region& region, void* block) noexcept;
-  void enlist(Region& region) noexcept;
-  void delist(Region& region) noexcept;
-  void let_empty_go(std::size_t keep) noexcept;
+  Region& add_region() PROCPOOL_REQUIRES(mutex_);
+  void give(Region& region, void* block) noexcept PROCPOOL_EXCLUDES(mutex_);
+  void enlist(Region& region) noexcept PROCPOOL_REQUIRES(mutex_);
+  void delist(Region& region) noexcept PROCPOOL_REQUIRES(mutex_);
+  void let_empty_go(std::size_t keep) noexcept PROCPOOL_REQUIRES(mutex_);
 
   std::function<void()> expect_;
   unsigned const forks_;
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  std::size_t bytes_ = 0;    // of a block
-  Region* first_ = nullptr;  // of those that hold something and have room: a list
-  Region* last_ = nullptr;
-  Region* empty_ = nullptr;  // a stack
-  std::size_t regions_ = 0;
-  std::size_t empty_regions_ = 0;
-  std::size_t min_empty_ = 0;  // since the last look
-  bool closed_ = false;
-  std::shared_ptr<Slab> self_;  // while it has regions
+  mutable detail::Mutex mutex_;
+  std::size_t bytes_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // of a block
+  Region* first_ PROCPOOL_GUARDED_BY(mutex_) =
+      nullptr;  // of those that hold something and have room: a list
+  Region* last_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;
+  Region* empty_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;  // a stack
+  std::size_t regions_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::size_t empty_regions_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::size_t min_empty_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // since the last look
+  bool closed_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Slab> self_ PROCPOOL_GUARDED_BY(mutex_);  // while it has regions
 };
 
 // For std::allocate_shared: one object at a time.

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <mutex>
 #include <procpool.hpp>
 #include <ranges>
 #include <string>

@@ -9,6 +9,7 @@
 #include <future>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <procpool.hpp>
 #include <stdexcept>
 #include <string>

@@ -114,11 +114,8 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
   struct Queue;
   struct State;
 
-  Queue& queue(Work::Thread which) const noexcept;
-  bool inside() const noexcept;  // state_->mutex is held
   void hold(Work::Thread which);
   void release(Work::Thread which) noexcept;
-  void loop(Queue& queue) noexcept;
   void log_lost(std::uint64_t untold) const noexcept;
 
   std::unique_ptr<State> const state_;

@@ -8,12 +8,12 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include <procpool/call_options.hpp>
 #include <procpool/detail/async/completion.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0::detail {
@@ -62,18 +62,17 @@ class PROCPOOL_API Composed : public Completion {
   // The error that it ended with; null: none, or another will tell.
   virtual std::exception_ptr error() const noexcept { return nullptr; }
 
-  // From now on what it makes of its outcome is its own affair. mutex_ is held. True: there is a request to
-  // cancel it that nothing has come of.
-  bool decide() noexcept;
+  // From now on what it makes of its outcome is its own affair. True: there is a request to cancel
+  // it that nothing has come of.
+  bool decide() noexcept PROCPOOL_REQUIRES(mutex_);
 
-  std::mutex mutex_;
+  Mutex mutex_;
 
  private:
   std::shared_ptr<CallContext const> const likely_context_;
   std::atomic<bool> decided_{false};
-  // Guarded by mutex_:
-  std::weak_ptr<Completion> awaited_;
-  bool requested_ = false;  // to cancel what it waits for next
+  std::weak_ptr<Completion> awaited_ PROCPOOL_GUARDED_BY(mutex_);
+  bool requested_ PROCPOOL_GUARDED_BY(mutex_) = false;  // to cancel what it waits for next
 };
 
 // Where a request to cancel came to while code of the program's ran, and that has made a value all the same.

@@ -3,13 +3,12 @@
 // EndOrder: the order in which some completions end, for one thread that wants to know.
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include <procpool/detail/async/completion.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0::detail {
@@ -32,15 +31,18 @@ class PROCPOOL_API EndOrder {
  private:
   class Ended;
 
+  // Without the mutex: number_ has counted this entry already, which does not move.
+  std::size_t entry(std::size_t index) const PROCPOOL_UNCHECKED_LOCKS { return ended_[index]; }
+
   unsigned const forks_;
   std::vector<std::unique_ptr<Completion::Callback>>
       end_callbacks_;  // for those that are to be added
   std::size_t added_ = 0;
   std::atomic<bool> left_{false};
-  std::mutex mutex_;
-  std::condition_variable more_;
-  std::atomic<std::size_t> number_{0};  // of those that have ended
-  std::vector<std::size_t> ended_;      // guarded by mutex_; has room for all from the beginning
+  Mutex mutex_;
+  Condition more_;
+  std::atomic<std::size_t> number_{0};                          // of those that have ended
+  std::vector<std::size_t> ended_ PROCPOOL_GUARDED_BY(mutex_);  // has room for all from the start
 };
 
 }  // namespace procpool::inline v0::detail

@@ -10,13 +10,13 @@
 
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
 #include <procpool/detail/async/composed.hpp>
 #include <procpool/detail/async/handle.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -122,7 +122,7 @@ class LocalState final : public Composed {
     State heir;
     bool cancelled = false;
     {
-      std::lock_guard const lock(mutex_);
+      Lock const lock(mutex_);
       cancelled = decide();
       heir = std::move(heir_);
     }
@@ -135,7 +135,7 @@ class LocalState final : public Composed {
 
   // False: too late, it has its outcome.
   bool bequeath(State const& heir) noexcept {
-    std::lock_guard const lock(mutex_);
+    Lock const lock(mutex_);
     if (decided()) return false;
     heir_ = heir;
     return true;
@@ -164,7 +164,7 @@ class LocalState final : public Composed {
       State heir;
       bool requested = false;
       {
-        std::lock_guard const lock(state->mutex_);
+        Lock const lock(state->mutex_);
         heir = state->heir_;
         if (heir) requested = state->decide();
       }
@@ -176,7 +176,7 @@ class LocalState final : public Composed {
 
   std::variant<Nothing, Value, std::exception_ptr, std::shared_ptr<void>> state_;
   T (*followed_)(void*) = nullptr;
-  State heir_;  // guarded by mutex_
+  State heir_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
 }  // namespace procpool::inline v0::detail

@@ -11,13 +11,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <typeinfo>
 #include <vector>
 
 #include <procpool/detail/engine/bytes.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0::os {
@@ -73,11 +73,12 @@ class PROCPOOL_API Share {
   std::uint64_t const id_;
   Payload const payload_;
   List const parts_;
-  std::once_flag sealing_;
-  std::unique_ptr<os::Memfd> file_;
-  std::mutex loading_;          // held while the value is decoded, by user code too
-  std::type_info const* type_;  // null: nobody has said it yet
-  std::shared_ptr<void const> value_;
+  Mutex sealing_;
+  std::unique_ptr<os::Memfd> file_ PROCPOOL_GUARDED_BY(sealing_);  // stays, once it is there
+  Mutex loading_;  // held while the value is decoded, by user code too
+  // Null: still unknown. Both are written under loading_, and read without it behind ready_.
+  std::type_info const* type_;
+  std::shared_ptr<void const> value_ PROCPOOL_GUARDED_BY(loading_);
   std::atomic<void const*> ready_{nullptr};
 };
 

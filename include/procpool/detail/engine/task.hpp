@@ -10,14 +10,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -29,6 +27,7 @@
 #include <procpool/detail/async/completion.hpp>
 #include <procpool/detail/call/function.hpp>
 #include <procpool/detail/engine/bytes.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/engine/share.hpp>
 #include <procpool/detail/engine/task_control.hpp>
 #include <procpool/detail/export.hpp>
@@ -181,18 +180,18 @@ class PROCPOOL_API Task : public Completion {
   bool marked_for_end() const noexcept { return for_end_.load(std::memory_order_acquire); }
 
  private:
-  bool completes();                           // mutex_ is held; true once
-  bool is_awaited(Block const& block) const;  // mutex_ is held
-  void tell(bool complete);                   // mutex_ is not held
+  bool completes() PROCPOOL_REQUIRES(mutex_);  // true once
+  bool is_awaited(Block const& block) const PROCPOOL_REQUIRES(mutex_);
+  void tell(bool complete) PROCPOOL_EXCLUDES(mutex_);
 
   // What only some tasks ever have, so that the many others are small.
   struct Rare {
     std::unordered_map<std::uint64_t, Attempts> attempts;  // of what was run again
     std::map<std::uint64_t, std::string> outputs;
     std::unordered_set<std::shared_ptr<Share>> kept;
-    std::condition_variable block_arrived;  // of streams
+    Condition block_arrived;  // of streams
   };
-  Rare& rare();  // mutex_ is held
+  Rare& rare() PROCPOOL_REQUIRES(mutex_);
 
   Function const function_;
   std::shared_ptr<ProgressReport> const progress_;
@@ -210,15 +209,15 @@ class PROCPOOL_API Task : public Completion {
   std::atomic<std::size_t> worker_{0};  // + 1
   std::uint64_t random_ = 0;
 
-  mutable std::mutex mutex_;
-  // Guarded by mutex_:
-  std::optional<Block> first_block_;  // the only one that most tasks ever get; not of streams
-  std::vector<Block> blocks_;         // behind it
-  Counts counts_;
-  bool complete_ = false;
-  bool waiting_ = false;                  // somebody sleeps on block_arrived
-  std::optional<std::uint64_t> awaited_;  // for this element, or for any
-  std::unique_ptr<Rare> rare_;
+  mutable Mutex mutex_;
+  // The only block that most tasks ever get; not of streams.
+  std::optional<Block> first_block_ PROCPOOL_GUARDED_BY(mutex_);
+  std::vector<Block> blocks_ PROCPOOL_GUARDED_BY(mutex_);  // behind it
+  Counts counts_ PROCPOOL_GUARDED_BY(mutex_);
+  bool complete_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  bool waiting_ PROCPOOL_GUARDED_BY(mutex_) = false;  // a thread sleeps on block_arrived
+  std::optional<std::uint64_t> awaited_ PROCPOOL_GUARDED_BY(mutex_);  // nothing: any element
+  std::unique_ptr<Rare> rare_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
 }  // namespace procpool::inline v0::detail

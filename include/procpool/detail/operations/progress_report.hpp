@@ -6,13 +6,12 @@
 // Any thread may note; one thread at a time runs the callback.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/progress.hpp>
 
@@ -49,16 +48,16 @@ class PROCPOOL_API ProgressReport final : public ContextWork {
 
   std::shared_ptr<CallContext const> const context_;
   std::chrono::steady_clock::time_point const begin_ = std::chrono::steady_clock::now();
-  std::mutex mutex_;
-  std::condition_variable told_;
-  // Guarded by mutex_:
-  ProgressCallback callback_;  // used outside it, by perform() alone
-  News news_;
-  bool fresh_ = false;      // there are news that the callback was not called with
-  bool scheduled_ = false;  // to be called, or being called
-  bool running_ = false;
-  bool over_ = false;
-  bool failed_ = false;  // the callback threw, which was logged
+  Mutex mutex_;
+  Condition told_;
+  // Set and reset under mutex_; called without it by perform(), which alone runs while running_.
+  ProgressCallback callback_;
+  News news_ PROCPOOL_GUARDED_BY(mutex_);
+  bool fresh_ PROCPOOL_GUARDED_BY(mutex_) = false;      // the callback does not know news_ yet
+  bool scheduled_ PROCPOOL_GUARDED_BY(mutex_) = false;  // to be called, or being called
+  bool running_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  bool over_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  bool failed_ = false;  // the callback threw, which was logged; used by perform() alone
 };
 
 }  // namespace procpool::inline v0::detail
