@@ -16,13 +16,9 @@
 #include <procpool/detail/engine/engine.hpp>
 
 #include "channel/worker_end.hpp"
-#include "engine/elements.hpp"
-#include "engine/listed_exceptions.hpp"
-#include "engine/loaded_callable.hpp"
 #include "os/socket.hpp"
 #include "parent/core.hpp"
-#include "protocol/function_registration.hpp"
-#include "worker/element_run.hpp"
+#include "worker/chunk_runner.hpp"
 #include "worker/worker_context.hpp"
 
 namespace bench {
@@ -35,6 +31,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
     worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes, procpool::os::Event(),
                     std::move(theirs));
     context_.emplace(*worker_);
+    runner_.emplace(*worker_, *context_, procpool::worker::ChunkRunner::Settings{});
     core_.slots[0].open(std::move(channel), std::move(ours), getpid());
     core_.live = core_.ready = 1;
     core_.scheduler.worker_ready(0, std::chrono::steady_clock::now());
@@ -72,35 +69,24 @@ class LoopbackEngine final : public procpool::detail::Engine {
  private:
   static constexpr std::size_t ring_bytes = 64 * 1024;
 
-  // What the worker does with the next record. True: it was a chunk.
+  // What the worker does with the next frame. True: it was a chunk.
   bool run_frame() {
+    using procpool::channel::InboxKind;
     worker_->wait();
-    auto const header = worker_->header();
-    bool const chunk = header.kind == procpool::channel::InboxKind::chunk;
-    if (chunk) {
-      procpool::ElementReader elements(worker_->payload(), declared_.argument_size);
-      for (std::uint64_t i = 0; i < header.count;) {
-        i += procpool::worker::run_elements(*worker_, *context_, callable_, listed_, i,
-                                            declared_.result_size, elements, thrown_)
-                 .done;
-      }
-    } else if (header.kind == procpool::channel::InboxKind::register_function) {
-      declaration_.assign(worker_->payload().begin(), worker_->payload().end());
-      declared_ = procpool::protocol::decode_registration(declaration_);
-      callable_ = procpool::LoadedCallable(declared_.code, declared_.state);
+    InboxKind const kind = worker_->header().kind;
+    if (kind == InboxKind::chunk) {
+      runner_->run();
+    } else if (kind == InboxKind::register_function) {
+      runner_->functions().register_function(worker_->header().function, worker_->payload());
     }
     worker_->finish_frame(false);
-    return chunk;
+    return kind == InboxKind::chunk;
   }
 
   procpool::parent::Core core_;
   std::optional<procpool::channel::WorkerEnd> worker_;
   std::optional<procpool::worker::WorkerContext> context_;
-  procpool::detail::Bytes declaration_;
-  procpool::protocol::FunctionRegistration declared_;
-  procpool::LoadedCallable callable_;
-  procpool::ListedExceptions listed_;
-  procpool::detail::Bytes thrown_;
+  std::optional<procpool::worker::ChunkRunner> runner_;
 };
 
 }  // namespace bench

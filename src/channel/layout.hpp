@@ -13,7 +13,11 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <procpool/detail/engine/run.hpp>
+
 namespace procpool::inline v0::channel {
+
+using detail::pack_done;
 
 // Raised with every change of what lies in shared memory or in the handshake.
 inline constexpr std::uint32_t protocol_version = 12;
@@ -44,7 +48,7 @@ struct InboxWords {
 // In the outbox: written by the worker, read by the parent, who believes nothing of it unchecked.
 struct OutboxWords {
   alignas(line) std::atomic<std::uint64_t> claim;       // serial + 1 of the element wanted or begun
-  alignas(line) std::atomic<std::uint64_t> done;        // see pack_done
+  alignas(line) std::atomic<std::uint64_t> done;        // see detail::pack_done
   alignas(line) std::atomic<std::uint64_t> tail;        // bytes put into the outbox
   alignas(line) std::atomic<std::uint64_t> inbox_head;  // bytes taken out of the inbox
   // Not 0: the worker sleeps on the bell; each sleep has its own number, see for_room.
@@ -135,12 +139,6 @@ static_assert(std::is_trivially_copyable_v<BlockRef> && sizeof(BlockRef) == fram
 constexpr std::uint64_t in_ring(Where where, std::uint64_t size) noexcept {
   if (where == Where::ring) return size;
   return where == Where::block ? sizeof(BlockRef) : 0;
-}
-
-// The begun-and-done mark of the open outbox record: the low halves of (serials done, payload bytes in
-// the open record), one word so that a death between two stores cannot separate them.
-constexpr std::uint64_t pack_done(std::uint64_t serials, std::uint64_t bytes) noexcept {
-  return (serials << 32) | (bytes & 0xffff'ffffu);
 }
 
 // Elements that take less time than a claim of their own would are claimed in blocks of so many at most;

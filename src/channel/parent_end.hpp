@@ -1,16 +1,16 @@
 #pragma once
 
-// The parent's end of one worker's channel: puts records into the inbox, takes records out of the
-// outbox, lowers the limit, and reads what a death left.
+// ParentEnd: the parent's end of the channel of one worker. It puts frames into the inbox, takes
+// frames out of the outbox, lowers the limit, and reads the words of a dead worker.
 //
-// Not synchronised: the owner (the worker's slot) holds its private mutex around every call. Nothing
-// here blocks. Nothing here is ever reused for another worker.
+// Not synchronised: the owner holds its mutex around every call. No call blocks. An end serves one
+// worker and no other.
 //
-// Threat model: the worker may write anything into the outbox at any time, also while it is read.
-// So every word of it is loaded once into a local and the local is checked; cursors of the parent are
-// kept here, in private memory; a header is copied before it is looked at; a payload is handed out as
-// a span that the caller copies once and interprets only in its own copy. What cannot be true throws
-// BadFrame, upon which the owner ends the worker.
+// Threat model: the worker may write anything into the outbox at any time, also during a read. Each
+// word of the outbox is loaded once into a local, and the local is checked. The parent keeps its
+// cursors in private memory. A header is copied before it is checked. A payload is handed out as a
+// span; the caller copies it once and interprets the copy. An impossible value throws BadFrame, and
+// the owner then ends the worker.
 
 #include <chrono>
 #include <cstddef>
@@ -27,36 +27,37 @@
 
 namespace procpool::inline v0::channel {
 
+// The worker wrote a value that cannot be true.
 class BadFrame : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// `Steps` is told of each step, see detail::Step.
-template <class SyncPoints>
-class BasicParentEnd {
- public:
-  // Makes the memory of both rings: reserved, sealed against resizing, the inbox also against any
-  // further writable mapping. Throws std::system_error when there is no memory.
-  explicit BasicParentEnd(std::size_t ring_bytes);
+inline namespace PROCPOOL_SYNC_BUILD {
 
-  // For the handshake; `forget_memory` closes both descriptors once the worker has them.
+class ParentEnd {
+ public:
+  // Makes the memory of both rings: reserved, and sealed against resizing. The inbox is also sealed
+  // against any further writable mapping. Throws std::system_error if there is no memory.
+  explicit ParentEnd(std::size_t ring_bytes);
+
+  // For the handshake. `forget_memory` closes both descriptors once the worker has them.
   os::Memfd const& inbox() const noexcept { return inbox_memory_; }
   os::Memfd const& outbox() const noexcept { return outbox_memory_; }
   void forget_memory() noexcept;
 
   std::size_t ring_bytes() const noexcept { return inbox_.ring_bytes(); }
 
-  // ---- putting. Nothing is visible to the worker before publish().
+  // ---- putting. The worker sees nothing of it before publish().
   static std::uint64_t footprint(std::uint64_t inline_payload) noexcept {
     return aligned(sizeof(InboxHeader) + inline_payload);
   }
-  // Is there room in the inbox for a record with so much payload inside?
+  // True if the inbox has room for a frame with `inline_payload` bytes in the ring.
   bool fits(std::uint64_t inline_payload);
-  // A payload: bytes to be copied into the ring, or where they lie.
+  // A payload: the bytes to copy into the ring, or the place where they lie.
   struct PayloadRef {
     std::span<std::byte const> bytes;
-    Where where = Where::ring;  // file: its descriptor has just been sent
+    Where where = Where::ring;  // file: the caller has just sent its descriptor
     BlockRef block{};
 
     std::span<std::byte const> inside() const noexcept {
@@ -72,93 +73,95 @@ class BasicParentEnd {
     std::uint64_t count;
     std::uint64_t random = 0;
     bool hook = false;
-    bool apart = false;  // each element is to be claimed by itself
+    bool apart = false;  // the worker claims each element by itself
   };
-  // Returns the serial of its first element.
+  // Returns the serial of the first element.
   std::uint64_t put_chunk(Chunk const& chunk, PayloadRef const& payload_ref);
   void put_share(std::uint64_t id, std::size_t parts, PayloadRef const& payload_ref);
-  void put_memory(MemoryNotice const& news, std::span<std::uint64_t const> ids);
+  void put_memory(MemoryNotice const& notice, std::span<std::uint64_t const> ids);
   void put_evict(std::span<std::uint64_t const> ids);
   void publish();
-  // The worker has taken all that was put.
+  // The worker has taken all frames.
   bool emptied() { return inbox_head() == tail_; }
 
-  // ---- taking back. `from` is the first serial wanted back. Returns the first serial at or above
-  // `from` that has not begun and never will; those before it that are not below `from` are undecided
-  // until the worker has acknowledged: one, or what is left of a block that was claimed at once. Until
-  // then nothing may be put, but more may be taken back. The serials stay skipped: what is put next begins
-  // behind them.
+  // ---- revoking
+
+  // Revokes the elements from serial `from` on. Returns the first serial at or above `from` that has
+  // not begun and never will. The serials between `from` and the result are undecided until the
+  // worker has acknowledged: they are one element, or the rest of a batched claim. Until the
+  // acknowledgement nothing may be put, but more may be revoked. The serials are never used again.
   std::uint64_t revoke(std::uint64_t from);
-  // May the worker begin it, as far as it was told?
+  // True if the worker may begin the element, as far as the parent has told it.
   bool may_begin(std::uint64_t serial) const noexcept { return serial < limit_; }
   bool acknowledging() const noexcept { return ack_cursor_.has_value(); }
-  // True once, when the worker has passed the cut. Look for records after it, not before: all that it
-  // had begun is in the outbox by then, and what is not there never began.
+  // True once, when the worker has passed the revocation. Look for frames after this call, not
+  // before: each element that began has its outcome in the outbox by then, and no other ever begins.
   bool acknowledged();
 
-  // ---- watching. The serial of the element that has begun and not ended, if there is one; `owed` is the
-  // first whose outcome has not been collected. Of a block claimed at once it may be the one behind it already.
+  // ---- watching
+
   struct Running {
     std::uint64_t serial;
-    bool sure;  // false: it may be about to be withdrawn
+    bool sure;  // false: the worker may be about to withdraw its claim
   };
+  // The element that has begun and not ended. `owed` is the first serial whose outcome has not been
+  // collected. In a batched claim the result may already be the next element.
   std::optional<Running> running(std::uint64_t owed) const noexcept;
-  // Does the element look whether it is asked to stop? A lie gains it some time.
+  // True if the element says that it looks for requests to stop. A lie gains a worker some time.
   bool listens(std::uint64_t serial) const noexcept;
   void ask_to_stop(std::uint64_t serial) noexcept;
-  // The worker begins nothing more, and waits to be let go. News, once its last results are.
+  // The worker says that it begins nothing more, and waits to be released.
   bool retiring() const noexcept;
-  // Has it left, as far as it says? What it had to say is in the outbox by then.
+  // The worker says that it has left. All its outcomes are in the outbox by then.
   bool left() const noexcept;
-  // What it has said of its leaving.
   ExitHint exit_hint() const noexcept;
-  // Changes whenever the worker says that it has got on: claimed, done, shown, or taken something.
+  // Changes with each claim, each done mark, and each move of one of the worker's cursors.
   std::uint64_t progress() const noexcept;
-  // Wakes the worker, which looks at everything. At any time, for nothing but the cost of it.
+  // Wakes the worker, which then looks at everything. Harmless at any time; costs a system call.
   void nudge() noexcept { ring_doorbell(); }
 
   // ---- collecting. The payload lies in the ring and stays there until taken().
   struct Arrival {
     OutboxHeader header;
-    std::span<std::byte const> payload;  // empty if it is in a file; a BlockRef
+    std::span<std::byte const> payload;  // empty if it is in a file; else the bytes, or a BlockRef
   };
   std::optional<Arrival> next();
   void taken();  // gives the space of all arrivals so far back to the worker
 
-  // ---- sleeping. `number` is not 0 and differs from the last one.
+  // ---- sleeping. `number` is not 0 and differs from that of the previous sleep.
   void park(std::uint32_t number) noexcept;
   void unpark() noexcept;
-  // Parks for a nap, `number` as above. True: there is news, and the worker is asleep; it may not ring.
+  // Parks for a short poll. True: there is input, and the worker sleeps, so it may not notify.
   bool begin_short_poll(std::uint32_t number) noexcept;
-  // Something may be there to collect; with `emptied`, also that is news.
+  // True if there may be something to collect. With `emptied`, an empty inbox counts as well.
   bool news(bool emptied = false) const noexcept;
 
-  // For how long the worker looks for more before it sleeps. Seen with what is published next.
-  bool sleeps() const noexcept;  // the worker does, or is just waking up: a hint
+  bool sleeps() const noexcept;  // the worker sleeps or is just waking up: a hint
+  // For how long the worker looks for more before it sleeps. It sees this with the next publish().
   void let_spin(std::chrono::microseconds time) noexcept;
 
   void ask_to_leave();  // when the inbox is empty
 
-  // ---- after the worker's death, when next() has nothing more. `expected` is the serial of the
-  // element whose outcome would come next, `outstanding` how many of its chunk are left.
+  // ---- after the worker's death, when next() has nothing more
+
   struct Remains {
-    std::uint64_t done = 0;              // elements of the open record, from `expected` on
+    std::uint64_t done = 0;              // elements of the open frame, from `expected` on
     std::span<std::byte const> payload;  // their results
     bool begun = false;                  // the element after them had begun
-    std::uint64_t claim = 0;  // every serial below it may have begun; never above what was given
+    std::uint64_t claim = 0;  // serials below it may have begun; never above what was put
     std::uint32_t stage = 0;
     ExitHint exit_hint = ExitHint::none;
-    bool believable = true;  // false: the marks could not be true, and were taken for the least
+    bool believable = true;  // false: the words could not be true; the rest is the least they prove
   };
+  // `expected` is the serial of the next outcome, `outstanding` the number of elements left in its
+  // chunk.
   Remains remains(std::uint64_t expected, std::uint64_t outstanding) const;
-  // What a crash has left, see crash_words.hpp.
+  // The words of the crash handler, see crash_words.hpp.
   std::span<std::byte const> crash_area() const noexcept {
     return {outbox_.control() + crash_offset, control_bytes - crash_offset};
   }
 
  private:
-  using SyncPoint = detail::SyncPoint;
-
   InboxWords& in() const noexcept { return *reinterpret_cast<InboxWords*>(inbox_.control()); }
   OutboxWords const& out() const noexcept {
     return *reinterpret_cast<OutboxWords const*>(outbox_.control());
@@ -172,10 +175,10 @@ class BasicParentEnd {
   void put(InboxHeader header, PayloadRef const& payload_ref);
   std::uint64_t inbox_head();
   std::uint64_t free_bytes() const noexcept { return ring_bytes() - (tail_ - seen_head_); }
-  void wake() noexcept;  // if it sleeps; after a seq_cst store of what it should see
+  void wake() noexcept;  // if the worker sleeps; call it after a seq_cst store
   void wake_from(std::uint32_t sleep) noexcept;
   void ring_doorbell() noexcept;
-  // How many elements from `owed` on the mark counts as done. Negative: it ends before.
+  // The number of elements from `owed` on that the mark counts as done. Negative: it ends before.
   std::int32_t done_from(std::uint64_t owed, std::uint64_t mark) const noexcept;
 
   os::Memfd inbox_memory_;
@@ -183,23 +186,21 @@ class BasicParentEnd {
   os::RingMapping inbox_;
   os::RingMapping outbox_;
 
-  std::uint64_t tail_ = 0;            // inbox: end of what was put
-  std::uint64_t seen_head_ = 0;       // inbox: the worker's head when last looked at
-  std::uint64_t head_ = 0;            // outbox: end of what was taken
+  std::uint64_t tail_ = 0;            // inbox: end of the last frame put
+  std::uint64_t seen_head_ = 0;       // inbox: the worker's head as loaded last
+  std::uint64_t head_ = 0;            // outbox: end of the last frame taken
   std::uint64_t next_serial_ = 0;     // of the next element put
-  std::uint64_t limit_ = 0;           // as it was stored last
-  std::uint32_t notified_epoch_ = 0;  // the worker's sleep that was last ended
-  std::uint32_t spin_ = 0;            // as it was stored last
-  std::optional<std::uint64_t>
-      ack_cursor_;  // inbox tail at the time of a take-back not acknowledged yet
-  // Serials that were skipped: the one behind the last of them, and what was marked as done by then.
+  std::uint64_t limit_ = 0;           // as stored last
+  std::uint32_t notified_epoch_ = 0;  // the worker's sleep that was ended last
+  std::uint32_t spin_ = 0;            // as stored last
+  // Inbox tail at the time of a revocation that is not acknowledged yet.
+  std::optional<std::uint64_t> ack_cursor_;
+  // Revoked serials: the one behind the last of them, and the done mark at the acknowledgement.
   struct Gap {
     std::uint64_t end = 0;
     std::uint64_t mark = 0;
   } gap_;
 };
 
-using ParentEnd = BasicParentEnd<detail::NoSyncPoints>;
-extern template class BasicParentEnd<detail::NoSyncPoints>;
-
+}  // namespace PROCPOOL_SYNC_BUILD
 }  // namespace procpool::inline v0::channel

@@ -12,7 +12,7 @@
 #include "entry/mark.hpp"
 #include "forkserver/fork_server.hpp"
 #include "os/spawn.hpp"
-#include "worker/worker.hpp"
+#include "worker/worker_main.hpp"
 
 // Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs, and
 // null in a program whose main is not wrapped.

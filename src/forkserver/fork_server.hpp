@@ -11,7 +11,7 @@
 // A death of the template at any point leaves its workers to whoever adopts orphans; they go on, since they
 // watch the program. When the program ends, the template ends what may be left of its workers, and itself.
 
-#include "worker/worker.hpp"
+#include "worker/worker_main.hpp"
 
 namespace procpool::inline v0::forkserver {
 

@@ -29,7 +29,8 @@ struct RegisteredFunction {
   std::optional<protocol::FunctionRegistration> decoded;  // into it
   std::optional<LoadedCallable> callable;
   detail::Share::List shares;  // that the callable has handles of
-  bool runs = false;           // see run_elements
+  // Arguments and results have fixed sizes, and results fit into the open frame.
+  bool fixed_size = false;
   std::exception_ptr unusable;
   std::string name;  // for `ps`
 

@@ -1,24 +1,40 @@
 #pragma once
 
-// The worker: what a fresh execution of the program, or a fork of the template process, does instead of the
-// program's main.
+// Worker: the loop of a worker. It takes frames from the inbox until the parent needs it no more.
+//
+// The main thread only. User code runs inside.
 
 #include <string>
 
-#include "os/fd.hpp"
+#include <procpool/detail/export.hpp>
+
+#include "channel/worker_end.hpp"
+#include "worker/chunk_runner.hpp"
+#include "worker/worker_context.hpp"
 
 namespace procpool::inline v0::worker {
 
-// What a worker begins with.
-struct WorkerStart {
-  os::UniqueFd control;
-  char* argument = nullptr;  // null, or the one that shows what the process does, see ProcessTitle
-  std::string title{};       // of a forked worker: what the argument shall begin with
-  bool forked = false;       // by the template process; else it is a child of the parent
-};
+class Worker {
+ public:
+  // `channel` and `context` outlive the worker.
+  Worker(channel::WorkerEnd& channel, WorkerContext& context, ChunkRunner::Settings settings);
 
-// Greets the parent, runs elements until the parent needs it no more, and returns the exit status. On
-// the main thread, with the worker mark already off the environment.
-int worker_main(WorkerStart start);
+  // Ends the process if the thread ends inside, or if something of the system is missing.
+  void loop();
+
+ private:
+  PROCPOOL_PASSES_FORCED_END void take_frames();
+  void register_function();
+  void adopt_share();
+  std::shared_ptr<detail::Share> receive_share();
+  void evict();
+
+  channel::WorkerEnd& channel_;
+  WorkerContext& context_;
+  ChunkRunner runner_;
+  // A function or a shared value could not be received. The parent does not send it again, so another
+  // worker has to take this one's place.
+  bool missed_ = false;
+};
 
 }  // namespace procpool::inline v0::worker

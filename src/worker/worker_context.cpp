@@ -30,7 +30,7 @@ std::stop_token WorkerContext::stop_token() {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      std::thread([this] { pass_requests_on(); }).detach();
+      std::thread([this] { forward_requests(); }).detach();
     } catch (...) {
       pthread_sigmask(SIG_SETMASK, &before, nullptr);
       throw;
@@ -45,7 +45,7 @@ std::stop_token WorkerContext::stop_token() {
   return source_->get_token();
 }
 
-void WorkerContext::pass_requests_on() {
+void WorkerContext::forward_requests() {
   for (std::uint64_t asked = 0;;) {
     asked = channel_.wait_until_asked(asked);
     std::optional<std::stop_source> source;

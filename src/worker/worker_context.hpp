@@ -1,8 +1,8 @@
 #pragma once
 
-// WorkerContext: what this_task answers in a worker: which element runs, and whether the parent asks it to
-// stop. The worker's loop says when one begins and ends; the rest may be called from any thread of the
-// task. In a forked child of the worker nobody is asked to stop.
+// WorkerContext: the answers of this_task in a worker: the element that runs, and whether the parent
+// asks it to stop. The worker's loop starts and ends elements. Any thread of the task may call the
+// rest. In a forked child of the worker no request to stop ever arrives.
 
 #include <atomic>
 #include <cstdint>
@@ -22,18 +22,14 @@ class WorkerContext final : public ElementContext {
   explicit WorkerContext(channel::WorkerEnd& channel) noexcept : channel_(channel) {}
 
   // ---- the worker's loop
-  void begin(std::uint64_t serial, std::uint64_t index, std::uint64_t random) noexcept {
-    // Relaxed: threads of the task were started by it, after this.
-    index_.store(index, std::memory_order_relaxed);
+
+  // Before the first element of a chunk. Relaxed, as in Run: the task starts its threads later.
+  void set_random(std::uint64_t random) noexcept {
     random_.store(random, std::memory_order_relaxed);
-    claim_.store(serial + 1, std::memory_order_relaxed);
   }
-  // A run says by itself which of its elements begins.
-  void begin_run(std::uint64_t random, detail::Run::Words& words) noexcept {
-    random_.store(random, std::memory_order_relaxed);
-    words.running = &claim_;
-    words.index = &index_;
-    words.abandoned = &forked_;
+  // The words in which a run stores which of its elements has begun.
+  detail::RunWords run_words() noexcept {
+    return {nullptr, nullptr, nullptr, &claim_, &index_, &forked_};
   }
   void end() noexcept { claim_.store(0, std::memory_order_relaxed); }
   bool forked() const noexcept { return forked_.load(std::memory_order_relaxed); }
@@ -48,7 +44,7 @@ class WorkerContext final : public ElementContext {
   std::stop_token stop_token() override;
 
  private:
-  void pass_requests_on();  // on a thread of its own
+  void forward_requests();  // on a thread of its own
 
   channel::WorkerEnd& channel_;
   std::atomic<std::uint64_t> claim_{0};  // serial + 1; 0: nothing runs

@@ -1,11 +1,11 @@
 #pragma once
 
-// What a process that may die at any step leaves behind: it is written to memory that it shares with the
-// test, by the policy of steps that the channel is a template over. The test says at which step, counted
-// from the process's begin, it stops (SIGSTOP) and at which it dies (SIGKILL).
+// The event log of a process that may die at any sync point. It lies in memory that the process shares
+// with the test. The test says at which point, counted from the start of the process, it stops
+// (SIGSTOP) and at which it dies (SIGKILL).
 //
-// `Told` is for the process that was armed, on one thread; the diary is read by the test while that
-// process is stopped or dead.
+// `Logger` serves the armed process, on one thread. The test reads the log while that process is
+// stopped or dead.
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,25 +16,25 @@
 #include <cstdint>
 #include <new>
 
-#include <procpool/detail/call/function.hpp>
-#include <procpool/detail/engine/sync_points.hpp>
+#include <procpool/detail/engine/stage.hpp>
 
 #include "os/event.hpp"
+#include "support/sync_points.hpp"
 
 namespace procpool::steps {
 
 using detail::Stage;
-using detail::SyncPoint;
+using sync_points::SyncPoint;
 
 inline constexpr unsigned max_elements = 256;
 
-// Where a process can be: behind a step, or inside an element.
+// The places where a process can be: behind a sync point, or inside an element.
 inline constexpr unsigned stage_count = static_cast<unsigned>(Stage::saving) + 1;
-inline constexpr unsigned point_count = detail::step_count + stage_count;
+inline constexpr unsigned point_count = sync_points::point_count + stage_count;
 
-constexpr unsigned point_of(SyncPoint step) { return static_cast<unsigned>(step); }
+constexpr unsigned point_of(SyncPoint point) { return static_cast<unsigned>(point); }
 constexpr unsigned point_of(Stage stage) {
-  return detail::step_count + static_cast<unsigned>(stage);
+  return sync_points::point_count + static_cast<unsigned>(stage);
 }
 
 // The first, second, ... time that a process comes by a point.
@@ -64,17 +64,19 @@ struct EventLog {
   }
 };
 
-// The policy.
-class Told {
+class Logger {
  public:
-  // From here on this process is the one that may stop or die; it rings when it is about to stop.
+  // From now on this process may stop or die. It notifies `about_to_stop` before it stops.
   static void arm(EventLog& event_log, os::Event const& about_to_stop) noexcept {
     event_log_ = &event_log;
     about_to_stop_ = &about_to_stop;
+    sync_points::observer = [](SyncPoint point) { at(point_of(point)); };
   }
-  static void disarm() noexcept { event_log_ = nullptr; }
+  static void disarm() noexcept {
+    sync_points::observer = nullptr;
+    event_log_ = nullptr;
+  }
 
-  static void at(SyncPoint step) noexcept { at(point_of(step)); }
   static void at(Stage stage) noexcept { at(point_of(stage)); }
 
  private:
@@ -142,16 +144,16 @@ inline char const* name_of(unsigned point) {
                                                                  "put",
                                                                  "raised",
                                                                  "told",
-                                                                 "bell_moved",
-                                                                 "bell_rung",
+                                                                 "doorbell_moved",
+                                                                 "doorbell_rung",
                                                                  "lowered",
                                                                  "cut",
                                                                  "taken",
                                                                  "parent_parked",
                                                                  "parent_unparked",
                                                                  "asked",
-                                                                 "asked_bell_moved",
-                                                                 "asked_bell_rung",
+                                                                 "stop_doorbell_moved",
+                                                                 "stop_doorbell_rung",
                                                                  "spin_set",
                                                                  "leave_said",
                                                                  "stage starting",

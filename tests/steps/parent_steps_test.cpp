@@ -2,6 +2,8 @@
 // goes too, and nothing of either is left. The parent is a real process with the channel's real end;
 // its worker has the real watch.
 
+#include "support/observed.hpp"  // first
+
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -18,12 +20,12 @@
 #include <thread>
 #include <vector>
 
-#include "channel/parent_end_body.hpp"
-#include "channel/worker_end.hpp"
+#include "channel/parent_end.hpp"
 #include "event_log.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "scenario.hpp"
+#include "support/one_by_one.hpp"
 #include "support/processes.hpp"
 #include "worker/parent_watchdog.hpp"
 
@@ -45,7 +47,7 @@ constexpr std::array families = {
     Family{"a forked worker", Does::answers, false},
     Family{"a forked worker that never ends", Does::never_ends, false}};
 
-void work(channel::WorkerEnd& end, EventLog& event_log, Does does) {
+void work(channel::OneByOne& end, EventLog& event_log, Does does) {
   while (end.wait()) {
     channel::InboxHeader const chunk = end.header();
     bool revoked = false;
@@ -80,8 +82,8 @@ class Parent {
     control_.reset();
     worker::watch_parent(me, self.get(), theirs.get(), -1, -1);
     {
-      channel::WorkerEnd end(end_.inbox(), end_.outbox(), ring_bytes, os::Event(event_.duplicate()),
-                             std::move(theirs));
+      channel::OneByOne end(end_.inbox(), end_.outbox(), ring_bytes, os::Event(event_.duplicate()),
+                            std::move(theirs));
       work(end, event_log, family.does);
     }
     for (;;) ::pause();  // asked to leave: so that it is the parent's end that ends it
@@ -97,7 +99,7 @@ class Parent {
       while (support::stat_of(event_log_.worker).state != 'T') {
       }
     }
-    Told::arm(event_log_, about_to_stop);
+    Logger::arm(event_log_, about_to_stop);
     end_.let_spin(std::chrono::microseconds(1));
     put(3);
     if (family_.does == Does::answers) {
@@ -123,7 +125,7 @@ class Parent {
     }
     end_.ask_to_stop(0);
     end_.ask_to_leave();
-    Told::disarm();
+    Logger::disarm();
   }
 
  private:
@@ -151,7 +153,7 @@ class Parent {
 
   EventLog& event_log_;
   Family const family_;
-  channel::BasicParentEnd<Told> end_{ring_bytes};
+  channel::ParentEnd end_{ring_bytes};
   os::Event event_;
   os::UniqueFd control_;
   std::optional<os::RingMapping> outbox_;
@@ -222,7 +224,8 @@ End live_and_die(Family const& family, Moment die, Moment stop = {}) {
 
 void tell(char const* what, Tally const& at) {
   std::printf("%s: %u in all\n", what, at.sum());
-  for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+  for (unsigned point = point_of(sync_points::first_of_parent); point < sync_points::point_count;
+       ++point) {
     std::printf("  %-18s %6u\n", name_of(point), at.at(point));
     EXPECT_GT(at.at(point), 0u) << what << " never fell on: " << name_of(point);
   }
@@ -232,7 +235,8 @@ TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   Tally deaths;
   for (Family const& family : families) {
-    for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+    for (unsigned point = point_of(sync_points::first_of_parent); point < sync_points::point_count;
+         ++point) {
       for (unsigned time = 1;; ++time) {
         End const end = live_and_die(family, {point, time});
         ASSERT_FALSE(HasFailure());
@@ -249,7 +253,8 @@ TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
   Tally stops;
   for (Family const& family : families) {
     if (family.does == Does::stops_itself) continue;
-    for (unsigned point = point_of(detail::first_of_parent); point < detail::step_count; ++point) {
+    for (unsigned point = point_of(sync_points::first_of_parent); point < sync_points::point_count;
+         ++point) {
       for (unsigned time = 1;; ++time) {
         End const end = live_and_die(family, {}, {point, time});
         ASSERT_FALSE(HasFailure());
@@ -263,30 +268,32 @@ TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
 
 // ---- a worker that is faster: it does something at a step of the parent's, in the same thread
 
-class Interrupted {
+class Interruption {
  public:
-  static inline std::optional<SyncPoint> where;
-  static inline std::function<void()> what;
-  static void at(SyncPoint step) {
-    if (step == where) what();
+  Interruption(SyncPoint where, std::function<void()> what) {
+    sync_points::observer = [where, what = std::move(what)](SyncPoint point) {
+      if (point == where) what();
+    };
   }
+  ~Interruption() { sync_points::observer = nullptr; }
+  Interruption(Interruption const&) = delete;
+  Interruption& operator=(Interruption const&) = delete;
 };
 
 TEST(ParentSteps, AWorkerMayBeginWhatItIsToldOfAtOnce) {
-  channel::BasicParentEnd<Interrupted> parent(ring_bytes);
+  channel::ParentEnd parent(ring_bytes);
   auto [ours, theirs] = os::socket_pair();
-  channel::WorkerEnd worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
-                            std::move(theirs));
+  channel::OneByOne worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
+                           std::move(theirs));
   unsigned ran = 0;
-  Interrupted::where = SyncPoint::told;
-  Interrupted::what = [&] {
+  Interruption const interruption(SyncPoint::told, [&] {
     ASSERT_TRUE(worker.has_frame());
     ASSERT_TRUE(worker.wait());
     ASSERT_TRUE(worker.begin(worker.header().serial)) << "the limit came behind the record";
     worker.append_value(worker.header().serial, {}, false);
     worker.finish_frame(false);
     ++ran;
-  };
+  });
   for (unsigned i = 1; i <= 3; ++i) {
     parent.put_chunk({0, 1, 0, 1}, {});
     parent.publish();
@@ -294,17 +301,16 @@ TEST(ParentSteps, AWorkerMayBeginWhatItIsToldOfAtOnce) {
     EXPECT_TRUE(parent.next());
     parent.taken();
   }
-  Interrupted::where.reset();
 }
 
 TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
-  channel::BasicParentEnd<Interrupted> parent(ring_bytes);
+  channel::ParentEnd parent(ring_bytes);
   os::RingMapping const outbox(parent.outbox(), channel::control_bytes, ring_bytes,
                                os::Access::read_only);
   auto const& words = *reinterpret_cast<channel::OutboxWords const*>(outbox.control());
   auto [ours, theirs] = os::socket_pair();
-  channel::WorkerEnd worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
-                            std::move(theirs));
+  channel::OneByOne worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(),
+                           std::move(theirs));
   std::vector<std::byte> const result(nearly_large);
   auto const run = [&](std::uint64_t elements) {
     ASSERT_TRUE(worker.wait());
@@ -322,18 +328,16 @@ TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
   }
   std::atomic<bool> over{false};
   std::thread late;
-  Interrupted::where = SyncPoint::taken;
-  Interrupted::what = [&] {
+  Interruption const interruption(SyncPoint::taken, [&] {
     late = std::thread([&] {
       run(1);
       over = true;
     });
     while (!over && (words.parked.load() & channel::for_room) == 0) {
     }
-  };
+  });
   parent.taken();
   late.join();
-  Interrupted::where.reset();
   EXPECT_TRUE(parent.next());
 }
 

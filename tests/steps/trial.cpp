@@ -1,4 +1,3 @@
-// Needs the worker's end with its steps; nothing else of the tests does.
 #include "trial.hpp"
 
 #include <fcntl.h>

@@ -13,7 +13,7 @@
 namespace procpool::steps {
 namespace {
 
-constexpr unsigned first_of_parent = point_of(detail::first_of_parent);
+constexpr unsigned first_of_parent = point_of(sync_points::first_of_parent);
 
 bool is_workers(unsigned point) {
   return point < first_of_parent || point >= point_of(Stage::loading);
@@ -72,7 +72,7 @@ TEST(WorkerSteps, ADeathAtEachLosesAndDoublesNothing) {
   tell("deaths", deaths);
   std::printf("and in the stages that they were reported with:\n");
   for (unsigned stage = 0; stage < stage_count; ++stage) {
-    std::printf("  %-18s %6u\n", name_of(detail::step_count + stage), stages.at(stage));
+    std::printf("  %-18s %6u\n", name_of(sync_points::point_count + stage), stages.at(stage));
   }
   expect_every_point(deaths);
 }

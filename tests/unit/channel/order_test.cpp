@@ -1,6 +1,8 @@
 // Where two stores must come in one order, and a loss is a matter of nanoseconds, no race is waited for: what the
 // other side would find is looked at behind each step.
 
+#include "support/observed.hpp"  // first
+
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -10,32 +12,24 @@
 #include <utility>
 #include <vector>
 
-#include "channel/parent_end_body.hpp"
-#include "channel/worker_end_body.hpp"
+#include "channel/parent_end.hpp"
 #include "os/event.hpp"
 #include "os/socket.hpp"
+#include "support/one_by_one.hpp"
 
 namespace procpool::channel {
 namespace {
 
-using detail::SyncPoint;
+using sync_points::SyncPoint;
 
 constexpr std::size_t ring_bytes = 64 * 1024;
 
-// Tells a test of the steps of either end.
-struct Observed {
-  static inline std::function<void(SyncPoint)> heard;
-  static void at(SyncPoint step) {
-    if (heard) heard(step);
-  }
-};
-
 class ChannelOrderTest : public testing::Test {
  protected:
-  ~ChannelOrderTest() override { Observed::heard = nullptr; }
+  ~ChannelOrderTest() override { sync_points::observer = nullptr; }
   InboxWords const& in() const { return *reinterpret_cast<InboxWords const*>(inbox_.control()); }
 
-  BasicParentEnd<Observed> parent_{ring_bytes};
+  ParentEnd parent_{ring_bytes};
   os::RingMapping inbox_{parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only};
 };
 
@@ -43,7 +37,7 @@ class ChannelOrderTest : public testing::Test {
 // nobody would wake it.
 TEST_F(ChannelOrderTest, WhoIsAskedFindsTheWordBeforeTheBellMoves) {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> seen;  // bell and word
-  Observed::heard = [&](SyncPoint) {
+  sync_points::observer = [&](SyncPoint) {
     seen.emplace_back(in().stop_doorbell.load(), in().asked.load());
   };
   for (std::uint64_t serial = 5; serial < 8; ++serial) {
@@ -62,8 +56,8 @@ TEST_F(ChannelOrderTest, WhoIsAskedFindsTheWordBeforeTheBellMoves) {
 TEST_F(ChannelOrderTest, WhoParksForRoomLooksOnceMore) {
   auto [ours, theirs] = os::socket_pair();
   os::Event const event;
-  BasicWorkerEnd<Observed> worker(parent_.inbox(), parent_.outbox(), ring_bytes,
-                                  os::Event(event.duplicate()), std::move(theirs));
+  OneByOne worker(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event.duplicate()),
+                  std::move(theirs));
   os::RingMapping const outbox(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
   auto& said = *reinterpret_cast<OutboxWords*>(outbox.control());
   constexpr std::uint64_t errors = 12;
@@ -71,8 +65,8 @@ TEST_F(ChannelOrderTest, WhoParksForRoomLooksOnceMore) {
   parent_.publish();
   unsigned parked = 0;
   bool slept = false;
-  Observed::heard = [&](SyncPoint step) {
-    if (step == SyncPoint::asleep_for_room) {
+  sync_points::observer = [&](SyncPoint step) {
+    if (step == SyncPoint::parked_for_room) {
       ++parked;
       std::uint32_t const sleep = said.parked.exchange(0);  // as it was when the parent looked
       while (parent_.next()) {

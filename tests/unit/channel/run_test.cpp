@@ -20,23 +20,22 @@ using Elements = detail::Run;
 class ChannelRunTest : public ChannelTest {
  protected:
   using Result = std::uint64_t;
+  static constexpr std::uint64_t unlimited = ~std::uint64_t{0};
+
+  detail::RunWords words_of_task() {
+    return {nullptr, nullptr, nullptr, &running_, &index_, &abandoned_};
+  }
 
   // A run of the record from this serial on; `block`: how many elements it claims at once.
   Elements begin_run(std::uint64_t serial, std::optional<std::uint64_t> block = {},
                      std::size_t result_size = sizeof(Result)) {
-    Elements::Words words{};
-    Elements::Place place{};
-    worker_->begin_run(serial, result_size, words, place);
-    words.running = &running_;
-    words.index = &index_;
-    words.abandoned = &abandoned_;
-    place.index = serial - worker_->header().serial;
-    place.arguments = worker_->payload().data();
+    Elements run = worker_->start_run(serial, unlimited, words_of_task());
+    worker_->reserve(run, result_size);
     if (block) {
-      place.block = *block;
-      place.end = worker_->header().serial + worker_->header().count;
+      run.elements().claimed_at_once = *block;
+      run.elements().end = worker_->header().serial + worker_->header().count;
     }
-    return {words, place};
+    return run;
   }
 
   static void answer(Elements& run, Result result) {
@@ -126,8 +125,8 @@ TEST_F(ChannelRunTest, NeverOutgrowsTheRecord) {
     }
     parent_.taken();
   }
-  EXPECT_TRUE(worker_->fits_run(inline_limit(ring_bytes)));
-  EXPECT_FALSE(worker_->fits_run(inline_limit(ring_bytes) + 1));
+  EXPECT_TRUE(worker_->fits(inline_limit(ring_bytes)));
+  EXPECT_FALSE(worker_->fits(inline_limit(ring_bytes) + 1));
 }
 
 // Quick elements make runs of up to a thousand, unless the record is full before that.
@@ -137,14 +136,8 @@ TEST_F(ChannelRunTest, NeverOutgrowsTheRecordHoweverQuickItIs) {
   put(count);
   ASSERT_TRUE(worker_->wait());
   for (std::uint64_t next = 0; next < count;) {
-    Elements::Words words{};
-    Elements::Place place{};
-    worker_->begin_run(next, size, words, place);
-    ASSERT_LE((place.end - place.serial) * size, inline_limit(ring_bytes));
-    words.running = &running_;
-    words.index = &index_;
-    words.abandoned = &abandoned_;
-    Elements run(words, place);
+    Elements run = begin_run(next, {}, size);
+    ASSERT_LE((run.elements().end - run.next()) * size, inline_limit(ring_bytes));
     while (run.begin()) run.done();
     next = run.next();
     EXPECT_TRUE(worker_->end_run(run));
@@ -248,8 +241,10 @@ TEST_F(ChannelRunTest, AnElementThatThrowsLeavesTheRunWhereItWas) {
   Elements run = begin_run(0, 64);
   ASSERT_EQ(go(run, 5), 5u);
   ASSERT_TRUE(run.begin());  // and throws
+  worker_->WorkerEnd::append_thrown(run, bytes_of("error"));
+  EXPECT_EQ(run.next(), 6u);
+  EXPECT_FALSE(run.begin());
   EXPECT_TRUE(worker_->end_run(run));
-  worker_->append_thrown(run.next(), bytes_of("error"));
   EXPECT_EQ(parent_.next()->header.count, 5u);
   auto const thrown = parent_.next();
   ASSERT_TRUE(thrown);

@@ -17,8 +17,8 @@
 #include <utility>
 
 #include "channel/parent_end.hpp"
-#include "channel/worker_end.hpp"
 #include "os/socket.hpp"
+#include "support/one_by_one.hpp"
 
 namespace procpool::channel {
 
@@ -125,7 +125,7 @@ class ChannelTest : public testing::Test {
   ParentEnd parent_{ring_bytes};
   os::Event event_;
   os::UniqueFd control_;
-  std::optional<WorkerEnd> worker_;
+  std::optional<OneByOne> worker_;
   std::optional<os::RingMapping> inbox_;
   std::optional<os::RingMapping> outbox_;
 };

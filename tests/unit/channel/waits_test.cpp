@@ -173,8 +173,8 @@ TEST_F(ChannelWaitsTest, WhoCannotRingLeaves) {
   auto [ours, theirs] = os::socket_pair();
   os::UniqueFd doorbell = event_.duplicate();
   int const number = doorbell.get();
-  WorkerEnd worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(std::move(doorbell)),
-                   std::move(theirs));
+  OneByOne worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(std::move(doorbell)),
+                  std::move(theirs));
   os::RingMapping const outbox(parent.outbox(), control_bytes, ring_bytes, os::Access::read_only);
   auto const& said = *reinterpret_cast<OutboxWords const*>(outbox.control());
   parent.put_chunk({0, 1, 0, 1}, {});

@@ -21,12 +21,12 @@
 #include <utility>
 #include <vector>
 
-#include "channel/worker_end.hpp"
 #include "os/event.hpp"
 #include "os/fd.hpp"
 #include "os/mapping.hpp"
 #include "os/socket.hpp"
 #include "parent/slot.hpp"
+#include "support/one_by_one.hpp"
 
 namespace procpool::parent {
 
@@ -178,7 +178,7 @@ class SlotTest : public testing::Test {
   Slot slot_{0, buffer_pool_, &clock};
   os::UniqueFd control_;  // the worker's end
   std::optional<os::RingMapping> outbox_;
-  std::optional<channel::WorkerEnd> worker_;
+  std::optional<channel::OneByOne> worker_;
   std::vector<InboxKind> taken_;
   std::map<std::uint64_t, std::string> shares_;
   std::size_t arrivals_ = 0;

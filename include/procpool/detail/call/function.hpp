@@ -5,7 +5,6 @@
 // as (build-id of its module, offset); the worker calls the same trampoline in its own copy.
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,13 +12,12 @@
 #include <typeinfo>
 
 #include <procpool/detail/engine/bytes.hpp>
+#include <procpool/detail/engine/interface_version.hpp>
 #include <procpool/detail/engine/run.hpp>
 #include <procpool/detail/engine/share.hpp>
+#include <procpool/detail/engine/stage.hpp>
 
 namespace procpool::inline v0::detail {
-
-// How far an element has come, as a death reports it.
-enum class Stage : std::uint32_t { starting = 0, idle = 1, loading = 2, running = 3, saving = 4 };
 
 // One request of the executor to a trampoline. A trampoline may throw anything out of
 // `load_callable`, `call` and `run`: what a task throws is its outcome.
@@ -48,7 +46,7 @@ using Trampoline = void (*)(Operation&);
 // When the module that has this variable was loaded, in nanoseconds; each module has its own. An address alone does
 // not say which function it is: where a module was unloaded another one may come to lie.
 [[gnu::visibility("hidden")]] inline std::int64_t const module_loaded =
-    std::chrono::steady_clock::now().time_since_epoch().count();
+    module_load_time(InterfaceVersion<interface_version>());
 
 struct Function {
   Trampoline code = nullptr;

@@ -117,7 +117,7 @@ void run_elements(Operation& operation) {
   auto const enter = [&]([[maybe_unused]] Stage stage) {
     if constexpr (!one_stage) operation.enter(stage);
   };
-  while (run.begin()) {
+  for (bool more = run.begun() || run.begin(); more; more = run.begin()) {
     perform<C, Ps...>(operation, {run.arguments(), size}, enter, [&run](auto const& result) {
       if (!run.abandoned()) {
         encode_at<typename ResultOf<C, Ps...>::type>(run.result(), result);

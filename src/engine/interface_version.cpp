@@ -1,0 +1,11 @@
+#include <procpool/detail/engine/interface_version.hpp>
+
+#include <chrono>
+
+namespace procpool::inline v0::detail {
+
+std::int64_t module_load_time(InterfaceVersion<interface_version>) noexcept {
+  return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
+}  // namespace procpool::inline v0::detail

@@ -1,0 +1,63 @@
+#pragma once
+
+// The sync points of the channel's protocol, in the order of the event log. Sources that see the
+// channel with its points include support/observed.hpp.
+
+#include <cstdint>
+#include <functional>
+
+namespace procpool::sync_points {
+
+enum class SyncPoint : std::uint8_t {
+  // ---- the worker
+  loaded,            // a frame was found, and nothing of it taken yet
+  received,          // the descriptor of its payload
+  claimed,           // one element, or several at once
+  begun,             // the limit was loaded: the element is the worker's
+  withdrawn,         // the limit was lower, and the claim is put back
+  written,           // the bytes of the result, in the open frame
+  marked,            // as done
+  header_written,    // of the open frame
+  published,         // the outbox's tail
+  single_sent,       // the descriptor of a large result
+  single_written,    // a frame for one element
+  single_marked,     // as done, after its frame was published
+  given_back,        // the space of the frame in the inbox
+  rang,              // the parent's event
+  retiring,          // was said
+  listening,         // was said: the element looks for requests to stop
+  parked,            // for want of frames
+  parked_for_room,   // in the outbox
+  parked_to_retire,  // until the rest is revoked
+  falling_asleep,    // after the last look; the system call comes next
+  woken,
+  unparked,
+  // ---- the parent
+  put,             // the bytes of a frame, behind the tail
+  raised,          // the limit
+  told,            // the inbox's tail
+  doorbell_moved,  // the word that the worker sleeps on
+  doorbell_rung,   // the system call
+  lowered,         // the limit
+  cut,             // the claim was loaded
+  taken,           // the space of the outbox's frames was given back
+  parent_parked,   // also for a short poll
+  parent_unparked,
+  asked,  // an element, to stop
+  stop_doorbell_moved,
+  stop_doorbell_rung,
+  spin_set,
+  leave_said,
+};
+
+inline constexpr auto first_of_parent = SyncPoint::put;
+inline constexpr unsigned point_count = static_cast<unsigned>(SyncPoint::leave_said) + 1;
+
+// Called at each point, on the thread that passes it.
+inline std::function<void(SyncPoint)> observer;
+
+inline void pass(SyncPoint point) {
+  if (observer) observer(point);
+}
+
+}  // namespace procpool::sync_points
