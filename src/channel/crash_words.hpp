@@ -1,11 +1,11 @@
 #pragma once
 
-// What a worker that crashes leaves about it: words of its own in the control page of its outbox, behind
-// those of the channel. Written by the handler of the fatal signal, in whatever state the process is, and
-// read by the parent once the process is dead. A death at any point leaves the words that were written
-// until then; `signal` is the first and means that the others are there.
+// The words of a worker that crashes. They lie in the control page of its outbox, behind those of the
+// channel. The handler of the fatal signal writes them, in any state of the process. The parent reads
+// them once the process is dead. A death at any point leaves the words written until then; `signal`
+// is the first, and means that the others are there.
 //
-// They are the worker's word, like all in the outbox: the parent loads each once and believes nothing.
+// The parent loads each word once and believes nothing, as with all words of the outbox.
 
 #include <array>
 #include <atomic>
@@ -22,11 +22,11 @@ inline constexpr std::size_t max_crash_modules = 12;
 
 using CrashWord = std::atomic<std::uint64_t>;
 
-// A file that code of the stack was mapped from, as the kernel names it in /proc/self/maps.
+// A file from which code of the stack was mapped, as the kernel names it in /proc/self/maps.
 struct CrashModule {
   CrashWord device;
   CrashWord inode;
-  // The end of its path, in memory order; zeros behind it, unless it is longer than there is room for.
+  // The end of its path, in memory order, followed by zeros if there is room for them.
   std::array<CrashWord, 13> path;
 };
 
@@ -34,12 +34,12 @@ struct CrashWords {
   CrashWord signal;        // 0: no crash
   CrashWord code;          // si_code, as 32 bits
   CrashWord address;       // si_addr
-  CrashWord overflow;      // not 0: the stack's, by the look of it
-  CrashWord other_thread;  // not 0: it was not the thread that runs elements
-  CrashWord peak;          // bytes resident at most, 0: not known
-  CrashWord frames;        // so many of the following
+  CrashWord overflow;      // not 0: probably a stack overflow
+  CrashWord other_thread;  // not 0: another thread than the one that runs elements
+  CrashWord peak;          // the largest number of resident bytes; 0: not known
+  CrashWord frames;        // the number of the following
   CrashWord modules;
-  // Innermost first: see crash_frame. Of a call the address is one inside of its instruction.
+  // Innermost first, see crash_frame. The address of a call lies inside its instruction.
   std::array<CrashWord, max_crash_frames> frame;
   std::array<CrashModule, max_crash_modules> module;
 };

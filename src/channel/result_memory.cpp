@@ -1,4 +1,3 @@
-// What a worker keeps for its results. What may be done with it stands in the header.
 #include "channel/result_memory.hpp"
 
 #include <unistd.h>
@@ -28,7 +27,7 @@ std::shared_ptr<detail::MessageBlock> ResultMemory::take(std::size_t bytes) {
     kept_.erase(free);
   }
   auto const block = std::make_shared<detail::MessageBlock>(bytes, false);
-  // One that cannot be kept serves once.
+  // A block that cannot be kept serves once.
   if (!over(block->footprint()) && !os::addresses_are_limited()) kept_.push_back({block});
   return block;
 }

@@ -1,12 +1,12 @@
 #pragma once
 
-// ResultMemory: the blocks that a worker writes its large results to. A block that was sent is lent to
-// the parent: its memory is not touched before the parent gives it back, which it does when nobody there
-// refers to it any more. Until the parent lets it go, memory is kept for the next result: at most eight
-// blocks and a GiB.
+// ResultMemory: the blocks to which a worker writes its large results. A block that was sent is leased
+// to the parent: the worker does not touch it before the parent returns it, which happens when nothing
+// there refers to it any more. Blocks are kept for the next results until the parent says let_go: at
+// most eight blocks and a GiB.
 //
-// Used by the worker's loop alone. The parent may read a block while a faulty task writes to it: its
-// decoder is made for that. When the worker dies, what it has lent lives on in the parent's views.
+// Used by the worker's loop alone. The parent may read a block while a faulty task writes to it; its
+// decoder allows for that. After the worker's death leased blocks live on in the parent's views.
 
 #include <sys/types.h>
 
@@ -19,7 +19,7 @@
 
 namespace procpool::inline v0::channel {
 
-// What a worker keeps at most, and what the parent keeps views of.
+// The limits of what a worker keeps, and of the views that the parent keeps.
 inline constexpr std::size_t max_result_blocks = 8;
 inline constexpr std::size_t max_result_bytes = (std::size_t{1} << 30) + (std::size_t{64} << 20);
 
@@ -27,12 +27,12 @@ class ResultMemory final : public detail::MessageMemory {
  public:
   ResultMemory();
 
-  // Nothing in a forked child, which has none of these blocks.
+  // Null in a forked child, where these blocks are not mapped.
   std::shared_ptr<detail::MessageBlock> take(std::size_t bytes) override;
 
   void lease(detail::MessageBlock const& block) noexcept;
-  void give_back(std::uint64_t id) noexcept;  // of a block that was lent; others are ignored
-  void let_go() noexcept;                     // of all that is not being written now
+  void give_back(std::uint64_t id) noexcept;  // a leased block; others are ignored
+  void let_go() noexcept;                     // keeps nothing but the block that is being written
 
   std::size_t footprint() const noexcept;
 

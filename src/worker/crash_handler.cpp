@@ -1,11 +1,10 @@
-// In the handler: system calls and memory of our own, nothing else. The one exception is libgcc's unwinder,
-// which reads the tables of the modules: it is called once beforehand, so that nothing is left to be looked up
-// or allocated, and takes no lock where the C library is of 2.35 or newer. For what can go wrong all the
-// same see the header.
+// The handler uses system calls and its own memory only, except for libgcc's unwinder. That reads the
+// tables of the modules. It is called once in advance, so that it has nothing left to look up or
+// allocate, and takes no lock with a C library of version 2.35 or newer.
 //
-// Our own memory may be what was damaged. So whether the handler itself has crashed is told by the frame of the
-// signal, before any variable is looked at, and the first thing that is done about it is to take the handlers away, by
-// registers alone: what goes wrong after that ends the process.
+// The handler's own memory may be damaged too. The frame of the signal therefore tells whether the
+// handler itself has crashed, before any variable is read. In that case the handlers are first taken
+// away, by registers alone. Another fault then ends the process.
 #include "worker/crash_handler.hpp"
 
 #include <signal.h>
@@ -34,31 +33,31 @@ namespace {
 using channel::CrashWords;
 
 constexpr std::array reported{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP};
-// The same as the kernel has it: a number, so that no constant has to be looked up in memory.
+// The same as the kernel's number, so that no constant is read from memory.
 constexpr std::uint64_t set_of_reported = [] {
   std::uint64_t set = 0;
   for (int const signal : reported) set |= std::uint64_t{1} << (signal - 1);
   return set;
 }();
 constexpr std::size_t alternate_stack = 128 * 1024;
-// The program's own is used if it is no smaller.
+// The program's own stack is used if it is no smaller.
 constexpr std::size_t min_alternate_stack = 32 * 1024;
 constexpr time_t patience_s = 2;
-// What the kernel's set of signals has.
+// The size of the kernel's set of signals.
 constexpr long set_bytes = 8;
 
 enum class Phase : std::uint8_t { none, unwinding, naming, done };
 
 CrashWords* words = nullptr;
-bool prepared = false;             // by this process, or by the one that it was forked from
-pid_t owner = 0;                   // this process, and not one that it forked
+bool prepared = false;             // by this process, or by the process that forked it
+pid_t owner = 0;                   // this process; not inherited by forks
 std::atomic<pid_t> reporter{0};    // the thread that crashed first
-std::atomic<int> first_signal{0};  // and by what
+std::atomic<int> first_signal{0};  // its signal
 std::atomic<Phase> phase{Phase::none};
 std::array<std::uintptr_t, channel::max_crash_frames> addresses;
 std::atomic<std::size_t> address_count{0};
 
-// Of the thread that crashed, where it did.
+// Those of the thread that crashed, at that instruction.
 struct Registers {
   std::uintptr_t pc = 0;
   std::uintptr_t sp = 0;
@@ -81,7 +80,7 @@ Registers registers_of([[maybe_unused]] void const* context) noexcept {
 pid_t this_thread() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
 void set(channel::CrashWord& word, std::uint64_t value) noexcept {
-  // Relaxed: read when this process is dead, by when every store of it has happened.
+  // Relaxed: the parent reads it once this process is dead.
   word.store(value, std::memory_order_relaxed);
 }
 
@@ -96,12 +95,12 @@ void note(std::uintptr_t address) noexcept {
 
 struct Walk {
   int below = 0;         // frames of the handler itself
-  bool crashed = false;  // has come to the one that crashed
+  bool crashed = false;  // the walk has reached the frame that crashed
 };
 constexpr int max_below = 32;
 
-// The frames from here to the one that the signal interrupted are the handler's own: that one is the
-// first whose address is of an instruction that has not been executed.
+// The frames up to the interrupted one are the handler's own. The interrupted frame is the first whose
+// address is that of an instruction not yet executed.
 _Unwind_Reason_Code step(_Unwind_Context* frame, void* data) {
   auto& walk = *static_cast<Walk*>(data);
   int interrupted = 0;
@@ -109,7 +108,7 @@ _Unwind_Reason_Code step(_Unwind_Context* frame, void* data) {
   walk.crashed = walk.crashed || interrupted != 0;
   if (!walk.crashed) return ++walk.below < max_below ? _URC_NO_REASON : _URC_END_OF_STACK;
   if (address == 0 && interrupted == 0) return _URC_END_OF_STACK;
-  // Of a call it is where that returns to, which may lie in the next function already.
+  // The return address of a call may already lie in the next function.
   note(interrupted != 0 ? address : address - 1);
   bool const full = address_count.load(std::memory_order_relaxed) == addresses.size();
   return full ? _URC_END_OF_STACK : _URC_NO_REASON;
@@ -120,7 +119,7 @@ _Unwind_Reason_Code no_step(_Unwind_Context* frame, void*) {
   return _Unwind_GetIPInfo(frame, &interrupted) == 0 ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
-// ---- the time that all of it may take
+// ---- the time limit of the report
 
 class Patience {
  public:
@@ -132,7 +131,7 @@ class Patience {
     itimerspec const time{{}, {patience_s, 0}};
     if (running_) ::syscall(SYS_timer_settime, timer_, 0, &time, nullptr);
   }
-  // A core dump may take as long as it likes.
+  // A core dump has no time limit.
   ~Patience() {
     if (running_) ::syscall(SYS_timer_delete, timer_);
   }
@@ -146,7 +145,7 @@ class Patience {
 
 // ---- the report
 
-// The word there, if there is one.
+// Reads the word at an address that may not be mapped.
 bool peek(std::uintptr_t address, std::uintptr_t& word) noexcept {
   iovec const into{&word, sizeof word};
   // NOLINTNEXTLINE(performance-no-int-to-ptr): it may be any
@@ -154,7 +153,8 @@ bool peek(std::uintptr_t address, std::uintptr_t& word) noexcept {
   return ::process_vm_readv(owner, &into, 1, &from, 1, 0) == sizeof word;
 }
 
-// A push goes right below the pointer; a large frame has moved the pointer itself to where nothing is.
+// A push accesses the memory right below the stack pointer. A large frame moves the stack pointer itself
+// to unmapped memory.
 bool overflowed(std::uintptr_t address) noexcept {
   constexpr std::uintptr_t push = 64 * 1024;
   constexpr std::uintptr_t frame = 16 * 1024 * 1024;
@@ -167,7 +167,7 @@ void name_frames() noexcept {
   if (address_count.load(std::memory_order_relaxed) == 0 && registers.sp != 0) note(registers.pc);
   std::size_t count = address_count.load(std::memory_order_relaxed);
   bool const first_is_code = name_in_modules(*words, {addresses.data(), count});
-  // Nothing can be unwound from where there is no code, but its caller can be told: it has just called.
+  // An address without code cannot be unwound, but its caller is known: it has just made the call.
   if (count != 1 || first_is_code) return;
   std::uintptr_t caller = registers.link;
   if (caller == 0 && !peek(registers.sp, caller)) return;
@@ -188,7 +188,8 @@ void report(int signal, siginfo_t const& info, void const* context) noexcept {
   set(words->signal, static_cast<std::uint64_t>(signal));
   set(words->peak, peak_of_this_process());
   phase.store(Phase::unwinding, std::memory_order_relaxed);
-  // Of what it has no tables for, the unwinder looks at the instruction: it would crash where there is none.
+  // Without tables for an address, the unwinder reads the instruction there. If there is none, it would
+  // crash.
   std::uintptr_t instruction = 0;
   bool const nowhere = registers.sp != 0 && !peek(registers.pc, instruction) && errno == EFAULT;
   Walk walk;
@@ -198,8 +199,8 @@ void report(int signal, siginfo_t const& info, void const* context) noexcept {
   phase.store(Phase::done, std::memory_order_relaxed);
 }
 
-// As if there were no handler. The signal is blocked until the handler returns: it comes then, with all that
-// was said of it, at the very instruction, so that a core dump shows that.
+// Raises the signal again without a handler. It is blocked until the handler returns. It then arrives
+// with its original siginfo at the very instruction, so that a core dump shows that.
 void let_it_do_its_work(int signal, siginfo_t* info) noexcept {
   sigset_t one;
   sigemptyset(&one);
@@ -226,8 +227,8 @@ void let_it_do_its_work(int signal, siginfo_t* info) noexcept {
 
 // ---- a crash of the handler
 
-// By the frame of a signal: has that interrupted something on the stack for handlers, or beyond its end? The second
-// would begin at the top of that stack again, and so for ever.
+// True if the signal has interrupted code on the signal stack, or below its end. The second case would
+// begin at the top of that stack again, for ever.
 bool is_in_handler(void const* context) noexcept {
   auto const& stack = static_cast<ucontext_t const*>(context)->uc_stack;
   if ((stack.ss_flags & SS_DISABLE) != 0 || stack.ss_size == 0) return false;
@@ -237,7 +238,7 @@ bool is_in_handler(void const* context) noexcept {
   return sp >= lowest - std::min(beyond, lowest) && sp < lowest + stack.ss_size;
 }
 
-// From here on every one of them ends the process. What else the set holds is blocked.
+// From here on each of the signals ends the process.
 void take_handlers_away() noexcept {
   struct {  // as the kernel has it
     void (*handler)(int);
@@ -253,7 +254,7 @@ void take_handlers_away() noexcept {
   os::raw_call(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&ours), 0, set_bytes);
 }
 
-// By a signal if that can be had, and in any case.
+// By the signal, or else by other means.
 [[noreturn]] void end_raw(int signal) noexcept {
   take_handlers_away();
   long const process = os::raw_call(SYS_getpid);
@@ -263,8 +264,8 @@ void take_handlers_away() noexcept {
   for (;;) os::raw_call(SYS_exit_group, 128 + signal);
 }
 
-// Somebody else reports: this thread waits for the end, which that one brings. Not for ever: who says so may be
-// memory that was overwritten.
+// Another thread reports and ends the process. The wait has a limit, because the memory that says so may
+// have been overwritten.
 void await_end() noexcept {
   timespec left{patience_s + 1, 0};
   while (os::raw_call(SYS_nanosleep, reinterpret_cast<long>(&left),
@@ -273,8 +274,8 @@ void await_end() noexcept {
 }
 
 [[noreturn]] void on_crash_of_handler(int signal) noexcept {
-  take_handlers_away();  // a stack of the program's own may have hidden that
-  // On its way through a stack in ruins, most likely: what it has found until then is told.
+  take_handlers_away();  // a signal stack of the program's own may have hidden the second crash
+  // Most likely the unwinder met a damaged stack. The report has the frames found until then.
   if (phase.exchange(Phase::naming) == Phase::unwinding) {
     name_frames();
     end_by(first_signal.load());
@@ -283,7 +284,7 @@ void await_end() noexcept {
 }
 
 void on_crash(int signal, siginfo_t* info, void* context) {
-  // Or one of the task's has, on that stack: then it is the first crash, and reported as any other.
+  // A handler of the task may have crashed on that stack. That is the first crash, and is reported.
   if (context != nullptr && is_in_handler(context)) take_handlers_away();
   if (::getpid() != owner || info == nullptr || context == nullptr) {
     return let_it_do_its_work(signal, info);
@@ -292,7 +293,7 @@ void on_crash(int signal, siginfo_t* info, void* context) {
   pid_t const self = this_thread();
   pid_t other = 0;
   if (!reporter.compare_exchange_strong(other, self)) {
-    // Without a stack for handlers that one has crashed again.
+    // There is no signal stack, and the handler has crashed.
     if (other == self) on_crash_of_handler(signal);
     await_end();
     end_raw(signal);
@@ -308,7 +309,7 @@ void have_alternate_stack() noexcept {
   if (::sigaltstack(nullptr, &now) != 0) return;
   if ((now.ss_flags & SS_DISABLE) == 0 && now.ss_size >= min_alternate_stack) return;
   auto const page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  // With a page below it that cannot be touched. It is never given back.
+  // With a guard page below it. It is never unmapped.
   void* const memory = ::mmap(nullptr, alternate_stack + page, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (memory == MAP_FAILED) return;
@@ -331,7 +332,7 @@ void prepare_crash_reports() noexcept {
     if ((before.sa_flags & SA_SIGINFO) != 0 || before.sa_handler != SIG_DFL) continue;
     struct sigaction ours{};
     ours.sa_sigaction = on_crash;
-    // NODEFER: should the handler crash too, it shall hear of that.
+    // NODEFER: a crash of the handler reaches the handler.
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     ::sigaction(signal, &ours, nullptr);
   }

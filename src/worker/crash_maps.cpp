@@ -28,7 +28,7 @@ std::uint64_t get(channel::CrashWord const& word) noexcept {
 int open_for_reading(char const* path) noexcept {
   int fd = ::open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-    // Where no descriptor is left, standard input is worth less than the report.
+    // If no descriptor is left, the report is worth more than standard input.
     ::close(STDIN_FILENO);
     fd = ::open(path, O_RDONLY | O_CLOEXEC);
   }
@@ -42,7 +42,7 @@ ssize_t read_some(int fd, char* into, std::size_t room) noexcept {
   return got;
 }
 
-// Takes a number off the front, and the character behind it.
+// Removes a number from the front, and the character behind it.
 std::uint64_t number(std::string_view& from, unsigned base) noexcept {
   std::uint64_t value = 0;
   while (!from.empty()) {
@@ -91,7 +91,7 @@ std::uint64_t word_of(std::string_view path, std::size_t index) noexcept {
   return word;
 }
 
-// Its number from 1 on; 0: there is no room for it.
+// The number of the module, from 1 on. 0: there is no room for it.
 std::uint64_t module_of(CrashWords& words, Line const& line) noexcept {
   constexpr std::size_t room = sizeof(CrashModule::path);
   std::string_view const path =
@@ -113,7 +113,7 @@ std::uint64_t module_of(CrashWords& words, Line const& line) noexcept {
   return count + 1;
 }
 
-// True: the first address is in it, and it is executable.
+// True: the line has the first address, and is executable.
 bool look_at(CrashWords& words, std::span<std::uintptr_t const> addresses,
              Line const& line) noexcept {
   bool first_is_code = false;
@@ -138,7 +138,7 @@ bool name_in_modules(CrashWords& words, std::span<std::uintptr_t const> addresse
   }
   set(words.frames, addresses.size());
   int const fd = open_for_reading("/proc/thread-self/maps");
-  if (fd < 0) return true;  // it cannot be told
+  if (fd < 0) return true;  // unknown
   bool first_is_code = false;
   std::size_t there = 0;
   while (there < text.size()) {

@@ -1,8 +1,8 @@
 #pragma once
 
-// What a crashed worker can still ask the system about itself: which files its code was mapped from, how
-// large it was. For the handler of the signal alone: only system calls, and buffers that are there from
-// the start. Nothing of the process' own is believed, not even the loader's list of modules.
+// The questions that a crashed worker can still ask the system: the files from which its code was mapped,
+// and its size. For the signal handler alone: only system calls, and static buffers. Nothing in the
+// memory of the process is trusted, not even the loader's list of modules.
 
 #include <cstdint>
 #include <span>
@@ -11,12 +11,11 @@
 
 namespace procpool::inline v0::worker {
 
-// Writes the frames at these addresses, and the modules that they are in. True: the first of them is in
-// executable memory.
+// Writes the frames at these addresses, and their modules. True: the first one is in executable memory.
 bool name_in_modules(channel::CrashWords& words,
                      std::span<std::uintptr_t const> addresses) noexcept;
 
-// Bytes that were resident at most. 0: the system does not say.
+// The largest number of resident bytes. 0: unknown.
 std::uint64_t peak_of_this_process() noexcept;
 
 }  // namespace procpool::inline v0::worker

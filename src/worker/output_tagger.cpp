@@ -45,13 +45,13 @@ OutputTagger::OutputTagger(os::UniqueFd pipe, std::string token)
     device_ = status.st_dev;
     inode_ = status.st_ino;
   }
-  // Whole lines, also from several threads and children.
+  // Whole lines, also if several threads and children write.
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
 }
 
 void OutputTagger::begin(std::uint64_t serial) noexcept {
   std::memcpy(mark_.data() + output_token_bytes, &serial, sizeof serial);
-  // At once: it is shorter than what a pipe keeps together.
+  // In one piece: it is shorter than PIPE_BUF.
   while (::write(pipe_.get(), mark_.data(), mark_.size()) < 0 && errno == EINTR) {
   }
 }
@@ -60,7 +60,7 @@ bool OutputTagger::end() noexcept {
   std::fflush(stdout);
   try {
     std::cout.flush();
-  } catch (...) {  // its exceptions are switched on: the task would have met them
+  } catch (...) {  // the task has enabled exceptions of the stream
   }
   return renew();
 }
@@ -78,7 +78,7 @@ bool OutputTagger::renew() noexcept {
   if (int const moved = ::fcntl(fresh.get(), F_DUPFD_CLOEXEC, pipe_.get()); moved >= 0) {
     fresh.reset(moved);
   }
-  // An epoll instance forgets what it watches when the last descriptor of that is closed, in all processes.
+  // An epoll instance drops a file when its last descriptor is closed, in all processes.
   os::UniqueFd const watch(::epoll_create1(EPOLL_CLOEXEC));
   epoll_event event{};
   if (::epoll_ctl(watch.get(), EPOLL_CTL_ADD, pipe_.get(), &event) != 0) return false;
@@ -87,7 +87,7 @@ bool OutputTagger::renew() noexcept {
     if (is_pipe(fd)) ::dup2(fresh.get(), fd);
   }
   pipe_ = std::move(fresh);
-  // What is about to send its output elsewhere, as `command >file &` does, is given as long as a new worker takes.
+  // A process that is about to redirect its output, as `command >file &` does, gets some time for it.
   for (auto pause = 100us; watches_something(watch.get()); pause *= 2) {
     if (pause > 5ms) return true;
     std::this_thread::sleep_for(pause);

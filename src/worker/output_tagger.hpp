@@ -15,18 +15,18 @@ namespace procpool::inline v0::worker {
 class OutputTagger {
  public:
   OutputTagger() = default;
-  // `pipe` is a descriptor of its own, which tasks do not come across.
+  // `pipe` is a duplicate descriptor that no task uses.
   OutputTagger(os::UniqueFd pipe, std::string token);
 
   bool used() const noexcept { return static_cast<bool>(pipe_); }
   void begin(std::uint64_t serial) noexcept;
-  // What the element wrote is on its way when this returns. True: another process has what it wrote to (something
-  // that it has started, and left behind), so that what comes from now on may not be the next element's.
+  // The element's output is in the pipe when this returns. True: another process, which the element has
+  // left behind, still has the pipe, so later output may not be that of the next element.
   bool end() noexcept;
 
  private:
   bool is_pipe(int fd) const noexcept;
-  // The same pipe by a new description. Is the one before still open somewhere?
+  // Opens the pipe anew. True: the previous open file description is still in use somewhere.
   bool renew() noexcept;
 
   os::UniqueFd pipe_;

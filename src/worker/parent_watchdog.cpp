@@ -21,17 +21,17 @@ namespace {
 constexpr int look_ms = 100;
 
 // Each thread has a death signal of its own, which the kernel sends when the parent's dispatcher ends.
-// That of the watch ends the group: SIGKILL itself would end the worker and leave what it has started.
-// That of the task's thread continues a worker that is stopped, because such a one runs no handler and
-// its watch sees nothing; it is armed before any task can stop the worker.
+// That of the watchdog ends the group: SIGKILL itself would end the worker and leave the processes that
+// it has started. That of the task's thread continues a stopped worker, which runs no handler and whose
+// watchdog sees nothing. It is armed before any task can stop the worker.
 int death_signal() { return SIGRTMAX; }
 
-int cgroup_kill_file = -1;  // whoever writes there ends the control group
+int cgroup_kill_file = -1;  // a write to it ends the control group
 
 [[noreturn]] void end_group() {
-  // What has left the process group too.
+  // Also the processes that have left the process group.
   if (cgroup_kill_file >= 0) static_cast<void>(!::write(cgroup_kill_file, "1", 1));
-  // The worker leads its group; should it have been moved to another, it alone ends.
+  // The worker leads its group. If a task has moved it to another group, it alone ends.
   if (::getpgrp() == ::getpid()) ::kill(0, SIGKILL);
   ::kill(::getpid(), SIGKILL);
   for (;;) ::pause();
@@ -39,10 +39,10 @@ int cgroup_kill_file = -1;  // whoever writes there ends the control group
 
 void on_death_signal(int) { end_group(); }
 
-// Asked without a descriptor.
+// Needs no descriptor.
 bool is_gone(Parent const& parent) noexcept {
   if (parent.is_parent) return ::getppid() != parent.pid;
-  // A number may pass to another process; that began later.
+  // The pid may have passed to another process, which began later.
   return os::start_time(parent.pid) != parent.began;
 }
 
@@ -54,7 +54,7 @@ struct Watched {
 
 void* watch(void* given) {
   auto const [parent, parent_pidfd, control] = *static_cast<Watched const*>(given);
-  // Taken by this thread, whatever signals the task's own thread blocks.
+  // This thread takes it, whatever signals the task's thread blocks.
   sigset_t death;
   sigemptyset(&death);
   sigaddset(&death, death_signal());
@@ -62,7 +62,7 @@ void* watch(void* given) {
   if (parent.is_parent) ::prctl(PR_SET_PDEATHSIG, death_signal());
   std::array<pollfd, 2> watched{};
   watched[0] = {parent_pidfd, POLLIN, 0};
-  watched[1] = {control, 0, 0};  // a hang-up is always told
+  watched[1] = {control, 0, 0};  // poll() always reports a hang-up
   for (;;) {
     if (parent.is_parent && is_gone(parent)) end_group();
     int const count = ::poll(watched.data(), watched.size(), -1);
@@ -72,11 +72,10 @@ void* watch(void* given) {
     }
     if (count <= 0) continue;
     if ((watched[0].revents & POLLIN) != 0) end_group();
-    // Hung up, and the parent still there: it has closed its end, which it does only when it has no
-    // use for us any more.
+    // A hang-up while the parent lives: it has closed its end, because it gave this worker up.
     if ((watched[1].revents & (POLLHUP | POLLERR)) != 0) end_group();
     if (((watched[0].revents | watched[1].revents) & POLLNVAL) != 0) {
-      // A task closed descriptors under us. Its result is still wanted, so go on without them.
+      // A task has closed the descriptors. Its result is still wanted, so go on without them.
       for (;;) {
         if (is_gone(parent)) end_group();
         timespec const pause{0, look_ms * 1'000'000L};
@@ -111,7 +110,8 @@ void follow_parent(int control) noexcept {
   refuse_terminal_stops();
   catch_death_signal();
   ::prctl(PR_SET_PDEATHSIG, death_signal());
-  // It may have died before the signal was armed; a process closes its descriptors before it is gone.
+  // The parent may have died before the signal was armed. A process closes its descriptors before it
+  // is gone.
   pollfd hung_up{control, 0, 0};
   if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
 }
@@ -119,22 +119,23 @@ void follow_parent(int control) noexcept {
 void watch_parent(Parent parent, int parent_pidfd, int control, int liveness_pipe,
                   int cgroup_kill) {
   cgroup_kill_file = cgroup_kill;
-  catch_death_signal();  // once more: static initialisers may have changed it, as the next
+  // Both once more: static initialisers may have changed the signals.
+  catch_death_signal();
   refuse_terminal_stops();
-  // A forked worker would get it when the template dies, which is no matter of its own.
+  // A forked worker would get it when the fork server dies, which does not concern the worker.
   if (parent.is_parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGCONT);
-    // It may have died before the signal was armed.
+    // The parent may have died before the signal was armed.
     if (is_gone(parent)) end_group();
   }
-  // With a control group there is more to end than the kernel would, and the worker must live to do it.
+  // The kernel would not end a control group. The worker must live to do that.
   if (liveness_pipe >= 0 && cgroup_kill < 0 && !os::hang_on(liveness_pipe)) end_group();
-  // Signals for the process are for the task's thread.
+  // Signals for the process go to the task's thread.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  // Not by std::thread: the call that it makes for us is bound lazily, anew in each forked worker.
+  // Not std::thread: its symbol would be bound lazily, anew in each forked worker.
   static Watched watched;
   watched = {parent, parent_pidfd, control};
   pthread_t thread{};

@@ -17,7 +17,7 @@ std::string title_space() { return std::string(room_for_function, ' '); }
 ProcessTitle::ProcessTitle(char* argument) noexcept {
   if (argument == nullptr) return;
   std::size_t const length = std::strlen(argument);
-  // Not what the parent gave: somebody ran the program so by hand.
+  // The parent did not give this argument: a user started the program with the worker mark.
   if (length < room_for_function) return;
   begin_ = argument + length - room_for_function;
   room_ = room_for_function;
@@ -36,7 +36,7 @@ ProcessTitle::ProcessTitle(char* argument, std::string const& name) noexcept
 
 void ProcessTitle::show(std::string_view what) noexcept {
   if (begin_ == nullptr) return;
-  // A space first, and the rest filled with them: it never becomes shorter.
+  // A space first, and spaces up to the end: the length stays the same.
   std::size_t const shown = std::min(what.size(), room_ - 1);
   if (shown != 0) std::memcpy(begin_ + 1, what.data(), shown);
   std::memset(begin_ + 1 + shown, ' ', room_ - 1 - shown);

@@ -1,28 +1,28 @@
 #pragma once
 
-// ProcessTitle: what `ps` and `top` show of a worker: the pool's name, its index, and the function that
-// runs. Written into the argument that the parent left room in: no system call. For the worker's loop;
-// whoever reads it meanwhile may see half of a change.
+// ProcessTitle: the text that `ps` and `top` show for a worker: the name of the pool, the index of the
+// worker, and the function that runs. It lies in an argument in which the parent left room, so a change
+// needs no system call. The worker's loop only. A concurrent reader may see half of a change.
 
 #include <string>
 #include <string_view>
 
 namespace procpool::inline v0::worker {
 
-// What the parent adds to the argument that names the worker.
+// The room that the parent adds to the argument that names the worker.
 std::string title_space();
 
 class ProcessTitle {
  public:
-  // `argument` is null, or what the parent gave: the name and the space.
+  // `argument` is null, or the parent's argument: the name and the room.
   explicit ProcessTitle(char* argument) noexcept;
-  // The same, where the argument has another name, no shorter, in the place of this one.
+  // The argument has another name, no shorter than this one, which replaces it.
   ProcessTitle(char* argument, std::string const& name) noexcept;
 
-  // Nothing: idle.
+  // Empty: idle.
   void show(std::string_view what) noexcept;
 
-  // What the kernel calls the process: "POOL/ROLE", the pool's name cut so that it has 15 bytes.
+  // The kernel's name of the process: "POOL/ROLE", with the pool's name cut so that it has 15 bytes.
   static void name_process(std::string const& pool, std::string const& role) noexcept;
 
  private:
@@ -30,7 +30,7 @@ class ProcessTitle {
   std::size_t room_ = 0;
 };
 
-// The name of a function as people would write it, from that of its callable's type.
+// The name of a function as a user would write it, from the name of its callable's type.
 std::string short_name(std::string_view callable_type);
 
 }  // namespace procpool::inline v0::worker

@@ -38,7 +38,7 @@ void RegisteredFunction::load() {
     detail::if_possible([this] { name = short_name(detail::type_name(callable->type())); });
   } catch (abi::__forced_unwind&) {
     throw;
-  } catch (std::bad_alloc const&) {  // another time there may be memory for it
+  } catch (std::bad_alloc const&) {  // the next call may find memory
     throw;
   } catch (...) {
     unusable = std::current_exception();
@@ -75,7 +75,7 @@ void RegisteredFunctions::forget(std::uint64_t share) {
 
 void RegisteredFunctions::put_aside(RegisteredFunction& function) noexcept {
   if (function.callable) {
-    // Where there is no memory for it, here and now.
+    // Without memory for that it is destroyed here.
     detail::if_possible([&] { unneeded_.push_back(std::move(function)); });
   }
   function = RegisteredFunction();

@@ -1,10 +1,10 @@
 #pragma once
 
-// The functions that the parent has declared to this worker, each in the place that the parent has given it
-// (declaration.hpp). On the worker's main thread alone; a crash leaves nothing.
+// The functions that the parent has registered with this worker. The parent chooses the place of each
+// (parent/function_table.hpp). The worker's main thread only.
 //
-// Declaring only keeps the bytes: everything that can fail, or run user code, belongs to an element that has
-// begun, so that its end is charged to one.
+// A registration only keeps the bytes. Everything that can fail, or that runs user code, happens within
+// an element that has begun, so that a failure is attributed to an element.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,38 +25,38 @@
 namespace procpool::inline v0::worker {
 
 struct RegisteredFunction {
-  detail::Bytes registration;                             // as it came
-  std::optional<protocol::FunctionRegistration> decoded;  // into it
+  detail::Bytes registration;                             // as received
+  std::optional<protocol::FunctionRegistration> decoded;  // refers to it
   std::optional<LoadedCallable> callable;
-  detail::Share::List shares;  // that the callable has handles of
+  detail::Share::List shares;  // of which the callable has handles
   // Arguments and results have fixed sizes, and results fit into the open frame.
   bool fixed_size = false;
   std::exception_ptr unusable;
   std::string name;  // for `ps`
 
-  // Finds the code and loads the callable, once. Throws, each time the same, when it cannot be used; but for want of
-  // memory it is tried again the next time. Runs user code, which may end the thread.
+  // Finds the code and loads the callable, once. Throws the same exception each time if it cannot be used.
+  // After std::bad_alloc the next call tries again. Runs user code, which may end the thread.
   PROCPOOL_PASSES_FORCED_END void load();
 };
 
 class RegisteredFunctions {
  public:
-  // In place of what was there. False: there is no memory for it, it is unusable.
+  // Replaces the function at `place`. False: there is no memory for it, and it is unusable.
   bool register_function(std::size_t place, std::span<std::byte const> registration) noexcept;
-  // One that could not be received.
+  // A function that could not be received.
   void register_unusable(std::size_t place, std::exception_ptr why) noexcept;
 
-  // What was declared there. It does not move.
+  // The function at this place. It does not move.
   RegisteredFunction& operator[](std::size_t place) { return functions_[place]; }
 
-  // Puts aside those that have handles of this shared value: their task is gone. As all that makes room for another,
-  // they are destroyed by drop_unneeded(), because the destructors are the users' code too.
+  // Unregisters the functions that have handles of this shared value: their task is gone. They are
+  // destroyed by drop_unneeded(), like all replaced functions, because their destructors are user code.
   void forget(std::uint64_t share);
   bool some_are_unneeded() const noexcept { return !unneeded_.empty(); }
   void drop_unneeded() { unneeded_.clear(); }
 
  private:
-  void put_aside(RegisteredFunction& function) noexcept;  // what it was, it is not any more
+  void put_aside(RegisteredFunction& function) noexcept;  // keeps it until drop_unneeded()
 
   std::vector<RegisteredFunction> functions_ =
       std::vector<RegisteredFunction>(protocol::function_slots);

@@ -17,7 +17,7 @@ bool WorkerContext::stop_requested() noexcept {
 
 std::stop_token WorkerContext::stop_token() {
   std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
-  std::lock_guard const lock(mutex_);
+  detail::Lock const lock(mutex_);
   if (!source_ || source_claim_ != claim) {
     source_.emplace();
     source_claim_ = claim;
@@ -38,9 +38,9 @@ std::stop_token WorkerContext::stop_token() {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     thread_started_ = true;
   }
-  // After the source is there: who is asked from now on finds it.
+  // After the source is there: a request from now on finds it.
   channel_.listen(claim - 1);
-  // It may have been asked before it listened.
+  // The request may have come before the element listened.
   if (channel_.asked_to_stop(claim - 1)) source_->request_stop();
   return source_->get_token();
 }
@@ -50,10 +50,10 @@ void WorkerContext::forward_requests() {
     asked = channel_.wait_until_asked(asked);
     std::optional<std::stop_source> source;
     {
-      std::lock_guard const lock(mutex_);
+      detail::Lock const lock(mutex_);
       if (source_ && source_claim_ == asked) source = source_;
     }
-    // Without the lock: callbacks are the task's code.
+    // Without the mutex: stop callbacks are user code.
     if (source) source->request_stop();
   }
 }

@@ -6,10 +6,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/engine/run.hpp>
 
 #include "channel/worker_end.hpp"
@@ -52,11 +52,10 @@ class WorkerContext final : public ElementContext {
   std::atomic<std::uint64_t> random_{0};
   std::atomic<bool> forked_{false};
 
-  std::mutex mutex_;
-  // Guarded by mutex_:
-  bool thread_started_ = false;
-  std::uint64_t source_claim_ = 0;  // whose source it is
-  std::optional<std::stop_source> source_;
+  detail::Mutex mutex_;
+  bool thread_started_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  std::uint64_t source_claim_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // of the element that has source_
+  std::optional<std::stop_source> source_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
 }  // namespace procpool::inline v0::worker

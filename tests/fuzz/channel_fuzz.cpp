@@ -1,4 +1,4 @@
-// The parent's reader of records, over an outbox in which anything may lie and change.
+// The parent's reader of frames, over an outbox that has any bytes and may change at any time.
 
 #include <algorithm>
 
@@ -45,7 +45,7 @@ class Parent {
   void revoke(std::uint64_t elements) {
     if (end_.acknowledging() || given_ == 0) return;
     std::uint64_t const from = elements < given_ ? given_ - elements : 0;
-    // What was taken back before stays so, as long as nothing more is put.
+    // Revoked elements stay revoked as long as nothing more is put.
     limit_ = std::min(limit_, from);
     std::uint64_t const cut = end_.revoke(from);
     fuzz::require(cut >= limit_ && cut <= given_,

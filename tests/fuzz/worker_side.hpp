@@ -1,7 +1,7 @@
 #pragma once
 
-// A hostile worker's side of a channel: it writes what the input says into all memory that it can write, at
-// moments that the input chooses.
+// A hostile worker's side of a channel. The input chooses what it writes, where in the memory that it can
+// write, and when.
 
 #include <sys/mman.h>
 
@@ -44,13 +44,13 @@ class WorkerSide {
         header.serial = in.take<std::uint16_t>();
         header.count = in.take();
         header.nanoseconds = in.take();
-        // As far as it says, or anywhere.
+        // The tail moves by its size, or anywhere.
         std::uint64_t const step = in.take();
         publish(header, in.take_bytes(header.size),
                 step % 2 == 0 ? size_of(header) : step / 2 * 16);
         break;
       }
-      case values: {  // as a worker that behaves would write them
+      case values: {  // as a correct worker writes them
         std::uint64_t const count = in.take();
         std::uint64_t const size = in.take();
         procpool::channel::OutboxHeader header{};
@@ -121,7 +121,7 @@ class WorkerSide {
   std::uint64_t next_ = 0;
 };
 
-// Reads all of it.
+// Reads all bytes.
 inline std::uint8_t sum_of(std::span<std::byte const> bytes) {
   std::uint8_t sum = 0;
   for (std::byte const byte : bytes)

@@ -37,7 +37,7 @@ constexpr unsigned point_of(Stage stage) {
   return sync_points::point_count + static_cast<unsigned>(stage);
 }
 
-// The first, second, ... time that a process comes by a point.
+// The first, second, ... time that a process passes a point.
 struct Moment {
   unsigned point = 0;
   unsigned time = 0;  // 0: never
@@ -46,9 +46,9 @@ struct Moment {
 struct EventLog {
   Moment stop;
   Moment die;
-  unsigned die_later = 0;          // so many steps behind the stop; 0: never
-  std::atomic<pid_t> worker{0};    // of a parent that is tried
-  std::atomic<unsigned> steps{0};  // so far
+  unsigned die_later = 0;          // this many points after the stop; 0: never
+  std::atomic<pid_t> worker{0};    // of a parent under test
+  std::atomic<unsigned> steps{0};  // points passed so far
   std::atomic<unsigned> last{0};   // the point of the last of them
   std::array<std::atomic<unsigned>, point_count> times{};  // at each point
   std::atomic<unsigned> wrong{0};  // arguments that were not those of their element
@@ -100,10 +100,10 @@ class Logger {
 
   static inline EventLog* event_log_ = nullptr;
   static inline os::Event const* about_to_stop_ = nullptr;
-  static inline unsigned stopped_ = 0;  // at this step
+  static inline unsigned stopped_ = 0;  // the number of points passed before the stop
 };
 
-// How often something happened at each point, of all that a test did.
+// The number of events at each point in a test.
 class Tally {
  public:
   void add(unsigned point) { ++counts_.at(point); }

@@ -1,6 +1,6 @@
-// The parent dies at each step of the channel's protocol, whatever its worker does at that time: the worker
-// goes too, and nothing of either is left. The parent is a real process with the channel's real end;
-// its worker has the real watch.
+// The parent dies at each sync point of the channel's protocol, whatever its worker does at that time. The
+// worker ends too, and nothing of either is left. The parent is a real process with the real end of
+// the channel; its worker has the real watchdog.
 
 #include "support/observed.hpp"  // first
 
@@ -32,13 +32,13 @@
 namespace procpool::steps {
 namespace {
 
-// What the worker does with its first element.
+// The behaviour of the worker in its first element.
 enum class Does : std::uint8_t { answers, never_ends, stops_itself };
 
 struct Family {
   char const* name;
   Does does = Does::answers;
-  bool is_parent = true;  // the worker is the parent's child, and not that of a template
+  bool is_parent = true;  // the worker is the parent's child, and not the fork server's
 };
 
 constexpr std::array families = {
@@ -63,7 +63,7 @@ void work(channel::OneByOne& end, EventLog& event_log, Does does) {
   }
 }
 
-// The parent's process: one worker, and every call by which it moves the protocol on.
+// The parent's process: one worker, and every call that advances the protocol.
 class Parent {
  public:
   Parent(EventLog& event_log, Family const& family) : event_log_(event_log), family_(family) {
@@ -86,14 +86,14 @@ class Parent {
                             std::move(theirs));
       work(end, event_log, family.does);
     }
-    for (;;) ::pause();  // asked to leave: so that it is the parent's end that ends it
+    for (;;) ::pause();  // asked to leave: the end of the parent has to end it
   }
 
   void live(os::Event const& about_to_stop) {
-    while (words().parked.load() == 0) {  // it is there, and will be rung
+    while (words().parked.load() == 0) {  // it sleeps, and will be notified
     }
-    // A worker that is stopped when its parent is dead already, and before its watch has seen that, is
-    // beyond the promise.
+    // There is no promise for a worker that is stopped after the death of its parent and before its
+    // watchdog has seen that.
     if (family_.does == Does::stops_itself) {
       put(1);
       while (support::stat_of(event_log_.worker).state != 'T') {
@@ -136,7 +136,7 @@ class Parent {
     end_.put_chunk({0, 1, 0, count}, {});
     end_.publish();
   }
-  // So many answers come, and ring.
+  // Waits for this many answers.
   void answers(std::uint64_t count) {
     while (count != 0) {
       end_.park(++sleeps_);
@@ -168,7 +168,7 @@ struct End {
 
 constexpr int hard_limit_ms = 20'000;
 
-// Goes on with a parent that has stopped, once its worker has nothing more to do: it sleeps, or is gone.
+// Continues a stopped parent once its worker sleeps or is gone.
 bool let_worker_go_first(pid_t parent, EventLog const& event_log, os::Event const& about_to_stop,
                          int gone) {
   std::array<pollfd, 2> watched{{{about_to_stop.fd(), POLLIN, 0}, {gone, 0, 0}}};
@@ -184,7 +184,7 @@ bool let_worker_go_first(pid_t parent, EventLog const& event_log, os::Event cons
   return true;
 }
 
-// A parent that dies, or stops, at this moment, and else in the end. Fails if anything of it is left.
+// A parent that dies, or stops, at this moment, or else ends as usual. Fails if anything of it is left.
 End live_and_die(Family const& family, Moment die, Moment stop = {}) {
   Moment const moment = stop.time != 0 ? stop : die;
   std::unique_ptr<EventLog, void (*)(EventLog*)> const event_log(
@@ -195,10 +195,10 @@ End live_and_die(Family const& family, Moment die, Moment stop = {}) {
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe to be had");
   os::UniqueFd const ours(ends[0]);
-  os::UniqueFd theirs(ends[1]);  // who has it open is there still
+  os::UniqueFd theirs(ends[1]);  // a process that has it open is alive
   pid_t const parent = ::fork();
   if (parent == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // if the test is ended
     Parent(*event_log, family).live(about_to_stop);
     ::_exit(0);
   }
@@ -208,7 +208,7 @@ End live_and_die(Family const& family, Moment die, Moment stop = {}) {
     end.stopped = let_worker_go_first(parent, *event_log, about_to_stop, ours.get());
   pollfd gone{ours.get(), 0, 0};
   bool const all_gone = ::poll(&gone, 1, hard_limit_ms) == 1;
-  EXPECT_TRUE(all_gone) << family.name << ": somebody is stuck, or left, behind "
+  EXPECT_TRUE(all_gone) << family.name << ": a process is blocked, or left, at "
                         << name_of(moment.point) << " number " << moment.time;
   end.last = event_log->last;
   int status = 0;
@@ -216,7 +216,7 @@ End live_and_die(Family const& family, Moment die, Moment stop = {}) {
   EXPECT_EQ(::waitpid(parent, &status, 0), parent);
   end.killed = WIFSIGNALED(status);
   EXPECT_TRUE(end.killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) << status;
-  // The orphan is this process's to bury; there is no other.
+  // This process reaps the orphan, which is its only other child.
   while (all_gone && ::waitpid(-1, &status, 0) > 0) {
   }
   return end;
@@ -248,7 +248,7 @@ TEST(ParentSteps, ADeathAtEachTakesTheWorkerAlong) {
   tell("deaths of the parent", deaths);
 }
 
-TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
+TEST(ParentSteps, AParentThatIsSlowAtEachLeavesNoWorkerAsleep) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   Tally stops;
   for (Family const& family : families) {
@@ -266,7 +266,7 @@ TEST(ParentSteps, OneThatIsSlowAtEachLeavesNobodyAsleep) {
   tell("stops of the parent", stops);
 }
 
-// ---- a worker that is faster: it does something at a step of the parent's, in the same thread
+// ---- a worker that is faster: it acts at a sync point of the parent, on the same thread
 
 class Interruption {
  public:

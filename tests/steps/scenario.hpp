@@ -1,7 +1,7 @@
 #pragma once
 
-// What a worker is given in a trial, and how the parent behaves meanwhile. Elements are numbered through
-// all chunks of a scenario, from 0.
+// The elements of a worker in a trial, and the behaviour of the parent. Elements are numbered from 0
+// through all chunks of a scenario.
 
 #include <cstdint>
 #include <optional>
@@ -13,25 +13,26 @@ namespace procpool::steps {
 
 struct Scenario {
   char const* name;
-  std::vector<std::uint64_t> chunks;  // how many elements each has
-  std::size_t result = 8;             // bytes of each
-  bool fixed = true;         // so many of every element's; else they vary, as the types say
-  std::size_t argument = 8;  // bytes of each
-  std::uint64_t block = 0;   // 0: each by itself; else as a run that claims so many at once
+  std::vector<std::uint64_t> chunks;        // the number of elements of each
+  std::size_t result = 8;                   // bytes of each
+  bool fixed = true;                        // false: the type of the result has a varying size
+  std::size_t argument = 8;                 // bytes of each
+  std::uint64_t block = 0;                  // 0: each by itself; else the size of a batched claim
   std::optional<std::uint64_t> throws{};    // this element
   std::optional<std::uint64_t> retires{};   // the worker, with this element
-  bool one_by_one = false;                  // a chunk is put when those before it have ended
+  bool one_by_one = false;                  // a chunk is put when the earlier ones have ended
   std::vector<std::size_t> shares{};        // bytes of the shared values that they name
   bool hook = false;                        // one element of the pool's own comes last
   bool apart = false;                       // they have a deadline
-  bool listens = false;                     // each looks whether it is asked to stop
+  bool listens = false;                     // each looks for requests to stop
   std::optional<std::uint64_t> overruns{};  // this element runs until its worker is ended
-  // When the parent collects: when it is rung; when it is rung while it naps; only once the worker sleeps.
+  // When the parent collects: when it is notified; when it is notified or its short poll ends; or only
+  // once the worker sleeps.
   enum class Parent : std::uint8_t { sleeps, short_polls, is_late } parent = Parent::sleeps;
 };
 
 inline constexpr std::size_t ring_bytes = 16 * 1024;
-// More than travels in a ring, and as much as does.
+// More than fits into a ring, and nearly as much as fits.
 inline constexpr std::size_t large = 6000;
 inline constexpr std::size_t nearly_large = 4000;
 
@@ -41,14 +42,14 @@ inline std::vector<Scenario> const& scenarios() {
       {.name = "single values", .chunks = {1, 1, 1}},
       {.name = "one after the other", .chunks = {1, 1, 1}, .one_by_one = true},
       {.name = "chunks", .chunks = {3, 2}, .fixed = false},
-      {.name = "chunks, napping",
+      {.name = "chunks, and short polls",
        .chunks = {3, 1, 2},
        .one_by_one = true,
        .parent = Parent::short_polls},
       {.name = "an element throws", .chunks = {3}, .fixed = false, .throws = 1},
       {.name = "a run", .chunks = {4, 2}, .block = 1},
-      {.name = "a run of blocks", .chunks = {9, 5}, .block = 4},
-      {.name = "a block throws", .chunks = {6}, .block = 4, .throws = 2},
+      {.name = "a run of batched claims", .chunks = {9, 5}, .block = 4},
+      {.name = "an element of a batched claim throws", .chunks = {6}, .block = 4, .throws = 2},
       {.name = "large results",
        .chunks = {1, 3},
        .result = large,
@@ -88,14 +89,14 @@ inline std::vector<Scenario> const& scenarios() {
   return all;
 }
 
-// What the parent does while the worker is stopped.
+// The act of the parent while the worker is stopped.
 enum class Act : std::uint8_t {
   nothing,
-  take_all_back,  // and keeps it
-  take_one_back,
-  revoke_again,  // and gives it to the same worker again
+  revoke_all,  // and keeps them
+  revoke_one,
+  revoke_again,  // all, and puts them again
   put_more,
-  cancel,  // what runs, by ending the worker
+  cancel,  // the running element, by ending the worker
   ask_to_stop,
   ask_to_leave,
   put_and_ask_to_leave,
@@ -103,13 +104,13 @@ enum class Act : std::uint8_t {
 };
 
 inline constexpr std::array every_act = {
-    Act::nothing, Act::take_all_back, Act::take_one_back, Act::revoke_again,         Act::put_more,
-    Act::cancel,  Act::ask_to_stop,   Act::ask_to_leave,  Act::put_and_ask_to_leave, Act::collect};
+    Act::nothing, Act::revoke_all,  Act::revoke_one,   Act::revoke_again,         Act::put_more,
+    Act::cancel,  Act::ask_to_stop, Act::ask_to_leave, Act::put_and_ask_to_leave, Act::collect};
 
 inline char const* name_of(Act act) {
   static constexpr std::array names = {
-      "nothing", "take all back", "take one back", "take back and give again",  "put more",
-      "cancel",  "ask to stop",   "ask to leave",  "put more and ask to leave", "collect"};
+      "nothing", "revoke all",  "revoke one",   "revoke and put again",      "put more",
+      "cancel",  "ask to stop", "ask to leave", "put more and ask to leave", "collect"};
   return names.at(static_cast<unsigned>(act));
 }
 

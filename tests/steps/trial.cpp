@@ -21,7 +21,7 @@ using channel::ParentEnd;
 using detail::Block;
 
 constexpr std::chrono::seconds hard_limit{20};
-// Of an element that overruns; the parent looks twice as often.
+// Of an element that overruns. The parent looks twice as often.
 constexpr std::chrono::milliseconds deadline{2};
 
 void nothing(detail::Operation&) {}
@@ -124,7 +124,8 @@ void Trial::run() {
     if (!wrong_.empty() || !look_at_worker()) break;
     collect();
     watch_deadline();
-    if (scenario_.overruns && Clock::now() > limit) wrong("stuck: what overruns is not ended");
+    if (scenario_.overruns && Clock::now() > limit)
+      wrong("blocked: the element that overruns is not ended");
   }
   if (wrong_.empty()) reap();
   if (wrong_.empty()) judge();
@@ -169,16 +170,16 @@ void Trial::wait_for_input() {
   if (!news) {
     std::array<pollfd, 3> watched{
         {{event_.fd(), POLLIN, 0}, {about_to_stop_.fd(), POLLIN, 0}, {pidfd_.get(), POLLIN, 0}}};
-    // Nobody rings for a deadline.
+    // A deadline is no notification.
     auto const limit = scenario_.overruns ? deadline / 2 : std::chrono::milliseconds(hard_limit);
     int const rung = ::poll(watched.data(), watched.size(), static_cast<int>(limit.count()));
-    if (rung == 0 && !scenario_.overruns) wrong("stuck: nobody rang");
+    if (rung == 0 && !scenario_.overruns) wrong("blocked: no notification");
   }
   slot_.unpark();
   event_.drain();
 }
 
-// The one who does not look before the worker sleeps, dies or stops.
+// The parent that does not look before the worker sleeps, dies or stops.
 void Trial::wait_late(Clock::time_point limit) {
   auto const told = [this] {
     constexpr timespec briefly{0, 50'000};
@@ -188,11 +189,11 @@ void Trial::wait_late(Clock::time_point limit) {
   while (words_of(*outbox_).parked.load() == 0) {
     if (told()) return;
     if (Clock::now() > limit) {
-      wrong("stuck: the worker neither sleeps nor ends");
+      wrong("blocked: the worker neither sleeps nor ends");
       return;
     }
   }
-  // What it sleeps for is to be found; until it has moved on there is nothing to do.
+  // The reason of its sleep is collected now. The parent waits until the sleep has ended.
   std::uint32_t const sleep = words_of(*outbox_).parked.load();
   collect();
   if (!leaving_ && all_ended()) {
@@ -202,7 +203,7 @@ void Trial::wait_late(Clock::time_point limit) {
   while (sleep != 0 && words_of(*outbox_).parked.load() == sleep) {
     if (told()) return;
     if (Clock::now() > limit) {
-      wrong("stuck: the worker sleeps on");
+      wrong("blocked: the worker sleeps on");
       return;
     }
   }
@@ -226,14 +227,14 @@ bool Trial::look_at_worker() {
   return false;
 }
 
-// ---- what it does while the worker is stopped
+// ---- the act while the worker is stopped
 
 void Trial::act() {
   switch (plan_.act) {
     case Act::nothing: break;
-    case Act::take_all_back: cancel_back(max_elements, false); break;
-    case Act::take_one_back: cancel_back(1, false); break;
-    case Act::revoke_again: cancel_back(max_elements, true); break;
+    case Act::revoke_all: revoke(max_elements, false); break;
+    case Act::revoke_one: revoke(1, false); break;
+    case Act::revoke_again: revoke(max_elements, true); break;
     case Act::put_more:
       waiting_.push_front(std::move(*more_));
       put_what_can_be();
@@ -256,7 +257,7 @@ void Trial::act() {
   }
 }
 
-void Trial::cancel_back(std::uint64_t elements, bool again) {
+void Trial::revoke(std::uint64_t elements, bool again) {
   again_ = again;
   Slot::Revoked taken = slot_.revoke(elements);
   for (Chunk& chunk : taken.chunks) returned(std::move(chunk), again);
@@ -264,7 +265,7 @@ void Trial::cancel_back(std::uint64_t elements, bool again) {
 
 void Trial::cancel() {
   slot_.running();
-  // One that stays undecided for so long is stopped, as this one is. (Not so long that it counts as silent.)
+  // A worker that stays undecided for this long counts as stopped, and not yet as stalled.
   ahead = std::chrono::milliseconds(500);
   auto const running = slot_.running();
   ahead = std::chrono::milliseconds(0);
@@ -279,7 +280,7 @@ void Trial::cancel() {
   os::send_signal(pidfd_.get(), SIGKILL);
 }
 
-// As the dispatcher does: what has run too long, and that alone, is ended.
+// As the dispatcher does: ends the element that has run too long, and no other.
 void Trial::watch_deadline() {
   if (!scenario_.overruns || slot_.marked_for_kill()) return;
   auto const now = Clock::now();
@@ -296,13 +297,13 @@ void Trial::watch_deadline() {
   os::send_signal(pidfd_.get(), SIGTERM);
 }
 
-// ---- what comes of it
+// ---- the outcomes
 
 void Trial::collect() {
   accept(slot_.collect(), true);
   if (scenario_.retires && !let_go_ && slot_.retiring()) {
     let_go_ = true;
-    cancel_back(max_elements, false);
+    revoke(max_elements, false);
   }
   put_what_can_be();
 }
@@ -340,9 +341,9 @@ void Trial::answered(Block const& block) {
 
 void Trial::returned(Chunk&& chunk, bool again) {
   for (std::uint64_t i = 0; i < chunk.count; ++i) {
-    move(chunk.first + i, State::given, again ? State::waiting : State::back, "given back");
+    move(chunk.first + i, State::given, again ? State::waiting : State::back, "returned");
     if (event_log_->begun.at(chunk.first + i) != 0) {
-      wrong("element " + std::to_string(chunk.first + i) + " is given back though it had begun");
+      wrong("element " + std::to_string(chunk.first + i) + " is returned though it had begun");
     }
   }
   if (again) waiting_.push_back(std::move(chunk));
@@ -383,27 +384,28 @@ void Trial::reap() {
   if (!death.bad.empty()) wrong("not believed after the death: " + death.bad);
   accept(std::move(death.collected), false);
   for (Chunk const& chunk : death.attributed) {
-    charges_ += static_cast<unsigned>(chunk.count);
+    attributions_ += static_cast<unsigned>(chunk.count);
     for (std::uint64_t i = 0; i < chunk.count; ++i) {
-      move(chunk.first + i, State::given, State::attributed, "charged");
+      move(chunk.first + i, State::given, State::attributed, "attributed");
     }
   }
   bool const marked = death.kill_reason.has_value();
   if (overdue_ && !marked) wrong("its deadline is not its outcome");
-  if (marked && (charges_ != 1 || !marked_for_kill_)) wrong("sentenced and not charged");
+  if (marked && (attributions_ != 1 || !marked_for_kill_))
+    wrong("marked for kill and not attributed");
   if (marked_for_kill_ && scenario_.block == 0) {
     State const end = states_.at(victim_);
-    if ((end == State::attributed) != marked) wrong("charged, and not by the sentence");
-    if (charges_ == 1 && end != State::attributed)
-      wrong("another one than was condemned is charged");
+    if ((end == State::attributed) != marked) wrong("attributed, and not by the kill reason");
+    if (attributions_ == 1 && end != State::attributed)
+      wrong("an element other than the marked one is attributed");
   }
 }
 
 void Trial::judge() {
   EventLog const& event_log = *event_log_;
   if (event_log.wrong != 0) wrong("an element had not its own argument");
-  if (charges_ > 1) wrong("several are charged");
-  if (charges_ != 0 && !died_ && !overdue_) wrong("charged, and nobody died");
+  if (attributions_ > 1) wrong("several are attributed");
+  if (attributions_ != 0 && !died_ && !overdue_) wrong("attributed without a death");
   for (std::uint64_t element = 0; element < elements_; ++element) {
     std::string const name = "element " + std::to_string(element);
     State const state = states_[element];
@@ -420,18 +422,19 @@ void Trial::judge() {
         if (begun != 1) wrong(name + " is answered for and had not begun");
         break;
       case State::attributed:
-        // What was handed to the channel as ended is published, or in the open record.
-        if (event_log.ended.at(element) != 0) wrong(name + " is charged and had ended");
+        // An outcome that the channel got is published, or in the open frame.
+        if (event_log.ended.at(element) != 0) wrong(name + " is attributed and had ended");
         break;
     }
   }
-  // Stopped at the step ahead of its look, it sees that.
+  // Stopped at the point before its look, it sees the request.
   if (asked_ && *stopped_at_ == point_of(SyncPoint::listening) && event_log.steps > steps_then_ &&
       event_log.asked == 0) {
-    wrong("asked to stop, and it was not told");
+    wrong("asked to stop, and it did not see that");
   }
   if (!died_) return;
-  // Where exactly one must be charged, or none may be. (In a block the next one has been claimed already.)
+  // Points at which exactly one element must be attributed, or none may be. (In a batched claim the
+  // next one is claimed already.)
   unsigned const last = event_log.last;
   bool const undisturbed = plan_.act == Act::nothing && !scenario_.retires;
   bool const one = (last == point_of(SyncPoint::claimed) && undisturbed) ||
@@ -444,9 +447,10 @@ void Trial::judge() {
       last == point_of(SyncPoint::single_marked) || last == point_of(SyncPoint::parked) ||
       last == point_of(SyncPoint::parked_to_retire) ||
       (last == point_of(SyncPoint::marked) && scenario_.block <= 1);
-  if (one && charges_ != 1) wrong("nobody is charged for a death at " + std::string(name_of(last)));
-  if (none && charges_ != 0 && scenario_.block <= 1) {
-    wrong("somebody is charged for a death at " + std::string(name_of(last)));
+  if (one && attributions_ != 1)
+    wrong("no element is attributed for a death at " + std::string(name_of(last)));
+  if (none && attributions_ != 0 && scenario_.block <= 1) {
+    wrong("an element is attributed for a death at " + std::string(name_of(last)));
   }
 }
 
@@ -459,8 +463,8 @@ std::string Trial::kill_result() const {
   };
   std::string text = scenario_.name + moment("death", plan_.die) + moment("stop", plan_.stop);
   if (plan_.stop.time != 0) text += std::string(" to ") + name_of(plan_.act);
-  if (plan_.die_later != 0) text += ", death " + std::to_string(plan_.die_later) + " steps later";
-  return text + "; last step: " + name_of(event_log_->last) + ": " + wrong_;
+  if (plan_.die_later != 0) text += ", death " + std::to_string(plan_.die_later) + " points later";
+  return text + "; last point: " + name_of(event_log_->last) + ": " + wrong_;
 }
 
 }  // namespace procpool::steps

@@ -1,11 +1,11 @@
 #pragma once
 
 // A trial: a slot, its worker in a process of its own, and the elements of a scenario. The worker may be
-// stopped at one step, where the parent does something, and die at another. Every element is followed
-// through the slot's ledger, and everything that must not happen is said in a sentence.
+// stopped at one point, where the parent acts, and die at another. The trial follows each element
+// through the slot, and words each violation as a sentence.
 //
-// The parent looks only when it is told (a bell, a death), and waits long: a wake-up that is lost is
-// found out.
+// The parent looks only when it is notified or the worker dies, and its wait has a long limit: a lost
+// wake-up is found.
 
 #include <chrono>
 #include <cstdint>
@@ -27,7 +27,7 @@ class Trial {
     Moment die{};
     Moment stop{};
     Act act = Act::nothing;
-    unsigned die_later = 0;  // so many steps behind the stop
+    unsigned die_later = 0;  // this many points after the stop
   };
 
   explicit Trial(Plan const& plan);
@@ -38,7 +38,7 @@ class Trial {
   // Returns once the worker is gone.
   void run();
 
-  // What was wrong; empty: nothing.
+  // The violations. Empty: none.
   std::string kill_result() const;
 
   bool died() const { return died_; }
@@ -63,7 +63,7 @@ class Trial {
   void act();
   void watch_deadline();
   void cancel();
-  void cancel_back(std::uint64_t elements, bool again);
+  void revoke(std::uint64_t elements, bool again);
   void collect();
   void reap();
   void accept(Slot::Collected&& collected, bool alive);
@@ -81,7 +81,7 @@ class Trial {
   os::Event about_to_stop_;
   pid_t pid_ = -1;
   os::UniqueFd pidfd_;
-  // How far ahead of the machine's clock the slot's is.
+  // The slot's clock minus the machine's.
   static inline std::chrono::milliseconds ahead{0};
   Slot slot_{0, std::make_shared<parent::BufferPool>(),
              [] { return std::chrono::steady_clock::now() + ahead; }};
@@ -90,14 +90,14 @@ class Trial {
   std::shared_ptr<detail::Task> task_;
   std::shared_ptr<detail::Task> hook_;
   std::deque<Chunk> waiting_;
-  std::optional<Chunk> more_;   // that is put while the worker is stopped
+  std::optional<Chunk> more_;   // put while the worker is stopped
   std::uint64_t elements_ = 0;  // the hook is behind the last
   std::vector<State> states_;
-  unsigned charges_ = 0;
+  unsigned attributions_ = 0;
   std::uint32_t sleeps_ = 0;
   bool leaving_ = false;
-  bool let_go_ = false;  // it retires, and has nothing any more
-  bool again_ = false;   // what comes back is given again
+  bool let_go_ = false;  // it retires, and has no elements any more
+  bool again_ = false;   // revoked elements are put again
   bool marked_for_kill_ = false;
   bool overdue_ = false;  // for its deadline, by SIGTERM
   std::uint64_t victim_ = 0;

@@ -1,5 +1,5 @@
-// The watch of a worker sees the end of its parent in each of two ways by itself: by the parent's pidfd where
-// somebody else holds a copy of its control socket, and by that where the parent lives on.
+// The watchdog of a worker sees the end of its parent in each of two ways by itself: by the parent's pidfd
+// if another process holds a copy of its control socket, and by the socket if the parent lives on.
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr int hard_limit_ms = 20'000;
 
-// A pipe whose reading end hangs up when the last process that has the other one is gone.
+// A pipe whose reading end hangs up when the last process with the writing end is gone.
 std::pair<os::UniqueFd, os::UniqueFd> hang_up_pipe() {
   std::array<int, 2> ends{};
   if (::pipe(ends.data()) != 0) throw std::runtime_error("no pipe to be had");
@@ -49,9 +49,9 @@ TEST(Watch, SeesTheParentsEndThoughItsSocketIsHeldElsewhere) {
   auto [started, told] = hang_up_pipe();
   pid_t const parent = ::fork();
   if (parent == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // if the test is ended
     os::UniqueFd const self = os::open_pidfd(::getpid());
-    // As one that was forked by a template: no death signal comes.
+    // As if the fork server had forked it: no death signal comes.
     worker::Parent const me{::getpid(), os::start_time(::getpid()), false};
     pid_t const worker = ::fork();
     if (worker == 0) watch(me, self, theirs);

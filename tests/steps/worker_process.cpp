@@ -59,7 +59,7 @@ class WorkerProcess {
     std::uint64_t const end = run.elements().end;
     end_.reserve(run, scenario_.result);
     run.elements().claimed_at_once = scenario_.block;
-    // As many as the frame has room for, whatever the clock says of them.
+    // As many as the frame has room for, regardless of the clock.
     std::uint64_t const most = channel::inline_limit(ring_bytes) / scenario_.result;
     run.elements().end =
         std::min({run.elements().end + scenario_.block - 1, end, run.next() + most});
@@ -129,7 +129,7 @@ class WorkerProcess {
 void live(EventLog& event_log, Scenario const& scenario, os::Memfd const& inbox,
           os::Memfd const& outbox, os::Event const& event, int control,
           os::Event const& about_to_stop) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should the test be ended
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // if the test is ended
   {
     WorkerProcess::End end(inbox, outbox, ring_bytes, os::Event(event.duplicate()),
                            os::UniqueFd(control));

@@ -1,6 +1,6 @@
-// The worker dies, or is stopped while the parent does something, at each step of the channel's protocol, in
-// every scenario: each element ends once, with its value, or as the one that is charged, or is given back
-// never begun; and nobody waits for ever.
+// The worker dies, or is stopped while the parent acts, at each sync point of the channel's protocol, in
+// every scenario. Each element ends once: with its value, attributed to the death, or returned without
+// having begun. No side waits for ever.
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ bool is_workers(unsigned point) {
   return point < first_of_parent || point >= point_of(Stage::loading);
 }
 
-// How often which point was hit.
+// Prints the number of hits of each point.
 void tell(char const* what, Tally const& at) {
   std::printf("%s: %u in all\n", what, at.sum());
   for (unsigned point = 0; point < point_count; ++point) {
@@ -34,15 +34,15 @@ void expect_every_point(Tally const& at) {
   }
 }
 
-// Calls `at` for every moment of an undisturbed run, and for those behind it that a disturbed one may have,
-// until it says that there was none.
+// Calls `at` for every moment of an undisturbed run, and for later moments of the same point until it
+// says that there was none.
 template <class At>
 void at_every_moment(Scenario const& scenario, At const& at) {
   Trial undisturbed({scenario});
   undisturbed.run();
   ASSERT_EQ(undisturbed.kill_result(), "");
   for (unsigned point = 0; point < point_count; ++point) {
-    // What depends on who is faster may have been missing.
+    // Points that depend on timing may have been missing.
     bool const may_be = undisturbed.times(point) != 0 || point == point_of(SyncPoint::rang) ||
                         point == point_of(SyncPoint::falling_asleep) ||
                         point == point_of(SyncPoint::woken) ||
@@ -95,8 +95,8 @@ TEST(WorkerSteps, StoppedAtEachItDoesNotConfuseTheParent) {
   expect_every_point(stops);
 }
 
-TEST(WorkerSteps, ADeathBehindATakeBackLosesAndDoublesNothing) {
-  constexpr std::array acts = {Act::take_all_back, Act::take_one_back, Act::revoke_again};
+TEST(WorkerSteps, ADeathAfterARevocationLosesAndDoublesNothing) {
+  constexpr std::array acts = {Act::revoke_all, Act::revoke_one, Act::revoke_again};
   constexpr unsigned max_later = support::rounds(4, 2);
   Tally deaths;
   for (Scenario const& scenario : scenarios()) {

@@ -1,5 +1,5 @@
-// What is put into a channel arrives, what is claimed cannot be taken back, and what a dead worker left is
-// read right.
+// Frames that are put into a channel arrive, claimed elements cannot be revoked, and the words of a dead
+// worker are read right.
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@
 namespace procpool::channel {
 namespace {
 
-TEST_F(ChannelTest, RecordsArriveInOrderWithTheirPayload) {
+TEST_F(ChannelTest, FramesArriveInOrderWithTheirPayload) {
   EXPECT_EQ(put(1, "one"), 0u);
   EXPECT_EQ(put(3, "two"), 1u);
   EXPECT_EQ(put(1, ""), 4u);
@@ -29,7 +29,7 @@ TEST_F(ChannelTest, RecordsArriveInOrderWithTheirPayload) {
   }
 }
 
-TEST_F(ChannelTest, RecordsOfAllSizesSurviveTheWrap) {
+TEST_F(ChannelTest, FramesOfAllSizesSurviveTheWrap) {
   std::string const pattern(inline_limit(ring_bytes), 'x');
   for (std::size_t round = 0; round < 200; ++round) {
     std::string payload = pattern.substr(0, (round * 997) % pattern.size());
@@ -49,7 +49,7 @@ TEST_F(ChannelTest, RecordsOfAllSizesSurviveTheWrap) {
   }
 }
 
-TEST_F(ChannelTest, AChunksResultsComeInOneRecord) {
+TEST_F(ChannelTest, TheResultsOfAChunkComeInOneFrame) {
   put(5);
   EXPECT_EQ(run("r"), 5u);
   auto const arrival = parent_.next();
@@ -60,7 +60,7 @@ TEST_F(ChannelTest, AChunksResultsComeInOneRecord) {
   EXPECT_FALSE(parent_.next());
 }
 
-TEST_F(ChannelTest, AThrownElementIsARecordOfItsOwn) {
+TEST_F(ChannelTest, AThrownElementHasAFrameOfItsOwn) {
   put(3);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(0));
@@ -111,7 +111,7 @@ TEST_F(ChannelTest, AParkedWorkerIsWoken) {
   }
 }
 
-TEST_F(ChannelTest, AParkedWorkerIsRungOncePerSleep) {
+TEST_F(ChannelTest, AParkedWorkerIsNotifiedOncePerSleep) {
   auto const rings = [&] { return parents_words().doorbell.load(); };
   put(1);
   EXPECT_EQ(rings(), 0u);  // it is awake
@@ -134,7 +134,7 @@ TEST_F(ChannelTest, AParkedWorkerIsRungOncePerSleep) {
   EXPECT_EQ(rings(), 4u);
 }
 
-TEST_F(ChannelTest, OnlyWhoSleepsForRoomIsRungWhenSomethingIsTaken) {
+TEST_F(ChannelTest, OnlyASleepForRoomEndsWhenSomethingIsTaken) {
   words().parked = 2;
   parent_.taken();
   EXPECT_EQ(parents_words().doorbell.load(), 0u);
@@ -144,7 +144,7 @@ TEST_F(ChannelTest, OnlyWhoSleepsForRoomIsRungWhenSomethingIsTaken) {
   EXPECT_EQ(parents_words().doorbell.load(), 1u);
 }
 
-// Woken for one record, it finds those that rang nobody before it sleeps again.
+// Woken for one frame, it finds the later ones, without a notification each, before it sleeps again.
 TEST_F(ChannelTest, AStormWakesAParkedWorkerForAllOfIt) {
   constexpr std::uint64_t storms = 2000;
   constexpr std::uint64_t records = 5;
@@ -170,7 +170,7 @@ TEST_F(ChannelTest, TheWorkerLeavesOnlyWithAnEmptyInbox) {
   EXPECT_FALSE(worker_->wait());
 }
 
-TEST_F(ChannelTest, AParkedParentIsRungOncePerSleep) {
+TEST_F(ChannelTest, AParkedParentIsNotifiedOncePerSleep) {
   put(1);
   put(1);
   put(1);
@@ -185,7 +185,7 @@ TEST_F(ChannelTest, AParkedParentIsRungOncePerSleep) {
   EXPECT_EQ(event_.drain(), 1u);
 }
 
-TEST_F(ChannelTest, ANappingParentIsRungOnlyForWhatCouldNotGoOn) {
+TEST_F(ChannelTest, AShortPollEndsEarlyOnlyIfTheWorkerCouldNotGoOn) {
   std::string const quarter(inline_limit(ring_bytes), 'x');
   put(1);
   put(1);
@@ -215,9 +215,10 @@ TEST_F(ChannelTest, ANappingParentIsRungOnlyForWhatCouldNotGoOn) {
   worker.join();
 }
 
-// A parent may wait for the worker's cursor alone, where no outcome tells it.
-TEST_F(ChannelTest, ARecordThatLeavesNoOutcomeRingsIfTheParentWaitsForItsEnd) {
-  // The outcome was published by itself, and has rung; what was taken back since is to be acknowledged.
+// A parent may wait for the worker's cursor alone, if no outcome comes.
+TEST_F(ChannelTest, AFrameWithoutOutcomeNotifiesAParentThatWaitsForItsEnd) {
+  // The outcome was published in a frame of its own, with a notification. The later revocation is still
+  // to be acknowledged.
   put(1);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(0));
@@ -233,7 +234,7 @@ TEST_F(ChannelTest, ARecordThatLeavesNoOutcomeRingsIfTheParentWaitsForItsEnd) {
   EXPECT_EQ(event_.drain(), 1u);
   EXPECT_TRUE(parent_.acknowledged());
 
-  // Without that it is rung for nothing.
+  // Without a revocation there is nothing to notify of.
   put(1);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(1));
@@ -242,7 +243,7 @@ TEST_F(ChannelTest, ARecordThatLeavesNoOutcomeRingsIfTheParentWaitsForItsEnd) {
   worker_->finish_frame(false);
   EXPECT_EQ(event_.drain(), 0u);
 
-  // A chunk that found no room behind the declaration of its function.
+  // A chunk that found no room behind the registration of its function.
   parent_.put_registration(0, {bytes_of("code")});
   parent_.publish();
   parent_.park(10);
@@ -250,7 +251,7 @@ TEST_F(ChannelTest, ARecordThatLeavesNoOutcomeRingsIfTheParentWaitsForItsEnd) {
   worker_->finish_frame(false);
   EXPECT_EQ(event_.drain(), 1u);
 
-  // And one that found some.
+  // And a chunk that found room.
   parent_.put_registration(0, {bytes_of("code")});
   parent_.put_chunk({0, 1, 0, 1}, {bytes_of("abc")});
   parent_.publish();
@@ -260,9 +261,9 @@ TEST_F(ChannelTest, ARecordThatLeavesNoOutcomeRingsIfTheParentWaitsForItsEnd) {
   EXPECT_EQ(event_.drain(), 0u);
 }
 
-// ---- taking back
+// ---- revoking
 
-TEST_F(ChannelTest, WhatIsTakenBackIsNotRun) {
+TEST_F(ChannelTest, ARevokedElementDoesNotRun) {
   put(10);
   EXPECT_EQ(parent_.revoke(4), 4u);
   EXPECT_FALSE(parent_.acknowledged());
@@ -272,12 +273,12 @@ TEST_F(ChannelTest, WhatIsTakenBackIsNotRun) {
   ASSERT_TRUE(arrival);
   EXPECT_EQ(arrival->header.count, 4u);
   EXPECT_FALSE(parent_.next());
-  // Serials go on behind those that were taken back.
+  // Serials go on behind the revoked ones.
   EXPECT_EQ(put(2), 10u);
   EXPECT_EQ(run("s"), 2u);
 }
 
-TEST_F(ChannelTest, WhatIsClaimedIsNotTakenBack) {
+TEST_F(ChannelTest, AClaimedElementIsNotRevoked) {
   put(10);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(0));
@@ -291,7 +292,7 @@ TEST_F(ChannelTest, WhatIsClaimedIsNotTakenBack) {
   EXPECT_EQ(parent_.next()->header.count, 2u);
 }
 
-TEST_F(ChannelTest, ATakeBackOverSeveralRecordsEndsThemAll) {
+TEST_F(ChannelTest, ARevocationOverSeveralFramesEndsThemAll) {
   put(2);
   put(2);
   put(2);
@@ -313,13 +314,13 @@ TEST_F(ChannelTest, BothSidesNeverHaveAnElement) {
         }
         return i;
       },
-      // Only the undecided one, if there is one, may not have run.
+      // Only the undecided element, if there is one, may not have run.
       [](std::uint64_t from, std::uint64_t cut) { return cut > from ? cut - 1 : cut; });
 }
 
 using ChannelBehindAGap = BehindAGap<ChannelTest>;
 
-TEST_P(ChannelBehindAGap, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
+TEST_P(ChannelBehindAGap, TheRunningElementIsCertainOnlyBelowALimitThatWasNeverLower) {
   auto const running = [this] { return parent_.running(first_); };
   EXPECT_FALSE(running());
   put(100);
@@ -335,7 +336,7 @@ TEST_P(ChannelBehindAGap, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
   EXPECT_EQ(parent_.revoke(at(50)), at(1));
   EXPECT_FALSE(running()->sure) << "the limit was raised ahead of the acknowledgement";
   EXPECT_EQ(parents_words().limit.load(), at(0));
-  // What cannot be is nothing that runs.
+  // An impossible claim is no running element.
   for (std::uint64_t const claim : {std::uint64_t{0}, at(max_claimed + 1), at(101)}) {
     words().claim.store(claim);
     EXPECT_FALSE(running()) << claim;
@@ -345,7 +346,7 @@ TEST_P(ChannelBehindAGap, WhatRunsIsCertainOnlyBelowALimitThatWasNeverLower) {
   EXPECT_FALSE(running());
 }
 
-TEST_P(ChannelBehindAGap, BehindOneThatThrewTheNextOneRuns) {
+TEST_P(ChannelBehindAGap, AfterAThrownElementTheNextOneRuns) {
   put(2);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(at(0)));
@@ -353,7 +354,7 @@ TEST_P(ChannelBehindAGap, BehindOneThatThrewTheNextOneRuns) {
   ASSERT_TRUE(parent_.next());
   parent_.taken();
   EXPECT_FALSE(parent_.running(at(1)));
-  // Published ahead of its mark.
+  // Published before its mark.
   words().done.store(pack_done(at(0), 0));
   EXPECT_FALSE(parent_.running(at(1)));
   words().done.store(pack_done(at(1), 0));
@@ -362,8 +363,8 @@ TEST_P(ChannelBehindAGap, BehindOneThatThrewTheNextOneRuns) {
   EXPECT_EQ(parent_.running(at(1))->serial, at(1));
 }
 
-// Of a record that is open the first that is not done is the one.
-TEST_P(ChannelBehindAGap, WhatRunsIsBehindWhatIsDone) {
+// In an open frame the first element that is not done is the running one.
+TEST_P(ChannelBehindAGap, TheRunningElementIsBehindTheDoneOnes) {
   put(3);
   ASSERT_TRUE(worker_->wait());
   for (std::uint64_t i = 0; i < 3; ++i) {
@@ -377,7 +378,7 @@ TEST_P(ChannelBehindAGap, WhatRunsIsBehindWhatIsDone) {
 
 // ---- being asked to stop
 
-TEST_F(ChannelTest, WhoWaitsToBeAskedIsWoken) {
+TEST_F(ChannelTest, AThreadThatWaitsForARequestToStopIsWoken) {
   std::uint64_t seen = 0;
   for (std::uint64_t serial = 0; serial < 2000; ++serial) {
     std::thread waiter([&] { seen = worker_->wait_until_asked(serial); });
@@ -402,7 +403,7 @@ TEST_P(ChannelBehindAGap, ADeathBeforeAnythingBeganLeavesAll) {
   EXPECT_FALSE(remains.begun);
 }
 
-TEST_P(ChannelBehindAGap, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
+TEST_P(ChannelBehindAGap, ADeathInTheMiddleKeepsTheDoneAndBlamesTheBegun) {
   for (std::uint64_t position = 0; position < 7; ++position) {
     std::uint64_t const first = put(7);
     run("ok", position);
@@ -415,7 +416,7 @@ TEST_P(ChannelBehindAGap, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
     std::string expected;
     for (std::uint64_t i = 0; i < position; ++i) expected += "ok";
     EXPECT_EQ(text_of(remains.payload), expected);
-    // Let the next round begin where a live worker would be.
+    // The next round begins where a live worker would be.
     for (std::uint64_t i = position; i < 7; ++i) {
       ASSERT_TRUE(worker_->begin(first + i));
       worker_->append_value(first + i, bytes_of("ok"), false);
@@ -427,7 +428,7 @@ TEST_P(ChannelBehindAGap, ADeathInTheMiddleKeepsTheDoneAndChargesTheBegun) {
   }
 }
 
-TEST_P(ChannelBehindAGap, ADeathBetweenAnOutcomeAndTheNextClaimChargesNobody) {
+TEST_P(ChannelBehindAGap, ADeathBetweenAnOutcomeAndTheNextClaimBlamesNone) {
   put(3);
   run("r", 2);
   auto const remains = parent_.remains(first_, 3);
@@ -435,7 +436,7 @@ TEST_P(ChannelBehindAGap, ADeathBetweenAnOutcomeAndTheNextClaimChargesNobody) {
   EXPECT_FALSE(remains.begun);
 }
 
-TEST_P(ChannelBehindAGap, ADeathAfterAThrownRecordFindsTheOpenRecordEmpty) {
+TEST_P(ChannelBehindAGap, ADeathAfterAThrownFrameFindsTheOpenFrameEmpty) {
   put(3);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(at(0)));
@@ -447,11 +448,11 @@ TEST_P(ChannelBehindAGap, ADeathAfterAThrownRecordFindsTheOpenRecordEmpty) {
   EXPECT_FALSE(remains.begun);
 }
 
-TEST_F(ChannelTest, ADeathAheadOfTheLookAtTheLimitAccusesNobody) {
+TEST_F(ChannelTest, ADeathBeforeTheLookAtTheLimitBlamesNone) {
   put(10);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(0));
-  EXPECT_EQ(parent_.revoke(0), 1u);  // so one of them is left to it
+  EXPECT_EQ(parent_.revoke(0), 1u);  // so one of them is left
   worker_->append_value(0, bytes_of("r"), false);
   for (std::uint64_t const claimed : {std::uint64_t{2}, std::uint64_t{10}}) {
     words().claim.store(claimed);  // ... and then it dies
@@ -462,7 +463,7 @@ TEST_F(ChannelTest, ADeathAheadOfTheLookAtTheLimitAccusesNobody) {
   }
   words().claim.store(11);
   EXPECT_FALSE(parent_.remains(0, 1).believable) << "it was never given so many";
-  // Withdrawn, and acknowledged: the next claim is of something else.
+  // Withdrawn, and acknowledged: the next claim is that of another element.
   words().claim.store(1);
   worker_->finish_frame(true);
   EXPECT_TRUE(parent_.acknowledged());
@@ -470,7 +471,7 @@ TEST_F(ChannelTest, ADeathAheadOfTheLookAtTheLimitAccusesNobody) {
   EXPECT_FALSE(parent_.remains(0, 1).believable);
 }
 
-TEST_P(ChannelBehindAGap, ADeathInAFullRecordKeepsAllOfIt) {
+TEST_P(ChannelBehindAGap, ADeathInAFullFrameKeepsAllOfIt) {
   put(5);
   run("ok", 5);
   while (parent_.next()) FAIL() << "it is open";

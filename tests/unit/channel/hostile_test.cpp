@@ -1,5 +1,5 @@
-// What a hostile worker writes into the words and records of a channel is refused. Each lie is told by itself, with
-// everything around it as it should be.
+// The parent's end refuses the lies of a hostile worker in the words and frames of a channel. Each test has
+// one lie, and everything else is as it should be.
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 namespace procpool::channel {
 namespace {
 
-// A record as it should be, at the beginning of the outbox.
+// A correct frame at the beginning of the outbox.
 OutboxHeader right_header(std::uint64_t size) {
   OutboxHeader header{};
   header.kind = OutboxKind::values;
@@ -76,7 +76,7 @@ TEST_F(ChannelTest, AnInboxCursorThatGoesBackIsRefused) {
   EXPECT_THROW(parent_.fits(ring_bytes), BadFrame);
 }
 
-TEST_F(ChannelTest, ARecordLongerThanWhatIsThereIsRefused) {
+TEST_F(ChannelTest, AFrameLongerThanItsBytesIsRefused) {
   OutboxHeader header{};
   header.kind = OutboxKind::values;
   for (std::uint64_t const size :
@@ -88,7 +88,7 @@ TEST_F(ChannelTest, ARecordLongerThanWhatIsThereIsRefused) {
   }
 }
 
-TEST_F(ChannelTest, ARecordOfUnknownKindIsRefused) {
+TEST_F(ChannelTest, AFrameOfUnknownKindIsRefused) {
   OutboxHeader header{};
   header.kind = static_cast<OutboxKind>(77);
   std::memcpy(outbox_->ring(), &header, sizeof header);

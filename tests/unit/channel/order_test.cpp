@@ -1,5 +1,5 @@
-// Where two stores must come in one order, and a loss is a matter of nanoseconds, no race is waited for: what the
-// other side would find is looked at behind each step.
+// The order of two stores whose race is too short to wait for: the tests look at each sync point at the
+// words that the other side would find.
 
 #include "support/observed.hpp"  // first
 
@@ -33,10 +33,10 @@ class ChannelOrderTest : public testing::Test {
   os::RingMapping inbox_{parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only};
 };
 
-// "Bell, then word" on the other side: who finds the bell as it was before its look at the word may sleep, and
-// nobody would wake it.
-TEST_F(ChannelOrderTest, WhoIsAskedFindsTheWordBeforeTheBellMoves) {
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> seen;  // bell and word
+// The other side loads the doorbell and then the word. If the doorbell has not moved since, it may sleep,
+// and nothing would wake it.
+TEST_F(ChannelOrderTest, ARequestToStopIsThereBeforeTheDoorbellMoves) {
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> seen;  // doorbell and word
   sync_points::observer = [&](SyncPoint) {
     seen.emplace_back(in().stop_doorbell.load(), in().asked.load());
   };
@@ -46,14 +46,14 @@ TEST_F(ChannelOrderTest, WhoIsAskedFindsTheWordBeforeTheBellMoves) {
     parent_.ask_to_stop(serial);
     ASSERT_FALSE(seen.empty());
     for (auto const& [moved, word] : seen) {
-      EXPECT_EQ(word, serial + 1) << "not there, though the bell is at " << moved;
+      EXPECT_EQ(word, serial + 1) << "not there, though the doorbell is at " << moved;
     }
     EXPECT_NE(seen.back().first, doorbell) << "it has not moved at all";
   }
 }
 
-// The parent gives room, and has looked whether the worker sleeps, just before that parks: nobody would wake it.
-TEST_F(ChannelOrderTest, WhoParksForRoomLooksOnceMore) {
+// The parent gives room, and looks whether the worker sleeps, just before it parks: nothing would wake it.
+TEST_F(ChannelOrderTest, AWorkerThatParksForRoomLooksOnceMore) {
   auto [ours, theirs] = os::socket_pair();
   os::Event const event;
   OneByOne worker(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event.duplicate()),
@@ -76,7 +76,7 @@ TEST_F(ChannelOrderTest, WhoParksForRoomLooksOnceMore) {
     }
     if (step == SyncPoint::falling_asleep) {
       slept = true;
-      parent_.ask_to_leave();  // rings, so that this ends
+      parent_.ask_to_leave();  // wakes it, so that this ends
     }
   };
   ASSERT_TRUE(worker.wait());

@@ -1,4 +1,4 @@
-// A worker's memory for results: used again when the parent has given it back, and not before.
+// A worker's memory for results: reused after the parent has returned it, and not before.
 
 #include "channel/result_memory.hpp"
 
@@ -44,7 +44,7 @@ TEST(ResultMemory, LetsAllOfItGo) {
   memory.lease(*memory.take(mib));
   memory.let_go();
   EXPECT_EQ(memory.footprint(), 0u);
-  memory.give_back(block->id());  // comes too late: nothing happens
+  memory.give_back(block->id());  // too late: no effect
   EXPECT_NE(memory.take(mib)->data(), block->data());
 }
 

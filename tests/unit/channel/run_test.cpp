@@ -1,5 +1,5 @@
-// Runs: elements that a trampoline goes through by itself, in the open record of the channel. Each is
-// begun and done by itself, also where several are claimed at once.
+// Runs of elements whose results lie in the open frame of the channel. Each element is begun and done by
+// itself, also if several are claimed at once.
 
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ class ChannelRunTest : public ChannelTest {
     return {nullptr, nullptr, nullptr, &running_, &index_, &abandoned_};
   }
 
-  // A run of the record from this serial on; `block`: how many elements it claims at once.
+  // A run of the frame from this serial on. `block`: the number of elements that it claims at once.
   Elements begin_run(std::uint64_t serial, std::optional<std::uint64_t> block = {},
                      std::size_t result_size = sizeof(Result)) {
     Elements run = worker_->start_run(serial, unlimited, words_of_task());
@@ -43,7 +43,7 @@ class ChannelRunTest : public ChannelTest {
     run.done();
   }
 
-  // Begins and answers so many elements, each by its serial; says how many it could.
+  // Begins and answers this many elements, each by its serial. Returns how many it could.
   static std::uint64_t go(Elements& run, std::uint64_t elements) {
     std::uint64_t ran = 0;
     while (ran < elements && run.begin()) {
@@ -64,7 +64,7 @@ class ChannelRunTest : public ChannelTest {
   std::atomic<bool> abandoned_{false};
 };
 
-TEST_F(ChannelRunTest, WritesResultsWhereTheyTravelFrom) {
+TEST_F(ChannelRunTest, WritesResultsWhereTheyAreSentFrom) {
   put(1000);
   ASSERT_TRUE(worker_->wait());
   std::uint64_t next = 0;
@@ -107,7 +107,7 @@ TEST_P(RunBehindAGap, SaysWhichElementRuns) {
   EXPECT_FALSE(parent_.running(first_));
 }
 
-TEST_F(ChannelRunTest, NeverOutgrowsTheRecord) {
+TEST_F(ChannelRunTest, NeverOutgrowsTheFrame) {
   constexpr std::size_t large = 5000;  // three of them find room
   put(9);
   ASSERT_TRUE(worker_->wait());
@@ -129,8 +129,8 @@ TEST_F(ChannelRunTest, NeverOutgrowsTheRecord) {
   EXPECT_FALSE(worker_->fits(inline_limit(ring_bytes) + 1));
 }
 
-// Quick elements make runs of up to a thousand, unless the record is full before that.
-TEST_F(ChannelRunTest, NeverOutgrowsTheRecordHoweverQuickItIs) {
+// Quick elements make runs of up to a thousand, unless the frame is full before that.
+TEST_F(ChannelRunTest, NeverOutgrowsTheFrameHoweverQuickItIs) {
   constexpr std::size_t size = 1000;  // sixteen of them find room
   constexpr std::uint64_t count = 20'000;
   put(count);
@@ -172,7 +172,7 @@ TEST_F(ChannelRunTest, AClaimNeverReachesBeyondTheChunk) {
   EXPECT_EQ(words().claim.load(), 100u);
 }
 
-TEST_F(ChannelRunTest, WhatIsApartIsClaimedOneByOne) {
+TEST_F(ChannelRunTest, ElementsWithADeadlineAreClaimedOneByOne) {
   put(10'000, "", true);
   ASSERT_TRUE(worker_->wait());
   for (std::uint64_t next = 0; next < 10'000;) {
@@ -189,7 +189,7 @@ TEST_F(ChannelRunTest, WhatIsApartIsClaimedOneByOne) {
   }
 }
 
-TEST_F(ChannelRunTest, TheRestOfABlockIsGivenBackByTheWorker) {
+TEST_F(ChannelRunTest, TheWorkerWithdrawsTheRestOfABatchedClaim) {
   put(100);
   ASSERT_TRUE(worker_->wait());
   Elements run = begin_run(0, 64);
@@ -208,7 +208,7 @@ TEST_F(ChannelRunTest, TheRestOfABlockIsGivenBackByTheWorker) {
   EXPECT_FALSE(parent_.next());
 }
 
-TEST_P(RunBehindAGap, ADeathInABlockChargesTheOneThatRan) {
+TEST_P(RunBehindAGap, ADeathInABatchedClaimBlamesTheElementThatRan) {
   put(100);
   ASSERT_TRUE(worker_->wait());
   Elements run = begin_run(at(0), 64);
@@ -227,7 +227,7 @@ TEST_P(RunBehindAGap, ADeathInABlockChargesTheOneThatRan) {
 
 INSTANTIATE_TEST_SUITE_P(ChannelRun, RunBehindAGap, each_gap());
 
-TEST_F(ChannelRunTest, ABlockLargerThanOneMayBeIsNotBelieved) {
+TEST_F(ChannelRunTest, AClaimOfTooManyElementsIsNotBelieved) {
   put(100);
   words().claim.store(max_claimed);
   EXPECT_TRUE(parent_.remains(0, 100).believable);
@@ -265,7 +265,7 @@ TEST_F(ChannelRunTest, BothSidesNeverHaveAnElement) {
         worker_->end_run(run);
         return ran;
       },
-      // What lies in a block above it was undecided.
+      // The rest of a batched claim was undecided.
       [](std::uint64_t from, std::uint64_t) { return from; });
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The channel's two ends in one process: the worker's side is a real WorkerEnd over its own mapping of the
-// same memory.
+// The two ends of a channel in one process: the worker's side is a real WorkerEnd with its own mapping of
+// the memory.
 
 #include <gtest/gtest.h>
 
@@ -46,7 +46,7 @@ class ChannelTest : public testing::Test {
   InboxWords const& parents_words() const {
     return *reinterpret_cast<InboxWords const*>(inbox_->control());
   }
-  // What a hostile worker can write to.
+  // The words that a hostile worker can write to.
   OutboxWords& words() { return *reinterpret_cast<OutboxWords*>(outbox_->control()); }
 
   std::uint64_t put(std::uint64_t count, std::string_view payload = "abc", bool apart = false) {
@@ -55,8 +55,7 @@ class ChannelTest : public testing::Test {
     parent_.publish();
     return serial;
   }
-  // Puts so many elements and takes them back before one has begun: what is put next begins behind them.
-  // Returns its serial.
+  // Puts this many elements and revokes them before one has begun. Returns the next serial.
   std::uint64_t skip(std::uint64_t count) {
     if (count == 0) return 0;
     std::uint64_t const first = put(count);
@@ -65,8 +64,8 @@ class ChannelTest : public testing::Test {
     EXPECT_TRUE(parent_.acknowledged());
     return first + count;
   }
-  // Runs the next record as a worker would, answering each element with `value`; stops (as if killed)
-  // after `die_after` elements if given. Returns how many elements ran.
+  // Runs the next frame as a worker would, and answers each element with `value`. With `die_after` it
+  // stops after this many elements, as if killed. Returns how many elements ran.
   std::uint64_t run(std::string_view value, std::optional<std::uint64_t> die_after = {}) {
     EXPECT_TRUE(worker_->wait());
     InboxHeader const header = worker_->header();
@@ -83,10 +82,10 @@ class ChannelTest : public testing::Test {
     return header.count;
   }
 
-  // The race for elements itself, as close as it can be brought about: the worker runs through a chunk
-  // while the parent, always a few elements ahead of the last claim it saw, takes the rest back.
-  // `run_chunk` runs the record that is there, and says how many of its elements; of those from `from` on
-  // at least `least(from, cut)` must have ended, as serials count.
+  // The race for elements, as close as it can be made: the worker runs through a chunk while the parent
+  // revokes the rest, always a few elements after the last claim that it saw. `run_chunk` runs the
+  // frame, and returns the number of elements that ran. All serials below `least(from, cut)` must have
+  // ended.
   template <class RunChunk, class Least>
   void race_for_elements(RunChunk const& run_chunk, Least const& least) {
     constexpr std::uint64_t rounds = 20'000;
@@ -112,7 +111,7 @@ class ChannelTest : public testing::Test {
       std::uint64_t done = 0;
       while (auto const arrival = parent_.next()) done += arrival->header.count;
       parent_.taken();
-      // Nothing at or above the cut ran.
+      // No element at or above the cut ran.
       ASSERT_LE(first + done, cut) << "round " << round;
       ASSERT_GE(first + done, least(from, cut)) << "round " << round;
       ASSERT_EQ(done, ran.load());
@@ -135,7 +134,7 @@ template <class Test>
 class BehindAGap : public Test, public testing::WithParamInterface<std::uint64_t> {
  protected:
   void SetUp() override {
-    // An outcome of before, and its mark.
+    // An earlier outcome, and its mark.
     this->put(1);
     this->run("of before");
     ASSERT_TRUE(this->parent_.next());
@@ -144,10 +143,10 @@ class BehindAGap : public Test, public testing::WithParamInterface<std::uint64_t
   }
   std::uint64_t at(std::uint64_t element) const { return first_ + element; }
 
-  std::uint64_t first_ = 0;  // of what is put next
+  std::uint64_t first_ = 0;  // the next serial
 };
 
-// The last is one that 32 bits cannot tell from a mark that is ahead.
+// 32 bits cannot tell the last one from a mark that is ahead.
 inline auto each_gap() {
   return testing::Values(0, 1, 63, 64, 65, 1'000, std::uint64_t{1} << 31,
                          (std::uint64_t{1} << 32) - 3);

@@ -1,5 +1,5 @@
-// What a worker waits for: room in the outbox, the parent to take large results, an element to be wanted
-// back. A worker that should wait and does not is seen by what it does meanwhile, so that no test hangs.
+// The waits of a worker: for room in the outbox, until the parent takes large results, for a revocation. A
+// worker that should wait and does not is seen by its actions, so that no test hangs.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace {
 
 class ChannelWaitsTest : public ChannelTest {
  protected:
-  // A worker's thread. To be declared behind what it refers to, so that it has ended before that.
+  // A worker's thread. Declare it after the objects that it uses, so that it ends before them.
   template <class Does>
   [[nodiscard]] std::jthread start(Does does) {
     ended_ = false;
@@ -41,7 +41,7 @@ class ChannelWaitsTest : public ChannelTest {
     }
   }
 
-  // Takes what is there, and says its payloads.
+  // Takes all frames, and returns their payloads.
   std::vector<std::string> collect() {
     std::vector<std::string> payloads;
     while (auto const arrival = parent_.next()) payloads.push_back(text_of(arrival->payload));
@@ -53,8 +53,8 @@ class ChannelWaitsTest : public ChannelTest {
   std::uint32_t seen_ = 0;
 };
 
-// Each a record of its own, ten of which are more than the ring.
-TEST_F(ChannelWaitsTest, ARecordOfItsOwnIsWrittenOnlyWhereThereIsRoom) {
+// Each is a frame of its own, and ten of them are more than the ring.
+TEST_F(ChannelWaitsTest, AFrameOfItsOwnIsWrittenOnlyIfThereIsRoom) {
   constexpr std::uint64_t errors = 10;
   auto const error = [](std::uint64_t i) {
     return std::string(inline_limit(ring_bytes) - 100, static_cast<char>('a' + i));
@@ -82,7 +82,7 @@ TEST_F(ChannelWaitsTest, AWakeUpThatBringsNoRoomIsNone) {
   put(10);
   std::jthread worker = start([&] {
     run(result);
-    EXPECT_TRUE(worker_->wait());  // what it was woken by
+    EXPECT_TRUE(worker_->wait());  // the frame that woke it
     worker_->finish_frame(false);
   });
   ASSERT_TRUE(parks_again());
@@ -99,7 +99,7 @@ TEST_F(ChannelWaitsTest, AWakeUpThatBringsNoRoomIsNone) {
   }
 }
 
-// What fills memory faster than the parent empties it is held up, though the ring has room for it.
+// A worker that fills memory faster than the parent empties it has to wait, though the ring has room.
 TEST_F(ChannelWaitsTest, FourLargeResultsWaitAndNoMore) {
   constexpr std::uint64_t results = 7;
   std::string const large(inline_limit(ring_bytes) + 1, 'l');
@@ -123,8 +123,8 @@ TEST_F(ChannelWaitsTest, FourLargeResultsWaitAndNoMore) {
   for (std::uint64_t taken = 1; taken < results;) taken += collect().size();
 }
 
-// They fill no ring, so a parent that naps was not rung for them.
-TEST_F(ChannelWaitsTest, WhoWaitsForLargeResultsToBeTakenRingsTheParentThatNaps) {
+// They fill no ring, so they did not end the short poll of the parent.
+TEST_F(ChannelWaitsTest, AWaitUntilLargeResultsAreTakenEndsAShortPoll) {
   std::string const large(inline_limit(ring_bytes) + 1, 'l');
   put(5);
   EXPECT_FALSE(parent_.begin_short_poll(7));
@@ -134,7 +134,7 @@ TEST_F(ChannelWaitsTest, WhoWaitsForLargeResultsToBeTakenRingsTheParentThatNaps)
   for (std::size_t taken = 0; taken < 5;) taken += collect().size();
 }
 
-TEST_F(ChannelWaitsTest, WhoFallsAsleepRingsTheParentThatNapsOnce) {
+TEST_F(ChannelWaitsTest, ASleepEndsAShortPollOnce) {
   std::string const quarter(inline_limit(ring_bytes), 'x');
   for (int i = 0; i < 3; ++i) put(1);
   EXPECT_FALSE(parent_.begin_short_poll(7));
@@ -148,7 +148,7 @@ TEST_F(ChannelWaitsTest, WhoFallsAsleepRingsTheParentThatNapsOnce) {
   EXPECT_EQ(event_.drain(), 1u);
 }
 
-TEST_F(ChannelWaitsTest, WhoRetiresBeginsNothingAndWaitsUntilThatIsWantedBack) {
+TEST_F(ChannelWaitsTest, ARetiringWorkerBeginsNothingAndWaitsForTheRevocation) {
   put(2);
   ASSERT_TRUE(worker_->wait());
   ASSERT_TRUE(worker_->begin(0));
@@ -168,7 +168,7 @@ TEST_F(ChannelWaitsTest, WhoRetiresBeginsNothingAndWaitsUntilThatIsWantedBack) {
 }
 
 // A task may close all descriptors.
-TEST_F(ChannelWaitsTest, WhoCannotRingLeaves) {
+TEST_F(ChannelWaitsTest, AWorkerThatCannotNotifyLeaves) {
   ParentEnd parent(ring_bytes);
   auto [ours, theirs] = os::socket_pair();
   os::UniqueFd doorbell = event_.duplicate();
@@ -183,7 +183,7 @@ TEST_F(ChannelWaitsTest, WhoCannotRingLeaves) {
   ASSERT_TRUE(worker.wait());
   ASSERT_TRUE(worker.begin(0));
   worker.append_value(0, {}, false);
-  // Still a descriptor, since who holds it closes it at its end, and not a bell any more.
+  // Still a descriptor, which its owner closes, and no event any more.
   os::UniqueFd const deaf(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(::dup2(deaf.get(), number), number);
   worker.finish_frame(false);
