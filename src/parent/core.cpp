@@ -13,6 +13,7 @@
 
 #include <boost/container/static_vector.hpp>
 
+#include <procpool/cpu_count.hpp>
 #include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/engine/reason.hpp>
 #include <procpool/errors.hpp>
@@ -23,8 +24,10 @@
 #include "os/adaptive.hpp"
 #include "os/spin.hpp"
 #include "os/text.hpp"
+#include "parent/exit_report.hpp"
 #include "parent/pooled_task.hpp"
 #include "parent/worker_environment.hpp"
+#include "parent/worker_state.hpp"
 
 namespace procpool::inline v0::parent {
 
@@ -934,6 +937,188 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
     }
   }
   requeue(std::move(death.collected.returned));
+}
+
+// ---- the dispatcher's
+
+std::size_t Core::wanted_workers() const {
+  std::lock_guard const lock(mutex);
+  return wanted;
+}
+
+bool Core::wants_worker() const {
+  std::lock_guard const lock(mutex);
+  return !broken && phase != Phase::killing && live < wanted && scheduler.waiting() > starting;
+}
+
+void Core::recount(WorkerStanding before, WorkerStanding after) {
+  std::lock_guard const lock(mutex);
+  if (before == WorkerStanding::starting) --starting;
+  if (before == WorkerStanding::ready) --ready;
+  if (after == WorkerStanding::starting) ++starting;
+  if (after == WorkerStanding::ready) ++ready;
+  live = starting + ready;
+}
+
+void Core::note_cpus() {
+  std::size_t const count = cpu_count();
+  std::lock_guard const lock(mutex);
+  cpus = count;
+}
+
+void Core::note_start(std::size_t worker, pid_t pid) {
+  std::lock_guard const lock(mutex);
+  ++counted.worker_starts;
+  ++per_worker[worker].starts;
+  per_worker[worker].pid = pid;
+}
+
+void Core::worker_ready(std::size_t worker, TimePoint now) {
+  std::lock_guard const lock(mutex);
+  scheduler.worker_ready(worker, now);
+}
+
+void Core::worker_leaves(std::size_t worker) {
+  std::lock_guard const lock(mutex);
+  scheduler.worker_leaves(worker);
+}
+
+bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
+  Chunks waiting;
+  bool fails = false;
+  {
+    std::lock_guard const lock(mutex);
+    if (phase == Phase::killing) return false;
+    ++counted.failed_starts;
+    if (!hopeless) return true;
+    fails = ready == 0 && !broken;
+    if (fails) {
+      broken = hopeless;
+      waiting = scheduler.remove_all();
+      tell_room();
+    } else if (ready != 0) {
+      // What waits for a place without a worker would wait for as long as the others live.
+      scheduler.count_on_ready_ones();
+    }
+  }
+  if (fails) {
+    fail(waiting, hopeless);
+  } else {
+    detail::if_possible([this] { place(); });
+  }
+  return !fails;
+}
+
+void Core::note_exit(std::size_t worker, ExitReport const& report,
+                     std::string const& text) noexcept {
+  using When = ExitReport::When;
+  std::lock_guard const lock(mutex);
+  WorkerStats& stats = per_worker[worker];
+  stats.pid = 0;
+  detail::if_possible([&] { stats.last_end = text; });
+  if (report.when == When::ready && phase != Phase::killing) ++counted.worker_deaths;
+  if (report.when != When::ready && report.when != When::leaving) return;
+  if (report.forced) ++summary.forced;
+  switch (report.leave_reason) {
+    case LeaveReason::recycled: ++counted.workers_recycled; break;
+    case LeaveReason::idle: ++counted.workers_left_idle; break;
+    case LeaveReason::resized: ++counted.workers_resized; break;
+    case LeaveReason::none:
+    case LeaveReason::with_pool:
+    case LeaveReason::hung_up:
+    case LeaveReason::for_element: break;
+  }
+}
+
+void Core::amend_last_end(std::size_t worker, std::string_view from, std::string_view to) {
+  std::lock_guard const lock(mutex);
+  std::string& last_end = per_worker[worker].last_end;
+  if (last_end.starts_with(from)) last_end.replace(0, from.size(), to);
+}
+
+void Core::count_forced() {
+  std::lock_guard const lock(mutex);
+  ++summary.forced;
+}
+
+bool Core::spent(std::size_t worker) const {
+  std::lock_guard const lock(mutex);
+  return scheduler.spent(worker);
+}
+
+std::optional<Core::TimePoint> Core::idle_since(std::size_t worker) const {
+  std::lock_guard const lock(mutex);
+  return scheduler.idle_since(worker);
+}
+
+std::uint64_t Core::held(std::size_t worker) const {
+  std::lock_guard const lock(mutex);
+  return scheduler.held(worker);
+}
+
+bool Core::is_killing() const {
+  std::lock_guard const lock(mutex);
+  return phase == Phase::killing;
+}
+
+void Core::retry() {
+  {
+    std::lock_guard const lock(mutex);
+    scheduler.retry();
+  }
+  place();
+}
+
+Core::Sleep Core::prepare_sleep() {
+  std::lock_guard const lock(mutex);
+  deep_sleep = scheduler.busy_workers() == 0 && scheduler.waiting() == 0;
+  return {deep_sleep, phase == Phase::killing ? std::nullopt : end_deadline};
+}
+
+Core::EndState Core::advance_end(TimePoint now) {
+  std::lock_guard const lock(mutex);
+  if (end_deadline && now >= *end_deadline && phase != Phase::open) phase = Phase::killing;
+  return {phase, drained(), delivered == accepted};
+}
+
+void Core::set_ended() {
+  std::lock_guard const lock(mutex);
+  ended = true;
+  ended_changed.notify_all();
+}
+
+// ---- the end of the pool, as the engine asks for it
+
+void Core::close() {
+  std::lock_guard const lock(mutex);
+  closed = true;
+  tell_room();
+}
+
+void Core::begin_end(Phase end, std::optional<TimePoint> deadline) {
+  {
+    std::lock_guard const lock(mutex);
+    closed = true;
+    phase = std::max(phase, end);
+    tell_room();
+    if (deadline) end_deadline = end_deadline ? std::min(*end_deadline, *deadline) : *deadline;
+  }
+  wake_dispatcher();
+}
+
+bool Core::wait_for_end(bool running, std::optional<TimePoint> deadline) {
+  std::unique_lock lock(mutex);
+  // Closed, and nothing will start the dispatcher any more.
+  if (!running) ended = true;
+  auto const has_ended = [this] { return ended; };
+  if (deadline) return ended_changed.wait_until(lock, *deadline, has_ended);
+  ended_changed.wait(lock, has_ended);
+  return true;
+}
+
+Summary Core::end_summary() const {
+  std::lock_guard const lock(mutex);
+  return summary;
 }
 
 }  // namespace procpool::inline v0::parent

@@ -7,6 +7,8 @@
 // Any thread may call anything here. `mutex` guards the fields that say so and is never held together
 // with a slot's; under it a task's may be taken, which is the last. No user code runs under it.
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -33,6 +35,9 @@
 #include "parent/slot_table.hpp"
 
 namespace procpool::inline v0::parent {
+
+struct ExitReport;
+enum class WorkerStanding : std::uint8_t;
 
 // How far the pool's end has come. Only grows.
 enum class Phase : std::uint8_t { open, draining, cancelling, killing };
@@ -105,6 +110,53 @@ class Core {
   bool drained() const;  // everything accepted has ended and been delivered; mutex is held
   void log(std::string_view text) const noexcept;
   std::string awaited();  // by the end of the pool, for the log
+
+  // ---- the dispatcher's. Each takes the mutex for a moment, unless it says more.
+  std::size_t wanted_workers() const;
+  // A worker that starts now would have something to do.
+  bool wants_worker() const;
+  // The place below `end`, and `vacant`, at which a worker is needed most. `vacant` must not block.
+  template <class Vacant>
+  std::optional<std::size_t> choose_vacant(std::size_t end, Vacant const& vacant) const;
+  // One worker counts in another way from now on.
+  void recount(WorkerStanding before, WorkerStanding after);
+  void note_cpus();
+  void note_start(std::size_t worker, pid_t pid);
+  void worker_ready(std::size_t worker, TimePoint now);
+  void worker_leaves(std::size_t worker);  // it is given nothing any more
+  // `hopeless`: null, or the error of the pool unless a worker is ready. Ends or places what waits. False:
+  // this failure needs no line in the log.
+  bool start_failed(std::exception_ptr const& hopeless) noexcept;
+  void note_exit(std::size_t worker, ExitReport const& report, std::string const& text) noexcept;
+  // Replaces the begin of what note_exit() noted last, if it is `from`.
+  void amend_last_end(std::size_t worker, std::string_view from, std::string_view to);
+  void count_forced();  // a process that had to be killed at its end
+  bool spent(std::size_t worker) const;
+  std::optional<TimePoint> idle_since(std::size_t worker) const;
+  std::uint64_t held(std::size_t worker) const;  // elements
+  bool is_killing() const;
+  // Tries again to give elements to workers without room, and places what waits.
+  void retry();
+  struct Sleep {
+    bool deep = false;  // no work is in sight; new work wakes the dispatcher
+    std::optional<TimePoint> end_deadline{};
+  };
+  Sleep prepare_sleep();
+  struct EndState {
+    Phase phase = Phase::open;
+    bool drained = false;
+    bool delivered = false;
+  };
+  EndState advance_end(TimePoint now);
+  void set_ended();
+
+  // ---- the end of the pool, as the engine asks for it
+  void close();
+  // Closes, and ends no later than `deadline`.
+  void begin_end(Phase end, std::optional<TimePoint> deadline);
+  // False: it has not ended by then. `running`: there is a dispatcher.
+  bool wait_for_end(bool running, std::optional<TimePoint> deadline);
+  Summary end_summary() const;
 
   PoolOptions const options;
   std::string const name;
@@ -210,5 +262,18 @@ class Core {
   unsigned spins_left_out_ = 0;  // so many are not worth trying
   std::uint64_t calls_ = 0;      // taken so far
 };
+
+template <class Vacant>
+std::optional<std::size_t> Core::choose_vacant(std::size_t end, Vacant const& vacant) const {
+  std::optional<std::size_t> first;
+  std::lock_guard const lock(mutex);
+  for (std::size_t worker = 0; worker < end; ++worker) {
+    if (!vacant(worker)) continue;
+    if (scheduler.awaited(worker)) return worker;  // something waits for this very worker
+    if (!first) first = worker;
+  }
+  // What waits for a place that its last worker is still leaving has no use for another.
+  return scheduler.waits_for_any() ? first : std::nullopt;
+}
 
 }  // namespace procpool::inline v0::parent

@@ -22,10 +22,27 @@ std::string detail_text(channel::ExitHint exit_hint) {
     case channel::ExitHint::exiting:
     case channel::ExitHint::none: break;
   }
-  return {};  // none, or nothing that this program says
+  return {};  // none, or a value that no worker of this program writes
+}
+
+std::string suffix_of(LeaveReason reason) {
+  switch (reason) {
+    case LeaveReason::recycled: return ", replaced as planned";
+    case LeaveReason::idle: return ", having been idle";
+    case LeaveReason::resized: return ", one too many after resize()";
+    case LeaveReason::none:
+    case LeaveReason::with_pool:
+    case LeaveReason::hung_up:
+    case LeaveReason::for_element: break;
+  }
+  return {};
 }
 
 }  // namespace
+
+std::string worker_name(std::size_t index, pid_t pid) {
+  return "worker " + std::to_string(index) + " (pid " + std::to_string(pid) + ")";
+}
 
 std::string text_of_signal(int signal) {
   char const* const name = ::sigabbrev_np(signal);
@@ -62,20 +79,24 @@ std::string last_lines(std::string_view output) {
 }
 
 std::string ExitReport::text() const {
-  return "worker " + std::to_string(worker) + " (pid " + std::to_string(pid) + ") " +
-         text_of(exit) + (cause.empty() ? "" : ": " + cause);
+  std::string text = worker_name(worker, pid) + " " + (departed ? "left" : text_of(exit));
+  if (when == When::starting) text += " before its first word";
+  if (when == When::initializing) text += " in its initializer";
+  if (!cause.empty()) text += ": " + cause;
+  if (!failure.empty()) text += ": " + failure;
+  return text + suffix_of(leave_reason);
 }
 
 std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
   if (!bad.empty()) {
     return std::make_exception_ptr(
-        BadMessage(element_text(attributed.task->id(), attributed.first, attributed.count) +
-                   ": worker " + std::to_string(worker) + " (pid " + std::to_string(pid) +
-                   ") of pool \"" + pool + "\" wrote what cannot be and was ended: " + bad));
+        BadMessage(element_text(attributed.task->id(), attributed.first, attributed.count) + ": " +
+                   worker_name(worker, pid) + " of pool \"" + pool +
+                   "\" wrote what cannot be and was ended: " + bad));
   }
   WorkerDeath death;
   death.pool = pool;
-  death.worker = worker;
+  death.worker = static_cast<int>(worker);
   death.pid = pid;
   death.task = attributed.task->id();
   death.element = attributed.first;
@@ -92,7 +113,7 @@ std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
                        : detail_text(exit_hint);
   if (crash && crash->belongs_to(death.signal)) death.crash = crash;
   death.peak_memory = exit.peak;
-  // Its own word, where the system does not know and could not contradict.
+  // The worker's own value counts only if the system has none that could contradict it.
   if (death.peak_memory == 0 && death.crash) death.peak_memory = death.crash->peak_bytes();
   death.output = output;
   return std::make_exception_ptr(WorkerDied(std::move(death)));

@@ -1,10 +1,14 @@
 #pragma once
 
-// Obituary: how a worker ended, in words and as the reason of the element that it was charged with.
+// ExitReport: how and why one worker ended. It is one value, which is completed in three steps: the
+// dispatcher notes why it asked the worker to leave or killed it, then how the process ended, and then
+// the evidence in the channel. The log, the statistics and the errors of elements are printed from it.
 // A value; any thread.
 
 #include <sys/types.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <string>
@@ -17,35 +21,64 @@
 
 namespace procpool::inline v0::parent {
 
+// "worker 3 (pid 4711)"
+std::string worker_name(std::size_t index, pid_t pid);
 // "was killed by SIGSEGV", "exited with status 3"
 std::string text_of(os::Exit const& exit);
 // "SIGTTOU"
 std::string text_of_signal(int signal);
 
-// By the user, by somebody's script, by the kernel for want of memory: as far as is known it was not the process
-// that is to blame. Of whom nothing is known, because who would know was killed too, neither.
+// By a user, a script, or the kernel for lack of memory: as far as is known, the process is not to blame.
+// The same holds for a process of which nothing is known, because its fork server was killed too.
 bool may_be_killed_externally(os::Exit const& exit) noexcept;
 
-// Of what an element has written: what an error shows of it.
+// The end of an element's output, as much as an error shows.
 std::string last_lines(std::string_view output);
 
+// Why the dispatcher asked a worker to leave.
+enum class LeaveReason : std::uint8_t {
+  none,
+  with_pool,
+  recycled,
+  idle,
+  resized,
+  hung_up,     // its control socket is closed
+  for_element  // it runs an element that is to be ended
+};
+
 struct ExitReport {
+  // The state of the worker when it ended.
+  enum class When : std::uint8_t { starting, initializing, ready, leaving };
+
   std::string pool;
-  int worker = 0;
+  std::size_t worker = 0;
   pid_t pid = 0;
-  os::Exit exit;
+
+  // ---- before the exit
+  LeaveReason leave_reason = LeaveReason::none;
+  std::string
+      cause{};  // of a kill by the dispatcher that no element asked for, or of a failed start
+  bool killed = false;  // by the dispatcher
+  bool forced = false;  // killed, since it would not have ended otherwise
+
+  // ---- the exit
+  When when = When::starting;
+  os::Exit exit{};
+  bool departed = false;  // it has left its loop, and the process is about to exit
+  std::string failure{};  // of its initializer
+
+  // ---- the evidence
   detail::Stage stage = detail::Stage::idle;
   channel::ExitHint exit_hint = channel::ExitHint::none;
-  std::string bad;      // not empty: what it wrote cannot be
+  std::string bad{};    // not empty: the contradiction in what it wrote
   bool poison = false;  // the last of several in a row that died before the same element had begun
   std::shared_ptr<detail::CrashReport const> crash{};
   std::string output{};  // the last lines of the element's
-  std::string cause{};   // not empty: what it was ended for
 
   // "worker 3 (pid 4711) was killed by SIGSEGV"
   std::string text() const;
 
-  // WorkerDied, or BadMessage if it wrote what cannot be.
+  // The error of an element that is attributed with the exit: WorkerDied, or BadMessage.
   std::exception_ptr reason(Chunk const& attributed) const;
 };
 

@@ -1,151 +1,170 @@
 #include "parent/fork_server_client.hpp"
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <unistd.h>
+#include <sys/epoll.h>
 
+#include <cerrno>
 #include <exception>
+#include <system_error>
 #include <utility>
 
-#include <procpool/detail/engine/deadline.hpp>
-
-#include "channel/layout.hpp"
-#include "os/socket.hpp"
-#include "worker/process_title.hpp"
+#include "engine/patience.hpp"
+#include "identity/module.hpp"
+#include "parent/core.hpp"
+#include "parent/exit_report.hpp"
+#include "parent/poll_keys.hpp"
+#include "parent/worker_launcher.hpp"
 
 namespace procpool::inline v0::parent {
 namespace {
 
 using namespace std::chrono_literals;
 
-// From one answer to the next, while it owes some.
-constexpr auto patience = 1s;
-// That its socket has room for, and that do not let descriptors pile up in it.
-constexpr std::size_t max_unanswered = 48;
-constexpr int end_patience_ms = 1000;
-
-std::chrono::steady_clock::time_point now() noexcept { return std::chrono::steady_clock::now(); }
+// Fork servers in a row that were lost before they had forked a worker.
+constexpr unsigned max_useless_in_a_row = 3;
+// A fork server that cannot be asked for so long is not asked how a worker ended.
+constexpr auto status_timeout = 1s;
 
 }  // namespace
 
-ForkServerClient::ForkServerClient(Making const& making)
-    : user_(::geteuid()),
-      group_(::getegid()),
-      start_timeout_(making.start_timeout),
-      waiting_since_(now()) {
-  auto [ours, theirs] = os::socket_pair();
-  os::SpawnRequest request;
-  request.image = making.image;
-  request.control = theirs.get();
-  // No shorter than the titles of the workers, which take its place.
-  request.arguments = {program_invocation_name,
-                       "[" + making.pool + "/template]" + worker::title_space()};
-  request.environment = making.environment;
-  request.environment_additions = {std::string(protocol::worker_mark) + "=" +
-                                   protocol::fork_server_mark};
-  request.silent = making.silent;
-  request.blocked = making.blocked;
-  process_ = os::spawn(request);
-  socket_ = std::move(ours);
-  int const program = making.program;
+ForkServerClient::ForkServerClient(Core const& core, os::Poller& poller, WorkerLauncher& launcher)
+    : core_(core), poller_(poller), launcher_(launcher) {}
+
+bool ForkServerClient::forks() const noexcept {
+  return core_.options.start == Start::forkserver && !never_forks_ && !spawns_next_;
+}
+
+bool ForkServerClient::prepare() {
+  // The process stays, to reap the workers that it has forked.
+  if (process_ && !process_->has_our_rights() && !std::exchange(never_forks_, true)) {
+    core_.log("pool \"" + core_.name +
+              "\": its workers are spawned from now on, and not forked: the program acts for "
+              "another user or group than its fork server");
+  }
+  if (!forks()) return false;
+  if (process_) return true;
+  process_.emplace(launcher_.fork_server_settings());
+  first_request_id_ = last_request_id_ + 1;
+  unreachable_ = false;
   try {
-    // The socket is empty and takes it at once; a template that is dead already reports itself.
-    os::send_packet(socket_.get(),
-                    encode(protocol::Greeting{channel::protocol_version, making.pool}),
-                    std::span(&program, 1), false);
-  } catch (std::exception const&) {
+    poller_.add(process_->socket(), key(what_fork_server, 0), EPOLLIN);
+    poller_.add(process_->pidfd(), key(what_fork_server, 0), EPOLLIN);
+  } catch (...) {
     end();
     throw;
   }
+  return true;
 }
 
-ForkServerClient::~ForkServerClient() { end(); }
-
-bool ForkServerClient::has_our_rights() const noexcept {
-  return user_ == ::geteuid() && group_ == ::getegid();
-}
-
-ForkServerClient::Order ForkServerClient::order(protocol::ForkOrder const& order,
-                                                std::span<int const> fds) {
-  if (gone_) return Order::nobody;
-  try {
-    switch (os::send_packet(socket_.get(), encode(order), fds, false)) {
-      case os::SendResult::sent: break;
-      case os::SendResult::would_block: return Order::later;
-      case os::SendResult::closed: return Order::nobody;
-    }
-  } catch (std::exception const&) {  // no memory, here or in the kernel
-    return Order::later;
+std::uint64_t ForkServerClient::fork(std::string title, std::span<int const> fds) {
+  switch (process_->fork(last_request_id_ + 1, std::move(title), fds)) {
+    case Order::given: return ++last_request_id_;
+    case Order::later:
+      throw std::system_error(ENOBUFS, std::system_category(),
+                              "the fork server could not be asked");
+    case Order::nobody: break;
   }
-  if (unanswered_++ == 0) waiting_since_ = now();
-  return Order::given;
+  unreachable_ = true;
+  return 0;
 }
 
-ForkServerClient::Order ForkServerClient::fork(std::uint64_t request_id, std::string title,
-                                               std::span<int const> fds) {
-  return order({protocol::ForkOrder::Kind::fork, request_id, std::move(title)}, fds);
-}
-
-ForkServerClient::Order ForkServerClient::reap(std::uint64_t request_id) {
-  return order({protocol::ForkOrder::Kind::reap, request_id}, {});
-}
-
-bool ForkServerClient::busy() const noexcept { return unanswered_ >= max_unanswered; }
-
-std::optional<ForkServerClient::Word> ForkServerClient::next() {
-  if (gone_) return std::nullopt;
-  try {
-    os::Packet packet;
-    switch (os::receive_packet(socket_.get(), packet, false, protocol::longest_message)) {
-      case os::ReceiveResult::would_block: return std::nullopt;
-      case os::ReceiveResult::closed: gone_ = true; return std::nullopt;
-      case os::ReceiveResult::received: break;
-    }
-    if (!greeted_) {
-      auto answer = protocol::decode_answer(packet.bytes);
-      gone_ = !answer;
-      if (gone_) return std::nullopt;
-      greeted_ = true;
-      waiting_since_ = now();
-      return std::visit([](auto& word) { return Word(std::move(word)); }, *answer);
-    }
-    auto report = protocol::decode_fork_report(packet.bytes);
-    bool const forked = report && report->kind == protocol::ForkReport::Kind::forked;
-    gone_ = !report || unanswered_ == 0 || packet.fds.size() != (forked ? 1u : 0u);
-    if (gone_) return std::nullopt;
-    --unanswered_;
-    waiting_since_ = now();
-    useful_ = useful_ || forked;
-    return Forked{*std::move(report), forked ? std::move(packet.fds.front()) : os::UniqueFd()};
-  } catch (std::exception const&) {  // not a packet of ours, or no descriptors for it
-    gone_ = true;
-    return std::nullopt;
+ForkServerClient::Order ForkServerClient::reap(std::uint64_t request_id,
+                                               std::optional<TimePoint>& since) {
+  if (!process_ || request_id < first_request_id_) return Order::nobody;
+  auto const order = process_->reap(request_id);
+  if (order == Order::later) {
+    // The system soon has again what it lacks now; an exit status is not worth more than that.
+    auto const now = std::chrono::steady_clock::now();
+    if (!since) since = now;
+    if (now - *since > status_timeout) return Order::nobody;
   }
+  return order;
 }
 
-bool ForkServerClient::gone() {
-  return gone_ || (process_.pidfd && os::exited(process_.pidfd.get()));
+std::optional<ForkServerClient::Event> ForkServerClient::next() {
+  if (!process_) return std::nullopt;
+  while (auto word = process_->next()) {
+    if (auto const* const ready = std::get_if<protocol::Ready>(&*word)) {
+      if (auto const difference = launcher_.first_difference(ready->modules)) {
+        return lose(*difference, false);
+      }
+    } else if (auto const* const refusal = std::get_if<protocol::Refusal>(&*word)) {
+      return lose(refusal->reason, false);
+    } else {
+      auto& forked = std::get<ForkServerProcess::Forked>(*word);
+      if (forked.report.kind == protocol::ForkReport::Kind::forked) useless_in_a_row_ = 0;
+      if (forked.report.kind == protocol::ForkReport::Kind::unfit) {
+        spawn_from_now_on(forked.report.reason);
+      }
+      return std::move(forked);
+    }
+  }
+  if (process_->gone()) return lose({});
+  return std::nullopt;
 }
 
 std::optional<ForkServerClient::TimePoint> ForkServerClient::deadline() const noexcept {
-  if (!greeted_) return detail::later(waiting_since_, start_timeout_);
-  if (unanswered_ == 0) return std::nullopt;
-  return waiting_since_ + patience;
+  if (!process_) return std::nullopt;
+  return unreachable_ ? TimePoint() : process_->deadline();
 }
 
-os::Exit ForkServerClient::end() {
-  gone_ = true;
-  if (!process_.pidfd) return {};
-  // Should it be another user's by now: it ends by itself when nobody has the other end any more.
-  if (!os::signal_group(process_.pidfd.get(), process_.pid, SIGKILL)) socket_.reset();
-  pollfd ended{process_.pidfd.get(), POLLIN, 0};
-  while (::poll(&ended, 1, end_patience_ms) < 0 && errno == EINTR) {
-  }
-  os::Exit const exit = os::reap(process_.pidfd.get(), process_.pid);
-  process_.pidfd.reset();
-  socket_.reset();
+std::optional<ForkServerClient::Loss> ForkServerClient::look(TimePoint now) {
+  auto const late = deadline();
+  if (!late || now < *late) return std::nullopt;
+  if (unreachable_) return lose("cannot be reached");
+  return lose(process_->greeted()
+                  ? "does not answer"
+                  : "did not say its first word within " +
+                        std::to_string(core_.options.start_timeout.count()) + " ms");
+}
+
+void ForkServerClient::end_useless(bool pending) {
+  if (never_forks_ && process_ && !process_->useful() && !pending) end();
+}
+
+os::Exit ForkServerClient::end() noexcept {
+  if (!process_) return {};
+  poller_.remove(process_->socket());
+  poller_.remove(process_->pidfd());
+  os::Exit const exit = process_->end();
+  process_.reset();
   return exit;
+}
+
+void ForkServerClient::spawn_from_now_on(std::string const& why) {
+  if (std::exchange(never_forks_, true)) return;
+  detail::if_possible([&] {
+    core_.log("pool \"" + core_.name + "\": its workers are spawned and not forked: " + why);
+  });
+}
+
+ForkServerClient::Loss ForkServerClient::lose(std::string const& why, bool believed) {
+  Loss loss;
+  loss.came_up = believed && process_->greeted();
+  bool const useful = process_->useful();
+  pid_t const pid = process_->pid();
+  os::Exit const exit = end();
+  loss.killed_externally = why.empty() && may_be_killed_externally(exit);
+  if (!loss.came_up) {
+    // If it was killed, a spawned worker will do. If the program does not start, nothing will.
+    spawns_next_ = true;
+  } else {
+    useless_in_a_row_ = useful ? 1 : useless_in_a_row_ + 1;
+    if (useless_in_a_row_ >= max_useless_in_a_row) never_forks_ = true;
+    loss.useless_in_a_row = useless_in_a_row_;
+  }
+  loss.how = detail::patiently([&] {
+    std::string const name = "the fork server (pid " + std::to_string(pid) + ") ";
+    if (!why.empty()) return name + why;
+    return name + text_of(exit) + (loss.came_up ? "" : " before its first word");
+  });
+  if (loss.came_up) {
+    detail::if_possible([&] {
+      core_.log("pool \"" + core_.name + "\": " + loss.how + "; its workers go on" +
+                (never_forks_ ? ", and others are spawned from now on" : ""));
+    });
+  }
+  return loss;
 }
 
 }  // namespace procpool::inline v0::parent

@@ -1,98 +1,87 @@
 #pragma once
 
-// Forkserver: the dispatcher's side of the template process of Start::forkserver. It makes the process, gives
-// it orders and hands out what it answers, in the order of the orders. The dispatcher's thread only.
+// ForkServerClient: the fork servers of a pool with Start::forkserver, one after another. It starts one
+// when a worker is wanted, passes orders on, decides when a fork server is lost, and decides whether
+// workers are forked or spawned from then on. For the dispatcher's thread alone; see ForkServerProcess
+// for what blocks.
 //
-// Nothing here waits for the template, but for the moment in which it is ended: one that is stopped is found
-// out by deadline(). The template may die at any point: orders that it has not answered are lost, and
-// gone() says so. Its workers live on; they have other parents then, and how they end is told only by new
-// kernels. The death of this process ends the template, see template.hpp.
+// The loss of a fork server ends no worker. Starts that it had not answered fail or are repeated, and
+// exits that it had not reported are read from the kernel: that is the caller's part, by request id.
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <variant>
-#include <vector>
 
-#include "os/fd.hpp"
-#include "os/spawn.hpp"
-#include "protocol/fork_messages.hpp"
-#include "protocol/handshake.hpp"
+#include "os/poller.hpp"
+#include "os/process.hpp"
+#include "parent/fork_server_process.hpp"
 
 namespace procpool::inline v0::parent {
 
+class Core;
+class WorkerLauncher;
+
 class ForkServerClient {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+  using TimePoint = ForkServerProcess::TimePoint;
+  using Order = ForkServerProcess::Order;
 
-  struct Making {
-    int image = -1;
-    int program = -1;  // pidfd of this process
-    std::string pool;
-    std::vector<std::string> environment;
-    bool silent = false;
-    std::chrono::milliseconds start_timeout;
-    int blocked = 0;  // as in os::SpawnRequest; its workers begin so too
+  ForkServerClient(Core const& core, os::Poller& poller, WorkerLauncher& launcher);
+
+  // New workers are forked. False: they are spawned.
+  bool forks() const noexcept;
+  // Starts a fork server if there is none. False: the worker is to be spawned. Throws std::system_error.
+  bool prepare();
+  // Returns the request id of the worker, or 0 if there is no fork server that can be asked: a Loss then
+  // follows by look(). Throws std::system_error when the order is to be repeated later.
+  std::uint64_t fork(std::string title, std::span<int const> fds);
+  // Orders the exit status of a worker. `nobody`: its fork server is gone, or was asked in vain for a
+  // second. `later` stores the time of the first attempt in `since`.
+  Order reap(std::uint64_t request_id, std::optional<TimePoint>& since);
+  // Enough forks are ordered; an answer will come.
+  bool busy() const noexcept { return process_ && process_->busy(); }
+  // 0: there is no fork server.
+  pid_t pid() const noexcept { return process_ ? process_->pid() : 0; }
+
+  // A fork server is gone.
+  struct Loss {
+    std::string how;       // "the fork server (pid 4711) was killed by SIGKILL"
+    bool came_up = false;  // if not, its loss counts as one failed start
+    bool killed_externally = false;
+    unsigned useless_in_a_row = 0;
   };
-  // Throws std::system_error when there is no process to be had.
-  explicit ForkServerClient(Making const& making);
-  ForkServerClient(ForkServerClient const&) = delete;
-  ForkServerClient& operator=(ForkServerClient const&) = delete;
-  // Ends it: nobody of it is left, unless the kernel does not let it go.
-  ~ForkServerClient();
-
-  pid_t pid() const noexcept { return process_.pid; }
-  // To be watched; read means next(), and the end of the other means gone().
-  int socket() const noexcept { return socket_.get(); }
-  int pidfd() const noexcept { return process_.pidfd.get(); }
-
-  enum class Order {
-    given,
-    later,  // it cannot be given now: it has not read enough, or the system lacks something for a moment
-    nobody,  // to be given to
-  };
-  // Before its first word too.
-  Order fork(std::uint64_t request_id, std::string title, std::span<int const> fds);
-  Order reap(std::uint64_t request_id);
-  // More orders than it should have at a time; an answer comes before that changes.
-  bool busy() const noexcept;
-
-  struct Forked {
-    protocol::ForkReport report;
-    os::UniqueFd pidfd;
-  };
-  using Word = std::variant<protocol::Ready, protocol::Refusal, Forked>;
-  // Nothing: it has said nothing more.
-  std::optional<Word> next();
-  // It is dead, or what it said was none of the above.
-  bool gone();
-  bool greeted() const noexcept { return greeted_; }
-  // It was made for the user and group that this process acts for now. (Else its workers would have rights that this
-  // process has given up.)
-  bool has_our_rights() const noexcept;
-  // It has forked a worker.
-  bool useful() const noexcept { return useful_; }
-  // When it is to be given up, because it should have said something by then.
+  using Event = std::variant<ForkServerProcess::Forked, Loss>;
+  // The next event after the poller named one of the descriptors. Nothing: no more is there now.
+  std::optional<Event> next();
+  // A fork server that has not answered in time is ended.
+  std::optional<Loss> look(TimePoint now);
   std::optional<TimePoint> deadline() const noexcept;
 
-  // Kills it and says how it has ended.
-  os::Exit end();
+  void worker_ready() noexcept { spawns_next_ = false; }
+  // Ends a fork server that cannot fork. `pending`: forks that it has not answered yet.
+  void end_useless(bool pending);
+  // Ends the fork server. Blocks for a second at most.
+  os::Exit end() noexcept;
 
  private:
-  Order order(protocol::ForkOrder const& order, std::span<int const> fds);
+  // `believed`: the process runs the right program, and its loss is no failed start if it had come up.
+  Loss lose(std::string const& why, bool believed = true);
+  void spawn_from_now_on(std::string const& why);
 
-  uid_t const user_;
-  gid_t const group_;
-  os::UniqueFd socket_;
-  os::Child process_;
-  std::chrono::milliseconds const start_timeout_;
-  TimePoint waiting_since_;
-  std::size_t unanswered_ = 0;
-  bool greeted_ = false;
-  bool useful_ = false;
-  bool gone_ = false;
+  Core const& core_;
+  os::Poller& poller_;
+  WorkerLauncher& launcher_;
+  std::optional<ForkServerProcess> process_;
+  std::uint64_t last_request_id_ = 0;
+  std::uint64_t first_request_id_ = 1;  // of the present process
+  bool unreachable_ = false;            // an order did not arrive
+  unsigned useless_in_a_row_ = 0;
+  bool never_forks_ = false;
+  bool spawns_next_ = false;  // until a worker is ready: the last fork server did not come up
 };
 
 }  // namespace procpool::inline v0::parent

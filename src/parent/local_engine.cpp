@@ -89,63 +89,31 @@ void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running runn
 
 void LocalEngine::close() {
   check_process();
-  std::lock_guard const lock(core_->mutex);
-  core_->closed = true;
-  core_->tell_room();
-}
-
-bool LocalEngine::wait_for_end(std::optional<TimePoint> deadline) {
-  bool const started = dispatcher_->started();
-  std::unique_lock lock(core_->mutex);
-  // Nobody to wait for, and closed: nothing will start the dispatcher any more.
-  if (!started) core_->ended = true;
-  auto const ended = [this] { return core_->ended; };
-  if (!deadline) {
-    core_->ended_changed.wait(lock, ended);
-    return true;
-  }
-  return core_->ended_changed.wait_until(lock, *deadline, ended);
+  core_->close();
 }
 
 bool LocalEngine::join_until(std::optional<TimePoint> deadline) {
   check_process();
-  {
-    std::lock_guard const lock(core_->mutex);
-    core_->closed = true;
-    core_->phase = std::max(core_->phase, Phase::draining);
-    core_->tell_room();
-  }
-  core_->wake_dispatcher();
-  return wait_for_end(deadline);
+  core_->begin_end(Phase::draining, std::nullopt);
+  return core_->wait_for_end(dispatcher_->started(), deadline);
 }
 
 Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
   check_process();
-  Phase const wanted = end == End::drain    ? Phase::draining
-                       : end == End::cancel ? Phase::cancelling
-                                            : Phase::killing;
-  {
-    std::lock_guard const lock(core_->mutex);
-    core_->closed = true;
-    core_->phase = std::max(core_->phase, wanted);
-    core_->tell_room();
-    if (deadline) {
-      auto& known = core_->end_deadline;
-      known = known ? std::min(*known, *deadline) : *deadline;
-    }
-  }
-  core_->wake_dispatcher();
-  if (!wait_for_end(std::chrono::steady_clock::now() + quiet_wait)) {
+  core_->begin_end(end == End::drain    ? Phase::draining
+                   : end == End::cancel ? Phase::cancelling
+                                        : Phase::killing,
+                   deadline);
+  bool const running = dispatcher_->started();
+  if (!core_->wait_for_end(running, std::chrono::steady_clock::now() + quiet_wait)) {
     core_->log("pool \"" + core_->name + "\" is ending and still waits for " + core_->awaited());
-    wait_for_end(std::nullopt);
+    core_->wait_for_end(running, std::nullopt);
   }
-  std::lock_guard const lock(core_->mutex);
-  return core_->summary;
+  return core_->end_summary();
 }
 
 unsigned LocalEngine::size() const noexcept {
-  std::lock_guard const lock(core_->mutex);
-  return static_cast<unsigned>(core_->wanted);
+  return static_cast<unsigned>(core_->wanted_workers());
 }
 
 void LocalEngine::resize(std::size_t workers) {

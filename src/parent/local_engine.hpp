@@ -44,7 +44,6 @@ class LocalEngine final : public detail::Engine {
  private:
   void check_process() const;
   void prepare();  // to take elements
-  bool wait_for_end(std::optional<TimePoint> deadline);
 
   unsigned const forks_;
   std::unique_ptr<parent::Core> core_;

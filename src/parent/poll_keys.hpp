@@ -1,6 +1,6 @@
 #pragma once
 
-// What the dispatcher's descriptors mean when epoll names them.
+// The meaning of the descriptors that the dispatcher's poller names.
 
 #include <cstddef>
 #include <cstdint>

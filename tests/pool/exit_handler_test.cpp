@@ -156,7 +156,7 @@ TEST(ExitHandler, ItsFailureIsLoggedAndHarmsNobody) {
     EXPECT_EQ(summary.done, 10u);
     EXPECT_EQ(summary.forced, 0u);
   }
-  EXPECT_TRUE(log.says("exit hook of worker 0 failed")) << log.text();
+  EXPECT_TRUE(log.says("exit handler of worker 0 failed")) << log.text();
   EXPECT_TRUE(log.says("the hook failed")) << log.text();
 
   Log crash_log;
@@ -167,7 +167,7 @@ TEST(ExitHandler, ItsFailureIsLoggedAndHarmsNobody) {
     EXPECT_EQ(pool.stats().done, 1u);
     EXPECT_EQ(pool.stats().worker_deaths, 0u);
   }
-  EXPECT_TRUE(crash_log.says("exit hook of worker 0 failed")) << crash_log.text();
+  EXPECT_TRUE(crash_log.says("exit handler of worker 0 failed")) << crash_log.text();
 }
 
 TEST(ExitHandler, OneThatHangsIsEnded) {
@@ -180,7 +180,7 @@ TEST(ExitHandler, OneThatHangsIsEnded) {
   auto const summary = pool.shutdown();
   EXPECT_LT(watch.passed(), 30s);
   EXPECT_EQ(summary.done, 1u);
-  EXPECT_TRUE(log.says("exit hook of worker 0")) << log.text();
+  EXPECT_TRUE(log.says("exit handler of worker 0")) << log.text();
 }
 
 }  // namespace

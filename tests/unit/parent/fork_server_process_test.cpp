@@ -1,4 +1,4 @@
-// The template process, as its dispatcher speaks to it: it forks for the process that made it, and for nobody else.
+// The fork server, as its dispatcher speaks to it: it forks for the process that started it, and for no other.
 
 #include "forkserver/fork_server.hpp"
 
@@ -16,7 +16,7 @@
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
-#include "parent/fork_server_client.hpp"
+#include "parent/fork_server_process.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -25,28 +25,28 @@ using namespace std::chrono_literals;
 
 class ForkServerTest : public ::testing::Test {
  protected:
-  // Its next word; nothing: it says none.
-  std::optional<ForkServerClient::Word> word() {
+  // The next word; nothing: none came.
+  std::optional<ForkServerProcess::Word> word() {
     pollfd readable{fork_server_.socket(), POLLIN, 0};
     ::poll(&readable, 1, 30'000);
     return fork_server_.next();
   }
-  // What became of the order to fork a worker with this end of a control socket.
+  // Orders a fork with this end of a control socket, and returns the report.
   protocol::ForkReport fork(int control) {
     EXPECT_EQ(fork_server_.fork(++request_id_, "[worker]", std::span(&control, 1)),
-              ForkServerClient::Order::given);
+              ForkServerProcess::Order::given);
     auto answer = word();
     if (answer && std::holds_alternative<protocol::Ready>(*answer)) answer = word();
-    if (!answer || !std::holds_alternative<ForkServerClient::Forked>(*answer)) {
+    if (!answer || !std::holds_alternative<ForkServerProcess::Forked>(*answer)) {
       ADD_FAILURE() << "no report came";
       return {};
     }
-    return std::get<ForkServerClient::Forked>(*answer).report;
+    return std::get<ForkServerProcess::Forked>(*answer).report;
   }
 
   os::UniqueFd image_ = os::open_own_image();
   os::UniqueFd self_ = os::open_pidfd(::getpid());
-  ForkServerClient fork_server_{
+  ForkServerProcess fork_server_{
       {image_.get(), self_.get(), "pool", os::copy_environment(), false, 60'000ms}};
   std::uint64_t request_id_ = 0;
 };

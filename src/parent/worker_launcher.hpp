@@ -1,0 +1,75 @@
+#pragma once
+
+// WorkerLauncher: makes what a new worker begins with, and the process itself. The program's image, its
+// environment and its modules are those of the time at which the dispatcher was started, so that all
+// workers are alike. For the dispatcher's thread alone: workers die with the thread that spawned them.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "channel/parent_end.hpp"
+#include "identity/module.hpp"
+#include "os/cgroup.hpp"
+#include "os/event.hpp"
+#include "os/fd.hpp"
+#include "os/liveness_pipe.hpp"
+#include "os/spawn.hpp"
+#include "parent/fork_server_process.hpp"
+#include "parent/output_capture.hpp"
+
+namespace procpool::inline v0::parent {
+
+class Core;
+
+// The resources of a worker that has no process yet.
+struct PendingWorker {
+  std::unique_ptr<channel::ParentEnd> channel;
+  os::UniqueFd control;                   // our end of the socket
+  os::UniqueFd workers_control;           // the worker's end
+  std::unique_ptr<OutputCapture> output;  // null unless output is captured
+  os::Event event{os::UniqueFd()};
+  os::Cgroup cgroup;
+  bool hello_sent = false;
+
+  // The descriptors that a fork server passes to the worker.
+  std::vector<int> fork_descriptors() const;
+};
+
+class WorkerLauncher {
+ public:
+  // `environment`: "NAME=value" each, of the workers.
+  WorkerLauncher(Core const& core, std::vector<std::string> environment);
+
+  // These throw std::system_error.
+  PendingWorker make();
+  os::Child spawn(PendingWorker const& pending, std::size_t index) const;
+  // Does not block: the worker's socket is empty.
+  void send_hello(PendingWorker& pending, std::size_t index) const;
+
+  // After make().
+  ForkServerProcess::Settings fork_server_settings() const;
+  // What differs between the program's modules and these, as a sentence.
+  std::optional<std::string> first_difference(
+      std::vector<identity::LoadedModule> const& modules) const;
+  // "[pool/3]"
+  std::string title(std::size_t index) const;
+
+ private:
+  void open();
+
+  Core const& core_;
+  std::vector<std::string> const environment_;
+  os::UniqueFd image_;
+  os::UniqueFd self_;             // pidfd of this process
+  std::uint64_t start_time_ = 0;  // of this process
+  std::optional<os::LivenessPipe> liveness_pipe_;
+  std::vector<identity::LoadedModule> modules_;
+};
+
+}  // namespace procpool::inline v0::parent
