@@ -1,4 +1,4 @@
-# procpool::procpool: the core, and the hook that takes a worker over before the program's own main.
+# procpool::procpool: the core, and the entry hook that takes a worker over before the program's own main.
 #
 # --wrap=main makes the C runtime's start code call __wrap_main, which lies in an archive of its own
 # that is always static: inside a shared library a wrapped symbol is not found. The archive stands

@@ -1,5 +1,5 @@
-// A task that makes the best of its time: it is asked to stop when its timeout is over, and returns what it
-// has by then. Its worker lives on.
+// A task that makes the best of its time: it is asked to stop when its timeout is over, and returns
+// what it has by then. Its worker lives on.
 
 #include <unistd.h>
 #include <iostream>

@@ -1,5 +1,5 @@
-// What a task throws arrives where its result is asked for: standard exceptions as themselves, which
-// also know where they came from, and everything else as RemoteError with its type and text.
+// What a task throws arrives where its result is asked for: standard exceptions as themselves,
+// which also know where they came from, and everything else as RemoteError with its type and text.
 
 #include <iostream>
 #include <procpool.hpp>

@@ -1,5 +1,5 @@
-// For programs that cannot have their main wrapped: link procpool::core and call procpool::init first
-// thing in main. In a worker it does not return.
+// For programs that cannot have their main wrapped: link procpool::core and call procpool::init
+// first thing in main. In a worker it does not return.
 
 #include <iostream>
 #include <procpool.hpp>

@@ -1,5 +1,6 @@
-// What travels: plain structs as they are; classes with a serialize function, as Boost.Serialization
-// has it; and pointers to a polymorphic base, once the derived types are exported.
+// What travels: plain structs as they are; classes with a serialize function, as
+// Boost.Serialization has it; and pointers to a polymorphic base, once the derived types are
+// exported.
 
 #include <boost/serialization/base_object.hpp>
 #include <boost/serialization/export.hpp>

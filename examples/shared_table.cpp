@@ -1,5 +1,5 @@
-// A value that all tasks need: shared once, it travels once to each worker and is decoded once there,
-// however many elements use it. As a plain argument it would travel with every element.
+// A value that all tasks need: shared once, it travels once to each worker and is decoded once
+// there, however many elements use it. As a plain argument it would travel with every element.
 
 #include <cstddef>
 #include <iostream>

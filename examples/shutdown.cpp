@@ -1,5 +1,5 @@
-// How a pool ends. The destructor finishes what was accepted; close and join do the same at a moment
-// of your choice; terminate does not wait. Whatever happens, every accepted task ends.
+// How a pool ends. The destructor finishes what was accepted; close and join do the same at a
+// moment of your choice; terminate does not wait. Whatever happens, every accepted task ends.
 
 #include <chrono>
 #include <iostream>

@@ -1,4 +1,5 @@
-// parallelize: a function that takes a whole slice of the input. And a sum over a range of integers.
+// parallelize: a function that takes a whole slice of the input. And a sum over a range of
+// integers.
 
 #include <cmath>
 #include <iostream>

@@ -1,8 +1,8 @@
 // Counts the words of many files, a task per file, and compares with the plain loop.
 //
 // With --hostile the function that counts dereferences null in every 50th file and aborts in every
-// 77th. The job ends all the same: try_map gives each file its own outcome, a value or the reason why
-// there is none, and the counts of all other files are right.
+// 77th. The job ends all the same: try_map gives each file its own outcome, a value or the reason
+// why there is none, and the counts of all other files are right.
 
 #include <chrono>
 #include <exception>

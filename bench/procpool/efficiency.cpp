@@ -1,5 +1,5 @@
-// How much of the cores goes into tasks: small tasks, skewed ones, and what it costs when all cores are
-// busy with other work.
+// How much of the cores goes into tasks: small tasks, skewed ones, and what it costs when all cores
+// are busy with other work.
 
 #include <cstdint>
 #include <vector>
@@ -31,7 +31,8 @@ void add_efficiency(std::uint32_t microseconds) {
       });
 }
 
-// 2,000 elements of 50 us, one of them 1,000 times longer; against the best that any order could do.
+// 2,000 elements of 50 us, one of them 1,000 times longer; against the best that any order could
+// do.
 void add_skew(std::string const& where, std::size_t position) {
   Add("skew_" + where, ours, "%", [position](Measure const& measure) {
     constexpr std::uint32_t element = 50'000;

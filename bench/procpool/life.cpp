@@ -1,4 +1,5 @@
-// The life of a pool: its start, a crash and the replacement, a storm of kills, its rest, its memory.
+// The life of a pool: its start, a crash and the replacement, a storm of kills, its rest, its
+// memory.
 
 #include <signal.h>
 
@@ -48,8 +49,8 @@ void first_results(procpool::ProcessPool& pool, int workers) {
   }
 }
 
-// From the constructor to the first results of all workers, and to the end of the pool. A start method that
-// is not the one named for the case is a system of its own.
+// From the constructor to the first results of all workers, and to the end of the pool. A start
+// method that is not the one named for the case is a system of its own.
 void add_start(int workers, std::string const& system, procpool::PoolOptions const& options) {
   Add("start_" + std::to_string(workers), system, "ms", [=](Measure const& measure) {
     measure_once(measure, [&] {
@@ -71,8 +72,8 @@ void add_start(int workers, std::string const& system, procpool::PoolOptions con
   return true;
 }();
 
-// One worker, so that it is surely the replacement that answers: from the submit of a task that kills
-// its worker until the next task has been served.
+// One worker, so that it is surely the replacement that answers: from the submit of a task that
+// kills its worker until the next task has been served.
 void measure_recovery(Measure const& measure, procpool::Start start) {
   procpool::ProcessPool pool{{.workers = 1, .start = start}};
   Witness witness;
@@ -97,7 +98,8 @@ Add const recover_by_fork("recover", "procpool (forkserver)", "ms", [](Measure c
   measure_recovery(measure, procpool::Start::forkserver);
 });
 
-// 4,000 tasks of 2 ms, and every 20 to 50 ms a worker is killed; the share that ended with its value.
+// 4,000 tasks of 2 ms, and every 20 to 50 ms a worker is killed; the share that ended with its
+// value.
 Add const kills("kills_4000", ours, "%", [](Measure const& measure) {
   for (int round = 0; round < measure.rounds(); ++round) {
     procpool::ProcessPool pool{two};

@@ -1,5 +1,5 @@
-// procpool_bench: all that is measured of procpool comes from this one program, which is linked as a
-// user's would be. Its pools have default options, but two workers where a number is compared.
+// procpool_bench: all that is measured of procpool comes from this one program, which is linked as
+// a user's would be. Its pools have default options, but two workers where a number is compared.
 
 #include "support/program.hpp"
 

@@ -1,5 +1,5 @@
-// The hot pieces of the path inside one process, by Google Benchmark: the codec on a struct of an int, a
-// double and a string, on a vector, and the call of an empty task.
+// The hot pieces of the path inside one process, by Google Benchmark: the codec on a struct of an
+// int, a double and a string, on a vector, and the call of an empty task.
 
 #include <benchmark/benchmark.h>
 

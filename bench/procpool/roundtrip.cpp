@@ -1,4 +1,5 @@
-// An empty task there and back: hot, when everyone is asleep, and when all cores are busy with others.
+// An empty task there and back: hot, when everyone is asleep, and when all cores are busy with
+// others.
 
 #include <procpool.hpp>
 

@@ -1,4 +1,5 @@
-// Many tasks: submitted one by one and got, mapped one by one, mapped in the chunks that the pool chooses.
+// Many tasks: submitted one by one and got, mapped one by one, mapped in the chunks that the pool
+// chooses.
 
 #include <algorithm>
 #include <cstdint>

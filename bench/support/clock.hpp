@@ -41,9 +41,9 @@ inline double median(std::vector<double> values) {
   return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-// What a call takes when nobody is in its way: the median of many, in nanoseconds. Spun tasks last a
-// little longer than they were asked to (a look at the clock takes time, in every language another),
-// and that is work too.
+// What a call takes when nobody is in its way: the median of many, in nanoseconds. Spun tasks last
+// a little longer than they were asked to (a look at the clock takes time, in every language
+// another), and that is work too.
 template <class F>
 double calibrate(F call, std::uint64_t about_ns) {
   auto const times = std::clamp<std::uint64_t>(20'000'000 / about_ns, 11, 2'001);

@@ -1,8 +1,8 @@
 #pragma once
 
-// Gathering: where the tasks of a pool wait until so many of them run at the same time, so that each
-// is in a worker of its own. Its owner makes it; tasks in any process of the same user come to it by
-// the owner's descriptors in /proc. It ends with its owner.
+// Gathering: where the tasks of a pool wait until so many of them run at the same time, so that
+// each is in a worker of its own. Its owner makes it; tasks in any process of the same user come to
+// it by the owner's descriptors in /proc. It ends with its owner.
 
 #include <fcntl.h>
 #include <sys/mman.h>

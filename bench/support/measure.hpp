@@ -1,7 +1,7 @@
 #pragma once
 
-// Measure: how much a case shall do, and where its values go: one JSON line each on standard output.
-// Witness: sees the process that made each result, and refuses our own. One thread.
+// Measure: how much a case shall do, and where its values go: one JSON line each on standard
+// output. Witness: sees the process that made each result, and refuses our own. One thread.
 
 #include <sys/types.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 #pragma once
 
-// What /proc says of this process's children: who they are, what CPU and memory they use. Any thread.
+// What /proc says of this process's children: who they are, what CPU and memory they use. Any
+// thread.
 
 #include <sys/types.h>
 

@@ -3,7 +3,8 @@
 // The command line of every measuring program:
 //   PROGRAM CASE ROUNDS [--system NAME] [--slice MILLISECONDS]
 //   PROGRAM --list
-// A case is one function for one system; both name it. Files of a program add theirs by static objects.
+// A case is one function for one system; both name it. Files of a program add theirs by static
+// objects.
 
 #include <functional>
 #include <string>

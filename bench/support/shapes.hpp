@@ -1,7 +1,7 @@
 #pragma once
 
-// The shapes that measurements have, the same for every C++ system: a call over and over, a call after
-// everyone has gone to sleep, as many tasks as fill a slice. What is called is the system's.
+// The shapes that measurements have, the same for every C++ system: a call over and over, a call
+// after everyone has gone to sleep, as many tasks as fill a slice. What is called is the system's.
 
 #include <chrono>
 #include <cstddef>
@@ -47,7 +47,7 @@ void measure_parked(Measure const& measure, Call call) {
   }
 }
 
-// So many tasks that run(tasks) takes a slice. Finding that out is the warming up.
+// So many tasks that run(tasks) takes a slice. Finding that out warms the caches.
 template <class Run>
 std::size_t tasks_for_slice(Measure const& measure, Run run, std::size_t first = 256,
                             std::size_t most = std::size_t{1} << 22) {

@@ -1,6 +1,6 @@
-// A caveat of all process pools: the object that a member function is called on travels to the worker
-// as a copy. What the copy learns there, the object here never hears of. What shall come back must be
-// returned.
+// A caveat of all process pools: the object that a member function is called on travels to the
+// worker as a copy. What the copy learns there, the object here never hears of. What shall come
+// back must be returned.
 
 #include <chrono>
 #include <iostream>

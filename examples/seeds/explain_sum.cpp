@@ -1,5 +1,5 @@
-// Two lists, one function of two arguments: the ranges are zipped, as a loop over zip(as, bs) would,
-// and results are there one by one, as with pool.imap.
+// Two lists, one function of two arguments: the ranges are zipped, as a loop over zip(as, bs)
+// would, and results are there one by one, as with pool.imap.
 
 #include <iostream>
 #include <procpool.hpp>

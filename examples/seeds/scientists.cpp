@@ -1,5 +1,5 @@
-// A record per scientist in, a record per scientist out. Both are plain structs, which travel with no
-// code of their own.
+// A record per scientist in, a record per scientist out. Both are plain structs, which travel with
+// no code of their own.
 
 #include <iostream>
 #include <procpool.hpp>

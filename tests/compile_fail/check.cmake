@@ -1,9 +1,10 @@
-# cmake -Dcompiler= -Dsource= -Dincludes=a|b -Ddefinitions=a|b -Dimplicit=a|b -P check.cmake
+# cmake -Dcompiler= -Dsource= -Dincludes=a|b -Ddefinitions=a|b -Dimplicit=a|b -Dprecompiled=a|b
+#   -P check.cmake
 # Compiles the source, without making anything, and holds the outcome against its first lines.
 
 cmake_minimum_required(VERSION 3.25)
 
-foreach(list IN ITEMS includes definitions implicit)
+foreach(list IN ITEMS includes definitions implicit precompiled)
   string(REPLACE "|" ";" ${list} "${${list}}")
 endforeach()
 
@@ -31,6 +32,10 @@ foreach(line IN LISTS lines)
 endforeach()
 if(NOT success AND NOT expected)
   message(FATAL_ERROR "${source} does not begin with '// expect: words' or '// expect-success'")
+endif()
+
+if(NOT success)
+  list(APPEND flags ${precompiled})
 endif()
 
 execute_process(COMMAND "${compiler}" ${flags} "${source}"

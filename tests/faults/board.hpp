@@ -1,8 +1,9 @@
 #pragma once
 
-// The board: a page that a program under faults, its workers and its template process share, and the library
-// that makes calls fail (preload.cpp) reads: which call fails, with which error, when, and in whom. It counts
-// what was called and what was refused. Written by the program while nothing is armed; the counters by all.
+// The board: a page that a program under faults, its workers and its fork server share, and the
+// library that makes calls fail (preload.cpp) reads: which call fails, with which error, when, and
+// in whom. It counts what was called and what was refused. Written by the program while nothing is
+// armed; the counters by all.
 
 #include <atomic>
 #include <cerrno>
@@ -21,8 +22,8 @@ enum Who : std::uint32_t {
 };
 inline constexpr std::size_t roles = 4;  // one for each bit
 
-// What can be made to fail, and how it plausibly does. 0 ends the list. Values, where a call gives an error
-// as its result; else errno. Some calls are told apart by what they are asked for.
+// What can be made to fail, and how it plausibly does. 0 ends the list. Values, where a call gives
+// an error as its result; else errno. Some calls are told apart by what they are asked for.
 struct Call {
   char const* name;
   int errors[6];

@@ -1,17 +1,19 @@
-// Makes each call of the library fail, one after the other, and judges what becomes of the script (script.hpp):
+// Makes each call of the library fail, one after the other, and judges what becomes of the script
+// (script.hpp):
 //
-//   faults LIBRARY [--start spawn|forkserver] [--who program|main|pool|worker|template] [--calls NAME,...]
+//   faults LIBRARY [--start spawn|forkserver] [--who program|main|pool|worker|fork_server] [--calls NAME,...]
 //          [--but NAME,...] [--mode nth|from|each|random] [--most N] [--spread N] [--seconds S] [--seed S]
 //          [--slice K/N] [--parts N] [--composes] [--verbose]
 //
-// nth: the first to the N-th call fails, once; from: all from there on; each: the N-th of every process. How often
-// a call is made at all is counted first. --spread: not the first ones, but so many over all of them. random: one in
-// ten to one in a thousand, for so many seconds. --composes: the script's other half. --verbose shows what the
-// processes print, and the stacks of one that hangs; with FAULTS_TRACE=1 also the stack of each refused call.
+// nth: the first to the N-th call fails, once; from: all from there on; each: the N-th of every
+// process. How often a call is made at all is counted first. --spread: not the first ones, but so
+// many over all of them. random: one in ten to one in a thousand, for so many seconds. --composes:
+// the script's other half. --verbose shows what the processes print, and the stacks of one that
+// hangs; with FAULTS_TRACE=1 also the stack of each refused call.
 //
-// The judge starts itself as the program, under the preloaded LIBRARY (preload.cpp), and gives it one trial after the
-// other. Who hangs or dies is a failure, and is begun anew behind that trial. Several parts at a time: most of a
-// trial is waiting.
+// The judge starts itself as the program, under the preloaded LIBRARY (preload.cpp), and gives it
+// one trial after the other. Who hangs or dies is a failure, and is begun anew behind that trial.
+// Several parts at a time: most of a trial is waiting.
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,7 +1,8 @@
 #pragma once
 
-// What a program under faults does with a pool, in a tenth of a second: every kind of call once, or what is composed
-// of calls. Each must end with its value or a typed error, in time; when the pool is gone nothing of it may be left.
+// What a program under faults does with a pool, in a tenth of a second: every kind of call once, or
+// what is composed of calls. Each must end with its value or a typed error, in time; when the pool
+// is gone nothing of it may be left.
 
 #include <dirent.h>
 #include <sys/wait.h>
@@ -65,8 +66,8 @@ bool soon(Condition&& condition, std::chrono::milliseconds limit) {
 
 class Script {
  public:
-  // `heals`: of all calls only a few fail, so that at the end all is well.
-  // `composes`: calls that are composed, streams and what else is said of calls, and not the plain ones.
+  // `heals`: of all calls only a few fail, so that at the end all is well. `composes`: calls that
+  // are composed, streams and what else is said of calls, and not the plain ones.
   Script(Board& board, procpool::Start start, bool heals, bool composes = false)
       : board_(board), start_(start), heals_(heals), composes_(composes) {
     std::iota(inputs_.begin(), inputs_.end(), 0);
@@ -215,8 +216,8 @@ class Script {
     });
   }
 
-  // Of what is cancelled, and would have a value otherwise. It is over by itself: what is to be made of a future may be
-  // refused, and then it runs on.
+  // Of what is cancelled, and would have a value otherwise. It is over by itself: what is to be
+  // made of a future may be refused, and then it runs on.
   static constexpr int long_time = 3'000;
 
   void compose(procpool::ProcessPool& pool) {

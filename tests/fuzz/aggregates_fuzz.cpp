@@ -1,5 +1,5 @@
-// Results of users' own types: plain aggregates, which travel by themselves, and such with a serialize of their
-// own, by member, split, free, with a version.
+// Results of users' own types: plain aggregates, which travel by themselves, and such with a
+// serialize of their own, by member, split, free, with a version.
 
 #include <map>
 #include <optional>

@@ -1,7 +1,8 @@
 #pragma once
 
-// Decoding as a result's owner does it: into one of several types, of which the first byte of the input says
-// which. What is accepted must be a value: it can be encoded again, and that is accepted too.
+// Decoding as a result's owner does it: into one of several types, of which the first byte of the
+// input says which. What is accepted must be a value: it can be encoded again, and that is accepted
+// too.
 
 #include <array>
 #include <tuple>

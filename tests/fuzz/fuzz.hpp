@@ -1,8 +1,9 @@
 #pragma once
 
-// What every fuzz target is: a function that takes bytes which somebody hostile has sent, and does with them
-// what the library would. It may refuse them in every way that is documented; whatever else happens ends
-// the process. libFuzzer calls it with what it makes up, replay.cpp with the files of the corpus.
+// What every fuzz target is: a function that takes bytes which somebody hostile has sent, and does
+// with them what the library would. It may refuse them in every way that is documented; whatever
+// else happens ends the process. libFuzzer calls it with what it makes up, replay.cpp with the
+// files of the corpus.
 //
 // seeds() gives valid inputs to begin with: the corpus is made of them.
 

@@ -1,4 +1,4 @@
-// What a starting worker, and a template process, say over their sockets; and the report of a crash.
+// What a starting worker, and a fork server, say over their sockets; and the report of a crash.
 
 #include <array>
 #include <new>

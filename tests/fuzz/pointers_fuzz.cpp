@@ -12,8 +12,8 @@
 
 namespace shapes {
 
-// Circles of those that own each other are the value's own, and would be leaks of it: here only who is
-// beside is known, and does not own.
+// Circles of those that own each other are the value's own, and would be leaks of it: here only who
+// is beside is known, and does not own.
 using Circle = CircleWith<std::weak_ptr<Shape>>;
 
 }  // namespace shapes

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a program that random_structs.py has written is made of: values at random, and what is the same as what. It
-// knows each struct's members from the one who wrote it, not from the codec.
+// What a program that random_structs.py has written is made of: values at random, and what is the
+// same as what. It knows each struct's members from the one who wrote it, not from the codec.
 
 #include <array>
 #include <bitset>

@@ -1,5 +1,5 @@
-// The main of a fuzz target where there is no libFuzzer: runs it once with each file that is named, or that
-// lies in a folder that is named. With --seeds FOLDER it writes the seeds there instead.
+// The main of a fuzz target where there is no libFuzzer: runs it once with each file that is named,
+// or that lies in a folder that is named. With --seeds FOLDER it writes the seeds there instead.
 
 #include <algorithm>
 #include <exception>

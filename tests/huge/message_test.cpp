@@ -1,7 +1,7 @@
 // One argument and one result of more than 5 GiB: nothing on the way counts bytes in 32 bits.
 //
-// Needs up to 15 GiB of memory for a moment: says so and is skipped where that is not free, and under
-// sanitizers, which need more than twice as much.
+// Needs up to 15 GiB of memory for a moment: says so and is skipped where that is not free, and
+// under sanitizers, which need more than twice as much.
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// A pool that is a global: made before main in the program and in every worker, used in main, ended by
-// its destructor after main.
+// A pool that is a global: made before main in the program and in every worker, used in main, ended
+// by its destructor after main.
 
 #include <unistd.h>
 

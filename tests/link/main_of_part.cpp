@@ -1,4 +1,4 @@
-// The program only calls into its library; the hook comes from the program's link.
+// The program only calls into its library; the entry hook comes from the program's link.
 
 bool part_works();
 

@@ -1,5 +1,5 @@
-// Opens the plug-in named by its argument and lets it use a pool. The host has the hook; the plug-in was
-// unknown when the program started, and so it is in every worker.
+// Opens the plug-in named by its argument and lets it use a pool. The host has the entry hook; the
+// plug-in was unknown when the program started, and so it is in every worker.
 
 #include <dlfcn.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
-// Opens a plug-in, has a worker run a function of it, and then does so with another build of it under the same
-// path: that worker has the old one, cannot open the new one beside it, and is replaced. Nothing fails.
+// Opens a plug-in, has a worker run a function of it, and then does so with another build of it
+// under the same path: that worker has the old one, cannot open the new one beside it, and is
+// replaced. Nothing fails.
 
 #include <dlfcn.h>
 #include <stdlib.h>

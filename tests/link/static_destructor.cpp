@@ -1,5 +1,5 @@
-// A pool used by a static destructor: everything it needs is still there, in the program as in workers,
-// which never come here, because they run no task of it at that time.
+// A pool used by a static destructor: everything it needs is still there, in the program as in
+// workers, which never come here, because they run no task of it at that time.
 
 #include <unistd.h>
 

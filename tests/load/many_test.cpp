@@ -1,4 +1,5 @@
-// Many at once: workers on few cores, tasks in the queue. What a queued task costs is measured and bounded.
+// Many at once: workers on few cores, tasks in the queue. The cost of a queued task is measured and
+// bounded.
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
-// Many tasks and many replacements of workers: memory, descriptors, threads and mappings of the program stay
-// as they were. A hundredth of it, or all of it with TEST_SECONDS in the environment.
+// Many tasks and many replacements of workers: memory, descriptors, threads and mappings of the
+// program stay as they were. A hundredth of it, or all of it with TEST_SECONDS in the environment.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -25,20 +25,20 @@ int square(int x) { return x * x; }
 int die(int x) { return x + ::raise(SIGKILL); }
 
 struct Usage {
-  support::PeerBuffers held;
+  support::Resources held;
   long resident = 0;
 };
 
 // Does so much of it, after a tenth of it, and holds what there is against what there was.
 void expect_flat(std::string const& what, int times, std::function<void(int)> const& some) {
   some(std::max(20, times / 10));
-  Usage const before{support::holdings(), support::resident_kib()};
+  Usage const before{support::open_resources(), support::resident_kib()};
   support::Stopwatch const watch;
   some(times);
   auto const passed = watch.passed();
   // The last worker may be on its way out.
-  support::until([&] { return support::holdings().descriptors <= before.held.descriptors; });
-  Usage const after{support::holdings(), support::resident_kib()};
+  support::until([&] { return support::open_resources().descriptors <= before.held.descriptors; });
+  Usage const after{support::open_resources(), support::resident_kib()};
   std::cout << "load: " << what << ": " << times << " in " << passed.count() << " ms; "
             << before.held << ", " << before.resident << " KiB before; " << after.held << ", "
             << after.resident << " KiB after" << std::endl;

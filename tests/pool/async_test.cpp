@@ -1,5 +1,5 @@
-// map_async and starmap_async: the results of a map as one handle, which may be waited for, asked how
-// far it has come, cancelled, dropped, and kept longer than the pool.
+// map_async and starmap_async: the results of a map as one handle, which may be waited for, asked
+// how far it has come, cancelled, dropped, and kept longer than the pool.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -22,6 +22,7 @@
 
 #include "support/errors.hpp"
 #include "support/gate.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -30,10 +31,10 @@ using procpool::OnError;
 
 namespace {
 
-int square(int x) { return x * x; }
-int add(int a, int b) { return a + b; }
-void note(int x) { support::Trace::note(x); }
-std::unique_ptr<int> boxed(int x) { return std::make_unique<int>(x); }
+using tasks::add;
+using tasks::boxed;
+using tasks::note;
+using tasks::square;
 int fail_at_3_and_5(int x) {
   if (x == 3) throw std::out_of_range("three");
   if (x == 5) ::raise(SIGSEGV);
@@ -47,11 +48,7 @@ int behind_gate(int x, std::string const& gate) {
 }
 auto behind(support::Gate const& gate) { return procpool::bind_back<behind_gate>(gate.path()); }
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+using tasks::numbers;
 
 }  // namespace
 

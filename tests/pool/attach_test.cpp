@@ -1,6 +1,6 @@
-// Who may attach to a pool's memory: the program and the one worker that it is for. Nothing of it has a name;
-// what else the program starts inherits none of it; a worker cannot write what the program writes, nor see
-// what other workers have.
+// Only the program and the worker that it is for may attach to a pool's memory. Nothing of it has a
+// name; what else the program starts inherits none of it; a worker cannot write what the program
+// writes, nor see what other workers have.
 
 #include <gtest/gtest.h>
 
@@ -24,28 +24,30 @@
 
 #include "support/fork_server.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
-constexpr std::size_t large = 1'000'000;
+constexpr std::size_t large_bytes = 1'000'000;
 
-std::string echo(std::string text) { return text; }
+using tasks::echo;
 
-// Small and large messages in both directions, and a shared value: all kinds of memory that there are.
+// Small and large messages in both directions, and a shared value: all kinds of memory that there
+// are.
 pid_t use_everything(procpool::ProcessPool& pool, int key) {
-  auto const shared = pool.share(std::string(large, 's'));
+  auto const shared = pool.share(std::string(large_bytes, 's'));
   auto one = pool.with({.key = key});
   EXPECT_EQ(one.call<echo>("small"), "small");
-  EXPECT_EQ(one.call<echo>(std::string(large, 'l')).size(), large);
+  EXPECT_EQ(one.call<echo>(std::string(large_bytes, 'l')).size(), large_bytes);
   EXPECT_EQ(
       one.call([](procpool::Shared<std::string> const& text) { return text->size(); }, shared),
-      large);
+      large_bytes);
   return one.call([] { return ::getpid(); });
 }
 
 using support::is_memory_of_a_pool;
 
-// What files lie under the mappings of this process that are the library's.
+// The files behind the mappings of this process that are the library's.
 std::set<std::string> inodes_of(pid_t pid) {
   std::set<std::string> inodes;
   for (std::string const& line : support::mappings_of(pid)) {
@@ -182,8 +184,8 @@ TEST(Attach, AWorkerHasNoMemoryOfAnothers) {
   }
 }
 
-// Workers are faulty, not malicious: what the kernel lets processes of one user do to each other it lets them
-// do too, neither more nor less than any other child of the program.
+// Workers are faulty, not malicious: what the kernel lets processes of one user do to each other it
+// lets them do too, neither more nor less than any other child of the program.
 TEST(Attach, TheProgramsOwnMemoryIsTheKernelsToGuard) {
   std::string const path = support::proc(::getpid(), "mem");
   bool const any_child = std::system(("exec 3<>" + path + " 2>/dev/null").c_str()) == 0;

@@ -1,4 +1,5 @@
-// cancel() of what is composed, while code of the program's own runs or is about to: it says what will be.
+// cancel() of what is composed, while code of the program's own runs or is about to: it says what
+// will be.
 
 #include <gtest/gtest.h>
 
@@ -18,6 +19,7 @@
 
 #include "support/build.hpp"
 #include "support/gate.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -32,7 +34,7 @@ using procpool::TaskCancelled;
 using procpool::when_all;
 using procpool::when_any;
 
-int inc(int x) { return x + 1; }
+using tasks::increment;
 int wait_for(std::string const& gate) {
   support::Trace::note(1);
   support::wait_at(gate);
@@ -45,7 +47,7 @@ int outlives_sigterm(int x) {
   std::this_thread::sleep_for(60s);
   return x;
 }
-int after(int microseconds) {
+int after_microseconds(int microseconds) {
   std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
   return microseconds;
 }
@@ -70,7 +72,7 @@ TEST(CancelCode, ThoseBehindAreNotCalledAndNothingIsBegun) {
   ProcessPool pool{1};
   Code code;
   std::atomic<int> called = 0;
-  auto future = pool.submit<inc>(1)
+  auto future = pool.submit<increment>(1)
                     .then([&](int x) {
                       code();
                       return x;
@@ -88,12 +90,12 @@ TEST(CancelCode, ThoseBehindAreNotCalledAndNothingIsBegun) {
   code.goes_on.count_down();
   EXPECT_THROW(future.get(), TaskCancelled);
   EXPECT_EQ(called, 0);
-  EXPECT_EQ(pool.call<inc>(1), 2);
+  EXPECT_EQ(pool.call<increment>(1), 2);
   EXPECT_EQ(trace.size(), 0u);
 }
 
 Future<int> computes(ProcessPool& pool, Code& code) {
-  int const value = co_await pool.submit<inc>(1);
+  int const value = co_await pool.submit<increment>(1);
   code();
   co_return value;
 }
@@ -101,7 +103,7 @@ Future<int> computes(ProcessPool& pool, Code& code) {
 TEST(CancelCode, TheValueThatItMakesIsDropped) {
   ProcessPool pool{1};
   auto const continuation = [&](Code& code) {
-    return pool.submit<inc>(1).then([&code](int x) {
+    return pool.submit<increment>(1).then([&code](int x) {
       code();
       return x;
     });
@@ -109,29 +111,29 @@ TEST(CancelCode, TheValueThatItMakesIsDropped) {
   std::vector<std::function<Future<int>(Code&)>> const kinds{
       continuation, [&](Code& code) { return computes(pool, code); },
       [&](Code& code) {
-        return pool.submit<inc>(1).then([&code](Outcome<int> x) {
+        return pool.submit<increment>(1).then([&code](Outcome<int> x) {
           code();
           return x.value();
         });
       },
-      // What is to become another future, which has ended by then.
+      // A future that is to become another one, which has ended by then.
       [&](Code& code) {
-        return pool.submit<inc>(1).then([&](int x) {
-          auto next = pool.submit<inc>(x);
+        return pool.submit<increment>(1).then([&](int x) {
+          auto next = pool.submit<increment>(x);
           next.wait();
           code();
           return next;
         });
       },
       [&](Code& code) {
-        return pool.submit<inc>(1).then([&](int x) {
-          auto next = pool.submit<inc>(x).then([](int y) { return y; });
+        return pool.submit<increment>(1).then([&](int x) {
+          auto next = pool.submit<increment>(x).then([](int y) { return y; });
           code();
           return next;
         });
       },
       [&](Code& code) {
-        return when_all(continuation(code), pool.submit<inc>(1)).then([](auto both) {
+        return when_all(continuation(code), pool.submit<increment>(1)).then([](auto both) {
           return std::get<0>(both);
         });
       }};
@@ -150,7 +152,7 @@ TEST(CancelCode, TheValueThatItMakesIsDropped) {
 TEST(CancelCode, TheErrorThatItThrowsStands) {
   ProcessPool pool{1};
   Code code;
-  auto future = pool.submit<inc>(1).then([&](int) -> int {
+  auto future = pool.submit<increment>(1).then([&](int) -> int {
     code();
     throw std::out_of_range("of its own");
   });
@@ -162,7 +164,7 @@ TEST(CancelCode, TheErrorThatItThrowsStands) {
 
 // Awaits something that has ended first: that is no wait.
 Future<int> goes_on(ProcessPool& pool, Code& code, Future<int> ended, std::atomic<int>& told) {
-  co_await pool.submit<inc>(1);
+  co_await pool.submit<increment>(1);
   code();
   int const value = co_await ended;
   try {
@@ -178,7 +180,7 @@ TEST(CancelCode, WhatItWaitsForNextIsEndedAndThenItMayGoOn) {
   ProcessPool pool{1};
   Code code;
   std::atomic<int> told = 0;
-  auto ended = pool.submit<inc>(5);
+  auto ended = pool.submit<increment>(5);
   ended.wait();
   auto future = goes_on(pool, code, std::move(ended), told);
   code.runs.wait();
@@ -243,23 +245,25 @@ TEST(CancelCode, OfWhatWasDroppedIsNotTold) {
   EXPECT_EQ(lines.size(), 0u) << lines.front();
 }
 
-// Whatever moment it comes at: ended and never_began mean that there is no value, too_late that there is.
+// The answer is right at any moment: ended and never_began mean that there is no value, too_late
+// that there is.
 Future<int> loop(ProcessPool& pool, int left) {
-  return pool.submit<inc>(left).then(
-      [&pool, left](int) { return left == 0 ? pool.submit<inc>(0) : loop(pool, left - 1); });
+  return pool.submit<increment>(left).then(
+      [&pool, left](int) { return left == 0 ? pool.submit<increment>(0) : loop(pool, left - 1); });
 }
 Future<int> hands_on(ProcessPool& pool, int left) {
-  co_await pool.submit<inc>(left);
+  co_await pool.submit<increment>(left);
   if (left != 0) co_return hands_on(pool, left - 1);
   co_return 1;
 }
-Future<int> awaits(ProcessPool& pool, int left) {
-  co_await pool.submit<inc>(left);
-  if (left != 0) co_return co_await awaits(pool, left - 1);
+Future<int> awaits_in_chain(ProcessPool& pool, int left) {
+  co_await pool.submit<increment>(left);
+  if (left != 0) co_return co_await awaits_in_chain(pool, left - 1);
   co_return 1;
 }
 
-// One after the other is ended, which takes a while. What ends by itself meanwhile would be the first.
+// The parts are ended one after another, which takes a while. A part that ends by itself meanwhile
+// would be the first.
 TEST(CancelCode, OfTheFirstOfSeveralStandsWhicheverEndsMeanwhile) {
   support::Trace trace;
   ProcessPool pool{{.workers = 2, .term_grace = 500ms}};
@@ -291,31 +295,31 @@ TEST(CancelCode, TellsTheTruthAtAnyMoment) {
   std::vector<std::function<Future<int>()>> const kinds{
       [&] { return loop(pool, 5); },
       [&] { return hands_on(pool, 5); },
-      [&] { return awaits(pool, 5); },
+      [&] { return awaits_in_chain(pool, 5); },
       [&] {
-        return when_all(loop(pool, 3), awaits(pool, 3)).then([](auto both) {
+        return when_all(loop(pool, 3), awaits_in_chain(pool, 3)).then([](auto both) {
           return std::get<0>(both);
         });
       },
       [&] {
-        auto future = pool.submit<inc>(1);
+        auto future = pool.submit<increment>(1);
         for (int i = 0; i < 6; ++i) future = std::move(future).then([](int x) { return x; });
         return future;
       },
       [&] {
-        return when_any(pool.submit<after>(300), pool.submit<after>(100'000)).then([](auto any) {
-          return std::get<0>(any.futures).get();
-        });
+        return when_any(pool.submit<after_microseconds>(300),
+                        pool.submit<after_microseconds>(100'000))
+            .then([](auto any) { return std::get<0>(any.futures).get(); });
       }};
   std::mt19937 random(5);
-  int verdicts[3] = {};
+  int answers[3] = {};
   for (int round = 0; round < support::rounds(3'000, 300); ++round) {
     auto future = kinds[static_cast<std::size_t>(round) % kinds.size()]();
     auto const until = std::chrono::steady_clock::now() + std::chrono::microseconds(random() % 400);
     while (std::chrono::steady_clock::now() < until) {
     }
     Cancel const said = future.cancel();
-    ++verdicts[static_cast<int>(said)];
+    ++answers[static_cast<int>(said)];
     bool value = true;
     try {
       static_cast<void>(future.get());
@@ -323,10 +327,10 @@ TEST(CancelCode, TellsTheTruthAtAnyMoment) {
       value = false;
     }
     ASSERT_EQ(value, said == Cancel::too_late)
-        << "kind " << static_cast<std::size_t>(round) % kinds.size() << ", verdict "
+        << "kind " << static_cast<std::size_t>(round) % kinds.size() << ", answer "
         << static_cast<int>(said);
   }
-  EXPECT_GT(verdicts[static_cast<int>(Cancel::ended)], 0);
+  EXPECT_GT(answers[static_cast<int>(Cancel::ended)], 0);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "support/build.hpp"
 #include "support/errors.hpp"
 #include "support/gap.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -21,17 +22,9 @@ using namespace std::chrono_literals;
 using procpool::Cancel;
 using procpool::TaskCancelled;
 
-int square(int x) { return x * x; }
-int noted_after(int milliseconds) {
-  support::Trace::note(milliseconds);
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
-int hang(int x) {
-  support::Trace::note(x);
-  std::this_thread::sleep_for(10min);
-  return x;
-}
+using tasks::hang;
+using tasks::noted_after;
+using tasks::square;
 int hang_without_term(int x) {
   std::signal(SIGTERM, SIG_IGN);
   return hang(x);
@@ -72,8 +65,8 @@ TEST(CancelFuture, WhatHasNotBegunNeverWillAndItsWorkerLives) {
   EXPECT_EQ(pool.stats().worker_starts, 1u);
 }
 
-// Neither in the queue nor with a worker: a thread of the pool has it in hand. That takes as long as its argument
-// is large, since what is no plain array is copied for the worker.
+// Neither in the queue nor with a worker: a thread of the pool has it in hand. That takes as long
+// as its argument is large, since what is no plain array is copied for the worker.
 TEST(CancelFuture, WhatIsOnItsWayToAWorkerNeverBegins) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
@@ -115,7 +108,7 @@ TEST(CancelFuture, WhatRunsIsEnded) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
-// The worker was given something before that was taken back.
+// Before that, the pool revoked work of the same worker.
 class CancelBehindAGap : public testing::TestWithParam<support::Gap> {};
 
 TEST_P(CancelBehindAGap, WhatRunsIsEnded) {

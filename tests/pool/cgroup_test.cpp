@@ -1,4 +1,5 @@
-// PoolOptions::cgroup: with a worker ends all that it started, also what has left its process group.
+// PoolOptions::cgroup: with a worker ends all that it started, also what has left its process
+// group.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "support/cgroup.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -26,7 +28,7 @@ pid_t start_a_stray_child() {
   ::setsid();
   for (;;) ::pause();
 }
-int square(int x) { return x * x; }
+using tasks::square;
 
 class Cgroup : public testing::Test {
  protected:

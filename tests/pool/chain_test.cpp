@@ -1,5 +1,5 @@
-// Long chains of continuations and coroutines: neither their number nor their depth costs stack, and what has
-// ended costs no memory.
+// Long chains of continuations and coroutines: neither their number nor their depth costs stack,
+// and what has ended costs no memory.
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/memory.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -25,21 +27,13 @@ using procpool::Future;
 using procpool::Outcome;
 using procpool::ProcessPool;
 
-int inc(int x) { return x + 1; }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
-int fail(int) { throw std::out_of_range("not here"); }
+using tasks::after;
+using tasks::fail;
+using tasks::increment;
 
-int const many = support::rounds(200'000, 10'000);
+int const many_links = support::rounds(200'000, 10'000);
 
-std::size_t resident() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t pages = 0;
-  file >> pages >> pages;
-  return pages * 4096;
-}
+using support::resident;
 
 // A future without a pool that is ready: the links are all there is.
 Future<int> ready(int x) { co_return x; }
@@ -53,7 +47,7 @@ TEST(Chain, OfContinuationsThatReturnTheNextNeedsNeitherStackNorMemory) {
   EXPECT_EQ(returns_the_next(1'000, 0).get(), 1'000);
   std::size_t const before = resident();
   std::atomic<std::size_t> most = 0;
-  auto const probed = returns_the_next(many, 0).then([&](int x) {
+  auto const probed = returns_the_next(many_links, 0).then([&](int x) {
     most = resident();
     return x;
   });
@@ -61,14 +55,14 @@ TEST(Chain, OfContinuationsThatReturnTheNextNeedsNeitherStackNorMemory) {
   EXPECT_TRUE(probed.ready());
   // A link that stayed would cost 300 bytes and more. (A sanitizer keeps what was freed.)
   if (!support::sanitized) {
-    EXPECT_LT(most, before + many * 100ul + 1'000'000);
+    EXPECT_LT(most, before + many_links * 100ul + 1'000'000);
   }
 }
 
 // Over a pool: each of them begins when the one before it has ended.
 Future<int> submits_the_next(ProcessPool& pool, int left, int value) {
-  return pool.submit<inc>(value).then([&pool, left](int now) {
-    return left == 0 ? pool.submit<inc>(now) : submits_the_next(pool, left - 1, now);
+  return pool.submit<increment>(value).then([&pool, left](int now) {
+    return left == 0 ? pool.submit<increment>(now) : submits_the_next(pool, left - 1, now);
   });
 }
 
@@ -83,7 +77,7 @@ TEST(Chain, OfCallsGivesTheLastOnesValueAndItsError) {
   EXPECT_EQ(ended.get_future().wait_for(30s), std::future_status::ready);
 }
 
-// Each continuation may be overtaken by what it has started: the links are put together in any order.
+// Each continuation may end after a task that it started: the links are put together in any order.
 TEST(Chain, OnAnExecutorWithSeveralThreads) {
   ProcessPool pool{2};
   procpool::CallOptions options;
@@ -92,8 +86,8 @@ TEST(Chain, OnAnExecutorWithSeveralThreads) {
   struct Loop {
     procpool::PoolView& view;
     Future<int> operator()(int left, int value) const {
-      return view.submit<inc>(value).then([self = *this, left](int now) {
-        auto next = left == 0 ? self.view.submit<inc>(now) : self(left - 1, now);
+      return view.submit<increment>(value).then([self = *this, left](int now) {
+        auto next = left == 0 ? self.view.submit<increment>(now) : self(left - 1, now);
         if (left % 5 == 0) std::this_thread::sleep_for(1ms);  // the next one is ready by then
         return next;
       });
@@ -107,21 +101,22 @@ TEST(Chain, OnAnExecutorWithSeveralThreads) {
 TEST(Chain, BuiltForwardsEndsAndIsDroppedWithoutDepth) {
   std::latch built(1);
   ProcessPool pool{1};
-  auto future = pool.submit<inc>(0).then([&built](int x) {
+  auto future = pool.submit<increment>(0).then([&built](int x) {
     built.wait();
     return x;
   });
-  for (int i = 0; i < many / 2; ++i) future = std::move(future).then([](int x) { return x + 1; });
+  for (int i = 0; i < many_links / 2; ++i)
+    future = std::move(future).then([](int x) { return x + 1; });
   built.count_down();
-  EXPECT_EQ(future.get(), 1 + many / 2);
+  EXPECT_EQ(future.get(), 1 + many_links / 2);
 }
 
 TEST(Chain, OfJoinsEndsAndIsDroppedWithoutDepth) {
   std::latch built(2);
   ProcessPool pool{1};
   auto const joins = [&] {
-    auto all = pool.submit<inc>(0).then([&built](int) { built.wait(); });
-    for (int i = 0; i < many; ++i) {
+    auto all = pool.submit<increment>(0).then([&built](int) { built.wait(); });
+    for (int i = 0; i < many_links; ++i) {
       std::vector<Future<void>> two;
       two.push_back(std::move(all));
       all = procpool::when_all(std::move(two));
@@ -136,10 +131,10 @@ TEST(Chain, OfJoinsEndsAndIsDroppedWithoutDepth) {
 
 // ---- coroutines
 
-Future<int> deep(ProcessPool& pool, int left) {
-  int const now = co_await pool.submit<inc>(left);
+Future<int> deep_chain(ProcessPool& pool, int left) {
+  int const now = co_await pool.submit<increment>(left);
   if (left == 0) co_return now;
-  co_return 1 + co_await deep(pool, left - 1);
+  co_return 1 + co_await deep_chain(pool, left - 1);
 }
 
 Future<int> hand_on(int left) {
@@ -156,15 +151,15 @@ Future<int> deep_without_pool(int left) {
 
 TEST(Chain, OfCoroutinesThatAwaitEachOtherNeedsNoStack) {
   ProcessPool pool{1};
-  EXPECT_EQ(deep(pool, 500).get(), 501);
-  EXPECT_EQ(deep_without_pool(many / 2).get(), many / 2 + 1);
+  EXPECT_EQ(deep_chain(pool, 500).get(), 501);
+  EXPECT_EQ(deep_without_pool(many_links / 2).get(), many_links / 2 + 1);
 }
 
 TEST(Chain, OfCoroutinesThatReturnTheNextNeedsNoMemoryEither) {
   EXPECT_EQ(hand_on(1'000).get(), 1);
   std::size_t const before = resident();
   std::atomic<std::size_t> most = 0;
-  EXPECT_EQ(hand_on(many / 2)
+  EXPECT_EQ(hand_on(many_links / 2)
                 .then([&](int x) {
                   most = resident();
                   return x;
@@ -172,7 +167,7 @@ TEST(Chain, OfCoroutinesThatReturnTheNextNeedsNoMemoryEither) {
                 .get(),
             1);
   if (!support::sanitized) {
-    EXPECT_LT(most, before + many * 50ul + 1'000'000);
+    EXPECT_LT(most, before + many_links * 50ul + 1'000'000);
   }
 }
 
@@ -189,7 +184,7 @@ TEST(CoroutinePool, WaitsForACoroutineThatAwaitsACoroutine) {
       int const first = co_await child(own);
       std::this_thread::sleep_for(100ms);
       told = true;
-      co_return first + co_await own.submit<inc>(1);
+      co_return first + co_await own.submit<increment>(1);
     };
     future = parent(*pool, over);
     pool.reset();
@@ -209,7 +204,7 @@ TEST(CoroutinePool, GoesOnOnItsOneCallbackThread) {
     co_return below == std::this_thread::get_id();
   };
   auto const thread =
-      pool.submit<inc>(1).then([](int) { return std::this_thread::get_id(); }).get();
+      pool.submit<increment>(1).then([](int) { return std::this_thread::get_id(); }).get();
   std::vector<Future<bool>> all;
   for (int i = 0; i < 100; ++i) all.push_back(parent(pool));
   for (auto& each : all) EXPECT_TRUE(each.get());
@@ -239,7 +234,7 @@ TEST(CoroutinePool, OfItsArgumentsServesWhoAwaitsSomethingElseFirst) {
     co_return 1;
   };
   auto const thread =
-      pool.submit<inc>(1).then([](int) { return std::this_thread::get_id(); }).get();
+      pool.submit<increment>(1).then([](int) { return std::this_thread::get_id(); }).get();
   EXPECT_EQ(stranger(pool).then([](int) { return std::this_thread::get_id(); }).get(), thread);
 }
 
@@ -264,7 +259,7 @@ TEST(CoroutinePool, KeepsTheExecutorOfTheCallAtEveryLevel) {
   };
   // Of the call, not of the pool that is among the arguments.
   auto const lowest = [&](ProcessPool& own) -> Future<int> {
-    co_await own.with(options).submit<inc>(1);
+    co_await own.with(options).submit<increment>(1);
     co_return here();
   };
   auto const middle = [&](ProcessPool& own) -> Future<int> {

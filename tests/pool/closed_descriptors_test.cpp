@@ -11,6 +11,7 @@
 
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -45,7 +46,7 @@ std::string close_and_return_much(std::size_t size) {
   return std::string(size, 'r');
 }
 
-int increment(int x) { return x + 1; }
+using tasks::increment;
 
 }  // namespace
 
@@ -67,7 +68,7 @@ TEST(ClosedDescriptors, AlsoWhenTheirNumbersAreTakenAgain) {
   }
 }
 
-// What would call the program arrives nowhere, without an error; the program looks by itself.
+// A doorbell of the program is lost without an error; the program looks by itself.
 TEST(ClosedDescriptors, AlsoWhenOthersStandInTheirPlace) {
   procpool::ProcessPool pool{1};
   for (int i = 0; i < 5; ++i) {

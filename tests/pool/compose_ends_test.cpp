@@ -1,5 +1,5 @@
-// What composes, where something goes otherwise: it is cancelled, refused, dropped, moved from, used in a forked
-// child, or waited for by the end of a pool.
+// Compositions when something goes wrong: a part is cancelled, refused, dropped, moved from, used
+// in a forked child, or waited for by the end of a pool.
 
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -19,6 +19,7 @@
 
 #include "support/build.hpp"
 #include "support/in_child.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -34,16 +35,13 @@ using procpool::when_all;
 using procpool::when_any;
 using support::in_child;
 
-int inc(int x) { return x + 1; }
-int fail(int x) { throw std::out_of_range("no " + std::to_string(x)); }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+using tasks::increment;
+int fail_with_number(int x) { throw std::out_of_range("no " + std::to_string(x)); }
+using tasks::after;
 constexpr int long_time = 60'000;
 
 // Notes that it has begun.
-int run_long(int x) {
+int run_long_noted(int x) {
   support::Trace::note(x);
   return after(long_time);
 }
@@ -56,15 +54,16 @@ void wait_until_begun(support::Trace const& trace, std::size_t calls) {
 TEST(ComposedCancel, EndsWhatAContinuationWaitsFor) {
   support::Trace trace;
   ProcessPool pool{1};
-  auto runs = pool.submit<run_long>(1).then([](int x) { return x; }).then([](int x) { return x; });
-  auto waits = pool.submit<inc>(1).then([](int x) { return x; });
+  auto runs =
+      pool.submit<run_long_noted>(1).then([](int x) { return x; }).then([](int x) { return x; });
+  auto waits = pool.submit<increment>(1).then([](int x) { return x; });
   wait_until_begun(trace, 1);
   EXPECT_EQ(waits.cancel(), Cancel::never_began);
   EXPECT_THROW(waits.get(), TaskCancelled);
   EXPECT_FALSE(runs.ready());
   EXPECT_EQ(runs.cancel(), Cancel::ended);
   EXPECT_THROW(runs.get(), TaskCancelled);
-  auto over = pool.submit<inc>(1).then([](int x) { return x; });
+  auto over = pool.submit<increment>(1).then([](int x) { return x; });
   over.wait();
   EXPECT_EQ(over.cancel(), Cancel::too_late);
   EXPECT_EQ(over.get(), 2);
@@ -74,9 +73,9 @@ TEST(ComposedCancel, EndsWhatAContinuationHasReturned) {
   support::Trace trace;
   ProcessPool pool{1};
   std::latch submitted(1);
-  auto loop = pool.submit<inc>(1).then([&](int) {
-    auto next = pool.submit<inc>(1).then([&](int) {
-      auto last = pool.submit<run_long>(1);
+  auto loop = pool.submit<increment>(1).then([&](int) {
+    auto next = pool.submit<increment>(1).then([&](int) {
+      auto last = pool.submit<run_long_noted>(1);
       submitted.count_down();
       return last;
     });
@@ -90,31 +89,31 @@ TEST(ComposedCancel, EndsWhatAContinuationHasReturned) {
 TEST(ComposedCancel, EndsAllPartsOfAJoin) {
   support::Trace trace;
   ProcessPool pool{2};
-  auto all = when_all(pool.submit<run_long>(1), pool.submit<run_long>(1),
-                      pool.submit<inc>(1).then([](int x) { return x; }));
+  auto all = when_all(pool.submit<run_long_noted>(1), pool.submit<run_long_noted>(1),
+                      pool.submit<increment>(1).then([](int x) { return x; }));
   wait_until_begun(trace, 2);
   EXPECT_EQ(all.cancel(), Cancel::ended);
   EXPECT_THROW(all.get(), TaskCancelled);
   std::vector<Future<int>> two;
-  for (int i = 0; i < 2; ++i) two.push_back(pool.submit<run_long>(1));
+  for (int i = 0; i < 2; ++i) two.push_back(pool.submit<run_long_noted>(1));
   auto any = when_any(std::move(two));
   EXPECT_NE(any.cancel(), Cancel::too_late);
   EXPECT_THROW(static_cast<void>(any.get()), TaskCancelled);
-  EXPECT_EQ(when_all(pool.submit<inc>(1)).get(), std::tuple(2));  // nothing runs any more
+  EXPECT_EQ(when_all(pool.submit<increment>(1)).get(), std::tuple(2));  // nothing runs any more
 }
 
 TEST(ComposedCancel, EndsWhatACoroutineWaitsForAtEveryLevel) {
   support::Trace trace;
   ProcessPool pool{1};
   auto const child = [](ProcessPool& own) -> Future<int> {
-    co_return co_await own.submit<run_long>(1);
+    co_return co_await own.submit<run_long_noted>(1);
   };
   auto const parent = [&](ProcessPool& own) -> Future<int> {
     try {
       co_return co_await child(own);
     } catch (TaskCancelled const&) {
     }
-    co_return co_await own.submit<inc>(1);  // it may go on: only what it waited for was ended
+    co_return co_await own.submit<increment>(1);  // it may go on: only what it waited for was ended
   };
   auto direct = child(pool);
   wait_until_begun(trace, 1);
@@ -134,19 +133,19 @@ TEST(ComposedCancel, WhileItsOwnCodeRunsEndsWhatItWaitsForNext) {
   ProcessPool pool{1};
   std::latch runs(1);
   std::latch goes_on(1);
-  auto future = pool.submit<inc>(1).then([&](int) {
+  auto future = pool.submit<increment>(1).then([&](int) {
     runs.count_down();
     goes_on.wait();
-    return pool.submit<run_long>(1);
+    return pool.submit<run_long_noted>(1);
   });
   std::atomic<bool> called = false;
-  auto behind = pool.submit<inc>(1);
+  auto behind = pool.submit<increment>(1);
   behind.wait();
   auto never = std::move(behind).then([&called](int x) {
     called = true;
     return x;
   });
-  auto told = pool.submit<inc>(1).then([](Outcome<int> outcome) { return outcome.ok(); });
+  auto told = pool.submit<increment>(1).then([](Outcome<int> outcome) { return outcome.ok(); });
   runs.wait();
   static_cast<void>(told.wait_for(0s));
   EXPECT_EQ(future.cancel(), Cancel::ended);
@@ -162,8 +161,8 @@ TEST(ComposedCancel, WhileItsOwnCodeRunsEndsWhatItWaitsForNext) {
 
 TEST(Refused, JoinsConsumeNothing) {
   ProcessPool pool{1};
-  auto one = pool.submit<inc>(1);
-  auto two = pool.submit<inc>(2);
+  auto one = pool.submit<increment>(1);
+  auto two = pool.submit<increment>(2);
   Future<int> none;
   EXPECT_THROW(static_cast<void>(when_all(std::move(one), std::move(two), std::move(none))),
                std::logic_error);
@@ -184,10 +183,10 @@ TEST(Refused, APoolThatWasMovedFrom) {
   ProcessPool pool{1};
   ProcessPool other = std::move(pool);
   std::array<std::function<void()>, 14> const uses{
-      [&] { static_cast<void>(pool.submit<inc>(1)); },
-      [&] { static_cast<void>(pool.call<inc>(1)); },
-      [&] { static_cast<void>(pool.map<inc>(std::vector<int>{1})); },
-      [&] { static_cast<void>(pool.imap<inc>(std::vector<int>{1})); },
+      [&] { static_cast<void>(pool.submit<increment>(1)); },
+      [&] { static_cast<void>(pool.call<increment>(1)); },
+      [&] { static_cast<void>(pool.map<increment>(std::vector<int>{1})); },
+      [&] { static_cast<void>(pool.imap<increment>(std::vector<int>{1})); },
       [&] { static_cast<void>(pool.with({})); },
       [&] { static_cast<void>(pool.share(1)); },
       [&] { pool.close(); },
@@ -199,22 +198,22 @@ TEST(Refused, APoolThatWasMovedFrom) {
       [&] { static_cast<void>(pool.stats()); },
       [&] { static_cast<void>(pool.worker_stats()); }};
   for (std::size_t i = 0; i < uses.size(); ++i) EXPECT_THROW(uses[i](), std::logic_error) << i;
-  EXPECT_EQ(other.call<inc>(1), 2);
-  auto stream = other.imap<inc>(std::vector<int>{1});
+  EXPECT_EQ(other.call<increment>(1), 2);
+  auto stream = other.imap<increment>(std::vector<int>{1});
   auto const taken = std::move(stream);
   EXPECT_THROW(static_cast<void>(stream.begin()), std::logic_error);
   auto view = other.with({});
   auto moved = std::move(view);
-  EXPECT_THROW(static_cast<void>(view.submit<inc>(1)), std::logic_error);
-  EXPECT_EQ(moved.submit<inc>(1).get(), 2);
+  EXPECT_THROW(static_cast<void>(view.submit<increment>(1)), std::logic_error);
+  EXPECT_EQ(moved.submit<increment>(1).get(), 2);
 }
 
 TEST(Refused, AViewOfAPoolThatIsGone) {
   auto pool = std::make_unique<ProcessPool>(1);
   auto view = pool->with({.chunk = 2});
-  EXPECT_EQ(view.map<inc>(std::vector<int>{1}), std::vector<int>{2});
+  EXPECT_EQ(view.map<increment>(std::vector<int>{1}), std::vector<int>{2});
   pool.reset();
-  EXPECT_THROW(view.map<inc>(std::vector<int>{1}), procpool::PoolClosed);
+  EXPECT_THROW(view.map<increment>(std::vector<int>{1}), procpool::PoolClosed);
 }
 
 // ---- a forked child
@@ -222,7 +221,7 @@ TEST(Refused, AViewOfAPoolThatIsGone) {
 TEST(ForkedChild, ComposesNothingThatCannotEndThere) {
   ProcessPool pool{1};
   auto one = pool.submit<after>(long_time);
-  auto ended = pool.submit<inc>(1);
+  auto ended = pool.submit<increment>(1);
   std::vector<Future<int>> several;
   several.push_back(pool.submit<after>(long_time));
   auto then = pool.submit<after>(long_time).then([](int x) { return x; });
@@ -252,7 +251,7 @@ TEST(ForkedChild, ComposesNothingThatCannotEndThere) {
       {"cancel", [&] { one.cancel(); }},
       {"cancel of a continuation", [&] { then.cancel(); }},
       {"cancel of a join", [&] { joined.cancel(); }},
-      {"a view", [&] { static_cast<void>(view.map<inc>(std::vector<int>{1})); }},
+      {"a view", [&] { static_cast<void>(view.map<increment>(std::vector<int>{1})); }},
       {"co_await", [&] {
          [](Future<int>& awaited) -> Future<int> { co_return co_await awaited; }(one).get();
        }}};
@@ -263,8 +262,8 @@ TEST(ForkedChild, ComposesNothingThatCannotEndThere) {
 
 TEST(ForkedChild, TakesWhatHadEnded) {
   ProcessPool pool{1};
-  auto one = pool.submit<inc>(1);
-  auto two = pool.submit<inc>(2);
+  auto one = pool.submit<increment>(1);
+  auto two = pool.submit<increment>(2);
   one.wait();
   two.wait();
   EXPECT_EQ(in_child([&] {
@@ -284,7 +283,7 @@ TEST(ForkedChild, DoesNotWaitForProgressThatIsToldElsewhere) {
       told.count_down();
       goes_on.wait();
     };
-    auto results = pool.with(options).map_async<inc>(std::vector<int>{1});
+    auto results = pool.with(options).map_async<increment>(std::vector<int>{1});
     told.wait();
     EXPECT_EQ(in_child([&] { results.get(); }), 'S');
     goes_on.count_down();
@@ -294,7 +293,7 @@ TEST(ForkedChild, DoesNotWaitForProgressThatIsToldElsewhere) {
 
 // ---- dropped
 
-struct Log {
+struct EndLog {
   procpool::PoolOptions options(procpool::Count workers) {
     procpool::PoolOptions made;
     made.workers = workers;
@@ -316,19 +315,23 @@ struct Log {
 
 TEST(Dropped, ErrorsReachTheLogOnceWithTheirElement) {
   for (int const kind : {0, 1, 2, 3, 4}) {
-    Log log;
+    EndLog log;
     {
       ProcessPool pool{log.options(1)};
       switch (kind) {
-        case 0: static_cast<void>(pool.submit<fail>(7)); break;
+        case 0: static_cast<void>(pool.submit<fail_with_number>(7)); break;
         case 1: {
-          auto future = pool.submit<fail>(7);
+          auto future = pool.submit<fail_with_number>(7);
           future.wait();
           break;
         }
-        case 2: static_cast<void>(pool.submit<fail>(7).then([](int x) { return x; })); break;
-        case 3: static_cast<void>(pool.map_async<fail>(std::vector<int>{7})); break;
-        default: static_cast<void>(when_all(pool.submit<fail>(7), pool.submit<inc>(1))); break;
+        case 2:
+          static_cast<void>(pool.submit<fail_with_number>(7).then([](int x) { return x; }));
+          break;
+        case 3: static_cast<void>(pool.map_async<fail_with_number>(std::vector<int>{7})); break;
+        default:
+          static_cast<void>(when_all(pool.submit<fail_with_number>(7), pool.submit<increment>(1)));
+          break;
       }
       pool.join();
     }
@@ -341,18 +344,20 @@ TEST(Dropped, ErrorsReachTheLogOnceWithTheirElement) {
 }
 
 TEST(Dropped, NothingIsSaidOfWhatWasLookedAtOrCancelled) {
-  Log log;
+  EndLog log;
   {
     ProcessPool pool{log.options(2)};
-    EXPECT_THROW(pool.submit<fail>(1).get(), std::out_of_range);
-    EXPECT_THROW(when_all(pool.submit<fail>(1), pool.submit<fail>(2)).get(), std::out_of_range);
-    EXPECT_FALSE(
-        pool.submit<fail>(1).then([](Outcome<int> outcome) { return outcome.ok(); }).get());
-    EXPECT_THROW(pool.call<fail>(1), std::out_of_range);
-    EXPECT_THROW(pool.map<fail>(std::vector<int>{1, 2, 3}), std::out_of_range);
-    static_cast<void>(pool.submit<inc>(1));
-    auto moved = pool.submit<inc>(1);
-    moved = pool.submit<inc>(2);
+    EXPECT_THROW(pool.submit<fail_with_number>(1).get(), std::out_of_range);
+    EXPECT_THROW(when_all(pool.submit<fail_with_number>(1), pool.submit<fail_with_number>(2)).get(),
+                 std::out_of_range);
+    EXPECT_FALSE(pool.submit<fail_with_number>(1)
+                     .then([](Outcome<int> outcome) { return outcome.ok(); })
+                     .get());
+    EXPECT_THROW(pool.call<fail_with_number>(1), std::out_of_range);
+    EXPECT_THROW(pool.map<fail_with_number>(std::vector<int>{1, 2, 3}), std::out_of_range);
+    static_cast<void>(pool.submit<increment>(1));
+    auto moved = pool.submit<increment>(1);
+    moved = pool.submit<increment>(2);
     static_cast<void>(pool.submit<after>(long_time));
     pool.terminate();
   }
@@ -360,10 +365,10 @@ TEST(Dropped, NothingIsSaidOfWhatWasLookedAtOrCancelled) {
 }
 
 TEST(Dropped, ManyErrorsAreCountedRatherThanTold) {
-  Log log;
+  EndLog log;
   {
     ProcessPool pool{log.options(1)};
-    for (int i = 0; i < 1'000; ++i) static_cast<void>(pool.submit<fail>(i));
+    for (int i = 0; i < 1'000; ++i) static_cast<void>(pool.submit<fail_with_number>(i));
   }
   EXPECT_GE(log.lines.size(), 2u);
   EXPECT_LT(log.lines.size(), 60u);
@@ -379,12 +384,12 @@ TEST(WhenAnyLoop, LeavesNothingOnWhatLivesLong) {
   auto lasting = pool.submit<after>(long_time);
   auto const rounds = [&](int number) {
     for (int i = 0; i < number; ++i) {
-      auto any = when_any(std::move(lasting), pool.submit<inc>(i)).get();
+      auto any = when_any(std::move(lasting), pool.submit<increment>(i)).get();
       ASSERT_EQ(any.index, 1u);
       lasting = std::move(std::get<0>(any.futures));
       std::vector<Future<int>> two;
       two.push_back(std::move(lasting));
-      two.push_back(pool.submit<inc>(i));
+      two.push_back(pool.submit<increment>(i));
       auto ended = procpool::as_completed(two);
       ASSERT_TRUE(ended.begin() != ended.end());  // and the other one is never asked for
       lasting = std::move(two[0]);
@@ -393,7 +398,8 @@ TEST(WhenAnyLoop, LeavesNothingOnWhatLivesLong) {
   rounds(1'000);
   std::size_t const before = allocated();
   rounds(support::rounds(10'000, 1'000));
-  // 20,000 hooks that stayed would be more than three million bytes. (With a sanitizer both are zero.)
+  // 20,000 callbacks that stayed would be more than three million bytes. (With a sanitizer both are
+  // zero.)
   EXPECT_LT(allocated(), before + 500'000);
   lasting.cancel();
 }

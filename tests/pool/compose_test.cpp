@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -19,14 +20,11 @@ using procpool::Future;
 using procpool::when_all;
 using procpool::when_any;
 
-int square(int x) { return x * x; }
+using tasks::square;
 std::string text(int x) { return std::to_string(x); }
-void nothing() {}
-int fail(int x) { throw std::out_of_range(std::to_string(x)); }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+using tasks::nothing;
+int fail_saying(int x) { throw std::out_of_range(std::to_string(x)); }
+using tasks::after;
 
 TEST(WhenAll, GivesATupleInTheOrderOfTheArguments) {
   procpool::ProcessPool pool{2};
@@ -59,8 +57,8 @@ TEST(WhenAll, OfNothingIsReady) {
 
 TEST(WhenAll, EndsWhenAllHaveEndedWithTheFirstFailureByPosition) {
   procpool::ProcessPool pool{2};
-  auto all = when_all(pool.submit<square>(1), pool.submit<after>(50), pool.submit<fail>(2),
-                      pool.submit<fail>(1));
+  auto all = when_all(pool.submit<square>(1), pool.submit<after>(50), pool.submit<fail_saying>(2),
+                      pool.submit<fail_saying>(1));
   all.wait();
   EXPECT_EQ(pool.stats().done, 4u);
   EXPECT_STREQ(support::thrown_by<std::out_of_range>([&] { all.get(); }).what(), "2");
@@ -107,7 +105,7 @@ TEST(WhenAny, OfARange) {
   procpool::ProcessPool pool{2};
   std::vector<Future<int>> futures;
   futures.push_back(pool.submit<after>(1'000));
-  futures.push_back(pool.submit<fail>(3));
+  futures.push_back(pool.submit<fail_saying>(3));
   futures.push_back(pool.submit<after>(1'000));
   auto any = when_any(std::move(futures)).get();
   EXPECT_EQ(any.index, 1u);
@@ -143,7 +141,7 @@ TEST(AsCompleted, GivesEachOnceAlsoFailedOnes) {
   procpool::ProcessPool pool{2};
   std::vector<Future<int>> futures;
   for (int i = 0; i < 300; ++i) {
-    futures.push_back(i % 10 == 3 ? pool.submit<fail>(i) : pool.submit<square>(i));
+    futures.push_back(i % 10 == 3 ? pool.submit<fail_saying>(i) : pool.submit<square>(i));
   }
   std::vector<int> seen;
   int failed = 0;

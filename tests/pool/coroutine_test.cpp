@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -19,10 +20,10 @@ namespace {
 using procpool::Future;
 using procpool::ProcessPool;
 
-int square(int x) { return x * x; }
-int fail(int) { throw std::out_of_range("not here"); }
-int crash(int) { return ::raise(SIGKILL); }
-void nothing() {}
+using tasks::crash;
+using tasks::fail;
+using tasks::nothing;
+using tasks::square;
 
 Future<int> sum_of_squares(ProcessPool& pool, int up_to) {
   int sum = 0;

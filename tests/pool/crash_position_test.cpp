@@ -1,6 +1,6 @@
-// A crash at element j of a chunk: j is charged, those before it keep their results, those after it
-// run elsewhere, nothing that was begun runs twice, and the chunk has travelled as one record. Each
-// element notes that it was begun; the notes are what is counted.
+// A crash at element j of a chunk: the crash is attributed to j, those before it keep their
+// results, those after it run elsewhere, nothing that was begun runs twice, and the chunk has
+// travelled as one record. Each element notes that it was begun; the notes are what is counted.
 //
 // In a plain build every position of chunks of 1, 7 and 4,096 is tried, in shares that are tests of
 // their own; under a sanitizer only every 173rd of the 4,096, with both ends, their neighbours and
@@ -27,7 +27,7 @@ namespace {
 using Id = std::int64_t;
 
 // Elements are numbered from 1; a negative one dies.
-Id work(Id x) {
+Id work_on(Id x) {
   Id const id = x < 0 ? -x : x;
   support::Trace::note(id);
   if (x < 0) {
@@ -60,7 +60,7 @@ void expect_death(procpool::Outcome<Id> const& outcome, std::size_t j) {
 void run(procpool::ProcessPool& pool, support::Trace& trace, std::vector<Id> const& inputs,
          std::size_t chunk) {
   trace.clear();
-  auto const outcomes = pool.with({.chunk = chunk}).try_map<work>(inputs);
+  auto const outcomes = pool.with({.chunk = chunk}).try_map<work_on>(inputs);
   ASSERT_EQ(outcomes.size(), inputs.size());
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -165,7 +165,7 @@ TEST(Crash, AtSeveralElementsWithChunksThatThePoolChooses) {
   auto const inputs =
       inputs_dying_at(size, {0, 1, 2, 17, 499, 500, 501, 1'000, 2'222, 2'998, 2'999});
   trace.clear();
-  auto const outcomes = pool.try_map<work>(inputs);
+  auto const outcomes = pool.try_map<work_on>(inputs);
   ASSERT_EQ(outcomes.size(), size);
   for (std::size_t i = 0; i < size; ++i) {
     if (inputs[i] < 0) {

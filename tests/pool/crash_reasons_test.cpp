@@ -35,11 +35,11 @@ __attribute__((no_sanitize("undefined"))) void store_to_null(int x) {
   *nowhere = x;
 }
 
-bool dies(int x) { return x % distance == 17; }
+bool dies_at(int x) { return x % distance == 17; }
 
 int work(int x) {
   support::Trace::note(x);
-  if (!dies(x)) return 2 * x;
+  if (!dies_at(x)) return 2 * x;
   switch (x / distance % 8) {
     case 0: store_to_null(x); break;
     case 1: std::abort();
@@ -79,7 +79,7 @@ void expect_reasons(std::vector<procpool::Outcome<int>> const& outcomes) {
   int dead = 0;
   for (int x = 0; x < elements; ++x) {
     auto const& outcome = outcomes[static_cast<std::size_t>(x)];
-    if (!dies(x)) {
+    if (!dies_at(x)) {
       ASSERT_TRUE(outcome.ok()) << x << ": " << support::text_of(outcome);
       ASSERT_EQ(outcome.value(), 2 * x);
       ++right;

@@ -1,5 +1,6 @@
-// What an error tells of a crash: the signal, the address, the calls that were running, the memory, the last
-// lines of output. And that telling it changes nothing else: the worker ends as it would have without.
+// The error of a crash tells of: the signal, the address, the calls that were running, the memory,
+// the last lines of output. And that telling it changes nothing else: the worker ends as it would
+// have without.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -149,7 +150,7 @@ int position_of(WorkerDied const& died, std::string const& function) {
   return found == stack.end() ? -1 : static_cast<int>(found - stack.begin());
 }
 
-std::string all_of(WorkerDied const& died) {
+std::string text_of_report(WorkerDied const& died) {
   return procpool::describe(std::make_exception_ptr(died));
 }
 
@@ -159,7 +160,7 @@ testing::AssertionResult is_of_the_task_alone(WorkerDied const& died) {
     for (char const* const ours : {"worker_main", "trampoline", "detail::perform", "call_element",
                                    "run_elements", "__invoke", "__libc_start", "_start"}) {
       if (frame.function.find(ours) != std::string::npos) {
-        return testing::AssertionFailure() << frame.function << " in:\n" << all_of(died);
+        return testing::AssertionFailure() << frame.function << " in:\n" << text_of_report(died);
       }
     }
     if (frame.function.starts_with("_Z")) return testing::AssertionFailure() << frame.function;
@@ -173,7 +174,7 @@ template <class... Types>
 NAMED int crash_in_a_fork_server(std::uintptr_t address) {
   return caller_of_the_crash(address) + one;
 }
-using Large =
+using LargeException =
     std::map<std::string, std::map<std::string, std::vector<std::map<std::string, std::string>>>>;
 
 NAMED int crash_behind_invoke(std::uintptr_t address) {
@@ -182,8 +183,8 @@ NAMED int crash_behind_invoke(std::uintptr_t address) {
 
 }  // namespace
 
-#define EXPECT_CRASHED_IN(died, function)                    \
-  EXPECT_GE(position_of(died, function), 0) << all_of(died); \
+#define EXPECT_CRASHED_IN(died, function)                            \
+  EXPECT_GE(position_of(died, function), 0) << text_of_report(died); \
   EXPECT_TRUE(support::says(died, function))
 
 TEST(CrashReport, OfAnAccess) {
@@ -191,20 +192,22 @@ TEST(CrashReport, OfAnAccess) {
   EXPECT_EQ(died.signal(), SIGSEGV);
   EXPECT_EQ(died.fault_address(), 0x18u);
   ASSERT_FALSE(died.stack().empty());
-  EXPECT_EQ(position_of(died, "crash_by_writing(unsigned long)"), 0) << all_of(died);
-  EXPECT_EQ(position_of(died, "caller_of_the_crash(unsigned long)"), 1) << all_of(died);
+  EXPECT_EQ(position_of(died, "crash_by_writing(unsigned long)"), 0) << text_of_report(died);
+  EXPECT_EQ(position_of(died, "caller_of_the_crash(unsigned long)"), 1) << text_of_report(died);
   EXPECT_TRUE(support::says(died, "SIGSEGV at address 0x18"));
   EXPECT_TRUE(support::says(died, "crash_by_writing"));
   EXPECT_EQ(std::string(died.what()).find('\n'), std::string::npos);
   EXPECT_NE(died.stack().front().module.find("pool_tests"), std::string::npos);
   EXPECT_NE(died.stack().front().text().find("pool_tests+0x"), std::string::npos);
-  EXPECT_NE(all_of(died).find("\n  #1 "), std::string::npos) << all_of(died);
+  EXPECT_NE(text_of_report(died).find("\n  #1 "), std::string::npos) << text_of_report(died);
   EXPECT_TRUE(is_of_the_task_alone(died));
 }
 
 TEST(CrashReport, IsOfTheTaskAloneInLinesThatCanBeRead) {
   for (int (*const task)(std::uintptr_t) :
-       {&caller_of_the_crash, &crash_in_a_fork_server<Large, Large, Large>, &crash_behind_invoke}) {
+       {&caller_of_the_crash,
+        &crash_in_a_fork_server<LargeException, LargeException, LargeException>,
+        &crash_behind_invoke}) {
     for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
       procpool::PoolOptions options;
       options.workers = 1;
@@ -212,8 +215,8 @@ TEST(CrashReport, IsOfTheTaskAloneInLinesThatCanBeRead) {
       procpool::ProcessPool pool{options};
       auto future = pool.submit(task, 0x18);
       auto const died = support::thrown_by<WorkerDied>([&] { future.get(); });
-      EXPECT_EQ(position_of(died, "crash_by_writing"), 0) << all_of(died);
-      EXPECT_LE(died.stack().size(), 3u) << all_of(died);
+      EXPECT_EQ(position_of(died, "crash_by_writing"), 0) << text_of_report(died);
+      EXPECT_LE(died.stack().size(), 3u) << text_of_report(died);
       EXPECT_TRUE(is_of_the_task_alone(died));
     }
   }
@@ -240,7 +243,7 @@ TEST(CrashReport, OfEachSignal) {
       {SIGSEGV, "crash_by_raising", death_in(pool, [] { return crash_by_raising(SIGSEGV); })},
   };
   for (Kind const& kind : kinds) {
-    SCOPED_TRACE(all_of(kind.died));
+    SCOPED_TRACE(text_of_report(kind.died));
 #if defined(__aarch64__)
     if (kind.signal == SIGILL || kind.signal == SIGFPE) continue;  // other signals, or none, there
 #endif
@@ -248,7 +251,7 @@ TEST(CrashReport, OfEachSignal) {
     bool const replaced = support::sanitized && kind.signal == SIGFPE;
     EXPECT_CRASHED_IN(kind.died, replaced ? "crash_by_raising" : kind.function);
   }
-  // What was only sent has no address.
+  // A signal that was only sent has no address.
   EXPECT_FALSE(kinds.back().died.fault_address().has_value());
   EXPECT_EQ(pool.stats().worker_deaths, kinds.size());
 }
@@ -258,7 +261,7 @@ TEST(CrashReport, OfAStackThatOverflowed) {
   EXPECT_EQ(died.signal(), SIGSEGV);
   EXPECT_CRASHED_IN(died, "crash_by_recursion");
   EXPECT_TRUE(support::says(died, "stack overflowed"));
-  EXPECT_EQ(died.stack().size(), 64u) << all_of(died);
+  EXPECT_EQ(died.stack().size(), 64u) << text_of_report(died);
 }
 
 TEST(CrashReport, OfAFrameThatIsLargerThanTheStack) {
@@ -300,8 +303,9 @@ TEST(CrashReport, OfASmashedStack) {
     auto future =
         pool.submit([](std::size_t size) { return crash_with_a_smashed_stack(size); }, bytes);
     auto const died = support::thrown_by<WorkerDied>([&] { future.get(); });
-    SCOPED_TRACE(all_of(died));
-    // Of the return address that is none, or of the end of the stack, or of the guard that has seen it.
+    SCOPED_TRACE(text_of_report(died));
+    // Of the return address that is none, or of the end of the stack, or of the guard that has seen
+    // it.
     EXPECT_TRUE(died.signal() == SIGSEGV || died.signal() == SIGABRT || died.signal() == SIGBUS);
     EXPECT_FALSE(died.stack().empty());
     EXPECT_FALSE(support::says(died, "overflowed"));
@@ -321,7 +325,7 @@ TEST(CrashReport, OfAThreadsOwnStackThatOverflowedIsNone) {
   if (support::sanitized) GTEST_SKIP() << "a sanitizer gives each thread a stack for handlers";
   auto const died = death_of([] { return overflow_in_a_thread(false); });
   EXPECT_EQ(died.signal(), SIGSEGV);
-  EXPECT_TRUE(died.stack().empty()) << all_of(died);
+  EXPECT_TRUE(died.stack().empty()) << text_of_report(died);
   EXPECT_FALSE(died.fault_address().has_value());
 }
 
@@ -336,7 +340,7 @@ TEST(CrashReport, OfAThreadWithAStackForHandlersThatOverflowed) {
 TEST(CrashReport, OfAnExceptionThatNobodyCatches) {
   auto const died = death_of([] { return throws_in_a_thread(); });
   EXPECT_EQ(died.signal(), SIGABRT);
-  EXPECT_GE(position_of(died, "throws_in_a_thread"), 0) << all_of(died);
+  EXPECT_GE(position_of(died, "throws_in_a_thread"), 0) << text_of_report(died);
   EXPECT_FALSE(died.fault_address().has_value());
 }
 
@@ -366,7 +370,7 @@ TEST(CrashReport, OfAForkedWorker) {
   auto const died = death_in(pool, [] { return caller_of_the_crash(0x28); });
   EXPECT_EQ(died.signal(), SIGSEGV);
   EXPECT_EQ(died.fault_address(), 0x28u);
-  EXPECT_EQ(position_of(died, "crash_by_writing"), 0) << all_of(died);
+  EXPECT_EQ(position_of(died, "crash_by_writing"), 0) << text_of_report(died);
   EXPECT_TRUE(died.peak_memory().has_value());
 }
 
@@ -376,7 +380,8 @@ TEST(CrashReport, TellsTheMemory) {
     std::vector<char> memory(bytes, 'x');
     return memory[bytes / 2] == 'x';
   };
-  // Of a crash by the worker's own word; of SIGKILL by the system's, of what is more than the program has had.
+  // Of a crash by the worker's own word; of SIGKILL by the system's, of what is more than the
+  // program has had.
   rusage own{};
   ::getrusage(RUSAGE_SELF, &own);
   std::size_t const more = static_cast<std::size_t>(own.ru_maxrss) * 1024 + much;
@@ -389,7 +394,7 @@ TEST(CrashReport, TellsTheMemory) {
                                 }),
                                 bytes);
       auto const died = support::thrown_by<WorkerDied>([&] { future.get(); });
-      SCOPED_TRACE(all_of(died));
+      SCOPED_TRACE(text_of_report(died));
       ASSERT_TRUE(died.peak_memory().has_value());
       EXPECT_GE(*died.peak_memory(), bytes);
       EXPECT_LT(*died.peak_memory(), bytes + (support::sanitized ? 8 * much : 2 * much));
@@ -413,7 +418,7 @@ TEST(CrashReport, ShowsTheLastLinesOfItsOutput) {
   auto const died = support::thrown_by<WorkerDied>([&] { future.get(); });
   EXPECT_TRUE(died.output().ends_with("line 998\nline 999")) << died.output();
   EXPECT_TRUE(died.output().starts_with("line 980\n")) << died.output();
-  EXPECT_NE(all_of(died).find("\n  | line 999"), std::string::npos);
+  EXPECT_NE(text_of_report(died).find("\n  | line 999"), std::string::npos);
 }
 
 TEST(CrashReport, IsNoneOfWhatWasKilledOrLeft) {

@@ -1,4 +1,4 @@
-// Deadlines: for running and for waiting. Who overruns is ended, and nobody else.
+// Deadlines: for running and for waiting. Only the element that overruns is ended.
 
 #include <gtest/gtest.h>
 
@@ -15,6 +15,7 @@
 #include "support/errors.hpp"
 #include "support/gap.hpp"
 #include "support/seed.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -23,15 +24,9 @@ namespace {
 using namespace std::chrono_literals;
 using procpool::TaskTimeout;
 
-int square(int x) { return x * x; }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
-int noted_after(int milliseconds) {
-  support::Trace::note(milliseconds);
-  return after(milliseconds);
-}
+using tasks::after;
+using tasks::noted_after;
+using tasks::square;
 int dies_late_at_first(int x) {
   bool const first = support::Trace::seen(x) == 0;
   support::Trace::note(x);
@@ -43,11 +38,11 @@ int hang_at_seven(int x) {
   if (x == 7) std::this_thread::sleep_for(10min);
   return x;
 }
-int hang_without_term(int) {
+int hang_ignoring_term(int) {
   std::signal(SIGTERM, SIG_IGN);
   for (;;) std::this_thread::sleep_for(1min);
 }
-int stop_itself(int) {
+int stops_before_its_result(int) {
   ::raise(SIGSTOP);
   return 1;
 }
@@ -78,7 +73,7 @@ TEST(Timeout, EndsTheElementThatOverrunsAndNobodyElse) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);  // all were asked for
 }
 
-// Also where the worker was given something before that was taken back.
+// Also if the pool revoked work of the same worker before.
 class TimeoutBehindAGap : public testing::TestWithParam<support::Gap> {
  protected:
   // Of one call for each worker, the first behind its gap.
@@ -94,7 +89,7 @@ class TimeoutBehindAGap : public testing::TestWithParam<support::Gap> {
 };
 
 TEST_P(TimeoutBehindAGap, EndsWhoIgnoresTermWhoSpinsAndWhoIsStopped) {
-  for (auto* const task : {&hang_without_term, &spin, &stop_itself}) {
+  for (auto* const task : {&hang_ignoring_term, &spin, &stops_before_its_result}) {
     procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
     expect_timeouts(pool, task);
     EXPECT_EQ(pool.call<square>(3), 9);
@@ -104,14 +99,14 @@ TEST_P(TimeoutBehindAGap, EndsWhoIgnoresTermWhoSpinsAndWhoIsStopped) {
 
 TEST_P(TimeoutBehindAGap, HoldsAfterAnEndToo) {
   procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
-  for (int round = 0; round < 3; ++round) expect_timeouts(pool, &hang_without_term);
+  for (int round = 0; round < 3; ++round) expect_timeouts(pool, &hang_ignoring_term);
 }
 
 TEST_P(TimeoutBehindAGap, IsNotHitByWhoIsInTime) {
   procpool::ProcessPool pool{support::MadeGap::workers(GetParam())};
   support::MadeGap const gap(pool, GetParam());
   std::vector<procpool::Future<int>> futures;
-  // Longer than anybody is silent.
+  // Longer than a worker may be stalled.
   for (std::size_t i = 0; i < gap.calls(); ++i) {
     futures.push_back(pool.with({.timeout = 60s}).submit<after>(1'300));
   }
@@ -180,16 +175,16 @@ TEST(QueueTimeout, WhatWaitsTooLongNeverRuns) {
   procpool::ProcessPool pool{1};
   EXPECT_EQ(pool.call<square>(1), 1);
   auto busy = pool.submit<noted_after>(400);
-  // One of them is in the worker's inbox already, the other waits here.
+  // The first is in the worker's inbox already, the second waits here.
   auto first = pool.with({.queue_timeout = 50ms}).submit<noted_after>(1);
   auto second = pool.with({.queue_timeout = 50ms}).submit<noted_after>(2);
-  auto patient = pool.with({.queue_timeout = 60s}).submit<noted_after>(3);
+  auto unhurried = pool.with({.queue_timeout = 60s}).submit<noted_after>(3);
   std::string const text = support::thrown_by<TaskTimeout>([&] { first.get(); }).what();
   EXPECT_NE(text.find("50 ms"), std::string::npos) << text;
   EXPECT_THROW(second.get(), TaskTimeout);
   EXPECT_FALSE(busy.ready());
   EXPECT_EQ(busy.get(), 400);
-  EXPECT_EQ(patient.get(), 3);
+  EXPECT_EQ(unhurried.get(), 3);
   EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{400, 3}));
   EXPECT_EQ(pool.stats().worker_starts, 1u);
 }

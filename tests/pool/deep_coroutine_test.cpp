@@ -1,5 +1,5 @@
-// Coroutines that call coroutines, deep: they need neither the stack for it nor, where each returns the next,
-// memory; and what they do is what they would do with a stack that has no end.
+// Coroutines that call coroutines, deep: they need neither the stack for it nor, where each returns
+// the next, memory; and what they do is what they would do with a stack that has no end.
 
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/memory.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -25,21 +27,13 @@ using namespace std::chrono_literals;
 using procpool::Future;
 using procpool::ProcessPool;
 
-int inc(int x) { return x + 1; }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+using tasks::after;
+using tasks::increment;
 
-int const many = support::rounds(2'000'000, 50'000);
+int const many_coroutines = support::rounds(2'000'000, 50'000);
 int const deep = support::rounds(200'000, 50'000);
 
-std::size_t resident() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t pages = 0;
-  file >> pages >> pages;
-  return pages * 4096;
-}
+using support::resident;
 
 // Runs it on a thread with a stack of so many bytes, which `left` tells what is left of.
 std::uintptr_t stack_begin = 0;
@@ -70,32 +64,32 @@ constexpr std::size_t small = support::sanitized ? std::size_t{2} << 20 : std::s
 
 // ---- each returns the next
 
-Future<int> ready(int x) { co_return x; }
+Future<int> ready_value(int x) { co_return x; }
 
-Future<int> returns_the_next(int n) {
-  int const value = co_await ready(n);
+Future<int> returns_the_next_call(int n) {
+  int const value = co_await ready_value(n);
   if (n == 0) co_return value;
-  co_return returns_the_next(n - 1);
+  co_return returns_the_next_call(n - 1);
 }
 Future<int> returns_the_next_at_once(int n) {
   if (n == 0) co_return 0;
   co_return returns_the_next_at_once(n - 1);
 }
 Future<int> submits_in_process(ProcessPool& pool, int n, int value) {
-  int const next = co_await pool.submit<inc>(value);
+  int const next = co_await pool.submit<increment>(value);
   if (n == 0) co_return next;
   co_return submits_in_process(pool, n - 1, next);
 }
 
 TEST(DeepCoroutine, ThatReturnsTheNextNeedsNeitherStackNorMemory) {
   // As much of the stack as will be used has been touched.
-  EXPECT_EQ(returns_the_next(100'000).get(), 0);
+  EXPECT_EQ(returns_the_next_call(100'000).get(), 0);
   EXPECT_EQ(returns_the_next_at_once(100'000).get(), 0);
   std::size_t const before = resident();
-  auto one = returns_the_next(many);
+  auto one = returns_the_next_call(many_coroutines);
   EXPECT_TRUE(one.ready());  // all of them have begun and ended when the first call returns
   EXPECT_EQ(one.get(), 0);
-  auto two = returns_the_next_at_once(many);
+  auto two = returns_the_next_at_once(many_coroutines);
   EXPECT_TRUE(two.ready());
   EXPECT_EQ(two.get(), 0);
   ProcessPool pool{{.start = procpool::Start::in_process}};
@@ -108,7 +102,7 @@ TEST(DeepCoroutine, ThatReturnsTheNextNeedsNeitherStackNorMemory) {
 // ---- each awaits the next
 
 Future<int> awaits_the_next(int n) {
-  int const value = co_await ready(1);
+  int const value = co_await ready_value(1);
   if (n == 0) co_return value;
   co_return value + co_await awaits_the_next(n - 1);
 }
@@ -181,7 +175,7 @@ TEST(DeepCoroutine, WhoBlocksForOneThatIsYetToBeginSeesToItFirst) {
 }
 
 // The end of a pool, too.
-Future<int> uses_a_pool(ProcessPool& pool) { co_return co_await pool.submit<inc>(1); }
+Future<int> uses_a_pool(ProcessPool& pool) { co_return co_await pool.submit<increment>(1); }
 [[gnu::noinline]] void with_a_third_of_the_stack(std::function<void()> const& work) {
   auto* const taken = static_cast<char volatile*>(__builtin_alloca(left() - small / 3));
   taken[0] = 0;
@@ -272,15 +266,15 @@ TEST(DeepCoroutine, IsWaitedForByTheEndOfItsPool) {
   EXPECT_EQ(future.get(), 100);
 }
 
-Future<int> holds(int n, std::shared_ptr<int> held) {
+Future<int> holds_at_depth(int n, std::shared_ptr<int> held) {
   auto const local = held;
   if (n == 0) co_return 1;
-  co_return co_await holds(n - 1, held);
+  co_return co_await holds_at_depth(n - 1, held);
 }
 
 TEST(DeepCoroutine, HasLetGoOfWhatItHeldWhenGetReturns) {
   auto const held = std::make_shared<int>(1);
-  on_small_stack(small, [&] { EXPECT_EQ(holds(20'000, held).get(), 1); });
+  on_small_stack(small, [&] { EXPECT_EQ(holds_at_depth(20'000, held).get(), 1); });
   EXPECT_EQ(held.use_count(), 1);
 }
 

@@ -1,5 +1,5 @@
-// Values that nest too deep for the stack of whoever encodes or decodes them: an error of their element,
-// on either side, and nobody dies.
+// Values that nest too deep for the stack of whoever encodes or decodes them: an error of their
+// element, on either side, and nobody dies.
 
 #include <procpool.hpp>
 
@@ -17,7 +17,7 @@
 
 namespace {
 
-// Whose own code takes much of the stack: a worker's 8 MiB are gone before the levels are.
+// A value whose own code takes much of the stack: a worker's 8 MiB are gone before the levels are.
 struct Heavy {
   std::vector<Heavy> inner;
   template <class A>
@@ -44,7 +44,7 @@ Heavy heavy(int levels) {
   return whole;
 }
 
-Large large(int levels) {
+Large large_of(int levels) {
   auto whole = std::make_unique<Large>();
   for (int i = 0; i < levels; ++i) {
     auto outer = std::make_unique<Large>();
@@ -60,7 +60,7 @@ int depth(Large const& value) {
   return levels;
 }
 
-int one() { return 1; }
+int one_value() { return 1; }
 
 TEST(DeepValues, ResultTooDeepForTheWorkersStackIsAnErrorOfItsElement) {
   procpool::ProcessPool pool{1};
@@ -72,7 +72,7 @@ TEST(DeepValues, ResultTooDeepForTheWorkersStackIsAnErrorOfItsElement) {
 
 TEST(DeepValues, LargeElementsDoNotLieOnTheStack) {
   procpool::ProcessPool pool{1};
-  auto const value = std::make_unique<Large>(pool.call<large>(400));
+  auto const value = std::make_unique<Large>(pool.call<large_of>(400));
   EXPECT_EQ(depth(*value), 400);
   EXPECT_EQ(pool.call<depth>(*value), 400);
 }
@@ -83,7 +83,7 @@ TEST(DeepValues, ResultTooDeepForAThreadIsAnErrorThere) {
     auto& given = *static_cast<procpool::ProcessPool*>(argument);
     auto future = given.submit<heavy>(60);
     EXPECT_THROW(future.get(), procpool::SerializationError);
-    EXPECT_EQ(given.call<one>(), 1);
+    EXPECT_EQ(given.call<one_value>(), 1);
     return nullptr;
   };
   ::pthread_attr_t attributes;

@@ -15,6 +15,7 @@
 
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -22,7 +23,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-int note(int x) {
+int note_slowly(int x) {
   support::Trace::note(x);
   std::this_thread::sleep_for(1ms);
   return x;
@@ -32,7 +33,7 @@ int sleep_long(int seconds) {
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
   return seconds;
 }
-int square(int x) { return x * x; }
+using tasks::square;
 
 }  // namespace
 
@@ -47,7 +48,7 @@ TEST(Destructor, WaitsForWhatWasAccepted) {
   {
     procpool::ProcessPool pool{2};
     for (int i = 0; i < 200; ++i)
-      static_cast<void>(pool.submit<note>(i));  // nobody holds the futures
+      static_cast<void>(pool.submit<note_slowly>(i));  // nobody holds the futures
   }
   EXPECT_EQ(trace.size(), 200u);
   EXPECT_EQ(trace.counts().size(), 200u);
@@ -115,7 +116,7 @@ TEST(Destructor, WaitsIfTheExceptionIsOlderThanThePool) {
   struct Cleaner {
     ~Cleaner() {
       procpool::ProcessPool pool{1};
-      for (int i = 0; i < 50; ++i) static_cast<void>(pool.submit<note>(i));
+      for (int i = 0; i < 50; ++i) static_cast<void>(pool.submit<note_slowly>(i));
     }
   };
   try {
@@ -175,7 +176,7 @@ TEST(Destructor, SaysAfterTenSecondsWhatItWaitsFor) {
   std::string log;
   std::uint64_t task = 0;
   {
-    procpool::PoolOptions options{.workers = 1, .name = "patient"};
+    procpool::PoolOptions options{.workers = 1, .name = "waits_long"};
     options.log = [&](std::string_view text) {
       std::lock_guard const lock(mutex);
       log += text;
@@ -188,7 +189,7 @@ TEST(Destructor, SaysAfterTenSecondsWhatItWaitsFor) {
                .task;
     static_cast<void>(pool.submit<sleep_long>(11));
   }
-  EXPECT_NE(log.find("patient"), std::string::npos) << log;
+  EXPECT_NE(log.find("waits_long"), std::string::npos) << log;
   EXPECT_NE(log.find(std::to_string(task + 1)), std::string::npos) << log;
 }
 

@@ -1,5 +1,6 @@
-// Children that static initialisation starts in a worker have nothing of the worker's: not the mark, by which they
-// would be workers themselves, and not the socket, by which they would take the program's greeting.
+// Children that static initialisation starts in a worker have nothing of the worker's: not the
+// mark, by which they would be workers themselves, and not the socket, by which they would take the
+// program's greeting.
 
 #include <gtest/gtest.h>
 

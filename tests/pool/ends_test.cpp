@@ -1,5 +1,6 @@
-// What must not hold up the end of a pool: workers that are stopped, deaf, busy or dying in a row, a
-// long queue, an initializer that hangs. Each end, each with its deadline, and what it says it has done.
+// Nothing of this may hold up the end of a pool: workers that are stopped, deaf, busy or dying in a
+// row, a long queue, an initializer that hangs. Each end, each with its deadline, and what it says
+// it has done.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "support/ends.hpp"
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -32,16 +34,13 @@ namespace {
 
 constexpr auto every_end = {End::drain, End::cancel, End::kill};
 
-// That it ends at all; it takes milliseconds.
-constexpr auto patience = 20s;
+// The end takes milliseconds; this is about whether it comes.
+using support::patience;
 
-int square(int x) { return x * x; }
-pid_t who() { return ::getpid(); }
-int pause_for_ever(int) {
-  support::Trace::note(::getpid());
-  for (;;) ::pause();
-}
-int stop_itself(int x) {
+using tasks::pause_for_ever;
+using tasks::square;
+using tasks::who;
+int stop_and_pause(int x) {
   support::Trace::note(::getpid());
   ::raise(SIGSTOP);
   return pause_for_ever(x);
@@ -50,7 +49,7 @@ int ignore_term(int x) {
   ::signal(SIGTERM, SIG_IGN);
   return pause_for_ever(x);
 }
-int spin(int) {
+int spin_without_term(int) {
   ::signal(SIGTERM, SIG_IGN);
   support::Trace::note(::getpid());
   std::atomic<unsigned> count{0};
@@ -60,12 +59,12 @@ int die(int x) {
   ::raise(SIGKILL);
   return x;
 }
-int fail(int) { throw std::out_of_range("no database"); }
-int hang() { return pause_for_ever(0); }
+int fail_without_database(int) { throw std::out_of_range("no database"); }
+int hang_for_ever() { return pause_for_ever(0); }
 
 bool is_stopped(pid_t pid) { return support::stat_of(pid).state == 'T'; }
 
-// What never ends by itself needs a deadline, but where it is killed at once.
+// A task that never ends by itself needs a deadline, unless it is killed at once.
 std::optional<std::chrono::milliseconds> deadline_for(End end) {
   return end == End::kill ? std::nullopt : std::optional(100ms);
 }
@@ -75,7 +74,7 @@ std::optional<std::chrono::milliseconds> deadline_for(End end) {
 // ---- workers
 
 TEST(EndIsNotHeldUp, ByWhatStopsItselfOrIgnoresTermOrSpins) {
-  for (auto* const task : {&stop_itself, &ignore_term, &spin}) {
+  for (auto* const task : {&stop_and_pause, &ignore_term, &spin_without_term}) {
     for (End const end : every_end) {
       support::Trace const trace;
       procpool::ProcessPool pool{1};
@@ -84,7 +83,7 @@ TEST(EndIsNotHeldUp, ByWhatStopsItselfOrIgnoresTermOrSpins) {
       for (int i = 0; i < 5; ++i) futures.push_back(pool.submit<square>(i));
       ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
       auto const pid = static_cast<pid_t>(trace.numbers().front());
-      ASSERT_TRUE(task != &stop_itself || support::until([&] { return is_stopped(pid); }));
+      ASSERT_TRUE(task != &stop_and_pause || support::until([&] { return is_stopped(pid); }));
       support::Stopwatch const watch;
       auto const summary = pool.shutdown(end, deadline_for(end));
       EXPECT_LT(watch.passed(), patience);
@@ -160,7 +159,7 @@ TEST(EndIsNotHeldUp, ByAFullQueue) {
 TEST(EndIsNotHeldUp, ByAnInitializerThatHangs) {
   for (End const end : every_end) {
     support::Trace const trace;
-    procpool::ProcessPool pool{{.workers = 2, .initializer = procpool::bound<hang>()}};
+    procpool::ProcessPool pool{{.workers = 2, .initializer = procpool::bound<hang_for_ever>()}};
     std::vector<procpool::Future<int>> futures;
     for (int i = 0; i < 2; ++i) futures.push_back(pool.submit<square>(i));
     ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
@@ -200,7 +199,8 @@ TEST(EndOfNothing, IsNothing) {
     auto const none = unused.shutdown(end);
     EXPECT_EQ(none.done + none.cancelled + none.forced, 0u);
 
-    procpool::ProcessPool broken{{.workers = 2, .initializer = procpool::bound(fail, 1)}};
+    procpool::ProcessPool broken{
+        {.workers = 2, .initializer = procpool::bound(fail_without_database, 1)}};
     auto future = broken.submit<square>(1);
     EXPECT_THROW(future.get(), std::out_of_range);
     EXPECT_THROW(broken.call<square>(1), std::out_of_range);

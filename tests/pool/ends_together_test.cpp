@@ -21,6 +21,7 @@
 #include "support/ends.hpp"
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -33,20 +34,17 @@ using support::ends_of;
 
 namespace {
 
-constexpr auto patience = 20s;
+using support::patience;
 
-int square(int x) { return x * x; }
-int pause_for_ever(int) {
-  support::Trace::note(::getpid());
-  for (;;) ::pause();
-}
-int stop_itself(int x) {
+using tasks::pause_for_ever;
+using tasks::square;
+int stop_noting_pid(int x) {
   support::Trace::note(::getpid());
   ::raise(SIGSTOP);
   return x;
 }
 
-bool same(Summary const& one, Summary const& other) {
+bool same_summary(Summary const& one, Summary const& other) {
   return one.done == other.done && one.cancelled == other.cancelled && one.forced == other.forced;
 }
 
@@ -58,7 +56,7 @@ struct Held {
   pid_t worker = 0;
 
   explicit Held(int waiting) {
-    futures.push_back(pool.submit<stop_itself>(0));
+    futures.push_back(pool.submit<stop_noting_pid>(0));
     for (int i = 1; i <= waiting; ++i) futures.push_back(pool.submit<square>(i));
     EXPECT_TRUE(support::until([&] { return trace.size() == 1; }));
     worker = static_cast<pid_t>(trace.numbers().at(0));
@@ -147,7 +145,7 @@ TEST(EndsTogether, TheEarliestDeadlineAndTheStrongestEndCount) {
     Summary const summary = by_deadline ? pool.shutdown(End::drain, 50ms) : pool.terminate();
     for (auto& one : weaker) {
       ASSERT_EQ(one.wait_for(patience), std::future_status::ready);
-      EXPECT_TRUE(same(one.get(), summary));
+      EXPECT_TRUE(same_summary(one.get(), summary));
     }
     EXPECT_EQ(summary.done, 0u);
     EXPECT_EQ(summary.cancelled, 6u);
@@ -156,7 +154,8 @@ TEST(EndsTogether, TheEarliestDeadlineAndTheStrongestEndCount) {
   }
 }
 
-// A later deadline does not put off an earlier one, a weaker end does not bring back what is cancelled.
+// A later deadline does not delay an earlier one, a weaker end does not bring back what is
+// cancelled.
 TEST(EndsTogether, NothingWeakensWhatHasBegun) {
   Held held(5);
   auto first =
@@ -166,7 +165,7 @@ TEST(EndsTogether, NothingWeakensWhatHasBegun) {
     EXPECT_THROW(held.futures[i].get(), TaskCancelled);
   }
   Summary const second = held.pool.shutdown(End::drain, 10min);
-  EXPECT_TRUE(same(first.get(), second));
+  EXPECT_TRUE(same_summary(first.get(), second));
   EXPECT_EQ(second.cancelled, 6u);
   EXPECT_EQ(second.forced, 1u);
 }
@@ -192,7 +191,7 @@ TEST(EndsTogether, JoinForLeavesWhatIsLeftToGoOn) {
 TEST(EndsTogether, ADrainDeliversWhileItLasts) {
   support::Trace const trace;
   procpool::ProcessPool pool{2};
-  auto last = pool.submit<stop_itself>(7);
+  auto last = pool.submit<stop_noting_pid>(7);
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   std::vector<procpool::Future<int>> futures;
   for (int i = 0; i < 50; ++i) futures.push_back(pool.submit<square>(i));
@@ -291,12 +290,12 @@ TEST(EndsTogether, TerminateWakesWaitersOfEveryKind) {
   for (auto& thread : threads) thread.join();
 }
 
-TEST(EndsTogether, LaterCallsOfEveryVerbAreRefused) {
+TEST(EndsTogether, LaterCallsOfEveryOperationAreRefused) {
   procpool::ProcessPool pool{{.workers = 1, .name = "late"}};
   pool.call<square>(1);
   pool.terminate();
   std::vector const inputs{1, 2};
-  std::vector<std::function<void()>> const verbs = {
+  std::vector<std::function<void()>> const operations = {
       [&] { static_cast<void>(pool.submit<square>(1)); },
       [&] { pool.call<square>(1); },
       [&] { pool.map<square>(inputs); },
@@ -307,8 +306,8 @@ TEST(EndsTogether, LaterCallsOfEveryVerbAreRefused) {
       [&] { static_cast<void>(pool.imap_unordered<square>(inputs)); },
       [&] { pool.parallelize([](std::vector<int> all) { return all; }, inputs); },
   };
-  for (auto const& verb : verbs) {
-    auto const closed = support::thrown_by<procpool::PoolClosed>(verb);
+  for (auto const& operation : operations) {
+    auto const closed = support::thrown_by<procpool::PoolClosed>(operation);
     EXPECT_TRUE(support::says(closed, "late"));
   }
   EXPECT_EQ(pool.stats().submitted, 1u);

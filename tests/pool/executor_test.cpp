@@ -1,4 +1,5 @@
-// CallOptions::executor: continuations and callbacks run where it says, and are not lost where it fails.
+// CallOptions::executor: continuations and callbacks run where it says, and are not lost where it
+// fails.
 
 #include <gtest/gtest.h>
 
@@ -13,13 +14,14 @@
 #include <thread>
 #include <vector>
 
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 TEST(Executor, RunsContinuationsOfItsCall) {
   procpool::ProcessPool pool{1};

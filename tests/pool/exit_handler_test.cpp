@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "support/memory.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -22,25 +23,22 @@ namespace {
 
 using namespace std::chrono_literals;
 
-pid_t who(int) { return ::getpid(); }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+using tasks::after;
+using tasks::who_runs;
 void note_pid() { support::Trace::note(::getpid()); }
 void note_text(std::string const& text) {
   support::Trace::note(static_cast<std::int64_t>(text.size()));
 }
-void fail() { throw std::out_of_range("the hook failed"); }
-void crash() { ::raise(SIGSEGV); }
-void hang() { std::this_thread::sleep_for(10min); }
+void fail_in_handler() { throw std::out_of_range("the handler failed"); }
+void crash_in_handler() { ::raise(SIGSEGV); }
+void hang_in_handler() { std::this_thread::sleep_for(10min); }
 pid_t grows(int megabytes) {
   static std::vector<char> kept;
   kept.resize(static_cast<std::size_t>(megabytes) << 20, 'x');
   return ::getpid();
 }
 
-class Log {
+class HandlerLog {
  public:
   auto sink() {
     return [this](std::string_view text) {
@@ -62,21 +60,21 @@ class Log {
   std::string text_;
 };
 
-procpool::PoolOptions with(procpool::BoundCall hook, Log& log, int workers = 2) {
+procpool::PoolOptions with_handler(procpool::BoundCall handler, HandlerLog& log, int workers = 2) {
   procpool::PoolOptions options;
   options.workers = workers;
-  options.exit_handler = std::move(hook);
+  options.exit_handler = std::move(handler);
   options.log = log.sink();
   return options;
 }
 
 TEST(ExitHandler, RunsOnceInEachWorkerAtThePoolsEnd) {
   support::Trace const trace;
-  Log log;
+  HandlerLog log;
   std::set<pid_t> workers;
   {
-    procpool::ProcessPool pool{with(procpool::bound<note_pid>(), log)};
-    for (pid_t const pid : pool.map<who>(std::views::iota(0, 200))) workers.insert(pid);
+    procpool::ProcessPool pool{with_handler(procpool::bound<note_pid>(), log)};
+    for (pid_t const pid : pool.map<who_runs>(std::views::iota(0, 200))) workers.insert(pid);
     EXPECT_EQ(trace.size(), 0u);
     EXPECT_EQ(pool.stats().submitted, 200u);
     pool.join();
@@ -91,12 +89,12 @@ TEST(ExitHandler, RunsOnceInEachWorkerAtThePoolsEnd) {
 
 TEST(ExitHandler, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   support::Trace trace;
-  Log log;
-  auto options = with(procpool::bound<note_pid>(), log, 1);
+  HandlerLog log;
+  auto options = with_handler(procpool::bound<note_pid>(), log, 1);
   options.max_tasks_per_worker = 3;
   {
     procpool::ProcessPool pool{options};
-    auto const pids = pool.map<who>(std::views::iota(0, 9));
+    auto const pids = pool.map<who_runs>(std::views::iota(0, 9));
     ASSERT_TRUE(support::until([&] { return trace.size() == 3; }));
     EXPECT_EQ(trace.counts().size(), 3u);
   }
@@ -106,7 +104,7 @@ TEST(ExitHandler, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   options.max_tasks_per_worker.reset();
   options.idle_timeout = 20ms;
   procpool::ProcessPool idle{options};
-  idle.call<who>(1);
+  idle.call<who_runs>(1);
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
 
   trace.clear();
@@ -129,39 +127,39 @@ TEST(ExitHandler, RunsInWorkersThatAreReplacedIdleOrTooMany) {
 
 TEST(ExitHandler, HasItsArguments) {
   support::Trace const trace;
-  Log log;
+  HandlerLog log;
   std::string const large(300'000, 'a');
   {
-    procpool::ProcessPool pool{with(procpool::bound<note_text>(large), log, 1)};
-    pool.call<who>(1);
+    procpool::ProcessPool pool{with_handler(procpool::bound<note_text>(large), log, 1)};
+    pool.call<who_runs>(1);
   }
   EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{300'000}));
 }
 
 TEST(ExitHandler, DoesNotRunInWorkersThatAreKilled) {
   support::Trace const trace;
-  Log log;
-  procpool::ProcessPool pool{with(procpool::bound<note_pid>(), log, 1)};
-  pool.call<who>(1);
+  HandlerLog log;
+  procpool::ProcessPool pool{with_handler(procpool::bound<note_pid>(), log, 1)};
+  pool.call<who_runs>(1);
   pool.terminate();
   EXPECT_EQ(trace.size(), 0u);
 }
 
 TEST(ExitHandler, ItsFailureIsLoggedAndHarmsNobody) {
-  Log log;
+  HandlerLog log;
   {
-    procpool::ProcessPool pool{with(procpool::bound<fail>(), log, 1)};
+    procpool::ProcessPool pool{with_handler(procpool::bound<fail_in_handler>(), log, 1)};
     EXPECT_EQ(pool.map<after>(std::vector<int>(10, 1)).size(), 10u);
     auto const summary = pool.shutdown();
     EXPECT_EQ(summary.done, 10u);
     EXPECT_EQ(summary.forced, 0u);
   }
   EXPECT_TRUE(log.says("exit handler of worker 0 failed")) << log.text();
-  EXPECT_TRUE(log.says("the hook failed")) << log.text();
+  EXPECT_TRUE(log.says("the handler failed")) << log.text();
 
-  Log crash_log;
+  HandlerLog crash_log;
   {
-    procpool::ProcessPool pool{with(procpool::bound<crash>(), crash_log, 1)};
+    procpool::ProcessPool pool{with_handler(procpool::bound<crash_in_handler>(), crash_log, 1)};
     pool.call<after>(1);
     EXPECT_EQ(pool.shutdown().done, 1u);
     EXPECT_EQ(pool.stats().done, 1u);
@@ -171,8 +169,8 @@ TEST(ExitHandler, ItsFailureIsLoggedAndHarmsNobody) {
 }
 
 TEST(ExitHandler, OneThatHangsIsEnded) {
-  Log log;
-  auto options = with(procpool::bound<hang>(), log, 1);
+  HandlerLog log;
+  auto options = with_handler(procpool::bound<hang_in_handler>(), log, 1);
   options.stop_grace = 100ms;
   procpool::ProcessPool pool{options};
   pool.call<after>(1);

@@ -10,6 +10,7 @@
 
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -43,7 +44,7 @@ pid_t leave_a_child_and_crash() {
   return child;
 }
 
-pid_t who() { return ::getpid(); }
+using tasks::who;
 
 }  // namespace
 

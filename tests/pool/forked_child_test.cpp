@@ -1,5 +1,6 @@
-// A forked child of the program: every member of a pool, and of what a pool has made, throws SetupError there at once
-// if it would need the pool, and none hangs; what merely goes does so silently.
+// A forked child of the program: every member of a pool, and of what a pool has made, throws
+// SetupError there at once if it would need the pool, and none hangs; what merely goes does so
+// without a word.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "support/in_child.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -29,40 +31,38 @@ using procpool::Results;
 using procpool::Start;
 using support::in_child;
 
-int inc(int x) { return x + 1; }
-int sum(int a, int b) { return a + b; }
-int size_of(std::vector<int> const& slice) { return static_cast<int>(slice.size()); }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
-constexpr int long_time = 60'000;
+using tasks::add;
+using tasks::increment;
+int int_size_of(std::vector<int> const& slice) { return static_cast<int>(slice.size()); }
+using tasks::after;
+constexpr int a_minute = 60'000;
 std::vector<int> const some{1, 2, 3};
 
 using Uses = std::vector<std::pair<char const*, std::function<void()>>>;
 
-// Of a pool and of a view of it, each verb.
+// Of a pool and of a view of it, each operation.
 template <class P>
-void add_verbs(Uses& uses, P& pool) {
+void add_operations(Uses& uses, P& pool) {
   uses.insert(
       uses.end(),
-      {{"submit", [&] { static_cast<void>(pool.template submit<inc>(1)); }},
-       {"call", [&] { pool.template call<inc>(1); }},
-       {"try_submit", [&] { static_cast<void>(pool.template try_submit<inc>(1)); }},
-       {"map", [&] { pool.template map<inc>(some); }},
-       {"map of nothing", [&] { pool.template map<inc>(std::vector<int>()); }},
-       {"map_async", [&] { static_cast<void>(pool.template map_async<inc>(some)); }},
-       {"try_map", [&] { pool.template try_map<inc>(some); }},
-       {"starmap", [&] { pool.template starmap<sum>(std::vector<std::tuple<int, int>>{{1, 2}}); }},
+      {{"submit", [&] { static_cast<void>(pool.template submit<increment>(1)); }},
+       {"call", [&] { pool.template call<increment>(1); }},
+       {"try_submit", [&] { static_cast<void>(pool.template try_submit<increment>(1)); }},
+       {"map", [&] { pool.template map<increment>(some); }},
+       {"map of nothing", [&] { pool.template map<increment>(std::vector<int>()); }},
+       {"map_async", [&] { static_cast<void>(pool.template map_async<increment>(some)); }},
+       {"try_map", [&] { pool.template try_map<increment>(some); }},
+       {"starmap", [&] { pool.template starmap<add>(std::vector<std::tuple<int, int>>{{1, 2}}); }},
        {"starmap_async",
         [&] {
           static_cast<void>(
-              pool.template starmap_async<sum>(std::vector<std::tuple<int, int>>{{1, 2}}));
+              pool.template starmap_async<add>(std::vector<std::tuple<int, int>>{{1, 2}}));
         }},
-       {"imap", [&] { static_cast<void>(pool.template imap<inc>(some)); }},
-       {"imap_unordered", [&] { static_cast<void>(pool.template imap_unordered<inc>(some)); }},
-       {"parallelize", [&] { pool.template parallelize<size_of>(some); }},
-       {"parallelize_reduce", [&] { pool.template parallelize_reduce<inc, sum>(0, 3, 0); }}});
+       {"imap", [&] { static_cast<void>(pool.template imap<increment>(some)); }},
+       {"imap_unordered",
+        [&] { static_cast<void>(pool.template imap_unordered<increment>(some)); }},
+       {"parallelize", [&] { pool.template parallelize<int_size_of>(some); }},
+       {"parallelize_reduce", [&] { pool.template parallelize_reduce<increment, add>(0, 3, 0); }}});
 }
 
 class ForkedChildOf : public testing::TestWithParam<Start> {};
@@ -73,7 +73,7 @@ TEST_P(ForkedChildOf, APool) {
   options.start = GetParam();
   ProcessPool pool{options};
   ProcessPool other{options};
-  EXPECT_EQ(pool.call<inc>(1), 2);
+  EXPECT_EQ(pool.call<increment>(1), 2);
   auto view = pool.with({.chunk = {}});
   Uses uses{{"with", [&] { static_cast<void>(pool.with({})); }},
             {"share", [&] { static_cast<void>(pool.share(1)); }},
@@ -87,9 +87,9 @@ TEST_P(ForkedChildOf, APool) {
             {"size", [&] { static_cast<void>(pool.size()); }},
             {"stats", [&] { static_cast<void>(pool.stats()); }},
             {"worker_stats", [&] { static_cast<void>(pool.worker_stats()); }}};
-  add_verbs(uses, pool);
+  add_operations(uses, pool);
   std::size_t const of_pool = uses.size();
-  add_verbs(uses, view);
+  add_operations(uses, view);
   for (std::size_t i = 0; i < uses.size(); ++i) {
     EXPECT_EQ(in_child(uses[i].second), 'S')
         << uses[i].first << (i < of_pool ? "" : " of a view of it");
@@ -100,7 +100,7 @@ TEST_P(ForkedChildOf, APool) {
               static_cast<void>(other.size());  // one of its own
             }),
             'v');
-  EXPECT_EQ(pool.call<inc>(1), 2);
+  EXPECT_EQ(pool.call<increment>(1), 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, ForkedChildOf,
@@ -111,16 +111,16 @@ INSTANTIATE_TEST_SUITE_P(Starts, ForkedChildOf,
                                                                                  : "in_process");
                          });
 
-Future<int> awaits(Future<int>& awaited) { co_return co_await awaited; }
+Future<int> awaits_future(Future<int>& awaited) { co_return co_await awaited; }
 
 // Handles of what has not ended.
 TEST(ForkedChildOfPending, Handles) {
   ProcessPool pool{1};
-  auto begun = pool.imap<after>(std::vector<int>{0, long_time});
+  auto begun = pool.imap<after>(std::vector<int>{0, a_minute});
   auto place = begun.begin();
-  auto future = pool.submit<after>(long_time);
-  auto results = pool.map_async<after>(std::vector<int>{long_time});
-  auto composed = pool.submit<after>(long_time).then([](int x) { return x; });
+  auto future = pool.submit<after>(a_minute);
+  auto results = pool.map_async<after>(std::vector<int>{a_minute});
+  auto composed = pool.submit<after>(a_minute).then([](int x) { return x; });
   auto const each = [](auto& handle, Uses& uses) {
     uses.insert(uses.end(),
                 {{"wait", [&] { handle.wait(); }},
@@ -137,16 +137,16 @@ TEST(ForkedChildOfPending, Handles) {
   each(results, uses);
   each(composed, uses);
   std::vector<Future<int>> several;
-  several.push_back(pool.submit<after>(long_time));
+  several.push_back(pool.submit<after>(a_minute));
   auto iterated = procpool::as_completed(several);
-  auto stream = pool.imap<after>(std::vector<int>{long_time});
+  auto stream = pool.imap<after>(std::vector<int>{a_minute});
   uses.insert(uses.end(),
               {{"output", [&] { static_cast<void>(future.output()); }},
                {"results: output", [&] { static_cast<void>(results.output(0)); }},
                {"results: total", [&] { static_cast<void>(results.total()); }},
                {"results: done", [&] { static_cast<void>(results.done()); }},
                {"results: failed", [&] { static_cast<void>(results.failed()); }},
-               {"co_await", [&] { awaits(future).get(); }},
+               {"co_await", [&] { awaits_future(future).get(); }},
                {"when_all of a range", [&] { static_cast<void>(when_all(std::move(several))); }},
                {"when_any of a range", [&] { static_cast<void>(when_any(std::move(several))); }},
                {"as_completed", [&] { static_cast<void>(procpool::as_completed(several)); }},
@@ -158,7 +158,7 @@ TEST(ForkedChildOfPending, Handles) {
   for (std::size_t i = 0; i < uses.size(); ++i) {
     EXPECT_EQ(in_child(uses[i].second), 'S') << i << ": " << uses[i].first;
   }
-  // What asks for nothing that could only come there.
+  // Uses that need nothing from the program's pool.
   EXPECT_EQ(in_child([&] {
               if (future.ready() || !future.valid()) ::_exit('x');
               auto const gone = std::tuple(std::move(future), std::move(results),

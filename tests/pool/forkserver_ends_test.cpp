@@ -1,5 +1,5 @@
-// The template process of Start::forkserver may be killed or stopped at any moment: no task is lost, nothing
-// hangs, and nothing is left of it.
+// The fork server of Start::forkserver may be killed or stopped at any moment: no task is lost,
+// nothing hangs, and nothing is left of it.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -20,6 +20,7 @@
 #include "support/errors.hpp"
 #include "support/fork_server.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -29,8 +30,8 @@ using namespace std::chrono_literals;
 using support::fork_server_pid;
 using support::forkserver;
 
-pid_t who(int) { return ::getpid(); }
-int square(int x) { return x * x; }
+using tasks::square;
+using tasks::who_runs;
 int square_slowly(int x) {
   std::this_thread::sleep_for(2ms);
   return x * x;
@@ -40,7 +41,7 @@ pid_t noted_for_a_while(int x) {
   std::this_thread::sleep_for(300ms);
   return ::getpid();
 }
-int die(int x) { return x + ::raise(SIGSEGV); }
+int segfault(int x) { return x + ::raise(SIGSEGV); }
 
 class ForkServerProcess : public testing::Test {
  protected:
@@ -65,7 +66,7 @@ class ForkServerProcess : public testing::Test {
   std::string log_;
 };
 
-testing::AssertionResult nothing_is_left() {
+testing::AssertionResult no_child_is_left() {
   auto const children = support::children_of(::getpid());
   if (!children.empty()) return testing::AssertionFailure() << children.size() << " children";
   if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD) {
@@ -91,11 +92,11 @@ TEST_F(ForkServerProcess, IsGoneWithThePool) {
       procpool::ProcessPool pool{forkserver(2)};
       EXPECT_EQ(pool.call<square>(i), i * i);
       if (i % 3 == 1) {
-        EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+        EXPECT_THROW(pool.call<segfault>(1), procpool::WorkerDied);
       }
       if (i % 3 == 2) pool.terminate();
     }
-    EXPECT_TRUE(nothing_is_left());
+    EXPECT_TRUE(no_child_is_left());
   }
 }
 
@@ -103,7 +104,7 @@ TEST_F(ForkServerProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
   {
     procpool::ProcessPool pool{options(2)};
     std::set<pid_t> workers;
-    for (int const key : {0, 1}) workers.insert(pool.with({.key = key}).call<who>(0));
+    for (int const key : {0, 1}) workers.insert(pool.with({.key = key}).call<who_runs>(0));
     std::vector<int> inputs(200);
     std::iota(inputs.begin(), inputs.end(), 0);
     auto results = pool.with({.chunk = 4}).map_async<square_slowly>(inputs);
@@ -113,23 +114,24 @@ TEST_F(ForkServerProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
     for (int const i : inputs) EXPECT_EQ(values[static_cast<std::size_t>(i)], i * i);
     EXPECT_EQ(pool.stats().worker_deaths, 0u);
     for (int const key : {0, 1}) {
-      EXPECT_TRUE(workers.contains(pool.with({.key = key}).call<who>(0)));
+      EXPECT_TRUE(workers.contains(pool.with({.key = key}).call<who_runs>(0)));
     }
     EXPECT_TRUE(
         support::until([&] { return log().find("its workers go on") != std::string::npos; }));
     EXPECT_NE(log().find(std::to_string(killed)), std::string::npos) << log();
 
-    // Those that are nobody's children now are blamed as ever, and replaced through a new template.
-    EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
-    EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+    // Orphaned workers are blamed as ever, and a new fork server replaces them.
+    EXPECT_THROW(pool.call<segfault>(1), procpool::WorkerDied);
+    EXPECT_THROW(pool.call<segfault>(1), procpool::WorkerDied);
     EXPECT_EQ(pool.with({.key = 0}).call<square>(3), 9);
     EXPECT_EQ(pool.with({.key = 1}).call<square>(3), 9);
     EXPECT_NE(other_fork_server(killed), 0);
   }
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
-// To the kernel their groups are orphans from then on, to which, if they are stopped, it sends SIGHUP.
+// To the kernel their groups are orphans from then on, to which, if they are stopped, it sends
+// SIGHUP.
 TEST_F(ForkServerProcess, KilledSparesWorkersThatAreStopped) {
   support::Trace const trace;
   procpool::ProcessPool pool{options(2)};
@@ -163,7 +165,7 @@ TEST_F(ForkServerProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
     auto const values = results.get();
     for (int const i : inputs) EXPECT_EQ(values[static_cast<std::size_t>(i)], i * i);
   }
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 TEST_F(ForkServerProcess, KilledBeforeItsFirstWord) {
@@ -176,7 +178,7 @@ TEST_F(ForkServerProcess, KilledBeforeItsFirstWord) {
     EXPECT_EQ(future.get(), 16);
     EXPECT_EQ(pool.call<square>(5), 25);
   }
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 TEST_F(ForkServerProcess, KilledWheneverThereIsOne) {
@@ -191,7 +193,7 @@ TEST_F(ForkServerProcess, KilledWheneverThereIsOne) {
     });
     for (int i = 0; i < support::rounds(30, 10); ++i) EXPECT_EQ(pool.call<square>(i), i * i);
   }
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 TEST_F(ForkServerProcess, StoppedHangsNobody) {
@@ -201,14 +203,14 @@ TEST_F(ForkServerProcess, StoppedHangsNobody) {
     pid_t const stopped = fork_server_pid();
     ::kill(stopped, SIGSTOP);
     support::Stopwatch const watch;
-    // A status that nobody fetches, and a birth that nobody sees to.
-    EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+    // A status that nobody fetches, and a fork that nobody handles.
+    EXPECT_THROW(pool.call<segfault>(1), procpool::WorkerDied);
     for (int const key : {0, 1}) EXPECT_EQ(pool.with({.key = key}).call<square>(3), 9);
     EXPECT_LT(watch.passed(), 10s);
     EXPECT_FALSE(support::alive(stopped));
     EXPECT_NE(log().find("does not answer"), std::string::npos) << log();
   }
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 TEST_F(ForkServerProcess, StoppedDoesNotHoldThePoolsEndUp) {
@@ -219,7 +221,7 @@ TEST_F(ForkServerProcess, StoppedDoesNotHoldThePoolsEndUp) {
     ::kill(fork_server_pid(), SIGSTOP);
   }
   EXPECT_LT(watch.passed(), 10s);
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 // A stopped worker is nobody's to continue but the pool's, whoever its parent is.
@@ -227,7 +229,7 @@ TEST_F(ForkServerProcess, KilledLeavesWorkersThatThePoolStillEnds) {
   pid_t worker = 0;
   {
     procpool::ProcessPool pool{options(1)};
-    worker = pool.call<who>(0);
+    worker = pool.call<who_runs>(0);
     ::kill(fork_server_pid(), SIGKILL);
     EXPECT_THROW(pool.with({.timeout = 100ms})
                      .call(
@@ -237,10 +239,10 @@ TEST_F(ForkServerProcess, KilledLeavesWorkersThatThePoolStillEnds) {
                          0),
                  procpool::TaskTimeout);
     EXPECT_FALSE(support::alive(worker));
-    worker = pool.call<who>(0);
+    worker = pool.call<who_runs>(0);
   }
   EXPECT_FALSE(support::alive(worker));
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 namespace {
@@ -263,23 +265,24 @@ int lose_descriptors(int x) {
 
 }  // namespace
 
-// Without descriptors a forked worker finds the program by its number, and not by whose child it is.
+// Without descriptors a forked worker finds the program by its number, and not by whose child it
+// is.
 TEST_F(ForkServerProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
   pid_t worker = 0;
   {
     procpool::ProcessPool pool{options(1)};
     for (int i = 0; i < 3; ++i) EXPECT_EQ(pool.call<lose_descriptors>(i), i + 1);
-    worker = pool.call<who>(0);
+    worker = pool.call<who_runs>(0);
   }
   EXPECT_FALSE(support::alive(worker));
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }
 
 TEST_F(ForkServerProcess, AThousandReplacementsLeaveNothing) {
   {
     procpool::ProcessPool pool{options(2)};
     auto const replace = [&](int times) {
-      for (int i = 0; i < times; ++i) EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+      for (int i = 0; i < times; ++i) EXPECT_THROW(pool.call<segfault>(1), procpool::WorkerDied);
       for (int const key : {0, 1}) EXPECT_EQ(pool.with({.key = key}).call<square>(3), 9);
     };
     replace(10);
@@ -294,5 +297,5 @@ TEST_F(ForkServerProcess, AThousandReplacementsLeaveNothing) {
     EXPECT_EQ(support::children_of(::getpid()), std::set{pid});
     EXPECT_EQ(log(), "");
   }
-  EXPECT_TRUE(nothing_is_left());
+  EXPECT_TRUE(no_child_is_left());
 }

@@ -1,4 +1,4 @@
-// Start::forkserver: workers are forked from a template process, and are what spawned ones are.
+// Start::forkserver: workers are forked from a fork server, and are what spawned ones are.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -25,6 +25,7 @@
 #include "support/fork_server.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -35,12 +36,9 @@ using support::forkserver;
 pid_t const initialised_in = ::getpid();
 procpool::ProcessPool global{{.workers = 1, .start = procpool::Start::forkserver}};
 
-pid_t who(int) { return ::getpid(); }
-int square(int x) { return x * x; }
-int counts_up(int) {
-  static int count = 0;
-  return ++count;
-}
+using tasks::counts_up;
+using tasks::square;
+using tasks::who_runs;
 std::uint64_t draw() { return procpool::this_task::random()(); }
 std::uint64_t draw_in_global_pool(int) { return global.call<&draw>(); }
 
@@ -170,7 +168,7 @@ TEST_F(ForkServer, AWorkerHasWhatASpawnedOneHas) {
     EXPECT_EQ(other.descriptors, one.descriptors);
     EXPECT_EQ(other.environment, one.environment);
     EXPECT_EQ(other.core, one.core);
-    // The template is not who it works for.
+    // The fork server is not the program.
     EXPECT_EQ(forked.with({.key = key}).call<death_signal>(0), 0);
   }
 }
@@ -179,7 +177,7 @@ TEST_F(ForkServer, TheProcessListShowsIt) {
   auto options = forkserver(1);
   options.name = "solver";
   procpool::ProcessPool pool{options};
-  pid_t const worker = pool.call<who>(0);
+  pid_t const worker = pool.call<who_runs>(0);
   EXPECT_EQ(support::read_text(support::proc(worker, "comm")), "solver/0\n");
   EXPECT_EQ(support::read_text(support::proc(support::fork_server_pid(), "comm")),
             "solver/template\n");
@@ -256,19 +254,19 @@ TEST_F(ForkServer, CapturesOutput) {
 
 namespace {
 
-int prepared = 0;
-void prepare(int number) { prepared = number; }
+int prepared_number = 0;
+void prepare_number(int number) { prepared_number = number; }
 void prepare_badly() { throw std::out_of_range("not today"); }
 
 }  // namespace
 
 TEST_F(ForkServer, RunsTheInitializerInEachWorker) {
   auto options = forkserver(3);
-  options.initializer = procpool::bound<prepare>(7);
+  options.initializer = procpool::bound<prepare_number>(7);
   {
     procpool::ProcessPool pool{options};
     for (int const key : {0, 1, 2}) {
-      EXPECT_EQ(pool.with({.key = key}).call([](int) { return prepared; }, 0), 7);
+      EXPECT_EQ(pool.with({.key = key}).call([](int) { return prepared_number; }, 0), 7);
     }
   }
   options.initializer = procpool::bound<prepare_badly>();
@@ -280,7 +278,7 @@ TEST_F(ForkServer, GivesEachElementAProcessIfAsked) {
   auto options = forkserver(2);
   options.max_tasks_per_worker = 1;
   procpool::ProcessPool pool{options};
-  auto const pids = pool.map<who>(std::views::iota(0, 50));
+  auto const pids = pool.map<who_runs>(std::views::iota(0, 50));
   EXPECT_EQ(std::set(pids.begin(), pids.end()).size(), 50u);
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
   EXPECT_EQ(pool.stats().failed_starts, 0u);
@@ -309,7 +307,7 @@ TEST_F(ForkServer, EndsWhatOverrunsWithItsGroup) {
                        },
                        0),
                procpool::TaskTimeout);
-  pid_t const worker = pool.call<who>(0);
+  pid_t const worker = pool.call<who_runs>(0);
   pid_t const child = pool.call(
       [](int) {
         pid_t const pid = ::fork();
@@ -338,7 +336,7 @@ TEST_F(ForkServer, DoesNotDoubleWhatStaticInitialisationPrinted) {
 }
 
 // As many attempts as with workers that do not start, and the reason of the last.
-TEST_F(ForkServer, WhoseTemplateDoesNotStartFailsThePool) {
+TEST_F(ForkServer, ThatDoesNotStartFailsThePool) {
   EXPECT_TRUE(support::succeeds("aborts_at_start", {"forkserver"}));
   EXPECT_TRUE(support::succeeds("sleeps_at_start", {"forkserver"}));
 }

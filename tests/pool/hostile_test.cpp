@@ -32,6 +32,7 @@
 #include "support/processes.hpp"
 #include "support/seed.hpp"
 #include "support/send.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 #include "support/worker_memory.hpp"
 
@@ -50,10 +51,10 @@ OutboxWords& words() {
   return *reinterpret_cast<OutboxWords*>(find_memory("procpool outbox").begin);
 }
 
-// One that waits to be ended, so that what it wrote is what is found.
+// A task that waits to be ended, so that the program finds exactly the bytes that it wrote.
 void wait_for_the_end(std::chrono::milliseconds time = 20s) { std::this_thread::sleep_for(time); }
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 // Everybody else is right, and the pool goes on.
 void expect_others_right(procpool::ProcessPool& pool) {
@@ -62,7 +63,8 @@ void expect_others_right(procpool::ProcessPool& pool) {
             (std::vector{1, 4, 9, 16, 25, 36, 49, 64}));
 }
 
-// The task writes nonsense and is charged with it, while others run beside and behind it.
+// The task writes nonsense and the failure is attributed to it, while others run beside and behind
+// it.
 template <class Task>
 void expect_told_off(Task task) {
   procpool::ProcessPool pool{2};
@@ -341,7 +343,7 @@ TEST(Hostile, ClaimBehindWhatIsDone) {
 
 // It says that it has not begun, each time that it dies. That cannot be told from a worker killed
 // from outside before it began; but it is not tried for ever.
-TEST(Hostile, ClaimTakenBackByEachDeath) {
+TEST(Hostile, ClaimRevokedByEachDeath) {
   procpool::ProcessPool pool{1};
   expect_others_right(pool);
   auto hostile = pool.submit([] {
@@ -371,7 +373,7 @@ TEST(Hostile, MarksThatHideWhatRuns) {
     SCOPED_TRACE(how);
     procpool::ProcessPool pool{1};
     expect_others_right(pool);
-    // Also where what it hides is behind something that was taken back.
+    // Also where what it hides is behind a revocation.
     support::MadeGap const gap(
         pool, how % 2 == 0 ? support::Gap{} : support::Gap{support::Gap::By::cancel, 40 * how});
     auto hostile = pool.with({.timeout = 100ms}).submit(hide, how);
@@ -389,9 +391,9 @@ TEST(Hostile, MarksThatHideWhatRuns) {
   }
 }
 
-// It says that it has begun what waited behind it. No more than a block may be claimed at once, and of a
-// block only the first that is not done can have begun. What is claimed beyond that, nobody else may run; but
-// it has an end.
+// It says that it has begun what waited behind it. No more than a block may be claimed at once, and
+// of a block only the first that is not done can have begun. Nobody else may run the claimed
+// elements beyond it; but it has an end.
 template <int Others>
 int forge_at_three(int x) {
   if (x == 3) {
@@ -460,7 +462,7 @@ TEST(Hostile, RandomBytesOverEverything) {
 }
 
 // Single words, of any value, while the worker goes on: whatever it does, the program and the other
-// worker do not mind. What later runs in the same worker may suffer, so that one is killed first.
+// worker do not mind. A later task in the same worker may suffer, so that worker is killed first.
 TEST(Hostile, RandomWordsNowAndThen) {
   unsigned const seed = support::new_seed();
   auto const scribble = [](unsigned of) {

@@ -20,6 +20,7 @@
 #include "support/errors.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -27,17 +28,17 @@ using support::succeeds;
 
 namespace {
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 // A folder of its own, gone with the test.
-class Folder {
+class HostFolder {
  public:
-  Folder() {
+  HostFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "pooltest.XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no folder");
     path_ = name;
   }
-  ~Folder() {
+  ~HostFolder() {
     std::error_code error;
     std::filesystem::remove_all(path_, error);
   }
@@ -48,7 +49,7 @@ class Folder {
 };
 
 testing::AssertionResult survives_losing_its_file(std::string const& how, std::string const& when) {
-  Folder const folder;
+  HostFolder const folder;
   auto const copy = folder / "copy";
   std::filesystem::copy_file(support::program_path("loses_its_file"), copy);
   support::Program program(copy, {how, when});
@@ -67,8 +68,8 @@ TEST(Host, WhoseWorkersHangInTheReportOfACrash) { EXPECT_TRUE(succeeds("hangs_wh
 TEST(Host, WaitsForAnyChild) { EXPECT_TRUE(succeeds("waits_for_any")); }
 
 TEST(Host, ForksItself) {
-  // In a forked child that exits, what other threads had in hand at the fork belongs to nobody: a leak
-  // checker would report it.
+  // In a forked child that exits, what other threads had in hand at the fork belongs to nobody: a
+  // leak checker would report it.
   char const* const before = std::getenv("ASAN_OPTIONS");
   std::string const options = before == nullptr ? "" : std::string(before) + ":";
   ::setenv("ASAN_OPTIONS", (options + "detect_leaks=0").c_str(), 1);
@@ -122,7 +123,7 @@ TEST(Host, WhoseWorkersAbortAtStart) {
 TEST(Host, WhoseWorkersNeverSpeak) { EXPECT_TRUE(succeeds("sleeps_at_start")); }
 
 TEST(Host, WhoseWorkersSometimesFailToStart) {
-  Folder const folder;
+  HostFolder const folder;
   std::string const path = folder / "starts";
   std::ofstream(path).close();
   ::setenv("TEST_STARTS", path.c_str(), 1);
@@ -132,7 +133,7 @@ TEST(Host, WhoseWorkersSometimesFailToStart) {
 
 // By others: that says little about the next start.
 TEST(Host, WhoseWorkersAreKilledWhileTheyStart) {
-  Folder const folder;
+  HostFolder const folder;
   std::string const path = folder / "starts";
   std::ofstream(path).close();
   ::setenv("TEST_STARTS", path.c_str(), 1);
@@ -153,7 +154,7 @@ TEST(Host, WhoseFileIsReplaced) {
 }
 
 TEST(Host, IsStartedThroughALink) {
-  Folder const folder;
+  HostFolder const folder;
   auto const link = folder / "another_name";
   std::filesystem::create_symlink(support::program_path("ignores_sigchld"), link);
   support::Program program(link);

@@ -1,4 +1,4 @@
-// Start::in_process: the same face, with tasks run in the caller.
+// Start::in_process: the same public API, with tasks run in the caller.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -12,23 +12,24 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
-int calls = 0;
+int calls_here = 0;
 
 int count(int x) {
-  ++calls;
+  ++calls_here;
   return 2 * x;
 }
-pid_t who() { return ::getpid(); }
+using tasks::who;
 std::thread::id thread_here;
 void note_thread() { thread_here = std::this_thread::get_id(); }
 int odd_throws(int x) {
   if (x % 2 != 0) throw std::out_of_range(std::to_string(x));
   return x;
 }
-struct Scale {
+struct ScaleBy {
   int factor = 1;
   int operator()(int x) const { return factor * x; }
 };
@@ -37,9 +38,9 @@ struct Scale {
 
 TEST(InProcess, RunsTasksInTheCaller) {
   procpool::ProcessPool pool{{.workers = 2, .start = procpool::Start::in_process}};
-  calls = 0;
+  calls_here = 0;
   EXPECT_EQ(pool.map<count>(std::vector{1, 2, 3}), (std::vector{2, 4, 6}));
-  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(calls_here, 3);
   EXPECT_EQ(pool.call<who>(), ::getpid());
   pool.call<note_thread>();
   EXPECT_EQ(thread_here, std::this_thread::get_id());
@@ -55,7 +56,7 @@ TEST(InProcess, HasTheSameOutcomes) {
   auto const error = support::error_of<procpool::FromWorker<std::out_of_range>>(outcomes[3]);
   EXPECT_STREQ(error.what(), "3");
   EXPECT_EQ(error.element, 3u);
-  EXPECT_EQ(pool.map(Scale{5}, std::vector{1, 2}), (std::vector{5, 10}));
+  EXPECT_EQ(pool.map(ScaleBy{5}, std::vector{1, 2}), (std::vector{5, 10}));
   EXPECT_EQ(pool.starmap([](int a, std::string b) { return b + std::to_string(a); },
                          std::vector{std::tuple(1, "x")}),
             std::vector<std::string>{"x1"});

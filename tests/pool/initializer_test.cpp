@@ -1,4 +1,5 @@
-// PoolOptions::initializer: runs in each worker before its first element; its failure is told to all.
+// PoolOptions::initializer: runs in each worker before its first element; its failure is told to
+// all.
 
 #include <gtest/gtest.h>
 
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 
 namespace {
@@ -20,30 +22,30 @@ namespace {
 using namespace std::chrono_literals;
 
 std::string prepared;
-int calls = 0;
+int initializer_calls = 0;
 
 void prepare(std::string const& text, int number) {
   support::Trace::note(::getpid());
   prepared = text + std::to_string(number);
-  ++calls;
+  ++initializer_calls;
 }
-std::string what_was_prepared(int) { return prepared + "/" + std::to_string(calls); }
-pid_t who(int) { return ::getpid(); }
-void fail(std::string const& text) {
+std::string what_was_prepared(int) { return prepared + "/" + std::to_string(initializer_calls); }
+using tasks::who_runs;
+void fail_with_text(std::string const& text) {
   support::Trace::note(::getpid());
   throw std::out_of_range(text);
 }
-void crash() { ::raise(SIGSEGV); }
+void crash_at_start() { ::raise(SIGSEGV); }
 void die_five_times() {
   support::Trace::note(1);
   if (support::Trace::seen(1) <= 5) ::raise(SIGKILL);
 }
-void hang() { std::this_thread::sleep_for(10min); }
+void hang_at_start() { std::this_thread::sleep_for(10min); }
 void print_and_succeed() {}
-int square(int x) { return x * x; }
-int die(int) { return ::raise(SIGKILL); }
+using tasks::crash;
+using tasks::square;
 
-procpool::PoolOptions with(procpool::BoundCall initializer, int workers = 2) {
+procpool::PoolOptions with_initializer(procpool::BoundCall initializer, int workers = 2) {
   procpool::PoolOptions options;
   options.workers = workers;
   options.initializer = std::move(initializer);
@@ -53,11 +55,11 @@ procpool::PoolOptions with(procpool::BoundCall initializer, int workers = 2) {
 
 TEST(Initializer, RunsOnceInEachWorkerBeforeItsFirstElement) {
   support::Trace const trace;
-  procpool::ProcessPool pool{with(procpool::bound<prepare>("x", 7))};
+  procpool::ProcessPool pool{with_initializer(procpool::bound<prepare>("x", 7))};
   for (std::string const& found : pool.map<what_was_prepared>(std::views::iota(0, 100))) {
     EXPECT_EQ(found, "x7/1");
   }
-  for (pid_t const pid : pool.map<who>(std::views::iota(0, 100))) {
+  for (pid_t const pid : pool.map<who_runs>(std::views::iota(0, 100))) {
     EXPECT_EQ(trace.counts()[pid], 1);
   }
   auto const stats = pool.stats();
@@ -67,15 +69,15 @@ TEST(Initializer, RunsOnceInEachWorkerBeforeItsFirstElement) {
 
 TEST(Initializer, RunsInReplacementsToo) {
   support::Trace const trace;
-  procpool::ProcessPool pool{with(procpool::bound(prepare, "y", 1), 1)};
-  EXPECT_THROW(pool.call<die>(1), procpool::WorkerDied);
+  procpool::ProcessPool pool{with_initializer(procpool::bound(prepare, "y", 1), 1)};
+  EXPECT_THROW(pool.call<crash>(1), procpool::WorkerDied);
   EXPECT_EQ(pool.call<what_was_prepared>(1), "y1/1");
   EXPECT_EQ(trace.counts().size(), 2u);
 }
 
 TEST(Initializer, ItsErrorReachesEveryWaiterAsItself) {
   support::Trace const trace;
-  procpool::ProcessPool pool{with(procpool::bound<fail>("no database"), 3)};
+  procpool::ProcessPool pool{with_initializer(procpool::bound<fail_with_text>("no database"), 3)};
   std::vector<procpool::Future<int>> futures;
   try {
     for (int i = 0; i < 20; ++i) futures.push_back(pool.submit<square>(i));
@@ -92,9 +94,9 @@ TEST(Initializer, ItsErrorReachesEveryWaiterAsItself) {
 }
 
 TEST(Initializer, OneThatCrashesOrHangsFailsThePool) {
-  procpool::ProcessPool crashing{with(procpool::bound<crash>())};
+  procpool::ProcessPool crashing{with_initializer(procpool::bound<crash_at_start>())};
   EXPECT_THROW(crashing.call<square>(1), procpool::WorkerDied);
-  auto options = with(procpool::bound<hang>());
+  auto options = with_initializer(procpool::bound<hang_at_start>());
   options.start_timeout = 2s;  // the start itself lies in it
   procpool::ProcessPool hanging{options};
   EXPECT_THROW(hanging.call<square>(1), procpool::TaskTimeout);
@@ -103,20 +105,20 @@ TEST(Initializer, OneThatCrashesOrHangsFailsThePool) {
 // By others: it did not fail.
 TEST(Initializer, MayBeKilledByOthers) {
   support::Trace const trace;
-  procpool::ProcessPool pool{with(procpool::bound<die_five_times>())};
+  procpool::ProcessPool pool{with_initializer(procpool::bound<die_five_times>())};
   EXPECT_EQ(pool.call<square>(3), 9);
   EXPECT_EQ(trace.size(), 6u);
 }
 
 TEST(Initializer, ThePoolMayEndWhileItRuns) {
-  procpool::ProcessPool pool{with(procpool::bound<hang>())};
+  procpool::ProcessPool pool{with_initializer(procpool::bound<hang_at_start>())};
   auto future = pool.submit<square>(1);
   pool.terminate();
   EXPECT_THROW(future.get(), procpool::TaskCancelled);
 }
 
 TEST(Initializer, WithoutArguments) {
-  procpool::ProcessPool pool{with(procpool::bound<print_and_succeed>())};
+  procpool::ProcessPool pool{with_initializer(procpool::bound<print_and_succeed>())};
   EXPECT_EQ(pool.map<square>(std::views::iota(0, 10)).back(), 81);
 }
 

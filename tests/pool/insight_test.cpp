@@ -1,4 +1,4 @@
-// What a pool tells about itself: counters that agree, each worker's share, reasons, titles in `ps`.
+// A pool tells about itself: counters that agree, each worker's share, reasons, titles in `ps`.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -31,9 +32,9 @@ namespace {
 using namespace std::chrono_literals;
 using insight_test::compute_something;
 
-int square(int x) { return x * x; }
-pid_t who() { return ::getpid(); }
-int dies(int x) { return x + ::raise(SIGKILL); }
+using tasks::square;
+using tasks::who;
+int dies_in_task(int x) { return x + ::raise(SIGKILL); }
 int spins(int milliseconds) {
   auto const end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
   while (std::chrono::steady_clock::now() < end) {
@@ -86,7 +87,7 @@ TEST(Insight, SaysWhatEachWorkerDid) {
 
 TEST(Insight, SaysWhyWorkersEnded) {
   procpool::ProcessPool pool{1};
-  EXPECT_THROW(pool.call<dies>(1), procpool::WorkerDied);
+  EXPECT_THROW(pool.call<dies_in_task>(1), procpool::WorkerDied);
   ASSERT_TRUE(support::until([&] { return pool.worker_stats()[0].pid == 0; }));
   EXPECT_NE(pool.worker_stats()[0].last_end.find("SIGKILL"), std::string::npos);
   EXPECT_THROW(pool.with({.timeout = 20ms}).call<spins>(60'000), procpool::TaskTimeout);
@@ -99,7 +100,7 @@ TEST(Insight, SaysWhyWorkersEnded) {
 
 TEST(Insight, CountsRetries) {
   procpool::ProcessPool pool{1};
-  EXPECT_THROW(pool.with({.retries = 3}).call<dies>(1), procpool::WorkerDied);
+  EXPECT_THROW(pool.with({.retries = 3}).call<dies_in_task>(1), procpool::WorkerDied);
   EXPECT_EQ(pool.stats().retries, 3u);
   EXPECT_EQ(pool.stats().worker_deaths, 4u);
 }

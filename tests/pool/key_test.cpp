@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -20,26 +21,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-pid_t who(int) { return ::getpid(); }
-pid_t who_after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return ::getpid();
-}
-int counts_up(int) {
-  static int count = 0;
-  return ++count;
-}
-pid_t dies(int) {
+using tasks::counts_up;
+using tasks::who_after;
+using tasks::who_runs;
+pid_t dies_under_key(int) {
   ::raise(SIGKILL);
   return 0;
 }
-int note(int x) {
-  support::Trace::note(x);
-  return x;
-}
+using tasks::noted;
 int note_after(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return note(milliseconds);
+  return noted(milliseconds);
 }
 
 TEST(Key, EqualOnesRunInOneWorker) {
@@ -48,7 +40,7 @@ TEST(Key, EqualOnesRunInOneWorker) {
   std::vector<std::pair<int, procpool::Future<pid_t>>> futures;
   for (int i = 0; i < 300; ++i) {
     int const key = i % 9;
-    futures.emplace_back(key, pool.with({.key = key}).submit<who>(i));
+    futures.emplace_back(key, pool.with({.key = key}).submit<who_runs>(i));
   }
   for (auto& [key, future] : futures) workers[key].insert(future.get());
   std::set<pid_t> all;
@@ -62,11 +54,11 @@ TEST(Key, EqualOnesRunInOneWorker) {
 TEST(Key, OfATextOrANumber) {
   procpool::ProcessPool pool{2};
   std::string const name = "alice";
-  pid_t const worker = pool.with({.key = name}).call<who>(1);
+  pid_t const worker = pool.with({.key = name}).call<who_runs>(1);
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(pool.with({.key = "alice"}).call<who>(i), worker);
+    EXPECT_EQ(pool.with({.key = "alice"}).call<who_runs>(i), worker);
   }
-  for (auto const& pids : {pool.with({.key = "alice"}).map<who>(std::views::iota(0, 50))}) {
+  for (auto const& pids : {pool.with({.key = "alice"}).map<who_runs>(std::views::iota(0, 50))}) {
     for (pid_t const pid : pids) EXPECT_EQ(pid, worker);
   }
 }
@@ -75,11 +67,11 @@ TEST(Key, OfATextOrANumber) {
 TEST(Key, WaitsForItsWorker) {
   procpool::ProcessPool pool{2};
   pool.map<who_after>(std::vector<int>(2, 20));  // both are there
-  pid_t const worker = pool.with({.key = 1}).call<who>(1);
+  pid_t const worker = pool.with({.key = 1}).call<who_runs>(1);
   auto busy = pool.with({.key = 1}).submit<who_after>(1000);
   std::vector<procpool::Future<pid_t>> futures;
-  for (int i = 0; i < 10; ++i) futures.push_back(pool.with({.key = 1}).submit<who>(i));
-  EXPECT_NE(pool.call<who>(1), worker);  // the others do not
+  for (int i = 0; i < 10; ++i) futures.push_back(pool.with({.key = 1}).submit<who_runs>(i));
+  EXPECT_NE(pool.call<who_runs>(1), worker);  // the others do not
   EXPECT_FALSE(busy.ready());
   for (auto& future : futures) EXPECT_EQ(future.get(), worker);
 }
@@ -88,7 +80,7 @@ TEST(Key, KeepsTheOrderOfItsSubmits) {
   support::Trace const trace;
   procpool::ProcessPool pool{3};
   std::vector<procpool::Future<int>> futures;
-  for (int i = 0; i < 200; ++i) futures.push_back(pool.with({.key = "one"}).submit<note>(i));
+  for (int i = 0; i < 200; ++i) futures.push_back(pool.with({.key = "one"}).submit<noted>(i));
   for (auto& future : futures) future.get();
   auto const numbers = trace.numbers();
   ASSERT_EQ(numbers.size(), 200u);
@@ -100,11 +92,11 @@ TEST(Key, AlongWithPriorities) {
   procpool::ProcessPool pool{1};
   auto busy = pool.with({.key = 1}).submit<note_after>(500);
   std::vector<procpool::Future<int>> futures;
-  futures.push_back(pool.with({.key = 1}).submit<note>(1));  // ahead in the worker's inbox
+  futures.push_back(pool.with({.key = 1}).submit<noted>(1));  // ahead in the worker's inbox
   ASSERT_TRUE(support::until([&] { return pool.stats().records == 2; }));
   for (int const priority : {1, 3, 2}) {
-    futures.push_back(pool.with({.priority = priority, .key = 1}).submit<note>(10 * priority));
-    futures.push_back(pool.with({.priority = priority}).submit<note>(10 * priority + 1));
+    futures.push_back(pool.with({.priority = priority, .key = 1}).submit<noted>(10 * priority));
+    futures.push_back(pool.with({.priority = priority}).submit<noted>(10 * priority + 1));
   }
   for (auto& future : futures) future.get();
   busy.get();
@@ -114,10 +106,10 @@ TEST(Key, AlongWithPriorities) {
 TEST(Key, MovesOnWhenItsWorkerDies) {
   procpool::ProcessPool pool{2};
   auto const keyed = [&pool] { return pool.with({.key = 7}); };
-  pid_t const first = keyed().call<who>(1);
-  EXPECT_THROW(keyed().call<dies>(1), procpool::WorkerDied);
+  pid_t const first = keyed().call<who_runs>(1);
+  EXPECT_THROW(keyed().call<dies_under_key>(1), procpool::WorkerDied);
   std::set<pid_t> after;
-  for (int i = 0; i < 20; ++i) after.insert(keyed().call<who>(i));
+  for (int i = 0; i < 20; ++i) after.insert(keyed().call<who_runs>(i));
   EXPECT_EQ(after.size(), 1u);
   EXPECT_FALSE(after.contains(first));
 }
@@ -130,10 +122,10 @@ TEST(Key, KeepsTheStateOfItsWorker) {
 // Of many places only the one that the key is bound to gets a worker.
 TEST(Key, StartsJustItsWorker) {
   procpool::ProcessPool pool{{.workers = 8, .idle_timeout = 400ms}};
-  for (int key = 0; key < 8; ++key) pool.with({.key = key}).call<who>(1);
+  for (int key = 0; key < 8; ++key) pool.with({.key = key}).call<who_runs>(1);
   ASSERT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
   auto const before = pool.stats().worker_starts;
-  for (int i = 0; i < 5; ++i) pool.with({.key = 6}).call<who>(1);
+  for (int i = 0; i < 5; ++i) pool.with({.key = 6}).call<who_runs>(1);
   EXPECT_EQ(pool.stats().worker_starts, before + 1);
 }
 

@@ -12,16 +12,18 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/memory.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
-constexpr std::size_t kib = 1024;
-constexpr std::size_t mib = kib * kib;
+using support::kib;
+using support::mib;
 
 // Bytes that tell where they belong.
 char byte_at(std::size_t i) { return static_cast<char>(i * 131 + i / 251); }
 
-std::string make(std::size_t size) {
+std::string text_of(std::size_t size) {
   std::string text(size, '\0');
   for (std::size_t i = 0; i < size; ++i) text[i] = byte_at(i);
   return text;
@@ -35,21 +37,21 @@ bool right(std::string const& text, std::size_t size) {
   return true;
 }
 
-std::string echo(std::string text) { return text; }
+using tasks::echo;
 std::uint64_t length_if_right(std::string const& text) {
   return right(text, text.size()) ? text.size() : ~std::uint64_t{0};
 }
-std::vector<double> numbers(std::size_t count) {
+std::vector<double> half_numbers(std::size_t count) {
   std::vector<double> values(count);
   for (std::size_t i = 0; i < count; ++i) values[i] = static_cast<double>(i) / 2;
   return values;
 }
 
 void expect_all_ways(procpool::ProcessPool& pool, std::size_t size) {
-  std::string const text = make(size);
+  std::string const text = text_of(size);
   EXPECT_TRUE(right(pool.call<echo>(text), size)) << size;
   EXPECT_EQ(pool.call<length_if_right>(text), size);
-  EXPECT_TRUE(right(pool.call<make>(size), size)) << size;
+  EXPECT_TRUE(right(pool.call<text_of>(size), size)) << size;
 }
 
 }  // namespace
@@ -83,11 +85,11 @@ TEST(LargeMessage, OfEverySizeUpToSome) {
     sizes.push_back(size);
   }
   std::vector<std::string> texts;
-  for (std::size_t const size : sizes) texts.push_back(make(size));
+  for (std::size_t const size : sizes) texts.push_back(text_of(size));
   for (int const chunk : {1, 50}) {
     EXPECT_EQ(pool.with({.chunk = chunk}).map<echo>(texts), texts);
   }
-  EXPECT_EQ(pool.map<make>(sizes), texts);
+  EXPECT_EQ(pool.map<text_of>(sizes), texts);
 }
 
 TEST(LargeMessage, Of64MiB) {
@@ -98,14 +100,14 @@ TEST(LargeMessage, Of64MiB) {
 TEST(LargeMessage, OfNumbers) {
   procpool::ProcessPool pool{1};
   for (std::size_t const count : {std::size_t{2'000}, std::size_t{2'049}, mib}) {
-    EXPECT_EQ(pool.call<numbers>(count), numbers(count));
+    EXPECT_EQ(pool.call<half_numbers>(count), half_numbers(count));
   }
 }
 
 TEST(LargeMessage, ManyInARow) {
   procpool::ProcessPool pool{2};
   std::size_t const size = static_cast<std::size_t>(support::rounds(8, 2)) * mib;
-  std::vector<std::string> const texts(20, make(size));
+  std::vector<std::string> const texts(20, text_of(size));
   for (int const chunk : {1, 3, 20}) {
     auto const results = pool.with({.chunk = chunk}).map<echo>(texts);
     ASSERT_EQ(results.size(), 20u);
@@ -119,7 +121,7 @@ TEST(LargeMessage, AmongSmallOnes) {
   std::vector<std::size_t> sizes;
   for (std::size_t i = 0; i < 200; ++i) sizes.push_back(i % 3 == 0 ? 40'000 + i : i);
   for (int const chunk : {1, 7, 200}) {
-    auto const results = pool.with({.chunk = chunk}).map<make>(sizes);
+    auto const results = pool.with({.chunk = chunk}).map<text_of>(sizes);
     ASSERT_EQ(results.size(), sizes.size());
     for (std::size_t i = 0; i < sizes.size(); ++i) EXPECT_TRUE(right(results[i], sizes[i])) << i;
     auto const lengths = pool.with({.chunk = chunk}).map<length_if_right>(results);
@@ -131,15 +133,15 @@ TEST(LargeMessage, AmongSmallOnes) {
 TEST(LargeMessage, ManyResultsNotYetTaken) {
   procpool::ProcessPool pool{1};
   std::vector<procpool::Future<std::string>> futures;
-  for (std::size_t i = 0; i < 64; ++i) futures.push_back(pool.submit<make>(mib + i));
+  for (std::size_t i = 0; i < 64; ++i) futures.push_back(pool.submit<text_of>(mib + i));
   for (std::size_t i = 64; i-- > 0;) {
     EXPECT_TRUE(right(futures[i].get(), mib + i)) << i;
   }
 }
 
-// The worker's memory for a large message goes when it is taken.
-// A worker that has no number left for a descriptor cannot take what comes in a file: that is the error of the
-// element which needs it, and the next one is run by another worker.
+// The worker's memory for a large message goes when it is taken. A worker that has no number left
+// for a descriptor cannot take what comes in a file: that is the error of the element which needs
+// it, and the next one is run by another worker.
 TEST(LargeMessage, ToAWorkerWithoutADescriptor) {
   if (support::sanitized) GTEST_SKIP() << "sanitizers need descriptors to look at a type";
   auto const take_all = [] {
@@ -173,7 +175,7 @@ TEST(LargeMessage, ToAWorkerWithoutADescriptor) {
 TEST(LargeMessage, FromAWorkerThatDiesNext) {
   procpool::ProcessPool pool{1};
   for (int i = 0; i < 5; ++i) {
-    auto large = pool.submit<make>(4 * mib);
+    auto large = pool.submit<text_of>(4 * mib);
     auto death = pool.submit([] { ::raise(SIGKILL); });
     EXPECT_TRUE(right(large.get(), 4 * mib));
     EXPECT_THROW(death.get(), procpool::WorkerDied);

@@ -1,6 +1,6 @@
-// Values that are large themselves: a plain struct that a stack has room for a few of. Nothing of the pool's lays them on a stack
-// where the language lets them be made where they stay: how much stack each way takes is measured, on a stack
-// that was painted before.
+// Values that are large themselves: a plain struct that a stack has room for a few of. Nothing of
+// the pool's lays them on a stack where the language lets them be made where they stay: how much
+// stack each way takes is measured, on a stack that was painted before.
 
 #include <procpool.hpp>
 
@@ -86,7 +86,7 @@ int number_of_value(T value) {  // NOLINT(performance-unnecessary-value-param): 
   return value.number;
 }
 template <class T>
-T same(T const& value) {
+T same_value(T const& value) {
   return value;
 }
 template <class T>
@@ -150,11 +150,12 @@ std::size_t stack_of(std::function<void()> const& body, std::size_t size = std::
   return size - untouched;
 }
 
-// What a way takes besides. (A variable that is made of what a call returns would cost two copies, were T
-// trivially copyable and g++ the compiler.)
+// Copies that a way takes besides. (A variable that is made of what a call returns would cost two
+// copies, were T trivially copyable and g++ the compiler.)
 constexpr std::size_t besides = std::size_t{64} << 10;
 
-// The parameter of a function that takes a value. (Clang without optimization lays another one beside it.)
+// The parameter of a function that takes a value. (Clang without optimization lays another one
+// beside it.)
 constexpr unsigned own = 2;
 
 void expect_copies(char const* way, unsigned most, std::function<void()> const& body) {
@@ -177,7 +178,7 @@ class LargeValues : public testing::Test {
 using Types = testing::Types<Plain, Mixed, Fixed, Holder, Own>;
 TYPED_TEST_SUITE(LargeValues, Types);
 
-// One copy is the caller's: what he holds.
+// The caller holds one copy.
 TYPED_TEST(LargeValues, AsResults) {
   using T = TypeParam;
   ProcessPool& pool = this->pool();
@@ -313,7 +314,7 @@ class Later {
 };
 
 template <class T>
-procpool::Future<int> awaits(ProcessPool& pool, procpool::Executor executor) {
+procpool::Future<int> awaits_on(ProcessPool& pool, procpool::Executor executor) {
   T const value = co_await pool.with({.executor = executor}).template submit<made_late<T>>(7);
   co_return value.number;
 }
@@ -355,7 +356,7 @@ TYPED_TEST(LargeValues, InContinuations) {
     expect_copies("then, get", 1, [&] { EXPECT_EQ(number_of<T>(next.get()), 8); });
   }
   {
-    auto number = awaits<T>(pool, later.executor());
+    auto number = awaits_on<T>(pool, later.executor());
     expect_copies("co_await", 0, [&] { run_unless(number.ready()); });
     EXPECT_EQ(number.get(), 7);
   }
@@ -391,7 +392,8 @@ TYPED_TEST(LargeValues, InAWorker) {
   expect_copies("in a worker: const&", 1, [&] { (void)pool.submit<number_of<T>>(*one); });
   expect_copies("in a worker: a value", 1 + own,
                 [&] { (void)pool.submit<number_of_value<T>>(*one); });
-  expect_copies("in a worker: const&, a result", 2, [&] { (void)pool.submit<same<T>>(*one); });
+  expect_copies("in a worker: const&, a result", 2,
+                [&] { (void)pool.submit<same_value<T>>(*one); });
   expect_copies("in a worker: a slice", 0, [&] {
     std::vector<T> two;
     two.push_back(*one);

@@ -13,10 +13,11 @@
 #include "support/build.hpp"
 #include "support/descriptors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 void use_a_pool(int i) {
   procpool::ProcessPool pool{2};
@@ -45,13 +46,13 @@ template <class Use>
 void expect_nothing_left(int pools, Use use) {
   for (int i = 0; i < 10; ++i) use(i);  // what is made once and kept
   auto const names = support::shared_memory_names();
-  support::PeerBuffers const before = support::holdings();
+  support::Resources const before = support::open_resources();
   for (int i = 0; i < pools; ++i) use(i);
-  support::PeerBuffers const after = support::holdings();
+  support::Resources const after = support::open_resources();
   EXPECT_EQ(after.descriptors, before.descriptors);
   // The background thread of a sanitizer may come late.
   EXPECT_LE(after.threads, before.threads + (support::sanitized ? 1 : 0));
-  // The allocator's arenas come and go with threads; a mapping per pool would be 200.
+  // The heaps of the allocator come and go with threads; a mapping per pool would be 200.
   // A sanitizer maps memory of its own for each.
   EXPECT_LE(after.mappings, before.mappings + (support::sanitized ? 50 : 12));
   EXPECT_EQ(after.children, 0u);
@@ -74,12 +75,12 @@ TEST(Leftovers, NoneOf100DeadWorkers) {
   auto const die = [] { ::raise(SIGKILL); };
   for (int i = 0; i < 5; ++i) EXPECT_THROW(pool.call(die), procpool::WorkerDied);
   EXPECT_EQ(pool.call<square>(2), 4);
-  support::PeerBuffers const before = support::holdings();
+  support::Resources const before = support::open_resources();
   for (int i = 0; i < support::rounds(100, 20); ++i) {
     EXPECT_THROW(pool.call(die), procpool::WorkerDied);
   }
   EXPECT_EQ(pool.call<square>(3), 9);
-  support::PeerBuffers const after = support::holdings();
+  support::Resources const after = support::open_resources();
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_EQ(after.threads, before.threads);
   EXPECT_LE(after.mappings, before.mappings + 6);
@@ -90,19 +91,19 @@ TEST(Leftovers, NoneOf100DeadWorkers) {
 TEST(Leftovers, NoneOf300LargeMessages) {
   procpool::ProcessPool pool{1};
   auto const echo = [](std::string text) { return text; };
-  auto const holdings_of_worker = [&] {
+  auto const resources_of_worker = [&] {
     pid_t const pid = pool.call([] { return ::getpid(); });
     return std::pair(support::descriptors_of(pid).size(), support::mappings_of(pid).size());
   };
   std::string const text(100'000, 'm');
   for (int i = 0; i < 20; ++i) pool.call(echo, text);
-  support::PeerBuffers const before = support::holdings();
-  auto const [worker_descriptors, worker_mappings] = holdings_of_worker();
+  support::Resources const before = support::open_resources();
+  auto const [worker_descriptors, worker_mappings] = resources_of_worker();
   for (int i = 0; i < 300; ++i) EXPECT_EQ(pool.call(echo, text), text);
-  support::PeerBuffers const after = support::holdings();
+  support::Resources const after = support::open_resources();
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_LE(after.mappings, before.mappings + 6);
-  auto const [descriptors_then, mappings_then] = holdings_of_worker();
+  auto const [descriptors_then, mappings_then] = resources_of_worker();
   EXPECT_LE(descriptors_then, worker_descriptors + 4);  // results that are on their way
   EXPECT_LE(mappings_then, worker_mappings + 6);
 }
@@ -111,9 +112,9 @@ TEST(Leftovers, RefusedSubmitsLeaveNone) {
   procpool::ProcessPool pool{1};
   pool.call<square>(1);
   pool.close();
-  support::PeerBuffers const before = support::holdings();
+  support::Resources const before = support::open_resources();
   for (int i = 0; i < 100; ++i) {
     EXPECT_THROW(static_cast<void>(pool.submit<square>(i)), procpool::PoolClosed);
   }
-  EXPECT_EQ(support::holdings().descriptors, before.descriptors);
+  EXPECT_EQ(support::open_resources().descriptors, before.descriptors);
 }

@@ -16,6 +16,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/memory.hpp"
 
 namespace {
 
@@ -25,7 +26,7 @@ std::size_t allocate(std::size_t bytes) {
   std::vector<char> const memory(bytes, 'x');
   return memory.size();
 }
-long spin(long x) {
+long spin_to(long x) {
   volatile long const forever = 1;
   while (forever == 1) ++x;
   return x;
@@ -46,7 +47,7 @@ std::uint64_t core_limit() {
   return limit.rlim_cur;
 }
 
-procpool::PoolOptions with(procpool::Limits limits) {
+procpool::PoolOptions with_limits(procpool::Limits limits) {
   procpool::PoolOptions options;
   options.workers = 1;
   options.limits = limits;
@@ -55,7 +56,7 @@ procpool::PoolOptions with(procpool::Limits limits) {
 
 TEST(Limits, MemoryEndsInBadAlloc) {
   if (support::sanitized) GTEST_SKIP() << "a sanitizer needs more memory than it should";
-  procpool::ProcessPool pool{with({.memory = std::uint64_t{64} << 20})};
+  procpool::ProcessPool pool{with_limits({.memory = std::uint64_t{64} << 20})};
   EXPECT_EQ(pool.call<allocate>(std::size_t{16} << 20), std::size_t{16} << 20);
   EXPECT_THROW(pool.call<allocate>(std::size_t{256} << 20), std::bad_alloc);
   EXPECT_EQ(pool.call<allocate>(std::size_t{16} << 20), std::size_t{16} << 20);
@@ -65,23 +66,23 @@ TEST(Limits, MemoryEndsInBadAlloc) {
 
 TEST(Limits, AddressSpaceToo) {
   if (support::sanitized) GTEST_SKIP() << "a sanitizer needs terabytes of it";
-  procpool::ProcessPool pool{with({.address_space = std::uint64_t{1} << 30})};
+  procpool::ProcessPool pool{with_limits({.address_space = std::uint64_t{1} << 30})};
   EXPECT_EQ(pool.call<allocate>(1'000'000), 1'000'000u);
   EXPECT_THROW(pool.call<allocate>(std::size_t{2} << 30), std::bad_alloc);
 }
 
-// Also while an argument is decoded, or a result is encoded or finds no memory to travel in: the element's
-// error, and the worker lives on.
+// Also while an argument is decoded, or a result is encoded or finds no memory to travel in: the
+// element's error, and the worker lives on.
 TEST(Limits, MemoryMayRunOutOnTheWayInAndOut) {
   if (support::sanitized) GTEST_SKIP() << "a sanitizer needs more memory than it should";
-  constexpr std::uint64_t mib = 1 << 20;
+  using support::mib;
   auto const take = [](std::string const& text) { return text.size(); };
   auto const make = [](std::size_t size) { return std::string(size, 'm'); };
   auto const twice = [](std::string text) { return text + text; };
   for (auto const& limits :
        {procpool::Limits{.memory = 32 * mib}, procpool::Limits{.address_space = 300 * mib}}) {
     SCOPED_TRACE(limits.memory ? "memory" : "address space");
-    procpool::ProcessPool pool{with(limits)};
+    procpool::ProcessPool pool{with_limits(limits)};
     std::string const much((limits.memory ? 48 : 320) * mib, 'm');
     for (int i = 0; i < 2; ++i) {
       // The argument's memory is shared, and counts as address space only.
@@ -103,14 +104,14 @@ TEST(Limits, MemoryMayRunOutOnTheWayInAndOut) {
 }
 
 TEST(Limits, CpuTimeEndsTheWorker) {
-  procpool::ProcessPool pool{with({.cpu_time = 1s})};
-  auto const died = support::thrown_by<procpool::WorkerDied>([&] { pool.call<spin>(1); });
+  procpool::ProcessPool pool{with_limits({.cpu_time = 1s})};
+  auto const died = support::thrown_by<procpool::WorkerDied>([&] { pool.call<spin_to>(1); });
   EXPECT_EQ(died.signal(), SIGXCPU);
   EXPECT_EQ(pool.call<open_files>(1), 1);
 }
 
 TEST(Limits, OpenFiles) {
-  procpool::ProcessPool pool{with({.open_files = 20})};
+  procpool::ProcessPool pool{with_limits({.open_files = 20})};
   int const some = pool.call<open_files>(100);
   EXPECT_GT(some, 5);
   EXPECT_LE(some, 20);
@@ -126,14 +127,14 @@ TEST(Limits, CoreFiles) {
   rlimit here{};
   ::getrlimit(RLIMIT_CORE, &here);
   if (here.rlim_max < 4096) GTEST_SKIP() << "no core files are allowed here";
-  procpool::ProcessPool some{with({.core_size = 4096})};
+  procpool::ProcessPool some{with_limits({.core_size = 4096})};
   EXPECT_EQ(some.call<core_limit>(), 4096u);
 }
 
 TEST(Limits, ThatMakeNoSenseAreRefused) {
-  EXPECT_THROW(procpool::ProcessPool{with({.memory = 0})}, std::invalid_argument);
-  EXPECT_THROW(procpool::ProcessPool{with({.cpu_time = -1s})}, std::invalid_argument);
-  EXPECT_THROW(procpool::ProcessPool{with({.open_files = 1})}, std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool{with_limits({.memory = 0})}, std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool{with_limits({.cpu_time = -1s})}, std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool{with_limits({.open_files = 1})}, std::invalid_argument);
 }
 
 }  // namespace

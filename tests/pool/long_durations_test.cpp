@@ -1,5 +1,5 @@
-// "No limit", written as a very long time wherever a time is taken: it means never. Nothing fires at once,
-// nothing overflows.
+// "No limit", written as a very long time wherever a time is taken: it means never. Nothing fires
+// at once, nothing overflows.
 
 #include <gtest/gtest.h>
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -30,7 +31,7 @@ int waits_to_be_asked(int) {
   std::this_thread::sleep_for(30ms);
   return 7;
 }
-void nothing() {}
+using tasks::nothing;
 
 milliseconds const long_times[] = {std::chrono::years(290), std::chrono::years(300),
                                    milliseconds::max() / 1000, milliseconds::max()};
@@ -109,7 +110,7 @@ TEST_P(LongDurations, OfPools) {
       EXPECT_EQ(asked.get(), 7);
       EXPECT_EQ(pool.with({.timeout = 30ms}).call<waits_to_be_asked>(1), 7);
       EXPECT_EQ(pool.stats().worker_starts, 1u);
-      // One that does not is ended by its first signal.
+      // A worker without a handler is ended by its first signal.
       auto running = pool.submit<slow>(1000);
       running.wait_for(5ms);
       running.cancel();

@@ -15,11 +15,12 @@
 
 namespace {
 
-constexpr int elements = 24;
+constexpr int ordered_elements = 24;
 
 // The earlier, the longer; and every fifth at once.
 int earlier_is_slower(int i) {
-  if (i % 5 != 0) std::this_thread::sleep_for(std::chrono::microseconds(50 * (elements - i)));
+  if (i % 5 != 0)
+    std::this_thread::sleep_for(std::chrono::microseconds(50 * (ordered_elements - i)));
   return 1000 - i;
 }
 
@@ -29,13 +30,13 @@ class Order : public testing::TestWithParam<int> {};
 
 TEST_P(Order, IsThatOfTheInputs) {
   procpool::ProcessPool pool{GetParam()};
-  std::vector<int> inputs(elements);
+  std::vector<int> inputs(ordered_elements);
   std::iota(inputs.begin(), inputs.end(), 0);
   std::vector<int> wanted;
   for (int const i : inputs) wanted.push_back(1000 - i);
 
   EXPECT_EQ(pool.map<earlier_is_slower>(inputs), wanted);
-  for (int const chunk : {1, 3, elements, elements + 1}) {
+  for (int const chunk : {1, 3, ordered_elements, ordered_elements + 1}) {
     SCOPED_TRACE("chunk " + std::to_string(chunk));
     EXPECT_EQ(pool.with({.chunk = chunk}).map<earlier_is_slower>(inputs), wanted);
     auto const outcomes = pool.with({.chunk = chunk}).try_map<earlier_is_slower>(inputs);
@@ -56,7 +57,7 @@ TEST(OrderOfMap, IsKeptOverManyElements) {
   for (std::size_t i = 0; i < inputs.size(); ++i) ASSERT_EQ(results[i], 3 * inputs[i] + 1);
 }
 
-// One element that takes as long as all the others must not hold up those behind it.
+// An element that takes as long as all the others must not hold up the elements behind it.
 TEST(OrderOfMap, IsKeptBehindOneLongElement) {
   procpool::ProcessPool pool{2};
   std::vector<int> inputs(200);

@@ -18,18 +18,19 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 
 namespace {
 
-int square(int x) { return x * x; }
-int add(int a, int b) { return a + b; }
+using tasks::add;
+using tasks::square;
 std::string describe(int number, std::string name, double weight) {
   return name + ":" + std::to_string(number) + ":" + std::to_string(static_cast<int>(weight));
 }
-void note(int x) { support::Trace::note(x); }
+using tasks::note;
 std::unique_ptr<int> next(std::unique_ptr<int> x) { return std::make_unique<int>(*x + 1); }
-pid_t who(int) { return ::getpid(); }
+using tasks::who_runs;
 std::string nothing_given() { return "called"; }
 
 struct Person {
@@ -69,7 +70,7 @@ TEST(Map, WithMoreWorkersThanElements) {
 
 TEST(Map, RunsInOtherProcesses) {
   procpool::ProcessPool pool{2};
-  for (pid_t const pid : pool.with({.chunk = 1}).map<who>(std::views::iota(0, 50))) {
+  for (pid_t const pid : pool.with({.chunk = 1}).map<who_runs>(std::views::iota(0, 50))) {
     EXPECT_NE(pid, ::getpid());
     EXPECT_GT(pid, 1);
   }

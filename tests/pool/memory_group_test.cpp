@@ -1,6 +1,7 @@
-// A worker whose control group has less memory than a message needs: at whatever step of allocating, mapping,
-// filling or reading it the kernel says no, the element ends with a typed reason (SIGKILL by the kernel, or
-// std::bad_alloc), never with SIGBUS, and everybody else is right.
+// A worker whose control group has less memory than a message needs: at whatever step of
+// allocating, mapping, filling or reading it the kernel says no, the element ends with a typed
+// reason (SIGKILL by the kernel, or std::bad_alloc), never with SIGBUS, and everybody else is
+// right.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 
 #include "support/build.hpp"
 #include "support/memory_group.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -21,14 +23,14 @@ using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::size_t mebi = std::size_t{1} << 20;
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 void enter(std::string const& folder) {
   if (!support::MemoryGroup::enter(folder)) throw std::logic_error("it cannot enter the group");
 }
 
 // Smaller than the group, and more than that together with the memory that it travels in.
-Bytes make(std::size_t size) { return Bytes(size, 7); }
+Bytes bytes_of(std::size_t size) { return Bytes(size, 7); }
 std::size_t length_of(Bytes const& bytes) { return bytes.size(); }
 
 class MemoryGroup : public testing::Test {
@@ -60,7 +62,7 @@ TEST_F(MemoryGroup, AResultThatDoesNotFit) {
   for (std::size_t const size : {60 * mebi, 90 * mebi, 300 * mebi}) {
     procpool::ProcessPool pool{1};
     pool.call<enter>(group_.folder());
-    expect_typed_end([&] { pool.call<make>(size); });
+    expect_typed_end([&] { pool.call<bytes_of>(size); });
     expect_others_right(pool);
   }
 }

@@ -24,6 +24,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/memory.hpp"
 #include "support/processes.hpp"
 #include "support/seed.hpp"
 #include "support/until.hpp"
@@ -32,17 +33,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t kib = 1024;
-constexpr std::size_t mib = kib * kib;
+using support::kib;
+using support::mib;
 constexpr char const* memory_name = "procpool message";
 
-std::vector<std::uint64_t> numbers(std::size_t bytes, std::uint64_t seed) {
+std::vector<std::uint64_t> seeded_numbers(std::size_t bytes, std::uint64_t seed) {
   std::vector<std::uint64_t> values(bytes / sizeof(std::uint64_t));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = seed * 0x9e3779b97f4a7c15 + i;
   return values;
 }
 
-std::uint64_t sum(std::vector<std::uint64_t> const& values) {
+std::uint64_t sum_of_numbers(std::vector<std::uint64_t> const& values) {
   std::uint64_t all = values.size();
   for (std::uint64_t const value : values) all = all * 31 + value;
   return all;
@@ -79,22 +80,22 @@ pid_t worker_of(procpool::ProcessPool& pool) {
 TEST(MessageMemory, IsTheSameRoundAfterRound) {
   procpool::ProcessPool pool{1};
   auto const look = [](std::vector<std::uint64_t> const& values) {
-    return std::pair(sum(values), memory_of(::getpid()));
+    return std::pair(sum_of_numbers(values), memory_of(::getpid()));
   };
   for (std::size_t const size : {40 * kib, 100 * kib, 3 * mib}) {
     std::set<std::string> seen_here;
     std::set<std::string> seen_there;
     for (std::uint64_t round = 0; round < 20; ++round) {
-      auto const values = numbers(size, round);
+      auto const values = seeded_numbers(size, round);
       auto [right, seen] = pool.call(look, values);
-      ASSERT_EQ(right, sum(values));
+      ASSERT_EQ(right, sum_of_numbers(values));
       seen_there.merge(seen);
-      auto future = pool.submit<numbers>(size, round);
+      auto future = pool.submit<seeded_numbers>(size, round);
       future.wait();
       seen_here.merge(memory_of(::getpid()));
       ASSERT_EQ(future.get(), values);
     }
-    // One for arguments and one for results, and what the sizes before may have left.
+    // Two blocks, for arguments and for results, and blocks that the sizes before may have left.
     EXPECT_LE(seen_here.size(), 6u) << size;
     EXPECT_LE(seen_there.size(), 6u) << size;
   }
@@ -110,17 +111,17 @@ TEST(MessageMemory, HoldsRightValuesOfMixedSizesInManyThreads) {
     for (int round = 0; round < support::rounds(60, 25); ++round) {
       std::size_t const size = std::size_t{8} << random() % 19;  // to 2 MiB
       std::uint64_t const of = random();
-      auto const values = numbers(size, of);
-      if (pool.call<sum>(values) != sum(values)) ++wrong;
-      auto future = pool.submit<numbers>(size, of);
+      auto const values = seeded_numbers(size, of);
+      if (pool.call<sum_of_numbers>(values) != sum_of_numbers(values)) ++wrong;
+      auto future = pool.submit<seeded_numbers>(size, of);
       if (random() % 2 == 0) {
         if (future.get() != values) ++wrong;
       } else {  // looked at later, when much has happened to the memory of others
-        kept.emplace_back(std::move(future), sum(values));
+        kept.emplace_back(std::move(future), sum_of_numbers(values));
       }
       if (kept.size() > 5) {
         for (auto& [late, right] : kept) {
-          if (sum(late.get()) != right) ++wrong;
+          if (sum_of_numbers(late.get()) != right) ++wrong;
         }
         kept.clear();
       }
@@ -146,15 +147,15 @@ TEST(MessageMemory, OfAResultThatNobodyHasTakenStaysAsItIs) {
   procpool::ProcessPool pool{1};
   std::vector<procpool::Future<std::vector<std::uint64_t>>> kept;
   for (std::uint64_t i = 0; i < 20; ++i) {
-    kept.push_back(pool.submit<numbers>(mib, i));
-    EXPECT_EQ(pool.call<numbers>(mib, 1000 + i), numbers(mib, 1000 + i));
+    kept.push_back(pool.submit<seeded_numbers>(mib, i));
+    EXPECT_EQ(pool.call<seeded_numbers>(mib, 1000 + i), seeded_numbers(mib, 1000 + i));
   }
   pid_t const worker = worker_of(pool);
   std::this_thread::sleep_for(1500ms);  // memory without use goes meanwhile
   ::kill(worker, SIGKILL);
-  EXPECT_EQ(pool.call<numbers>(mib, 77), numbers(mib, 77));
+  EXPECT_EQ(pool.call<seeded_numbers>(mib, 77), seeded_numbers(mib, 77));
   for (std::uint64_t i = 0; i < 20; ++i) {
-    EXPECT_EQ(kept[i].get(), numbers(mib, i)) << i;
+    EXPECT_EQ(kept[i].get(), seeded_numbers(mib, i)) << i;
   }
 }
 
@@ -166,23 +167,24 @@ TEST(MessageMemory, OfAnArgumentIsRightWhenItIsRunAgain) {
       std::fclose(std::fopen(mark.c_str(), "w"));
       ::raise(SIGKILL);
     }
-    return sum(values);
+    return sum_of_numbers(values);
   };
   for (int round = 0; round < support::rounds(10, 4); ++round) {
     std::string const mark = testing::TempDir() + "procpool_retry_" + std::to_string(::getpid());
-    auto const values = numbers(2 * mib, static_cast<std::uint64_t>(round));
+    auto const values = seeded_numbers(2 * mib, static_cast<std::uint64_t>(round));
     auto retried = pool.with({.retries = 2}).submit(crash_at_first, values, mark);
     // Others write to what memory there is.
     for (std::uint64_t i = 0; i < 5; ++i) {
-      auto const other = numbers(2 * mib, 100 + i);
-      EXPECT_EQ(pool.call<sum>(other), sum(other));
+      auto const other = seeded_numbers(2 * mib, 100 + i);
+      EXPECT_EQ(pool.call<sum_of_numbers>(other), sum_of_numbers(other));
     }
-    EXPECT_EQ(retried.get(), sum(values));
+    EXPECT_EQ(retried.get(), sum_of_numbers(values));
     ::unlink(mark.c_str());
   }
 }
 
-// The worker has a view of its arguments' memory that it keeps; it shows only what is for this worker.
+// The worker has a view of its arguments' memory that it keeps; it shows only what is for this
+// worker.
 TEST(MessageMemory, IsNeverSharedBetweenWorkers) {
   procpool::ProcessPool pool{2};
   std::map<pid_t, std::set<std::string>> seen;
@@ -202,7 +204,7 @@ TEST(MessageMemory, IsNeverSharedBetweenWorkers) {
             return ::getpid();
           },
           // Encoded before it is known who gets them, and copied when it is.
-          numbers(round % 2 == 0 ? mib : 40 * kib, i)));
+          seeded_numbers(round % 2 == 0 ? mib : 40 * kib, i)));
     }
     for (auto& future : futures) {
       pid_t const worker = future.get();
@@ -217,8 +219,8 @@ TEST(MessageMemory, IsNeverSharedBetweenWorkers) {
 
 TEST(MessageMemory, OfArgumentsCannotBeWrittenByAWorker) {
   procpool::ProcessPool pool{1};
-  auto const values = numbers(mib, 1);
-  EXPECT_EQ(pool.call<sum>(values), sum(values));
+  auto const values = seeded_numbers(mib, 1);
+  EXPECT_EQ(pool.call<sum_of_numbers>(values), sum_of_numbers(values));
   int const failed = pool.call(
       [](std::vector<std::uint64_t> const&) {
         for (std::string const& line : support::mappings_of(::getpid())) {
@@ -241,9 +243,9 @@ TEST(MessageMemory, GoesAfterASecondWithoutUse) {
     std::vector<procpool::Future<std::vector<std::uint64_t>>> futures;
     for (std::uint64_t i = 0; i < 6; ++i) {
       futures.push_back(pool.submit([](std::vector<std::uint64_t> values) { return values; },
-                                    numbers(3 * mib, i)));
+                                    seeded_numbers(3 * mib, i)));
     }
-    for (std::uint64_t i = 0; i < 6; ++i) EXPECT_EQ(futures[i].get(), numbers(3 * mib, i));
+    for (std::uint64_t i = 0; i < 6; ++i) EXPECT_EQ(futures[i].get(), seeded_numbers(3 * mib, i));
     EXPECT_FALSE(memory_of(::getpid()).empty()) << "it is kept at first";
     auto workers = support::children_of(::getpid());
     EXPECT_TRUE(support::until([&] {
@@ -259,7 +261,7 @@ TEST(MessageMemory, GoesAfterASecondWithoutUse) {
 TEST(MessageMemory, OfAWorkerThatIsKilledAtAnyTimeGoes) {
   procpool::ProcessPool pool{2};
   std::mt19937 random(support::new_seed());
-  // Where all is slow most messages would never arrive.
+  // In a slow build most messages would never arrive.
   auto const longest = static_cast<unsigned>(support::rounds(40, 200));
   std::jthread killer([&](std::stop_token const& end) {
     while (!end.stop_requested()) {
@@ -274,7 +276,7 @@ TEST(MessageMemory, OfAWorkerThatIsKilledAtAnyTimeGoes) {
   });
   auto const echo = [](std::vector<std::uint64_t> values) { return values; };
   for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(support::rounds(150, 30)); ++i) {
-    auto const values = numbers((1 + i % 3) * mib, i);
+    auto const values = seeded_numbers((1 + i % 3) * mib, i);
     try {
       EXPECT_EQ(pool.with({.retries = 50}).call(echo, values), values) << i;
     } catch (procpool::WorkerDied const&) {  // fifty times in a row
@@ -290,7 +292,8 @@ TEST(MessageMemory, OfAWorkerThatIsKilledAtAnyTimeGoes) {
 TEST(MessageMemory, MayBeScribbledOverWhileItIsDecoded) {
   procpool::ProcessPool pool{2};
   auto const scribbler = [](unsigned of) {
-    // A thread that writes over whatever message memory it finds, for the rest of the worker's life.
+    // A thread that writes over whatever message memory it finds, for the rest of the worker's
+    // life.
     static bool const begun = [of] {
       std::thread([of] {
         std::mt19937_64 random(of);
@@ -325,7 +328,7 @@ TEST(MessageMemory, MayBeScribbledOverWhileItIsDecoded) {
     return result;
   };
   unsigned const seed = support::new_seed();
-  auto const right = numbers(mib, 5);
+  auto const right = seeded_numbers(mib, 5);
   int values = 0;
   int refused = 0;
   for (unsigned round = 0; round < static_cast<unsigned>(support::rounds(300, 60)); ++round) {
@@ -338,7 +341,7 @@ TEST(MessageMemory, MayBeScribbledOverWhileItIsDecoded) {
     if (round % 10 == 0) {
       for (pid_t const worker : support::children_of(::getpid())) ::kill(worker, SIGKILL);
       EXPECT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
-      EXPECT_EQ(pool.call<sum>(right), sum(right));
+      EXPECT_EQ(pool.call<sum_of_numbers>(right), sum_of_numbers(right));
     }
   }
   EXPECT_GT(refused, 0) << values << " values came all the same";

@@ -1,6 +1,6 @@
-// Workers that will never do anything again, and do not end by themselves: their locks are held for ever, they
-// have begun to leave and do not get there, they have damaged what they live from. Each ends within seconds. And who
-// only looks like one of these does not.
+// Workers that will never do anything again, and do not end by themselves: their locks are held for
+// ever, they have begun to leave and do not get there, they have damaged what they live from. Each
+// ends within seconds. And who only looks like one of these does not.
 
 #include <gtest/gtest.h>
 #include <semaphore.h>
@@ -27,6 +27,7 @@
 #include "support/build.hpp"
 #include "support/errors.hpp"
 #include "support/fork_server.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -35,9 +36,9 @@ using procpool::WorkerDied;
 
 namespace {
 
-constexpr auto patience = 30s;
+constexpr auto mute_patience = 30s;
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 std::mutex mutex;
 
@@ -109,8 +110,8 @@ int spin_for_long(int x) {
   return x;
 }
 
-WorkerDied death_of(procpool::ProcessPool& pool, procpool::Future<int>& future) {
-  if (!future.wait_for(patience)) {
+WorkerDied death_of_mute(procpool::ProcessPool& pool, procpool::Future<int>& future) {
+  if (!future.wait_for(mute_patience)) {
     pool.terminate();
     throw std::logic_error("it is not over");
   }
@@ -124,7 +125,7 @@ struct Mapping {
   std::uintptr_t end = 0;
 };
 
-// What can be written to, but for the stack on which this runs.
+// All writable memory, except for the stack on which this runs.
 std::vector<Mapping> writable_mappings() {
   std::vector<Mapping> found;
   std::ifstream maps("/proc/self/maps");
@@ -167,8 +168,9 @@ int damage(Damage how, bool crash, int which) {
 char volatile variable_of_the_program = 1;
 char const constant_of_the_program[] = "it is never changed";
 
-// All that the program itself can write to, or what it can only read as well, is gone, what the handler of crashes needs as well; and its stack ends
-// somewhere else each time. Whatever is the first thing that does not fit there, nothing begins anew.
+// All that the program itself can write to, or what it can only read as well, is gone, what the
+// handler of crashes needs as well; and its stack ends somewhere else each time. Whatever is the
+// first thing that does not fit there, nothing begins anew.
 int crash_with_nothing_left(std::size_t stack_size, bool constants) {
   constexpr std::size_t page = 4096;
   constexpr std::size_t most = 128 * 1024;
@@ -198,7 +200,7 @@ TEST(Mute, NobodyIsWhoseHandlerOfCrashesHasNothingLeft) {
   for (bool const constants : {false, true}) {
     auto results = pool.with({.chunk = 1, .on_error = procpool::OnError::collect})
                        .map_async(procpool::bind_back(crash_with_nothing_left, constants), sizes);
-    bool const over = results.wait_for(patience);
+    bool const over = results.wait_for(mute_patience);
     EXPECT_TRUE(over) << results.done() << " of " << sizes.size();
     if (!over) return static_cast<void>(pool.terminate());
   }
@@ -217,7 +219,7 @@ TEST(Mute, WhoWaitsForALockOfItsOwnEndsAndSaysSo) {
       futures.push_back(pool.submit(task, 1));
     }
     for (auto& future : futures) {
-      EXPECT_TRUE(support::says(death_of(pool, future),
+      EXPECT_TRUE(support::says(death_of_mute(pool, future),
                                 "waited for a lock that none of them was left to release"));
     }
     EXPECT_EQ(pool.call(square, 7), 49);
@@ -227,7 +229,7 @@ TEST(Mute, WhoWaitsForALockOfItsOwnEndsAndSaysSo) {
 TEST(Mute, WhoDoesNotComeToTheEndOfExitEndsAndSaysSo) {
   procpool::ProcessPool pool{{.workers = 1, .stop_grace = 500ms}};
   auto future = pool.submit(exit_and_spin, 1);
-  EXPECT_TRUE(support::says(death_of(pool, future), "in the middle of exit()"));
+  EXPECT_TRUE(support::says(death_of_mute(pool, future), "in the middle of exit()"));
   EXPECT_EQ(pool.call(square, 7), 49);
 }
 
@@ -242,7 +244,8 @@ TEST(Mute, WhoWillGoOnIsWaitedFor) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
-// Of every mapping of a worker, whole, in every way. Whatever that does to it, it says something or is gone.
+// Of every mapping of a worker, whole, in every way. Whatever that does to it, it says something or
+// is gone.
 TEST(Mute, NobodyIsWhoHasDamagedHisMemory) {
   if (support::sanitized) GTEST_SKIP() << "a sanitizer's shadow is among it";
   for (bool const crash : {false, true}) {
@@ -252,7 +255,7 @@ TEST(Mute, NobodyIsWhoHasDamagedHisMemory) {
       auto results = pool.with({.chunk = 1, .on_error = procpool::OnError::collect})
                          .map_async(procpool::bind_front(damage, how, crash),
                                     std::views::iota(0, max_mappings));
-      bool const over = results.wait_for(patience);
+      bool const over = results.wait_for(mute_patience);
       EXPECT_TRUE(over) << results.done() << " of " << max_mappings;
       if (!over) pool.terminate();
     }

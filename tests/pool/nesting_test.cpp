@@ -10,6 +10,7 @@
 
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -17,9 +18,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-int square(int x) { return x * x; }
+using tasks::square;
 
-int sum_of_squares(int n) {
+int sum_of_nested_squares(int n) {
   procpool::ProcessPool pool{2};
   int sum = 0;
   for (int const x : pool.map<square>(std::views::iota(0, n))) sum += x;
@@ -27,13 +28,13 @@ int sum_of_squares(int n) {
 }
 
 // Each level makes a pool for the next.
-int depth(int levels) {
+int nesting_depth(int levels) {
   if (levels == 0) return 0;
   procpool::ProcessPool pool{1};
-  return 1 + pool.call<depth>(levels - 1);
+  return 1 + pool.call<nesting_depth>(levels - 1);
 }
 
-void pause_for_ever() {
+void pause_nested() {
   support::Trace::note(::getpid());
   for (;;) ::pause();
 }
@@ -42,9 +43,9 @@ void pause_for_ever() {
 void tree(int levels) {
   support::Trace::note(::getpid());
   procpool::ProcessPool pool{2};
-  auto const never = pool.submit<pause_for_ever>();
+  auto const never = pool.submit<pause_nested>();
   if (levels == 0) {
-    pool.call<pause_for_ever>();
+    pool.call<pause_nested>();
   } else {
     pool.call<tree>(levels - 1);
   }
@@ -53,7 +54,7 @@ void tree(int levels) {
 // outer, its pausing inner worker, its inner worker with a pool, and two in that one.
 constexpr std::size_t tree_size = 5;
 
-bool all_gone(std::vector<std::int64_t> const& pids) {
+bool all_pids_gone(std::vector<std::int64_t> const& pids) {
   for (auto const pid : pids) {
     if (support::alive(static_cast<pid_t>(pid))) return false;
   }
@@ -64,12 +65,13 @@ bool all_gone(std::vector<std::int64_t> const& pids) {
 
 TEST(Nesting, TaskThatMakesAPool) {
   procpool::ProcessPool pool{2};
-  EXPECT_EQ(pool.map<sum_of_squares>(std::vector{3, 4, 5, 10}), (std::vector{5, 14, 30, 285}));
+  EXPECT_EQ(pool.map<sum_of_nested_squares>(std::vector{3, 4, 5, 10}),
+            (std::vector{5, 14, 30, 285}));
 }
 
 TEST(Nesting, ThreeDeep) {
   procpool::ProcessPool pool{1};
-  EXPECT_EQ(pool.call<depth>(3), 3);
+  EXPECT_EQ(pool.call<nesting_depth>(3), 3);
 }
 
 TEST(Nesting, InnerWorkersKnowTheirPlace) {
@@ -104,7 +106,7 @@ TEST(Nesting, KilledOuterWorkerTakesTheTreeAlong) {
   auto const pids = trace.numbers();
   ::kill(static_cast<pid_t>(pids.front()), SIGKILL);
   EXPECT_THROW(future.get(), procpool::WorkerDied);
-  EXPECT_TRUE(support::until([&] { return all_gone(pids); }, 3s));
+  EXPECT_TRUE(support::until([&] { return all_pids_gone(pids); }, 3s));
 }
 
 TEST(Nesting, TerminateTakesTheTreeAlong) {
@@ -115,5 +117,5 @@ TEST(Nesting, TerminateTakesTheTreeAlong) {
   auto const pids = trace.numbers();
   pool.terminate();
   EXPECT_THROW(future.get(), procpool::TaskCancelled);
-  EXPECT_TRUE(support::until([&] { return all_gone(pids); }, 3s));
+  EXPECT_TRUE(support::until([&] { return all_pids_gone(pids); }, 3s));
 }

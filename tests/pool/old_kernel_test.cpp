@@ -1,4 +1,5 @@
-// Where the system does not have, or forbids, a call that workers need: the error says which, and what works without.
+// The system lacks or forbids a call that workers need. The error says which call, and what works
+// without it.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,12 +16,14 @@
 #include <procpool.hpp>
 #include <string>
 
+#include "support/tasks.hpp"
+
 namespace {
 
-int square(int x) { return x * x; }
+using tasks::square;
 
 // From here on, for this process and its threads.
-bool refuse(long call, int error) {
+bool refuse_call(long call, int error) {
   std::array filter{
       sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
       sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
@@ -32,14 +35,14 @@ bool refuse(long call, int error) {
          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-// What a pool says, and then what one within the program does.
+// The text of a pool with workers, and then of a pool within the program.
 std::string told_without(long call, int error, procpool::Start start) {
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return "no pipe";
   pid_t const child = ::fork();
   if (child == 0) {
     std::string text = "skipped";
-    if (refuse(call, error)) {
+    if (refuse_call(call, error)) {
       try {
         procpool::ProcessPool pool{{.workers = 1, .start = start}};
         text = "it worked: " + std::to_string(pool.call<square>(3));

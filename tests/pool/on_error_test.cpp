@@ -1,4 +1,4 @@
-// What a call over a range does when elements of it fail: stop, finish, collect; and which failure is
+// A call over a range whose elements fail: stop, finish, collect; and which failure is
 // told. Always the first by index, whichever came first in time.
 
 #include <gtest/gtest.h>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -25,9 +26,9 @@ using procpool::OnError;
 
 namespace {
 
-// So many that a call which runs them all although it should stop is told from one that stops: those
-// behind the failures take some time each.
-constexpr int many = 5'000;
+// So many that a call which runs them all although it should stop is told from one that stops:
+// those behind the failures take some time each.
+constexpr int many_elements = 5'000;
 
 int fail_in_the_middle(int x) {
   if (x == 50'000) throw std::range_error("in the middle");
@@ -75,7 +76,7 @@ int fail_if_equal(int a, int b) {
   if (a > b) std::this_thread::sleep_for(std::chrono::microseconds(100));
   return a - b;
 }
-int same(int x) { return x; }
+using tasks::same;
 
 std::vector<int> seen_here;  // for in_process
 int fail_here_at_3(int x) {
@@ -84,11 +85,7 @@ int fail_here_at_3(int x) {
   return x;
 }
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+using tasks::numbers;
 
 // All of [0, end) were begun, each once, and altogether fewer than `limit` elements.
 void expect_stopped(support::Trace const& trace, int end, std::size_t limit) {
@@ -127,8 +124,8 @@ TEST_P(OnErrorStop, MapThrowsTheFirstByIndexAndRunsWhatLiesBeforeIt) {
   for (int round = 0; round < 5; ++round) {
     trace.clear();
     expect_third(support::thrown_by<Third>(
-        [&] { pool.with(options()).map<fail_late_and_early>(numbers(many)); }));
-    expect_stopped(trace, 4, many);
+        [&] { pool.with(options()).map<fail_late_and_early>(numbers(many_elements)); }));
+    expect_stopped(trace, 4, many_elements);
   }
   EXPECT_EQ(pool.call<same>(5), 5);
   EXPECT_EQ(pool.stats().done, pool.stats().submitted);
@@ -138,10 +135,10 @@ TEST_P(OnErrorStop, OfACrash) {
   support::Trace trace;
   procpool::ProcessPool pool{workers()};
   auto const died = support::thrown_by<procpool::WorkerDied>(
-      [&] { pool.with(options()).map<crash_at_5>(numbers(many)); });
+      [&] { pool.with(options()).map<crash_at_5>(numbers(many_elements)); });
   EXPECT_EQ(died.element(), 5u);
   EXPECT_EQ(died.signal(), SIGSEGV);
-  expect_stopped(trace, 6, many);
+  expect_stopped(trace, 6, many_elements);
   EXPECT_EQ(pool.call<same>(5), 5);
 }
 
@@ -165,27 +162,28 @@ TEST_P(OnErrorStop, OfAnEndlessInputStopsReading) {
 INSTANTIATE_TEST_SUITE_P(WorkersAndChunks, OnErrorStop,
                          testing::Combine(testing::Values(1, 2, 4), testing::Values(0, 1, 7)));
 
-TEST(OnError, StopIsTheSameForAllVerbsOverRanges) {
+TEST(OnError, StopIsTheSameForAllOperationsOverRanges) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  auto const sevens = std::vector<int>(many, 7);
+  auto const sevens = std::vector<int>(many_elements, 7);
   std::vector<std::pair<int, int>> pairs;
-  for (int i = 0; i < many; ++i) pairs.emplace_back(i, 7);
+  for (int i = 0; i < many_elements; ++i) pairs.emplace_back(i, 7);
 
-  EXPECT_THROW(pool.map<void_fails_at_7>(numbers(many)), std::out_of_range);
-  expect_stopped(trace, 8, many);
+  EXPECT_THROW(pool.map<void_fails_at_7>(numbers(many_elements)), std::out_of_range);
+  expect_stopped(trace, 8, many_elements);
   trace.clear();
-  EXPECT_THROW(pool.map<fail_if_equal>(numbers(many), sevens), std::out_of_range);
-  expect_stopped(trace, 8, many);
+  EXPECT_THROW(pool.map<fail_if_equal>(numbers(many_elements), sevens), std::out_of_range);
+  expect_stopped(trace, 8, many_elements);
   trace.clear();
   EXPECT_THROW(pool.starmap<fail_if_equal>(pairs), std::out_of_range);
-  expect_stopped(trace, 8, many);
+  expect_stopped(trace, 8, many_elements);
   trace.clear();
-  EXPECT_THROW(pool.map_async<fail_if_equal>(numbers(many), sevens).get(), std::out_of_range);
-  expect_stopped(trace, 8, many);
+  EXPECT_THROW(pool.map_async<fail_if_equal>(numbers(many_elements), sevens).get(),
+               std::out_of_range);
+  expect_stopped(trace, 8, many_elements);
   trace.clear();
   EXPECT_THROW(pool.starmap_async<fail_if_equal>(pairs).get(), std::out_of_range);
-  expect_stopped(trace, 8, many);
+  expect_stopped(trace, 8, many_elements);
 }
 
 TEST(OnError, StopRunsEverythingThatLiesBeforeTheFailure) {
@@ -200,8 +198,9 @@ TEST(OnError, StopRunsEverythingThatLiesBeforeTheFailure) {
   EXPECT_EQ(trace.counts().size(), 1000u);
 }
 
-// Very short elements are claimed in blocks: some of one are still undecided when the rest has been taken back,
-// and come back later. A worker that is thought to have them would never be idle again.
+// Very short elements are claimed in blocks. When the pool has revoked the rest of a block, some of
+// its elements are still undecided and come back later. If the pool believed that the worker still
+// has them, that worker would never be idle again.
 TEST(OnError, StopLeavesTheWorkersIdle) {
   procpool::PoolOptions options;
   options.workers = 1;
@@ -280,13 +279,14 @@ TEST(OnError, CollectTellsCrashesToo) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
   auto const options = CallOptions{.on_error = OnError::collect};
-  for (int const verb : {0, 1, 2}) {
+  for (int const operation : {0, 1, 2}) {
     auto const errors = support::thrown_by<procpool::ElementErrors>([&] {
-      if (verb == 0) pool.with(options).map<crash_at_5_and_throw_at_9>(numbers(50));
-      if (verb == 1) pool.with(options).map_async<crash_at_5_and_throw_at_9>(numbers(50)).get();
+      if (operation == 0) pool.with(options).map<crash_at_5_and_throw_at_9>(numbers(50));
+      if (operation == 1)
+        pool.with(options).map_async<crash_at_5_and_throw_at_9>(numbers(50)).get();
       std::vector<std::tuple<int>> tuples;
       for (int i = 0; i < 50; ++i) tuples.emplace_back(i);
-      if (verb == 2) pool.with(options).starmap<crash_at_5_and_throw_at_9>(tuples);
+      if (operation == 2) pool.with(options).starmap<crash_at_5_and_throw_at_9>(tuples);
     });
     ASSERT_EQ(errors.failures().size(), 2u);
     EXPECT_EQ(errors.failures()[0].element, 5u);
@@ -316,7 +316,7 @@ TEST(OnError, ComesFromTheDefaultsOfThePool) {
   EXPECT_THROW(pool.map_async<fail_at_multiples_of_10>(inputs).get(), procpool::ElementErrors);
   EXPECT_THROW(pool.with({.on_error = OnError::finish}).map<fail_at_multiples_of_10>(inputs),
                std::out_of_range);
-  // Verbs that have no use for it let it be.
+  // Operations that have no use for it let it be.
   EXPECT_EQ(pool.call<same>(4), 4);
   EXPECT_EQ(pool.submit<same>(4).get(), 4);
   EXPECT_THROW(pool.call<fail_at_multiples_of_10>(10), std::out_of_range);

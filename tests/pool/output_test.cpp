@@ -78,7 +78,7 @@ int takes_its_time(int x) {
   return x;
 }
 int worker_after_children(int x) {
-  // One that has ended, one that has its output elsewhere, and lives on.
+  // A child that has ended, and a child that writes elsewhere and lives on.
   static_cast<void>(std::system("echo child"));
   static_cast<void>(std::system("sleep 1 >/dev/null 2>&1 &"));
   std::printf("own %d\n", x);
@@ -106,7 +106,7 @@ int lines_from_threads(int) {
   return 0;
 }
 
-procpool::PoolOptions with(Output output, int workers = 2) {
+procpool::PoolOptions with_output(Output output, int workers = 2) {
   procpool::PoolOptions options;
   options.workers = workers;
   options.output = output;
@@ -119,7 +119,7 @@ std::string printed(int x) {
 }
 
 TEST(CapturedOutput, IsTheElements) {
-  procpool::ProcessPool pool{with(Output::capture)};
+  procpool::ProcessPool pool{with_output(Output::capture)};
   auto future = pool.submit<prints>(7);
   EXPECT_EQ(future.output(), printed(7));
   EXPECT_EQ(future.get(), 7);
@@ -141,7 +141,7 @@ TEST(CapturedOutput, IsTheElements) {
 TEST(CapturedOutput, OfWhatATaskLeftBehindIsNobodys) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     for (bool const hardened : {false, true}) {
-      procpool::PoolOptions options = with(Output::capture, 1);
+      procpool::PoolOptions options = with_output(Output::capture, 1);
       options.start = start;
       options.harden = hardened;
       procpool::ProcessPool pool{options};
@@ -157,7 +157,7 @@ TEST(CapturedOutput, OfWhatATaskLeftBehindIsNobodys) {
 }
 
 TEST(CapturedOutput, ChildrenThatCannotWriteThereCostNoWorker) {
-  procpool::ProcessPool pool{with(Output::capture, 1)};
+  procpool::ProcessPool pool{with_output(Output::capture, 1)};
   auto const pid = pool.call<worker_after_children>(0);
   for (int i = 1; i < 20; ++i) {
     auto future = pool.submit<worker_after_children>(i);
@@ -169,7 +169,7 @@ TEST(CapturedOutput, ChildrenThatCannotWriteThereCostNoWorker) {
 
 TEST(CapturedOutput, IsKeptWhenTheTaskFails) {
   support::Trace const trace;
-  procpool::ProcessPool pool{with(Output::capture)};
+  procpool::ProcessPool pool{with_output(Output::capture)};
   auto thrown = pool.submit<prints_and_throws>(1);
   EXPECT_EQ(thrown.output(), printed(1));
   EXPECT_THROW(thrown.get(), std::runtime_error);
@@ -191,19 +191,19 @@ TEST(CapturedOutput, IsKeptWhenTheTaskFails) {
 
 TEST(CapturedOutput, OfEachAttempt) {
   support::Trace const trace;
-  procpool::ProcessPool pool{with(Output::capture)};
+  procpool::ProcessPool pool{with_output(Output::capture)};
   auto future = pool.with({.retries = 1}).submit<fails_first>(5);
   EXPECT_EQ(future.output(), "attempt 1\nattempt 2\n");
   EXPECT_EQ(future.get(), 5);
 }
 
 TEST(CapturedOutput, OfWhatTheTaskStarts) {
-  procpool::ProcessPool pool{with(Output::capture)};
+  procpool::ProcessPool pool{with_output(Output::capture)};
   EXPECT_EQ(pool.submit<echoes_by_a_child>(3).output(), "child 3\n");
 }
 
 TEST(CapturedOutput, LinesAreWhole) {
-  procpool::ProcessPool pool{with(Output::capture)};
+  procpool::ProcessPool pool{with_output(Output::capture)};
   auto future = pool.submit<lines_from_threads>(0);
   std::istringstream lines(future.output());
   int count = 0;
@@ -215,7 +215,7 @@ TEST(CapturedOutput, LinesAreWhole) {
 
 // Nobody reads it: the task ends all the same, and its end is what is kept.
 TEST(CapturedOutput, AFloodNeitherBlocksNorFillsTheMemory) {
-  auto options = with(Output::capture);
+  auto options = with_output(Output::capture);
   options.output_limit = 10'000;
   procpool::ProcessPool pool{options};
   int const megabytes = support::rounds(100, 10);
@@ -238,8 +238,8 @@ TEST(CapturedOutput, AFloodNeitherBlocksNorFillsTheMemory) {
   }
 }
 
-TEST(CapturedOutput, OfStreamsAndOfHooksIsNobodys) {
-  auto options = with(Output::capture);
+TEST(CapturedOutput, OfStreamsAndOfHandlersIsNobodys) {
+  auto options = with_output(Output::capture);
   options.initializer = procpool::bound([] { std::puts("hello from the initializer"); });
   procpool::ProcessPool pool{options};
   int expected = 0;
@@ -251,10 +251,10 @@ TEST(CapturedOutput, OfStreamsAndOfHooksIsNobodys) {
 
 // In the test's own process they would be seen; in a pool of a pool they can be.
 std::string output_of_a_pool_within(Output output) {
-  procpool::ProcessPool outer{with(Output::capture, 1)};
+  procpool::ProcessPool outer{with_output(Output::capture, 1)};
   auto future = outer.submit(
       [](int how) {
-        procpool::ProcessPool inner{with(static_cast<Output>(how), 1)};
+        procpool::ProcessPool inner{with_output(static_cast<Output>(how), 1)};
         return inner.call<prints>(9);
       },
       static_cast<int>(output));
@@ -267,7 +267,7 @@ TEST(InheritedOutput, GoesWhereTheProgramsGoes) {
 
 TEST(DroppedOutput, IsGone) {
   EXPECT_EQ(output_of_a_pool_within(Output::drop), "");
-  procpool::ProcessPool pool{with(Output::drop)};
+  procpool::ProcessPool pool{with_output(Output::drop)};
   auto future = pool.submit<prints>(1);
   EXPECT_EQ(future.output(), "");
   EXPECT_EQ(future.get(), 1);
@@ -280,12 +280,12 @@ TEST(CapturedOutput, LeavesNoDescriptorBehind) {
     return open;
   };
   {
-    procpool::ProcessPool pool{with(Output::capture)};
+    procpool::ProcessPool pool{with_output(Output::capture)};
     pool.call<prints>(1);
   }
   int const before = count();
   for (int i = 0; i < 5; ++i) {
-    procpool::ProcessPool pool{with(Output::capture)};
+    procpool::ProcessPool pool{with_output(Output::capture)};
     pool.call<prints>(1);
     EXPECT_THROW(pool.call<prints_and_dies>(1), procpool::WorkerDied);
   }

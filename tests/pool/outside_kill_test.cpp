@@ -16,6 +16,7 @@
 #include "support/build.hpp"
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -23,19 +24,19 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t large = std::size_t{64} << 20;
+constexpr std::size_t large_argument = std::size_t{64} << 20;
 
-pid_t who() { return ::getpid(); }
+using tasks::who;
 pid_t slow_who() {
   std::this_thread::sleep_for(30ms);
   return ::getpid();
 }
-int note_and_sleep(int seconds) {
+int note_and_sleep_seconds(int seconds) {
   support::Trace::note(::getpid());
   std::this_thread::sleep_for(std::chrono::seconds(seconds));
   return seconds;
 }
-std::string make_much(char fill) { return std::string(large, fill); }
+std::string make_much(char fill) { return std::string(large_argument, fill); }
 std::size_t count_of(std::string const& text, char wanted) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), wanted));
 }
@@ -77,7 +78,7 @@ TEST(Killed, WhileRunning) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
   for (std::size_t i = 0; i < 5; ++i) {
-    auto running = pool.submit<note_and_sleep>(60);
+    auto running = pool.submit<note_and_sleep_seconds>(60);
     pid_t const pid = noted_pid(trace, i);
     ::kill(pid, SIGKILL);
     auto const died = support::thrown_by<procpool::WorkerDied>([&] { running.get(); });
@@ -93,19 +94,19 @@ TEST(Killed, BySignalsThatCanBeCaught) {
   procpool::ProcessPool pool{1};
   std::size_t index = 0;
   for (int const signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGUSR1, SIGALRM}) {
-    auto running = pool.submit<note_and_sleep>(60);
+    auto running = pool.submit<note_and_sleep_seconds>(60);
     ::kill(noted_pid(trace, index++), signal);
     auto const died = support::thrown_by<procpool::WorkerDied>([&] { running.get(); });
     EXPECT_EQ(died.signal(), signal);
   }
 }
 
-// What waits behind the one that runs is not charged.
+// An element that waits behind the running one is not blamed.
 TEST(Killed, WhileOthersWaitBehindIt) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
   pool.call<who>();
-  auto running = pool.submit<note_and_sleep>(60);
+  auto running = pool.submit<note_and_sleep_seconds>(60);
   std::vector<procpool::Future<pid_t>> behind;
   for (int i = 0; i < 10; ++i) behind.push_back(pool.submit<who>());
   ::kill(noted_pid(trace, 0), SIGKILL);
@@ -128,8 +129,8 @@ TEST(Killed, InTheMiddleOfALargeResult) {
     ::kill(pid, SIGKILL);
     try {
       std::string const result = future.get();
-      EXPECT_EQ(result.size(), large);
-      EXPECT_EQ(count_of(result, fill), large);
+      EXPECT_EQ(result.size(), large_argument);
+      EXPECT_EQ(count_of(result, fill), large_argument);
     } catch (procpool::WorkerDied const& died) {
       EXPECT_EQ(died.signal(), SIGKILL);
       EXPECT_EQ(died.pid(), pid);
@@ -139,12 +140,12 @@ TEST(Killed, InTheMiddleOfALargeResult) {
   }
   EXPECT_GT(lost, 0);
   std::string const result = pool.call<make_much>('z');
-  EXPECT_EQ(count_of(result, 'z'), large);
+  EXPECT_EQ(count_of(result, 'z'), large_argument);
 }
 
 TEST(Killed, InTheMiddleOfALargeArgument) {
   procpool::ProcessPool pool{1};
-  std::string const much(large, 'm');
+  std::string const much(large_argument, 'm');
   int lost = 0;
   int const rounds = support::rounds(12, 4);
   for (int i = 0; i < rounds; ++i) {
@@ -157,7 +158,7 @@ TEST(Killed, InTheMiddleOfALargeArgument) {
     std::this_thread::sleep_for(std::chrono::milliseconds(40) * i / rounds);
     ::kill(pid, SIGKILL);
     try {
-      EXPECT_EQ(future.get(), large);
+      EXPECT_EQ(future.get(), large_argument);
     } catch (procpool::WorkerDied const& died) {
       EXPECT_EQ(died.signal(), SIGKILL);
       ++lost;
@@ -165,13 +166,13 @@ TEST(Killed, InTheMiddleOfALargeArgument) {
     EXPECT_NE(pool.call<who>(), pid);
   }
   EXPECT_GT(lost, 0);
-  EXPECT_EQ(pool.call<count_of>(much, 'm'), large);
+  EXPECT_EQ(pool.call<count_of>(much, 'm'), large_argument);
 }
 
 // Killed before it can have looked at its inbox: the argument goes to another.
 TEST(Killed, BeforeALargeArgumentIsTaken) {
   procpool::ProcessPool pool{1};
-  std::string const much(large, 'm');
+  std::string const much(large_argument, 'm');
   for (int i = 0; i < support::rounds(5, 2); ++i) {
     pid_t const pid = pool.call<who>();
     ASSERT_TRUE(support::until([&] { return support::asleep(pid); }));
@@ -179,7 +180,7 @@ TEST(Killed, BeforeALargeArgumentIsTaken) {
     auto future = pool.submit<count_of>(much, 'm');
     EXPECT_FALSE(future.wait_for(50ms));
     ::kill(pid, SIGKILL);
-    EXPECT_EQ(future.get(), large);
+    EXPECT_EQ(future.get(), large_argument);
   }
 }
 
@@ -187,7 +188,7 @@ TEST(Killed, ByAnotherWorker) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
   for (std::size_t i = 0; i < 5; ++i) {
-    auto victim = pool.submit<note_and_sleep>(60);
+    auto victim = pool.submit<note_and_sleep_seconds>(60);
     pid_t const pid = noted_pid(trace, i);
     EXPECT_EQ(pool.call<kill_process>(pid), 0);
     auto const died = support::thrown_by<procpool::WorkerDied>([&] { victim.get(); });
@@ -207,7 +208,7 @@ TEST(Killed, WithItsWholeGroup) {
 TEST(Stopped, WorkerGoesOnWhereItWas) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  auto stopped = pool.submit<note_and_sleep>(1);
+  auto stopped = pool.submit<note_and_sleep_seconds>(1);
   pid_t const pid = noted_pid(trace, 0);
   ::kill(pid, SIGSTOP);
   for (int i = 0; i < 5; ++i) EXPECT_NE(pool.call<who>(), pid);
@@ -215,11 +216,11 @@ TEST(Stopped, WorkerGoesOnWhereItWas) {
   EXPECT_EQ(stopped.get(), 1);
 }
 
-// What lies ahead of a stopped worker and has not begun is done by others.
+// Other workers do the elements that a stopped worker has not begun.
 TEST(Stopped, WorkerDoesNotKeepWhatItHasNotBegun) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  auto stopped = pool.submit<note_and_sleep>(1);
+  auto stopped = pool.submit<note_and_sleep_seconds>(1);
   pid_t const pid = noted_pid(trace, 0);
   ::kill(pid, SIGSTOP);
   std::vector<procpool::Future<pid_t>> others;
@@ -235,7 +236,7 @@ TEST(Stopped, WorkerDoesNotKeepWhatItHasNotBegun) {
 TEST(Stopped, WorkerDoesNotHoldUpTerminate) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  auto running = pool.submit<note_and_sleep>(60);
+  auto running = pool.submit<note_and_sleep_seconds>(60);
   pid_t const busy = noted_pid(trace, 0);
   pid_t const idle = pool.call<who>();
   ::kill(busy, SIGSTOP);

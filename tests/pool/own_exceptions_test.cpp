@@ -1,5 +1,5 @@
-// Exceptions, error codes and error categories of the program's own, across the process boundary: with each way
-// to start workers, and without workers.
+// Exceptions, error codes and error categories of the program's own, across the process boundary:
+// with each way to start workers, and without workers.
 
 #include <gtest/gtest.h>
 
@@ -81,7 +81,7 @@ namespace {
 
 using procpool::Start;
 
-int fail(int how) {
+int fail_in_way(int how) {
   switch (how) {
     case 0: throw std::system_error(own::Parse::bad_header, "file a");
     case 1: throw std::system_error(own::Parse::truncated, "file b");
@@ -107,28 +107,28 @@ class OwnExceptions : public testing::TestWithParam<Start> {
 
 TEST_P(OwnExceptions, ErrorCodesCompareEqual) {
   procpool::ProcessPool pool{options()};
-  auto const header = support::thrown_by<std::system_error>([&] { pool.call<fail>(0); });
+  auto const header = support::thrown_by<std::system_error>([&] { pool.call<fail_in_way>(0); });
   EXPECT_EQ(header.code(), own::Parse::bad_header);
   EXPECT_EQ(header.code().message(), "bad header");
-  auto const body = support::thrown_by<std::system_error>([&] { pool.call<fail>(1); });
+  auto const body = support::thrown_by<std::system_error>([&] { pool.call<fail_in_way>(1); });
   EXPECT_EQ(body.code(), std::errc::io_error);
   EXPECT_NE(body.code(), own::Parse::bad_header);
 }
 
 TEST_P(OwnExceptions, AreCaughtByTheirStandardBase) {
   procpool::ProcessPool pool{options()};
-  auto const index =
-      support::thrown_by<procpool::FromWorker<std::out_of_range>>([&] { pool.call<fail>(2); });
+  auto const index = support::thrown_by<procpool::FromWorker<std::out_of_range>>(
+      [&] { pool.call<fail_in_way>(2); });
   EXPECT_EQ(index.type, "own::BadIndex");
   EXPECT_STREQ(index.what(), "index 7");
-  auto const boost =
-      support::thrown_by<procpool::FromWorker<std::out_of_range>>([&] { pool.call<fail>(3); });
+  auto const boost = support::thrown_by<procpool::FromWorker<std::out_of_range>>(
+      [&] { pool.call<fail_in_way>(3); });
   EXPECT_EQ(boost.type, "std::out_of_range");
 }
 
 TEST_P(OwnExceptions, ThatAreListedComeBackAsThemselves) {
   procpool::ProcessPool pool{options()};
-  auto const outcomes = pool.try_map<fail>(std::vector{4, 5, 6, 7, 8});
+  auto const outcomes = pool.try_map<fail_in_way>(std::vector{4, 5, 6, 7, 8});
   try {
     outcomes[0].value();
     FAIL();
@@ -144,11 +144,12 @@ TEST_P(OwnExceptions, ThatAreListedComeBackAsThemselves) {
   EXPECT_EQ(support::error_of<own::Refused>(outcomes[2]).code, 6);
   EXPECT_STREQ(support::error_of<own::Renamed>(outcomes[3]).what(), "renamed");
   EXPECT_EQ(outcomes[4].value(), 8);
-  // And through every other verb.
-  EXPECT_THROW(pool.call<fail>(4), own::ParseError);
-  EXPECT_THROW(pool.map<fail>(std::vector{4}), own::ParseError);
-  EXPECT_THROW(*pool.imap<fail>(std::vector{5}).begin(), own::HeaderError);
-  EXPECT_THROW(pool.with({.timeout = std::chrono::minutes(1)}).submit<fail>(6).get(), own::Refused);
+  // And through every other operation.
+  EXPECT_THROW(pool.call<fail_in_way>(4), own::ParseError);
+  EXPECT_THROW(pool.map<fail_in_way>(std::vector{4}), own::ParseError);
+  EXPECT_THROW(*pool.imap<fail_in_way>(std::vector{5}).begin(), own::HeaderError);
+  EXPECT_THROW(pool.with({.timeout = std::chrono::minutes(1)}).submit<fail_in_way>(6).get(),
+               own::Refused);
 }
 
 TEST_P(OwnExceptions, ThatAreListedAreTriedAgain) {
@@ -156,8 +157,8 @@ TEST_P(OwnExceptions, ThatAreListedAreTriedAgain) {
   own::threads.ids.clear();
   procpool::Retries retries(2);
   retries.on<own::ParseError>();
-  EXPECT_THROW(pool.with({.retries = retries}).call<fail>(5), own::HeaderError);
-  EXPECT_THROW(pool.with({.retries = retries}).call<fail>(7), own::Renamed);
+  EXPECT_THROW(pool.with({.retries = retries}).call<fail_in_way>(5), own::HeaderError);
+  EXPECT_THROW(pool.with({.retries = retries}).call<fail_in_way>(7), own::Renamed);
   if (GetParam() == Start::in_process) return;
   EXPECT_EQ(pool.stats().retries, 2u);  // none for what is no ParseError
   // Its own code has run where its results were asked for, and not on the pool's thread.
@@ -167,11 +168,11 @@ TEST_P(OwnExceptions, ThatAreListedAreTriedAgain) {
 
 TEST_P(OwnExceptions, WithoutAListComeAsTheirBase) {
   procpool::ProcessPool pool{{.workers = 1, .start = GetParam()}};
-  auto const error =
-      support::thrown_by<procpool::FromWorker<std::runtime_error>>([&] { pool.call<fail>(5); });
+  auto const error = support::thrown_by<procpool::FromWorker<std::runtime_error>>(
+      [&] { pool.call<fail_in_way>(5); });
   EXPECT_EQ(error.type, "own::HeaderError");
-  EXPECT_THROW(pool.call<fail>(6), procpool::RemoteError);
-  EXPECT_THROW(pool.call<fail>(7), procpool::FromWorker<std::logic_error>);
+  EXPECT_THROW(pool.call<fail_in_way>(6), procpool::RemoteError);
+  EXPECT_THROW(pool.call<fail_in_way>(7), procpool::FromWorker<std::logic_error>);
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, OwnExceptions,

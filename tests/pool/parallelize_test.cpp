@@ -1,5 +1,5 @@
-// parallelize and its kin: how ranges are cut, what the function gets, how results are put together,
-// and what becomes of errors.
+// parallelize and its kin: how ranges are cut, what the function gets, how results are put
+// together, and what becomes of errors.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 
 using procpool::OnError;
@@ -69,17 +70,17 @@ std::vector<std::unique_ptr<int>> boxes(Ints const& slice) {
   for (int const x : slice) result.push_back(std::make_unique<int>(x));
   return result;
 }
-Ints unboxed(std::vector<std::unique_ptr<int>> const& slice) {
+Ints unbox_all(std::vector<std::unique_ptr<int>> const& slice) {
   Ints result;
   for (auto const& box : slice) result.push_back(*box);
   return result;
 }
-std::size_t letters(std::vector<std::string> const& slice) {
+std::size_t characters(std::vector<std::string> const& slice) {
   std::size_t count = 0;
   for (auto const& text : slice) count += text.size();
   return count;
 }
-void note(std::span<int const> slice) {
+void note_all(std::span<int const> slice) {
   for (int const x : slice) support::Trace::note(x);
 }
 Ints scaled(std::span<int const> slice, int factor, Ints const& offsets) {
@@ -104,11 +105,11 @@ std::vector<double> many_from(std::span<int const> slice) {
 
 // ---- for parallelize_reduce
 
-int add(int a, int b) { return a + b; }
+using tasks::add;
 long to_long(int i) { return i; }
 long add_longs(long a, long b) { return a + b; }
 std::string digit(int i) { return "(" + std::to_string(i) + ")"; }
-std::string join(std::string a, std::string const& b) { return a + b; }
+std::string concatenate(std::string a, std::string const& b) { return a + b; }
 int scaled_number(int i, int factor, Ints const& offsets) { return factor * i + offsets.at(0); }
 int number_but_30(int i) {
   if (i == 30) throw std::out_of_range("thirty");
@@ -136,11 +137,7 @@ void expect_every_one(procpool::ProcessPool& pool, I first, I last) {
   EXPECT_EQ((pool.parallelize_reduce<listed<I>, append>(first, last, std::vector<long>{})), wanted);
 }
 
-Ints numbers(int count) {
-  Ints all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+using tasks::numbers;
 
 }  // namespace
 
@@ -176,7 +173,7 @@ TEST(Parallelize, OfNothingStartsNothing) {
   procpool::ProcessPool pool{2};
   EXPECT_TRUE(pool.parallelize<doubled>(Ints{}).empty());
   EXPECT_TRUE(pool.parallelize<size_of>(Ints{}).empty());
-  pool.parallelize<note>(Ints{});
+  pool.parallelize<note_all>(Ints{});
   auto const timed = pool.parallelize_timed<doubled>(Ints{});
   EXPECT_TRUE(timed.values.empty());
   EXPECT_TRUE(timed.slices.empty());
@@ -226,7 +223,7 @@ TEST(Parallelize, TakesSlicesInEveryForm) {
   EXPECT_EQ(pool.with({.slices = 2}).parallelize<halves>(numbers(3)),
             (std::vector<double>{0, 0.5, 1}));
   EXPECT_EQ(pool.with({.slices = 2}).parallelize<sum>(numbers(5)), (std::vector<double>{3, 7}));
-  EXPECT_EQ(pool.with({.slices = 2}).parallelize<letters>(std::vector{"a", "bc", "def"}),
+  EXPECT_EQ(pool.with({.slices = 2}).parallelize<characters>(std::vector{"a", "bc", "def"}),
             (Sizes{3, 3}));
 }
 
@@ -243,8 +240,8 @@ TEST(Parallelize, TakesRangesOfEveryKind) {
   EXPECT_EQ(pool.parallelize<copy>(odds), (Ints{1, 3, 5, 7, 9}));
   EXPECT_EQ(pool.with({.slices = 2}).parallelize<size_of>(odds), (Sizes{3, 2}));
   auto boxed = pool.parallelize<boxes>(input);
-  EXPECT_EQ(pool.parallelize<unboxed>(std::ranges::subrange(std::move_iterator(boxed.begin()),
-                                                            std::move_iterator(boxed.end()))),
+  EXPECT_EQ(pool.parallelize<unbox_all>(std::ranges::subrange(std::move_iterator(boxed.begin()),
+                                                              std::move_iterator(boxed.end()))),
             input);
 }
 
@@ -278,8 +275,8 @@ TEST(Parallelize, PutsResultsTogetherInOrder) {
 TEST(Parallelize, OfAVoidFunctionGivesNothing) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  static_assert(std::is_void_v<decltype(pool.parallelize<note>(Ints{}))>);
-  pool.parallelize<note>(numbers(100));
+  static_assert(std::is_void_v<decltype(pool.parallelize<note_all>(Ints{}))>);
+  pool.parallelize<note_all>(numbers(100));
   EXPECT_EQ(trace.size(), 100u);
   EXPECT_EQ(trace.counts().size(), 100u);
   EXPECT_EQ(pool.stats().done, 2u);
@@ -421,10 +418,10 @@ TEST(ParallelizeReduce, KeepsTheOrderForAnyNumberOfSlices) {
   procpool::ProcessPool pool{3};
   std::string wanted = "begin";
   for (int i = -3; i < 8; ++i) wanted += digit(i);
-  EXPECT_EQ((pool.parallelize_reduce<digit, join>(-3, 8, std::string("begin"))), wanted);
+  EXPECT_EQ((pool.parallelize_reduce<digit, concatenate>(-3, 8, std::string("begin"))), wanted);
   for (int slices = 1; slices <= 12; ++slices) {
     EXPECT_EQ((pool.with({.slices = slices})
-                   .parallelize_reduce<digit, join>(-3, 8, std::string("begin"))),
+                   .parallelize_reduce<digit, concatenate>(-3, 8, std::string("begin"))),
               wanted);
   }
 }
@@ -447,7 +444,7 @@ TEST(ParallelizeReduce, CutsIntoSlices) {
 TEST(ParallelizeReduce, OfNothingIsTheBeginning) {
   procpool::ProcessPool pool{2};
   EXPECT_EQ((pool.parallelize_reduce<to_long, add_longs>(5, 5, 77L)), 77);
-  EXPECT_EQ((pool.parallelize_reduce<digit, join>(-1, -1, std::string("begin"))), "begin");
+  EXPECT_EQ((pool.parallelize_reduce<digit, concatenate>(-1, -1, std::string("begin"))), "begin");
   EXPECT_EQ(pool.stats().worker_starts, 0u);
 }
 
@@ -500,7 +497,7 @@ TEST(ParallelizeReduce, ThrowsWhatTheFunctionOrTheOperationThrows) {
   ASSERT_EQ(errors.failures().size(), 2u);
   EXPECT_EQ(errors.failures()[0].element, 3u);
   EXPECT_EQ(errors.failures()[1].element, 6u);
-  // Where the slices are put together, and in a slice.
+  // The error of a slice, and of the function that combines the slices.
   EXPECT_THROW(
       (pool.with({.slices = 2}).parallelize_reduce<number_but_30, add_up_to_1000>(900, 902, 0)),
       std::overflow_error);

@@ -10,17 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
 namespace {
 
-int note(int x) {
-  support::Trace::note(x);
-  return x;
-}
+using tasks::noted;
 int note_and_stay(int x) {
-  note(x);
+  noted(x);
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   return x;
 }
@@ -31,11 +29,11 @@ TEST(Priority, HigherOnesGoFirstAndEqualOnesInTheirOrder) {
   auto busy = pool.submit<note_and_stay>(0);
   ASSERT_TRUE(support::until([&trace] { return trace.size() == 1; }));
   // This one lies ahead in the worker's inbox, until what is more urgent comes.
-  auto ahead = pool.submit<note>(1);
+  auto ahead = pool.submit<noted>(1);
   std::vector<procpool::Future<int>> futures;
-  for (int const x : {30, 31}) futures.push_back(pool.with({.priority = -1}).submit<note>(x));
-  for (int const x : {20, 21}) futures.push_back(pool.submit<note>(x));
-  for (int const x : {10, 11}) futures.push_back(pool.with({.priority = 7}).submit<note>(x));
+  for (int const x : {30, 31}) futures.push_back(pool.with({.priority = -1}).submit<noted>(x));
+  for (int const x : {20, 21}) futures.push_back(pool.submit<noted>(x));
+  for (int const x : {10, 11}) futures.push_back(pool.with({.priority = 7}).submit<noted>(x));
   pool.join();
   EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{0, 10, 11, 1, 20, 21, 30, 31}));
 }
@@ -53,7 +51,7 @@ std::int64_t begin_of_a_short_one(int) {
 TEST(Priority, WhatIsUrgentDoesNotWaitForWhatAWorkerHasAhead) {
   procpool::ProcessPool pool{1};
   std::vector<int> const some(50);
-  pool.map<begin_of_a_short_one>(some);  // so that portions are large: 40 of them
+  pool.map<begin_of_a_short_one>(some);  // so that chunks are large: 40 of them
   auto rest = pool.map_async<begin_of_a_short_one>(std::vector<int>(3'000));
   std::vector<std::pair<std::int64_t, std::int64_t>> waits;
   for (int i = 0; i < 11; ++i) {

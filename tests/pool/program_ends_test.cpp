@@ -1,5 +1,6 @@
-// The program ends, in any way, with busy workers: two seconds later none is left, nor anything that
-// a task has started in its worker's process group; and nobody but the program says a word about it.
+// The program ends, in any way, with busy workers: two seconds later none is left, nor anything
+// that a task has started in its worker's process group; and nobody but the program says a word
+// about it.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -26,8 +27,8 @@ namespace {
 
 constexpr auto soon = support::sanitized ? 10s : 2s;
 
-// Workers of an idle static and an idle leaked pool; a worker of a global one and three of one on the
-// stack, of which two have a child and a grandchild.
+// Workers of an idle static and an idle leaked pool; a worker of a global one and three of one on
+// the stack, of which two have a child and a grandchild.
 constexpr std::size_t processes = 2 + 1 + 3 + 2 * 2;
 
 std::vector<pid_t> pids_from(support::Program& program) {
@@ -74,7 +75,8 @@ void expect_none_left(EndIt end_it, std::string const& end, bool says_nothing = 
   ASSERT_TRUE(program.wait(20s));
   EXPECT_EQ(program.end(), end);
   EXPECT_TRUE(nothing_is_left(program, pids));
-  // A sanitized process takes so long to fork that its template may be given up meanwhile, which is said.
+  // A sanitized process takes so long to fork that its fork server may be abandoned meanwhile,
+  // which is said.
   bool const may_be_slow = support::sanitized && ::getenv("LEAVES_FORKSERVER") != nullptr;
   if (says_nothing && !may_be_slow) {
     EXPECT_EQ(program.output(), before);
@@ -118,8 +120,8 @@ TEST(ProgramEnd, BySigint) { expect_none_left_after(SIGINT); }
 TEST(ProgramEnd, BySighup) { expect_none_left_after(SIGHUP); }
 TEST(ProgramEnd, ByCtrlC) { expect_none_left(press_ctrl_c, "signal 2"); }
 
-// Who is stopped cannot look after itself, and nobody wakes it when those that are orphaned come to a
-// process of the same session, as below a supervisor or in a container.
+// A stopped process cannot look after itself, and nobody wakes it when those that are orphaned come
+// to a process of the same session, as below a supervisor or in a container.
 void expect_none_left_under_a_supervisor() {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   for (int const signal : {SIGKILL, SIGTERM}) expect_none_left_after(signal);
@@ -130,8 +132,8 @@ void expect_none_left_under_a_supervisor() {
 
 TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) { expect_none_left_under_a_supervisor(); }
 
-// One that cannot see the program's end, and whom nobody continues: not the kernel by a death signal, and not
-// the template, which is killed first.
+// A worker that cannot see the program's end, and that nobody continues: not the kernel by a death
+// signal, and not the template, which is killed first.
 TEST(ProgramEnd, WithAWorkerThatNothingContinues) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   for (char const* const start : {"spawn", "forkserver"}) {
@@ -159,7 +161,7 @@ TEST(ProgramEnd, WithAWorkerThatNothingContinues) {
 // Workers that have not come as far as to watch the program themselves.
 TEST(ProgramEnd, WithAWorkerInStaticInitialisation) {
   for (char const* const start : {"spawn", "forkserver"}) {
-    support::Program program(support::program_path("sleeps_at_start"), {"patient", start});
+    support::Program program(support::program_path("sleeps_at_start"), {"for_ever", start});
     ASSERT_TRUE(program.wrote_lines(2)) << program.output();
     auto const pids = pids_from(program);
     program.kill(SIGKILL);
@@ -181,7 +183,7 @@ void expect_none_left_at_any_moment() {
 
 TEST(ProgramEnd, AtAnyMoment) { expect_none_left_at_any_moment(); }
 
-// ---- workers that are children of a template process
+// ---- workers that are children of a fork server
 
 TEST_F(ForkedWorkersProgramEnd, HoweverItEnds) {
   for (char const* const how : {"return", "exit", "_exit"}) {
@@ -214,8 +216,8 @@ TEST(SignalThread, TerminatesThePool) {
   }
 }
 
-// Ctrl-C is for the program and not for its workers: what runs is finished, however often the key is
-// pressed.
+// Ctrl-C is for the program and not for its workers: what runs is finished, however often the key
+// is pressed.
 TEST(SignalThread, LetsWhatRunsFinishAfterCtrlC) {
   support::Program program(support::program_path("leaves"), {"cancel"});
   // Two idle workers, and three that have begun.

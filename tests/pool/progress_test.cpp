@@ -12,19 +12,20 @@
 #include <thread>
 #include <vector>
 
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
 
 using procpool::Progress;
 
-int square(int x) { return x * x; }
+using tasks::square;
 int sometimes(int x) {
   if (x % 10 == 3) throw std::out_of_range("not here");
   if (x % 50 == 7) ::raise(SIGKILL);
   return x;
 }
-long sum(std::vector<int> const& xs) {
+long sum_of_all(std::vector<int> const& xs) {
   long all = 0;
   for (int const x : xs) all += x;
   return all;
@@ -97,7 +98,7 @@ TEST(Progress, OfARangeWithoutASizeKnowsTheTotalAtTheEnd) {
   expect_sound(told, 500);
 }
 
-TEST(Progress, OfEveryVerbOverRanges) {
+TEST(Progress, OfEveryOperationOverRanges) {
   procpool::ProcessPool pool{2};
   std::vector<int> const inputs{1, 2, 3, 4, 5};
   {
@@ -122,7 +123,7 @@ TEST(Progress, OfEveryVerbOverRanges) {
     Told told;
     auto options = told.options();
     options.slices = 3;
-    EXPECT_EQ(pool.with(options).parallelize<sum>(inputs).size(), 3u);
+    EXPECT_EQ(pool.with(options).parallelize<sum_of_all>(inputs).size(), 3u);
     expect_sound(told, 3);
   }
 }
@@ -193,7 +194,7 @@ TEST(Progress, IsRefusedWhereThereIsNone) {
 }
 
 // Each piece of work on a thread of its own.
-procpool::Executor threads() {
+procpool::Executor on_threads() {
   return [](std::function<void()> work) { std::thread(std::move(work)).detach(); };
 }
 
@@ -204,8 +205,8 @@ TEST(Progress, OnAnExecutorWithSeveralThreadsIsNeverToldTwiceAtATime) {
   procpool::ProcessPool pool{2};
   procpool::CallOptions options;
   options.chunk = 1;
-  options.executor = threads();
-  // What it holds must be there as long as it runs.
+  options.executor = on_threads();
+  // The objects that it holds must live as long as it runs.
   options.progress =
       [&, text = std::make_unique<std::string>(100, 'x').release()](Progress const& progress) {
         if (++inside > 1) ++together;
@@ -238,7 +239,7 @@ TEST(Progress, ItsObjectGoesWhenItHasReturned) {
   {
     procpool::ProcessPool pool{2};
     procpool::CallOptions options;
-    options.executor = threads();
+    options.executor = on_threads();
     options.progress =
         [&inside, kept = std::make_shared<Sentinel>(inside, gone, gone_inside)](Progress const&) {
           inside = true;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/gate.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -21,17 +22,9 @@ using namespace std::chrono_literals;
 using procpool::QueueFull;
 using procpool::WhenFull;
 
-int square(int x) { return x * x; }
-int hang(int x) {
-  support::Trace::note(x);
-  std::this_thread::sleep_for(10min);
-  return x;
-}
-int after(int milliseconds) {
-  support::Trace::note(milliseconds);
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+using tasks::hang;
+using tasks::noted_after;
+using tasks::square;
 
 int at_gate(std::string const& gate) {
   support::wait_at(gate);
@@ -162,7 +155,7 @@ TEST(QueueLimit, AnAcceptedRangeIsTakenWholeThoughThePoolCloses) {
     ASSERT_TRUE(support::until([&] { return trace.size() >= 2; }));
     pool.close();
   });
-  EXPECT_EQ(pool.map<after>(std::vector<int>(60, 2)).size(), 60u);
+  EXPECT_EQ(pool.map<noted_after>(std::vector<int>(60, 2)).size(), 60u);
   closer.join();
 }
 

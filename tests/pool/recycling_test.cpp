@@ -15,38 +15,33 @@
 #include <vector>
 
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
 
-pid_t who(int) { return ::getpid(); }
+using tasks::who_runs;
 int sometimes_dies(int x) {
   if (x % 10 == 3) ::raise(SIGKILL);
   return x;
 }
-std::string large(int x) { return std::string(300'000, static_cast<char>('a' + x % 26)); }
-int counts_up(int) {
-  static int count = 0;
-  return ++count;
-}
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+std::string large_text(int x) { return std::string(300'000, static_cast<char>('a' + x % 26)); }
+using tasks::after;
+using tasks::counts_up;
 
 TEST(Recycling, OneMeansAProcessForEachElement) {
   procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
-  auto const pids = pool.map<who>(std::views::iota(0, 30));
+  auto const pids = pool.map<who_runs>(std::views::iota(0, 30));
   EXPECT_EQ(std::set(pids.begin(), pids.end()).size(), 30u);
   for (int const count : pool.map<counts_up>(std::views::iota(0, 10))) EXPECT_EQ(count, 1);
-  EXPECT_EQ(pool.call<who>(1) == pool.call<who>(1), false);
+  EXPECT_EQ(pool.call<who_runs>(1) == pool.call<who_runs>(1), false);
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
 TEST(Recycling, NoWorkerGetsMoreThanSoMany) {
   procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 7}};
   for (int const chunk : {1, 3, 50}) {
-    auto const pids = pool.with({.chunk = chunk}).map<who>(std::views::iota(0, 100));
+    auto const pids = pool.with({.chunk = chunk}).map<who_runs>(std::views::iota(0, 100));
     std::map<pid_t, int> served;
     for (pid_t const pid : pids) ++served[pid];
     for (auto const& [pid, times] : served) EXPECT_LE(times, 7) << pid;
@@ -56,8 +51,8 @@ TEST(Recycling, NoWorkerGetsMoreThanSoMany) {
 
 TEST(Recycling, TheLastResultArrivesHoweverLargeItIs) {
   procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
-  auto const texts = pool.map<large>(std::views::iota(0, 20));
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(texts[static_cast<std::size_t>(i)], large(i));
+  auto const texts = pool.map<large_text>(std::views::iota(0, 20));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(texts[static_cast<std::size_t>(i)], large_text(i));
 }
 
 // A static object of which a worker does not get rid.
@@ -128,7 +123,7 @@ TEST(Recycling, WhatRunsLongerThanAnyGraceIsNotDisturbed) {
 
 TEST(Recycling, EndsInOrder) {
   procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
-  auto results = pool.map_async<who>(std::views::iota(0, 20));
+  auto results = pool.map_async<who_runs>(std::views::iota(0, 20));
   pool.join();
   EXPECT_EQ(results.get().size(), 20u);
 }

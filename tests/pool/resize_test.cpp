@@ -1,4 +1,5 @@
-// How many workers there are, and for how long: resize(), idle_timeout, recycle_after, recycle_above.
+// How many workers there are, and for how long: resize(), idle_timeout, recycle_after,
+// recycle_above.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "support/build.hpp"
 #include "support/memory.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -25,25 +27,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
-pid_t who(int) { return ::getpid(); }
-pid_t who_after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return ::getpid();
-}
+using tasks::who_after;
+using tasks::who_runs;
 pid_t noted_who_after(int milliseconds) {
   support::Trace::note(milliseconds);
   return who_after(milliseconds);
 }
-int square(int x) { return x * x; }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
-int noted_after(int milliseconds) {
-  support::Trace::note(milliseconds);
-  return after(milliseconds);
-}
-int sometimes_dies(int x) {
+using tasks::after;
+using tasks::noted_after;
+using tasks::square;
+int sometimes_dies_slowly(int x) {
   if (x % 50 == 7) ::raise(SIGKILL);
   std::this_thread::sleep_for(200us);
   return x;
@@ -54,7 +47,7 @@ int waits_for_all(int number) {
   support::until([number] { return support::Trace::seen(number) >= number; });
   return support::Trace::seen(number);
 }
-pid_t grows(int megabytes) {
+pid_t grows_by(int megabytes) {
   static std::vector<std::vector<char>> kept;
   kept.emplace_back(static_cast<std::size_t>(megabytes) << 20, 'x');
   return ::getpid();
@@ -87,10 +80,10 @@ TEST(Resize, FewerGoOnAndNothingIsLost) {
   auto const stats = pool.stats();
   EXPECT_EQ(stats.workers, 1u);
   EXPECT_EQ(stats.worker_deaths, 0u);
-  EXPECT_EQ(of(pool.map<who>(std::views::iota(0, 50))).size(), 1u);
+  EXPECT_EQ(of(pool.map<who_runs>(std::views::iota(0, 50))).size(), 1u);
 }
 
-// What runs is ended by the worker that runs it, though that is one too many.
+// A surplus worker finishes the element that it runs.
 TEST(Resize, ALeavingWorkerEndsWhatItRuns) {
   support::Trace const trace;
   // However long that takes: the grace is for leaving, not for working.
@@ -117,17 +110,17 @@ TEST(Resize, WhatALeavingWorkerHadNotBegunGoesToOthers) {
   auto results = pool.with({.chunk = 1}).map_async<noted_who_after>(std::vector<int>(4, 1000));
   ASSERT_TRUE(support::until([&] { return pool.stats().records == records + 4; }));
   ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
-  pid_t const stays = pool.worker_stats()[0].pid;
+  pid_t const remaining = pool.worker_stats()[0].pid;
   pool.resize(1);
   auto const pids = results.get();
-  EXPECT_EQ(std::ranges::count(pids, stays), 3);
+  EXPECT_EQ(std::ranges::count(pids, remaining), 3);
 }
 
 TEST(Resize, ManyTimesUnderLoadAndCrashes) {
   procpool::ProcessPool pool{1};
   int const elements = support::rounds(1000, 200);
   auto results = pool.with({.on_error = procpool::OnError::finish, .retries = 1})
-                     .map_async<sometimes_dies>(std::views::iota(0, elements));
+                     .map_async<sometimes_dies_slowly>(std::views::iota(0, elements));
   int const sizes[] = {16, 2, 8, 1, 3, 16, 5};
   for (int i = 0; !results.ready(); ++i) {
     int const size = sizes[static_cast<std::size_t>(i) % std::size(sizes)];
@@ -179,14 +172,14 @@ TEST(Resize, ToWhatMakesNoSenseIsRefused) {
 
 TEST(IdleTimeout, IdleWorkersLeaveAndComeBack) {
   procpool::ProcessPool pool{{.workers = 2, .idle_timeout = 50ms}};
-  auto const first = of(pool.map<who>(std::views::iota(0, 20)));
+  auto const first = of(pool.map<who_runs>(std::views::iota(0, 20)));
   ASSERT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
   for (pid_t const pid : first) {
     EXPECT_TRUE(support::until([pid] { return !support::alive(pid); }));
   }
-  auto const second = of(pool.map<who>(std::views::iota(0, 20)));
+  auto const second = of(pool.map<who_runs>(std::views::iota(0, 20)));
   for (pid_t const pid : second) EXPECT_FALSE(first.contains(pid));
-  // One that is gone is counted when the dispatcher has seen it.
+  // A worker that is gone is counted when the dispatcher has seen it.
   EXPECT_TRUE(support::until([&] { return pool.stats().workers_left_idle >= 1; }));
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
@@ -230,17 +223,18 @@ TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {
   procpool::ProcessPool pool{
       {.workers = 1,
        .recycle_above = support::resident_of_a_worker() + (std::uint64_t{200} << 20)}};
-  pid_t const worker = pool.call<who>(1);
-  EXPECT_EQ(pool.call<grows>(10), worker);
-  EXPECT_EQ(pool.call<grows>(10), worker);
-  // All of these are given to one worker at once; from the one that makes it large on, others run them.
-  auto const pids = pool.with({.chunk = 5}).map<grows>(std::vector<int>{1, 400, 1, 1, 400});
+  pid_t const worker = pool.call<who_runs>(1);
+  EXPECT_EQ(pool.call<grows_by>(10), worker);
+  EXPECT_EQ(pool.call<grows_by>(10), worker);
+  // All of these are given to one worker at once; from the one that makes it large on, others run
+  // them.
+  auto const pids = pool.with({.chunk = 5}).map<grows_by>(std::vector<int>{1, 400, 1, 1, 400});
   EXPECT_EQ(pids[0], worker);
   EXPECT_EQ(pids[1], worker);
   EXPECT_NE(pids[2], worker);
   EXPECT_EQ(pids[2], pids[3]);
   EXPECT_EQ(pids[3], pids[4]);
-  EXPECT_NE(pool.call<who>(1), pids[4]);
+  EXPECT_NE(pool.call<who_runs>(1), pids[4]);
   ASSERT_TRUE(support::until([&] { return pool.stats().workers_recycled == 2; }));
   auto const stats = pool.stats();
   EXPECT_EQ(stats.worker_deaths, 0u);
@@ -250,7 +244,7 @@ TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {
 TEST(Recycling, TheFirstWorkersAreNotReplacedTogether) {
   procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 20}};
   std::map<pid_t, int> served;
-  for (int i = 0; i < 200; ++i) ++served[pool.with({.key = i % 2}).call<who>(i)];
+  for (int i = 0; i < 200; ++i) ++served[pool.with({.key = i % 2}).call<who_runs>(i)];
   std::set<int> counts;
   for (auto const& [pid, count] : served) {
     EXPECT_LE(count, 20);

@@ -37,7 +37,7 @@ int dies_twice(int x) {
   if (x != 7) support::Trace::note(x);
   return x;
 }
-int dies(int x) {
+int dies_at_seven(int x) {
   support::Trace::note(x);
   if (x == 7) ::raise(SIGSEGV);
   return x;
@@ -67,7 +67,7 @@ TEST(Retry, StopsAfterItsAttemptsWithAllReasons) {
   support::Trace const trace;
   procpool::ProcessPool pool{2};
   auto const outcomes =
-      pool.with({.chunk = 10, .retries = 3}).try_map<dies>(std::views::iota(0, 40));
+      pool.with({.chunk = 10, .retries = 3}).try_map<dies_at_seven>(std::views::iota(0, 40));
   for (int i = 0; i < 40; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
     if (i != 7) {
@@ -90,10 +90,10 @@ TEST(Retry, StopsAfterItsAttemptsWithAllReasons) {
 TEST(Retry, NeverUnlessAsked) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
-  EXPECT_THROW(pool.call<dies>(7), WorkerDied);
+  EXPECT_THROW(pool.call<dies_at_seven>(7), WorkerDied);
   Retries no_crash(5);
   no_crash.on_crash = false;
-  EXPECT_THROW(pool.with({.retries = no_crash}).call<dies>(7), WorkerDied);
+  EXPECT_THROW(pool.with({.retries = no_crash}).call<dies_at_seven>(7), WorkerDied);
   EXPECT_THROW(pool.with({.retries = 5}).call<throws_twice>(1), std::out_of_range);
   EXPECT_EQ(trace.size(), 3u);
 }
@@ -126,7 +126,7 @@ TEST(Retry, OfChosenExceptions) {
     EXPECT_THROW(
         pool.with({.retries = Retries(2).on<std::runtime_error>()}).call<throws_twice>(x + 2),
         std::out_of_range);
-    // One attempt too few: the last error, as itself, knows the one before.
+    // With one attempt too few, the last error knows the error before.
     auto const error = support::thrown_by<std::exception_ptr>([&] {
       try {
         pool.with({.retries = Retries(1).on<std::out_of_range>()}).call<throws_twice>(x + 3);
@@ -141,24 +141,24 @@ TEST(Retry, OfChosenExceptions) {
 TEST(Retry, WaitsLongerBeforeEachFurtherAttempt) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
-  EXPECT_EQ(pool.call<dies>(1), 1);
-  Retries patient(3);
-  patient.backoff = 40ms;
+  EXPECT_EQ(pool.call<dies_at_seven>(1), 1);
+  Retries with_backoff(3);
+  with_backoff.backoff = 40ms;
   support::Stopwatch const watch;
-  EXPECT_THROW(pool.with({.retries = patient}).call<dies>(7), WorkerDied);
+  EXPECT_THROW(pool.with({.retries = with_backoff}).call<dies_at_seven>(7), WorkerDied);
   EXPECT_GE(watch.passed(), 40ms + 80ms + 160ms);
 }
 
 TEST(Retry, WhatWaitsForItsNextAttemptCanBeCancelledAndEnded) {
   support::Trace const trace;
   procpool::ProcessPool pool{1};
-  Retries patient(3);
-  patient.backoff = std::chrono::minutes(10);
-  auto cancelled = pool.with({.retries = patient}).submit<dies>(7);
+  Retries with_backoff(3);
+  with_backoff.backoff = std::chrono::minutes(10);
+  auto cancelled = pool.with({.retries = with_backoff}).submit<dies_at_seven>(7);
   ASSERT_TRUE(support::until([&] { return pool.stats().retries == 1; }));
   EXPECT_EQ(cancelled.cancel(), procpool::Cancel::never_began);
   EXPECT_THROW(cancelled.get(), procpool::TaskCancelled);
-  auto ended = pool.with({.retries = patient}).submit<dies>(7);
+  auto ended = pool.with({.retries = with_backoff}).submit<dies_at_seven>(7);
   ASSERT_TRUE(support::until([&] { return pool.stats().retries == 2; }));
   pool.terminate();
   EXPECT_THROW(ended.get(), procpool::TaskCancelled);
@@ -166,8 +166,8 @@ TEST(Retry, WhatWaitsForItsNextAttemptCanBeCancelledAndEnded) {
 
 TEST(Retry, NumbersThatMakeNoSenseAreRefused) {
   procpool::ProcessPool pool{1};
-  EXPECT_THROW(pool.with({.retries = 0}).call<dies>(1), std::invalid_argument);
-  EXPECT_THROW(pool.with({.retries = -1}).call<dies>(1), std::invalid_argument);
+  EXPECT_THROW(pool.with({.retries = 0}).call<dies_at_seven>(1), std::invalid_argument);
+  EXPECT_THROW(pool.with({.retries = -1}).call<dies_at_seven>(1), std::invalid_argument);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
-// Who may have a process of the program act as a worker: its own pool in its parent, and nobody else. Whoever
-// starts a set-uid program may set the mark, put a socket in its place and speak as a pool does; an attacker here is a
-// copy of the program without the rights, whose pool executes the one that has them.
+// Only its own pool, in its parent, may make a process of the program act as a worker. Whoever
+// starts a set-uid program may set the mark, put a socket in its place and speak as a pool does; an
+// attacker here is a copy of the program without the rights, whose pool executes the one that has
+// them.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -75,23 +76,23 @@ class Folder {
   std::string missing_;
 };
 
-struct End {
+struct ProgramEnd {
   std::string status;  // "exit 0"
   std::string output;
 
   bool has(std::string const& text) const { return output.find(text) != std::string::npos; }
 };
 
-End run(fs::path const& program, std::vector<std::string> arguments) {
+ProgramEnd run_program(fs::path const& program, std::vector<std::string> arguments) {
   support::Program running(program, std::move(arguments));
   running.end_input();
   bool const ended = running.wait();
   return {ended ? running.end() : "it hangs", running.output()};
 }
 
-// Executes it as it is, with the mark, and with `control` in the place of the control socket, if that is one. As the
-// child of this process, or (`far`) of a child.
-End execute_marked(
+// Executes it as it is, with the mark, and with `control` in the place of the control socket, if
+// that is one. As the child of this process, or (`far`) of a child.
+ProgramEnd execute_marked(
     fs::path const& program, int control, bool far = false,
     std::function<void()> const& first = [] {}) {
   std::array<int, 2> out{};
@@ -122,7 +123,7 @@ End execute_marked(
     ::_exit(98);
   }
   ::close(out[1]);
-  End end;
+  ProgramEnd end;
   std::array<char, 4096> buffer{};
   for (;;) {
     pollfd readable{out[0], POLLIN, 0};
@@ -160,7 +161,7 @@ struct Pair {
 
 constexpr char const* turned_away = "descriptor 3 is no control socket of a pool in its parent";
 
-void expect_turned_away(End const& end) {
+void expect_turned_away(ProgramEnd const& end) {
   EXPECT_EQ(end.status, "exit 1") << end.output;
   EXPECT_TRUE(end.has(turned_away)) << end.output;
   EXPECT_FALSE(end.has("initialised")) << "something of it ran: " << end.output;
@@ -173,7 +174,8 @@ class Attacked : public ::testing::TestWithParam<std::string> {
     if (support::sanitized) GTEST_SKIP() << "sanitizers' runtimes refuse to run with rights";
     if (!folder_.missing().empty()) GTEST_SKIP() << folder_.missing();
     plain_ = folder_.copy("plain", 0755);
-    End const end = run(plain_, {"attack", plain_, folder_.path("made"), GetParam()});
+    ProgramEnd const end =
+        run_program(plain_, {"attack", plain_, folder_.path("made"), GetParam()});
     if (end.status == "exit 77") GTEST_SKIP() << "it cannot become another user here";
     // The attack as such works: on a program without rights.
     ASSERT_TRUE(end.has("whose: 65534")) << end.output;
@@ -182,7 +184,7 @@ class Attacked : public ::testing::TestWithParam<std::string> {
   // No worker came of it, and nothing was made.
   void expect_nothing_gained(fs::path const& program) {
     fs::path const file = folder_.path("made");
-    End const end = run(plain_, {"attack", program, file, GetParam()});
+    ProgramEnd const end = run_program(plain_, {"attack", program, file, GetParam()});
     EXPECT_EQ(end.status, "exit 0") << end.output;
     EXPECT_TRUE(end.has("whose: pool")) << end.output;
     EXPECT_TRUE(end.has("made: pool")) << end.output;
@@ -230,7 +232,7 @@ TEST(MoreRights, TheMarkMeansNothingAndPoolsSayWhyTheyAreRefused) {
   fs::path const program = folder.copy("set_uid", 04755);
   Pair const pair(SOCK_SEQPACKET);
   pair.greet();
-  End const end = execute_marked(program, pair.ends[1], false, [] {
+  ProgramEnd const end = execute_marked(program, pair.ends[1], false, [] {
     if (::setgid(nobody) != 0 || ::setuid(nobody) != 0) ::_exit(77);
   });
   if (end.status == "exit 77") GTEST_SKIP() << "it cannot become another user here";
@@ -246,7 +248,7 @@ TEST(MoreRights, TheMarkMeansNothingAndPoolsSayWhyTheyAreRefused) {
 TEST(ControlSocket, OfTheParentIsTheOneThatCounts) {
   Pair const pair(SOCK_SEQPACKET);
   pair.greet();
-  End const end = execute_marked(support::program_path("has_rights"), pair.ends[1]);
+  ProgramEnd const end = execute_marked(support::program_path("has_rights"), pair.ends[1]);
   EXPECT_TRUE(pair.answered()) << end.output;
   EXPECT_FALSE(end.has(turned_away)) << end.output;
   EXPECT_FALSE(end.has("main as")) << end.output;
@@ -288,13 +290,13 @@ TEST(ControlSocket, OfAnotherUserIsTurnedAway) {
   EXPECT_FALSE(pair->answered());
 }
 
-// ---- rights that the program itself gives up
+// ---- rights that the program itself drops
 
-class RightsGivenUp : public ::testing::TestWithParam<std::string> {};
+class DroppedRights : public ::testing::TestWithParam<std::string> {};
 
-TEST_P(RightsGivenUp, AreNotThoseOfWorkersThatAreMadeLater) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root has rights to give up";
-  End const end = run(support::program_path("has_rights"), {"gives_up", GetParam()});
+TEST_P(DroppedRights, AreNotThoseOfWorkersThatAreMadeLater) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root has rights to drop";
+  ProgramEnd const end = run_program(support::program_path("has_rights"), {"drops", GetParam()});
   if (end.status == "exit 77") GTEST_SKIP() << "it cannot become another user here";
   EXPECT_EQ(end.status, "exit 0") << end.output;
   EXPECT_TRUE(end.has("before: 0")) << end.output;
@@ -302,14 +304,14 @@ TEST_P(RightsGivenUp, AreNotThoseOfWorkersThatAreMadeLater) {
   EXPECT_FALSE(end.has("after: 0")) << end.output;
 }
 
-INSTANTIATE_TEST_SUITE_P(Rights, RightsGivenUp, ::testing::Values("spawn", "forkserver"),
+INSTANTIATE_TEST_SUITE_P(Rights, DroppedRights, ::testing::Values("spawn", "forkserver"),
                          [](auto const& given) { return given.param; });
 
-TEST(RightsGivenUp, AreNotGainedAgainByWorkersOfASetUidProgram) {
+TEST(DroppedRights, AreNotGainedAgainByWorkersOfASetUidProgram) {
   if (support::sanitized) GTEST_SKIP() << "sanitizers' runtimes refuse to run with rights";
   Folder const folder;
   if (!folder.missing().empty()) GTEST_SKIP() << folder.missing();
-  End const end = run(folder.copy("set_uid", 04755), {"gives_up"});
+  ProgramEnd const end = run_program(folder.copy("set_uid", 04755), {"drops"});
   if (end.status == "exit 77") GTEST_SKIP() << "it cannot become another user here";
   EXPECT_EQ(end.status, "exit 0") << end.output;
   EXPECT_TRUE(end.has("before: 0")) << end.output;
@@ -318,9 +320,9 @@ TEST(RightsGivenUp, AreNotGainedAgainByWorkersOfASetUidProgram) {
   EXPECT_FALSE(end.has("main as")) << "an execution of it ran its main: " << end.output;
 }
 
-TEST(RightsGivenUp, ForAWhileTheyHaveNoWorkersAndThePoolSaysSo) {
+TEST(DroppedRights, ForAWhileTheyHaveNoWorkersAndThePoolSaysSo) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can act for another user";
-  End const end = run(support::program_path("has_rights"), {"lends"});
+  ProgramEnd const end = run_program(support::program_path("has_rights"), {"drops_for_a_while"});
   EXPECT_EQ(end.status, "exit 0") << end.output;
   EXPECT_TRUE(end.has("meanwhile: pool")) << end.output;
   EXPECT_TRUE(end.has("acts for another user or group than its own")) << end.output;

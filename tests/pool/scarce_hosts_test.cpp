@@ -1,5 +1,6 @@
-// Programs that may have only little of something: processes, memory, files, /dev/shm. The pool works, or it
-// says in a typed error what it lacks; it never hangs, and no worker says a word of its own.
+// Programs that may have only little of something: processes, memory, files, /dev/shm. The pool
+// works, or it says in a typed error what it lacks; it never hangs, and no worker says a word of
+// its own.
 
 #include <gtest/gtest.h>
 
@@ -75,8 +76,9 @@ TEST(ScarceHost, MayHaveLittleMemory) {
   }
 }
 
-// Whoever needed it, a thread of the program or one of the pool's: a call ends with an error that tells of
-// it, and the next one works. (What is small has its trials in tests/faults.)
+// No matter which thread needed the memory, one of the program or one of the pool: a call ends with
+// an error that tells of it, and the next one works. (What is small has its trials in
+// tests/faults.)
 TEST(ScarceHost, IsRefusedMemoryNowAndThen) {
   if (support::sanitized) GTEST_SKIP() << "sanitizers have an operator new of their own";
   unsigned const seed = support::new_seed();

@@ -1,9 +1,10 @@
-// Workers that write anything anywhere they can, while the program reads: random bytes and words over all shared
-// memory that they may write to, forged records, absurd cursors and marks, junk on their sockets and events,
-// reports of crashes that never were. The program does not crash, hang, grow or believe: everybody in other
-// workers is right, the scribbler's task ends, and its worker is replaced.
+// Workers that write anything anywhere they can, while the program reads: random bytes and words
+// over all shared memory that they may write to, forged records, absurd cursors and marks, junk on
+// their sockets and events, reports of crashes that never were. The program does not crash, hang,
+// grow or believe: everybody in other workers is right, the scribbler's task ends, and its worker
+// is replaced.
 //
-// What a scribbler does follows from its seed alone: TEST_SEED gives the same again.
+// The seed alone decides what a scribbler does: TEST_SEED gives the same again.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -159,7 +160,7 @@ class Scribbler {
     for (auto i = random_() % 10 == 0 ? 1000 : 1; i != 0; --i) {
       support::send_with(socket_, noise, given);
     }
-    // What it still is lent may change at any time.
+    // A lease that it still has may change at any time.
     ::close(fresh);
   }
   void report_crash() {
@@ -193,7 +194,7 @@ int scribble(unsigned seed) {
   return 0;
 }
 
-// One that leaves a thread behind which does it while its worker goes on.
+// A task that leaves a scribbling thread behind while its worker goes on.
 int scribble_on(unsigned seed) {
   static std::atomic<bool> running{false};
   if (!running.exchange(true)) {
@@ -215,7 +216,7 @@ __attribute__((no_sanitize("thread"))) void scribble_once(support::Memory const&
   words[random() % (memory.size / sizeof *words)] = random();
 }
 
-// One whose large result lies in memory that is scribbled over while it is read.
+// A task that scribbles over its large result while the program reads it.
 std::vector<std::string> scribble_over_a_result(unsigned seed) {
   std::thread([seed] {
     std::mt19937_64 random(seed);
@@ -259,7 +260,7 @@ std::vector<int> keys_elsewhere(procpool::ProcessPool& pool, int key) {
 
 // Beside the hostile tasks, which one worker gets, and its replacements, others run in the others.
 template <class Hostile>
-void expect_others_right(procpool::PoolOptions options, int rounds, Hostile const& hostile) {
+void expect_others_unharmed(procpool::PoolOptions options, int rounds, Hostile const& hostile) {
   unsigned const seed = support::new_seed();
   options.workers = 3;
   {
@@ -322,47 +323,47 @@ void expect_an_end(procpool::Future<int>& future) {
 }  // namespace
 
 TEST(Scribbler, CostsNobodyElse) {
-  expect_others_right({}, support::rounds(40, 10),
-                      [](auto verbs, unsigned seed, auto const& others) {
-                        std::vector<procpool::Future<int>> futures;
-                        for (unsigned i = 0; i < 3; ++i)
-                          futures.push_back(verbs.template submit<scribble>(seed + i));
-                        others();
-                        for (auto& future : futures) expect_an_end(future);
-                      });
+  expect_others_unharmed({}, support::rounds(40, 10),
+                         [](auto view, unsigned seed, auto const& others) {
+                           std::vector<procpool::Future<int>> futures;
+                           for (unsigned i = 0; i < 3; ++i)
+                             futures.push_back(view.template submit<scribble>(seed + i));
+                           others();
+                           for (auto& future : futures) expect_an_end(future);
+                         });
 }
 
 TEST(Scribbler, InAThreadWhileItsWorkerGoesOn) {
-  expect_others_right({}, support::rounds(15, 5),
-                      [](auto verbs, unsigned seed, auto const& others) {
-                        std::vector<procpool::Future<int>> futures;
-                        for (unsigned i = 0; i < 50; ++i)
-                          futures.push_back(verbs.template submit<scribble_on>(seed + i));
-                        others();
-                        for (auto& future : futures) expect_an_end(future);
-                      });
+  expect_others_unharmed({}, support::rounds(15, 5),
+                         [](auto view, unsigned seed, auto const& others) {
+                           std::vector<procpool::Future<int>> futures;
+                           for (unsigned i = 0; i < 50; ++i)
+                             futures.push_back(view.template submit<scribble_on>(seed + i));
+                           others();
+                           for (auto& future : futures) expect_an_end(future);
+                         });
 }
 
 TEST(Scribbler, OverItsLargeResult) {
-  expect_others_right({}, support::rounds(15, 5),
-                      [](auto verbs, unsigned seed, auto const& others) {
-                        auto future = verbs.template submit<scribble_over_a_result>(seed);
-                        others();
-                        ASSERT_TRUE(future.wait_for(30s)) << "it hangs";
-                        try {
-                          EXPECT_LE(future.get().size(), 1'000'000u);
-                        } catch (procpool::Error const&) {
-                        }
-                      });
+  expect_others_unharmed({}, support::rounds(15, 5),
+                         [](auto view, unsigned seed, auto const& others) {
+                           auto future = view.template submit<scribble_over_a_result>(seed);
+                           others();
+                           ASSERT_TRUE(future.wait_for(30s)) << "it hangs";
+                           try {
+                             EXPECT_LE(future.get().size(), 1'000'000u);
+                           } catch (procpool::Error const&) {
+                           }
+                         });
 }
 
 TEST(Scribbler, ThatWasForked) {
   procpool::PoolOptions options;
   options.start = procpool::Start::forkserver;
-  expect_others_right(options, support::rounds(20, 5),
-                      [](auto verbs, unsigned seed, auto const& others) {
-                        auto future = verbs.template submit<scribble>(seed);
-                        others();
-                        expect_an_end(future);
-                      });
+  expect_others_unharmed(options, support::rounds(20, 5),
+                         [](auto view, unsigned seed, auto const& others) {
+                           auto future = view.template submit<scribble>(seed);
+                           others();
+                           expect_an_end(future);
+                         });
 }

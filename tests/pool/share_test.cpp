@@ -1,5 +1,5 @@
-// Shared values in pools: sent once to a worker and decoded once there, however they are used; gone when
-// nobody has them any more.
+// Shared values in pools: sent once to a worker and decoded once there, however they are used; gone
+// when nobody has them any more.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -19,6 +19,7 @@
 
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
@@ -86,10 +87,7 @@ void expect_loads(std::vector<Look> const& looks, int loads) {
   }
 }
 
-std::vector<int> numbers(int count) {
-  auto const range = std::views::iota(0, count);
-  return {range.begin(), range.end()};
-}
+using tasks::numbers;
 
 constexpr std::size_t four_mebibytes = std::size_t{1} << 20;  // rows
 
@@ -178,8 +176,8 @@ TEST(SharedValue, SixtyFourMebibytes) {
   auto const indices = std::views::iota(0, 100) | std::views::transform([](int i) {
                          return static_cast<std::size_t>(i) * 600'000;
                        });
-  for (auto const& [letter, size] : pool.map(procpool::bind_front(at, text), indices)) {
-    EXPECT_EQ(letter, 'x');
+  for (auto const& [character, size] : pool.map(procpool::bind_front(at, text), indices)) {
+    EXPECT_EQ(character, 'x');
     EXPECT_EQ(size, std::size_t{64} << 20);
   }
 }
@@ -257,7 +255,7 @@ TEST(SharedValue, IsForgottenWithTheNextTask) {
   expect_gone();
 }
 
-// What a destructor does is a task's affair too.
+// A destructor belongs to the task too.
 TEST(SharedValue, IsDestroyedWhileAnElementRuns) {
   struct Deadly {
     pid_t maker = 0;
@@ -325,7 +323,7 @@ TEST(SharedValue, ComesBackFromATask) {
     future.wait();
     EXPECT_EQ(*future.get().first, std::to_string(i));
   }
-  // What only a worker has shared is unknown here.
+  // The program does not know a value that only a worker has shared.
   auto const foreign = [] {
     procpool::ProcessPool inner{1};
     return inner.share(std::string("mine"));
@@ -349,7 +347,7 @@ TEST(SharedValue, PassedOnByAPoolInATask) {
     };
     EXPECT_EQ(pool.call(outer, table), std::pair(270, 0));
   }
-  // One that the task itself has never looked into, with parts.
+  // A value with parts that the task itself has never looked into.
   auto const whole = pool.share(Request{"", {pool.share(table_of(100'000))}});
   auto const outer = [](Shared<Request> const& given) {
     procpool::ProcessPool inner{1};

@@ -1,5 +1,5 @@
-// Maps of very many, very short elements: they are run from ring to ring and claimed in blocks, and every
-// promise holds for each of them all the same.
+// Maps of very many, very short elements: they are run from ring to ring and claimed in blocks, and
+// every promise holds for each of them all the same.
 
 #include <gtest/gtest.h>
 
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -26,13 +27,13 @@ using namespace std::chrono_literals;
 constexpr int many = 100'000;
 constexpr int odd_one = 54'321;
 
-std::vector<int> numbers(int count = many) {
+std::vector<int> many_numbers(int count = many) {
   std::vector<int> all(static_cast<std::size_t>(count));
   std::iota(all.begin(), all.end(), 0);
   return all;
 }
 
-int next(int x) { return x + 1; }
+using tasks::increment;
 int crash_at_one(int x) {
   if (x == odd_one) ::raise(SIGKILL);
   return x + 1;
@@ -52,7 +53,7 @@ int fork_at_one(int x) {
 std::uint64_t own_index(int) { return procpool::this_task::index(); }
 std::atomic<int> calls{0};
 void count_call(int) { ++calls; }
-int calls_here() { return calls.load(); }
+int calls_so_far() { return calls.load(); }
 
 // All outcomes but that of the odd one are right.
 void expect_the_others(std::vector<procpool::Outcome<int>> const& outcomes) {
@@ -75,7 +76,7 @@ TEST(ShortElements, AreAllThereInTheirOrder) {
     for (std::size_t chunk : {0u, 1u, 7u, 10'000u}) {
       procpool::CallOptions options;
       if (chunk != 0) options.chunk = chunk;
-      auto const results = pool.with(options).map<next>(numbers(count));
+      auto const results = pool.with(options).map<increment>(many_numbers(count));
       ASSERT_EQ(results.size(), static_cast<std::size_t>(count));
       for (int i = 0; i < count; ++i) ASSERT_EQ(results[static_cast<std::size_t>(i)], i + 1);
     }
@@ -84,8 +85,8 @@ TEST(ShortElements, AreAllThereInTheirOrder) {
 
 TEST(ShortElements, ACrashCostsOneOfThem) {
   procpool::ProcessPool pool{2};
-  pool.map<crash_at_one>(numbers(1000));  // their cost is known
-  auto const outcomes = pool.try_map<crash_at_one>(numbers());
+  pool.map<crash_at_one>(many_numbers(1000));  // their cost is known
+  auto const outcomes = pool.try_map<crash_at_one>(many_numbers());
   expect_the_others(outcomes);
   EXPECT_EQ(support::error_of<procpool::WorkerDied>(outcomes[odd_one]).element(),
             std::uint64_t{odd_one});
@@ -93,26 +94,26 @@ TEST(ShortElements, ACrashCostsOneOfThem) {
 
 TEST(ShortElements, ADeadlineEndsOneOfThem) {
   procpool::ProcessPool pool{2};
-  pool.map<hang_at_one>(numbers(1000));
-  auto const outcomes = pool.with({.timeout = 200ms}).try_map<hang_at_one>(numbers());
+  pool.map<hang_at_one>(many_numbers(1000));
+  auto const outcomes = pool.with({.timeout = 200ms}).try_map<hang_at_one>(many_numbers());
   expect_the_others(outcomes);
   EXPECT_THROW(std::rethrow_exception(outcomes[odd_one].error()), procpool::TaskTimeout);
 }
 
 TEST(ShortElements, CancellingEndsTheOneThatRuns) {
   procpool::ProcessPool pool{2};
-  pool.map<hang_at_one>(numbers(1000));
+  pool.map<hang_at_one>(many_numbers(1000));
   auto results =
-      pool.with({.on_error = procpool::OnError::finish}).map_async<hang_at_one>(numbers());
+      pool.with({.on_error = procpool::OnError::finish}).map_async<hang_at_one>(many_numbers());
   EXPECT_FALSE(results.wait_for(300ms));
   EXPECT_EQ(results.cancel(), procpool::Cancel::ended);
   EXPECT_THROW(results.get(), procpool::TaskCancelled);
-  EXPECT_EQ(pool.call<next>(1), 2);
+  EXPECT_EQ(pool.call<increment>(1), 2);
 }
 
 TEST(ShortElements, ThatThrowLeaveTheOthersAlone) {
   procpool::ProcessPool pool{2};
-  auto const outcomes = pool.try_map<throw_at_some>(numbers());
+  auto const outcomes = pool.try_map<throw_at_some>(many_numbers());
   for (int i = 0; i < many; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
     if (i % 1000 == 7) {
@@ -125,27 +126,27 @@ TEST(ShortElements, ThatThrowLeaveTheOthersAlone) {
 
 TEST(ShortElements, ThatForkEndTheChild) {
   procpool::ProcessPool pool{2};
-  auto const results = pool.map<fork_at_one>(numbers());
+  auto const results = pool.map<fork_at_one>(many_numbers());
   for (int i = 0; i < many; ++i) ASSERT_EQ(results[static_cast<std::size_t>(i)], i + 1);
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
 TEST(ShortElements, KnowTheirIndex) {
   procpool::ProcessPool pool{2};
-  auto const indices = pool.map<own_index>(numbers());
+  auto const indices = pool.map<own_index>(many_numbers());
   for (std::size_t i = 0; i < indices.size(); ++i) ASSERT_EQ(indices[i], i);
 }
 
 TEST(ShortElements, MayGiveNothingBack) {
   procpool::ProcessPool pool{1};
-  pool.map<count_call>(numbers());
-  EXPECT_EQ(pool.call<calls_here>(), many);
+  pool.map<count_call>(many_numbers());
+  EXPECT_EQ(pool.call<calls_so_far>(), many);
 }
 
 TEST(ShortElements, MayTakeNothing) {
   procpool::ProcessPool pool{2};
   std::vector<procpool::Future<int>> futures;
-  for (int i = 0; i < 1000; ++i) futures.push_back(pool.submit<calls_here>());
+  for (int i = 0; i < 1000; ++i) futures.push_back(pool.submit<calls_so_far>());
   for (auto& future : futures) EXPECT_EQ(future.get(), 0);
 }
 

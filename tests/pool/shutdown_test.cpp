@@ -18,6 +18,7 @@
 #include "support/ends.hpp"
 #include "support/errors.hpp"
 #include "support/processes.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -28,8 +29,8 @@ using support::ends_of;
 
 namespace {
 
-int square(int x) { return x * x; }
-pid_t who() { return ::getpid(); }
+using tasks::square;
+using tasks::who;
 int note_and_sleep(int x, int milliseconds) {
   support::Trace::note(x);
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
@@ -170,7 +171,7 @@ TEST(ShutdownCancel, LetsWhatRunsFinishAndCancelsTheRest) {
   for (int i = 0; i < 200; ++i) futures.push_back(pool.submit<note_and_sleep>(i, 150));
   ASSERT_TRUE(support::until([&] { return trace.size() >= 2; }));
   auto const summary = pool.shutdown(End::cancel);
-  // Whatever was begun has a value, and nothing else has.
+  // Exactly the elements that were begun have a value.
   std::size_t const begun = trace.size();
   EXPECT_GE(begun, 2u);
   EXPECT_LT(begun, 20u);
@@ -291,8 +292,8 @@ TEST(Shutdown, FromSeveralThreadsAtOnce) {
   }
 }
 
-// A stronger end overtakes a weaker one that is under way.
-TEST(Shutdown, StrongerOvertakesWeaker) {
+// A stronger end replaces a weaker one that is under way.
+TEST(Shutdown, StrongerReplacesWeaker) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
   auto running = pool.submit<note_and_sleep>(1, 60'000);

@@ -1,5 +1,6 @@
-// SIGTERM to all processes of a program, as a service manager stops it: with PoolOptions::ignore_sigterm what
-// runs is finished, and everything that the pool itself ends still ends.
+// SIGTERM to all processes of a program, as a service manager stops it: with
+// PoolOptions::ignore_sigterm what runs is finished, and everything that the pool itself ends still
+// ends.
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -62,7 +63,7 @@ Result make(Act on_save, Act on_load, int value) { return {on_save, on_load, val
 Result make_at_seven(int x, Act on_save, Act on_load) {
   return x == 7 ? Result{on_save, on_load, x} : Result{Act::nothing, Act::nothing, x};
 }
-int increment(int x) { return x + 1; }
+using tasks::increment;
 
 // Everything but element 7 is right, and element 7 is what it is.
 template <class T, class Value>
@@ -150,7 +151,7 @@ TEST(Stage, RunningIsSaidToo) {
   EXPECT_EQ(died.stage(), "running");
 }
 
-// Where nothing of the user's can run before or after the call, the worker has not noted that either.
+// If no user code can run before or after the call, the worker has not noted that either.
 TEST(Stage, RunningIsSaidOfElementsWithoutASerializeOfTheirOwn) {
   procpool::ProcessPool pool{1};
   auto const dies_at_7 = [](int x) { return x == 7 ? ::raise(SIGKILL) : x; };
@@ -200,8 +201,8 @@ TEST(Stage, LoadingACallableThrows) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
-// Each element that meets it is charged, once: the pool does not start worker after worker for one
-// and the same element.
+// It is attributed to each element that meets it, once: the pool does not start worker after worker
+// for one and the same element.
 TEST(Stage, LoadingACallableKillsTheWorker) {
   procpool::ProcessPool pool{2};
   for (int const chunk : {1, 10}) {

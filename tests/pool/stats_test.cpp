@@ -15,7 +15,7 @@
 
 namespace {
 
-int work(int x) {
+int work_for(int x) {
   if (x % 97 == 0) std::raise(SIGKILL);
   if (x % 13 == 0) throw std::runtime_error("thirteen");
   std::this_thread::sleep_for(std::chrono::microseconds(x % 5 * 50));
@@ -44,7 +44,7 @@ TEST(Stats, AddUpAtEveryMoment) {
   for (int round = 0; round < 3; ++round) {
     std::vector<int> inputs;
     for (int i = 1; i <= elements; ++i) inputs.push_back(i);
-    pool.try_map<work>(inputs);
+    pool.try_map<work_for>(inputs);
   }
   over = true;
   sampler.join();

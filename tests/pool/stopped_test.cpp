@@ -1,5 +1,6 @@
-// Workers that are stopped while they have something to do: by the terminal, by themselves, by others, by who
-// traces them. Each goes on, or ends with a reason that says so, or is somebody's on purpose.
+// Workers that are stopped while they have something to do: by the terminal, by themselves, by
+// others, by who traces them. Each goes on, or ends with a reason that says so, or is somebody's on
+// purpose.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include "support/gate.hpp"
 #include "support/processes.hpp"
 #include "support/program.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -32,10 +34,10 @@ using procpool::WorkerDied;
 namespace {
 
 // Far more than it takes: that it comes to an end at all is the point.
-constexpr auto patience = 20s;
+using support::patience;
 
-int square(int x) { return x * x; }
-pid_t who() { return ::getpid(); }
+using tasks::square;
+using tasks::who;
 
 int stop_by(int signal) {
   ::raise(signal);
@@ -104,7 +106,7 @@ procpool::PoolOptions options(Start start, Log& log, int workers = 1) {
 
 std::string ways(Start start) { return start == Start::spawn ? "spawned" : "forked"; }
 
-WorkerDied death_of(procpool::ProcessPool& pool, procpool::Future<int>& future) {
+WorkerDied death_of_stopped(procpool::ProcessPool& pool, procpool::Future<int>& future) {
   if (!future.wait_for(patience)) {
     pool.terminate();
     throw std::logic_error("it is not over");
@@ -159,8 +161,8 @@ TEST(Stopped, ByTheTerminalAfterAllItEndsAndSaysSo) {
   procpool::ProcessPool pool{options(Start::spawn, log, 2)};
   auto write = pool.submit(stop_by_default, SIGTTOU);
   auto read = pool.submit(stop_by_default, SIGTTIN);
-  EXPECT_TRUE(support::says(death_of(pool, write), "stopped by SIGTTOU"));
-  EXPECT_TRUE(support::says(death_of(pool, read), "stopped by SIGTTIN"));
+  EXPECT_TRUE(support::says(death_of_stopped(pool, write), "stopped by SIGTTOU"));
+  EXPECT_TRUE(support::says(death_of_stopped(pool, read), "stopped by SIGTTIN"));
   EXPECT_EQ(pool.call(stop_by, SIGTTOU), SIGTTOU);
 }
 
@@ -180,7 +182,7 @@ TEST(Stopped, WhoIsTracedByUsEndsAndSaysSo) {
     procpool::ProcessPool pool{options(start, log, 4)};
     for (Kind& kind : kinds) kind.future = pool.submit(kind.task, 0);
     for (Kind& kind : kinds) {
-      auto const died = death_of(pool, kind.future);
+      auto const died = death_of_stopped(pool, kind.future);
       EXPECT_TRUE(support::says(died, kind.text));
       EXPECT_TRUE(support::says(died, "PTRACE_TRACEME"));
     }

@@ -1,5 +1,5 @@
-// imap: the results of a loop, in the order of the inputs, which are read as the results are taken; and
-// what becomes of a stream when elements, inputs, its pool or its consumer fail or leave.
+// imap: the results of a loop, in the order of the inputs, which are read as the results are taken;
+// and what becomes of a stream when elements, inputs, its pool or its consumer fail or leave.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -31,6 +31,7 @@
 #include "support/errors.hpp"
 #include "support/gate.hpp"
 #include "support/seed.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -38,13 +39,13 @@ namespace {
 
 using procpool::CallOptions;
 
-int square(int x) { return x * x; }
-int add(int a, int b) { return a + b; }
-int same(int x) { return x; }
-void note(int x) { support::Trace::note(x); }
-std::unique_ptr<int> boxed(int x) { return std::make_unique<int>(x); }
+using tasks::add;
+using tasks::boxed;
+using tasks::note;
+using tasks::same;
+using tasks::square;
 int unboxed(std::unique_ptr<int> x) { return *x; }
-std::string twice(std::string const& text) { return text + text; }
+std::string twice_text(std::string const& text) { return text + text; }
 int same_after(int x, int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return x;
@@ -72,14 +73,15 @@ int all_but_0_wait(int x, std::string const& gate) {
   return x;
 }
 
-// Numbers from 0 on that can be read once only and count how many were; the iterator cannot be copied.
-class Counted {
+// Numbers from 0 on that can be read once only and count how many were; the iterator cannot be
+// copied.
+class CountedRange {
  public:
-  explicit Counted(int& pulled, int end = -1) : pulled_(&pulled), end_(end) {}
-  Counted(Counted&&) = default;
-  Counted& operator=(Counted&&) = default;
-  // What happens instead of giving this number.
-  Counted throwing_at(int number) && {
+  explicit CountedRange(int& pulled, int end = -1) : pulled_(&pulled), end_(end) {}
+  CountedRange(CountedRange&&) = default;
+  CountedRange& operator=(CountedRange&&) = default;
+  // The action that takes the place of this number.
+  CountedRange throwing_at(int number) && {
     bad_ = number;
     return std::move(*this);
   }
@@ -90,7 +92,7 @@ class Counted {
     using difference_type = std::ptrdiff_t;
     using iterator_concept = std::input_iterator_tag;
 
-    explicit iterator(Counted& from) : from_(&from) { arrive(); }
+    explicit iterator(CountedRange& from) : from_(&from) { arrive(); }
     iterator(iterator&&) = default;
     iterator& operator=(iterator&&) = default;
     int operator*() const { return at_; }
@@ -107,7 +109,7 @@ class Counted {
       if (at_ == from_->bad_) throw std::underflow_error("no more of these");
       if (at_ != from_->end_) ++*from_->pulled_;
     }
-    Counted* from_;
+    CountedRange* from_;
     int at_ = 0;
   };
   iterator begin() { return iterator(*this); }
@@ -119,7 +121,7 @@ class Counted {
   int bad_ = -2;
 };
 
-struct Picky {
+struct PickyOnSave {
   int value = 0;
   template <class A>
   void serialize(A& archive, unsigned) {
@@ -127,7 +129,7 @@ struct Picky {
     archive & value;
   }
 };
-int value_of(Picky const& picky) { return picky.value; }
+int value_of(PickyOnSave const& picky) { return picky.value; }
 
 // Can be made over there and not be read here.
 struct Unreadable {
@@ -147,13 +149,9 @@ auto all_of(Stream&& stream) {
   return results;
 }
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+using tasks::numbers;
 
-// What a loop over a stream that fails meets: values, errors of elements, and how it ended.
+// The course of a loop over a failing stream: values, errors of elements, and its end.
 struct Course {
   std::vector<int> values;
   std::vector<std::exception_ptr> errors;
@@ -204,7 +202,7 @@ TEST(Stream, EqualsTheLoopForRangesOfAnyKind) {
   auto halves = even | std::views::transform([](int x) { return x / 2; });
   EXPECT_EQ(all_of(pool.imap<square>(halves)), wanted);
   int pulled = 0;
-  EXPECT_EQ(all_of(pool.imap<square>(Counted(pulled, 7))), wanted);
+  EXPECT_EQ(all_of(pool.imap<square>(CountedRange(pulled, 7))), wanted);
   EXPECT_EQ(pulled, 7);
 }
 
@@ -243,7 +241,7 @@ TEST(Stream, OfNothingAndOfOne) {
   EXPECT_TRUE(all_of(pool.imap<square>(std::vector<int>{})).empty());
   EXPECT_EQ(pool.stats().worker_starts, 0u);
   EXPECT_EQ(all_of(pool.imap<square>(std::vector{9})), std::vector{81});
-  EXPECT_EQ(all_of(pool.imap<twice>(std::vector{"ab"})), std::vector<std::string>{"abab"});
+  EXPECT_EQ(all_of(pool.imap<twice_text>(std::vector{"ab"})), std::vector<std::string>{"abab"});
 }
 
 TEST(Stream, BeginsWhereItIs) {
@@ -288,7 +286,7 @@ TEST_P(StreamWithWindow, ReadsNoFurtherThanTheWindow) {
     int pulled = 0;
     int results = 0;
     int max_ahead = 0;
-    auto watched = Counted(pulled, 60) | std::views::transform([&](int x) {
+    auto watched = CountedRange(pulled, 60) | std::views::transform([&](int x) {
                      max_ahead = std::max(max_ahead, pulled - results);
                      return x;
                    });
@@ -317,7 +315,7 @@ TEST(StreamWindow, OfAnEndlessInputIsAllThatIsReadAhead) {
   procpool::ProcessPool pool{2};
   int pulled = 0;
   {
-    auto stream = pool.with({.window = 16}).imap<same>(Counted(pulled));
+    auto stream = pool.with({.window = 16}).imap<same>(CountedRange(pulled));
     int results = 0;
     for (int const result : stream) {
       ASSERT_EQ(result, results);
@@ -332,10 +330,10 @@ TEST(StreamWindow, OfAnEndlessInputIsAllThatIsReadAhead) {
 }
 
 // begin() must not wait for a whole window.
-TEST(StreamWindow, DoesNotHoldBackResultsFromSlowInputs) {
+TEST(StreamWindow, DoesNotDelayResultsFromSlowInputs) {
   procpool::ProcessPool pool{1};
   int pulled = 0;
-  auto slow = Counted(pulled) | std::views::transform([](int x) {
+  auto slow = CountedRange(pulled) | std::views::transform([](int x) {
                 std::this_thread::sleep_for(std::chrono::milliseconds(5));
                 return x;
               });
@@ -351,7 +349,7 @@ TEST(StreamLeft, CancelsWhatHasNotBegun) {
   int pulled = 0;
   {
     auto stream = pool.with({.chunk = 1, .window = 8})
-                      .imap(procpool::bind_back<all_but_0_wait>(gate.path()), Counted(pulled));
+                      .imap(procpool::bind_back<all_but_0_wait>(gate.path()), CountedRange(pulled));
     EXPECT_EQ(*stream.begin(), 0);
     ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
   }
@@ -368,7 +366,7 @@ TEST(StreamLeft, UnreadHasReadNothing) {
   procpool::ProcessPool pool{2};
   int pulled = 0;
   {
-    auto const unread = pool.imap<square>(Counted(pulled));
+    auto const unread = pool.imap<square>(CountedRange(pulled));
   }
   EXPECT_EQ(pulled, 0);
   EXPECT_EQ(pool.stats().submitted, 0u);
@@ -472,7 +470,7 @@ TEST(StreamErrors, OfTheInputsComeBehindTheResults) {
   procpool::ProcessPool pool{2};
   for (int const window : {1, 4, 16, 64}) {
     int pulled = 0;
-    auto stream = pool.with({.window = window}).imap<square>(Counted(pulled).throwing_at(20));
+    auto stream = pool.with({.window = window}).imap<square>(CountedRange(pulled).throwing_at(20));
     Course const course = course_of(stream);
     EXPECT_EQ(course.values.size(), 20u);
     EXPECT_TRUE(course.errors.empty());
@@ -485,14 +483,14 @@ TEST(StreamErrors, OfTheInputsComeBehindTheResults) {
 TEST(StreamErrors, OfTheFirstInputComeFromBegin) {
   procpool::ProcessPool pool{2};
   int pulled = 0;
-  auto stream = pool.imap<square>(Counted(pulled).throwing_at(0));
+  auto stream = pool.imap<square>(CountedRange(pulled).throwing_at(0));
   EXPECT_THROW(static_cast<void>(stream.begin()), std::underflow_error);
   EXPECT_TRUE(stream.begin() == stream.end());
 }
 
 TEST(StreamErrors, OfEncodingAnInputEndTheInputs) {
   procpool::ProcessPool pool{2};
-  std::vector<Picky> inputs(10);
+  std::vector<PickyOnSave> inputs(10);
   for (int i = 0; i < 10; ++i) inputs[static_cast<std::size_t>(i)].value = i;
   for (int const window : {1, 3, 16}) {
     auto stream = pool.with({.window = window}).imap<value_of>(inputs);
@@ -500,7 +498,7 @@ TEST(StreamErrors, OfEncodingAnInputEndTheInputs) {
     EXPECT_EQ(course.values, numbers(5));
     EXPECT_TRUE(support::is<std::domain_error>(course.end)) << support::text_of(course.end);
   }
-  EXPECT_EQ(pool.call<value_of>(Picky{3}), 3);
+  EXPECT_EQ(pool.call<value_of>(PickyOnSave{3}), 3);
 }
 
 TEST(StreamErrors, OfDecodingAResultAreThrownAtItsPlace) {
@@ -523,7 +521,7 @@ TEST(StreamErrors, OfOptionsAreRefusedByTheCall) {
   procpool::ProcessPool pool{1};
   int pulled = 0;
   auto const refused = [&](CallOptions const& options) {
-    EXPECT_THROW(static_cast<void>(pool.with(options).imap<same>(Counted(pulled, 3))),
+    EXPECT_THROW(static_cast<void>(pool.with(options).imap<same>(CountedRange(pulled, 3))),
                  std::invalid_argument);
   };
   refused({.window = 0});
@@ -553,7 +551,7 @@ TEST(StreamAndItsPool, CloseLetsItGoOn) {
 TEST(StreamAndItsPool, JoinEndsItBehindWhatWasRead) {
   procpool::ProcessPool pool{2};
   int pulled = 0;
-  auto stream = pool.with({.window = 8}).imap<same>(Counted(pulled));
+  auto stream = pool.with({.window = 8}).imap<same>(CountedRange(pulled));
   auto it = stream.begin();
   for (int i = 0; i < 5; ++i) ++it;
   int const read = pulled;
@@ -582,7 +580,7 @@ TEST(StreamAndItsPool, TerminateCancelsWhatWasRead) {
   support::Gate gate;
   int pulled = 0;
   auto stream = pool.with({.chunk = 1, .window = 8})
-                    .imap(procpool::bind_back<all_but_0_wait>(gate.path()), Counted(pulled));
+                    .imap(procpool::bind_back<all_but_0_wait>(gate.path()), CountedRange(pulled));
   EXPECT_EQ(*stream.begin(), 0);
   auto const read = static_cast<std::size_t>(pulled);
   pool.terminate();
@@ -598,7 +596,7 @@ TEST(StreamAndItsPool, TerminateCancelsWhatWasRead) {
 TEST(StreamAndItsPool, OutlivesIt) {
   std::optional<procpool::ProcessPool> pool(std::in_place, 2);
   int pulled = 0;
-  auto endless = pool->with({.window = 8}).imap<same>(Counted(pulled));
+  auto endless = pool->with({.window = 8}).imap<same>(CountedRange(pulled));
   auto finite = pool->imap<same>(numbers(5));
   auto unread = pool->imap<same>(numbers(5));
   using Dropped = decltype(pool->imap<same>(std::views::iota(0)));
@@ -619,7 +617,7 @@ TEST(StreamAndItsPool, OutlivesIt) {
 TEST(StreamAndItsPool, InProcess) {
   procpool::ProcessPool pool{{.start = procpool::Start::in_process}};
   int pulled = 0;
-  auto stream = pool.with({.window = 4}).imap<some_throw>(Counted(pulled));
+  auto stream = pool.with({.window = 4}).imap<some_throw>(CountedRange(pulled));
   int place = 0;
   for (auto it = stream.begin(); place < 30; ++it, ++place) {
     EXPECT_LE(pulled, place + 1 + 4);

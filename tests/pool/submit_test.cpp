@@ -15,15 +15,16 @@
 #include "support/build.hpp"
 #include "support/errors.hpp"
 #include "support/gate.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 using namespace std::chrono_literals;
 
 namespace {
 
-int square(int x) { return x * x; }
-pid_t who() { return ::getpid(); }
-int slow(int milliseconds) {
+using tasks::square;
+using tasks::who;
+int slow_for(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
   return milliseconds;
 }
@@ -59,7 +60,7 @@ TEST(Submit, OneAfterTheOtherStartsOneWorker) {
 TEST(Submit, NeverStartsMoreThanItsWorkers) {
   procpool::ProcessPool pool{3};
   std::vector<procpool::Future<int>> futures;
-  for (int i = 0; i < 45; ++i) futures.push_back(pool.submit<slow>(2));
+  for (int i = 0; i < 45; ++i) futures.push_back(pool.submit<slow_for>(2));
   for (auto& future : futures) EXPECT_EQ(future.get(), 2);
   EXPECT_LE(pool.stats().worker_starts, 3u);
   EXPECT_LE(pool.stats().workers, 3u);
@@ -101,7 +102,7 @@ TEST(Submit, FromManyThreadsAtOnce) {
   EXPECT_EQ(wrong, std::vector<int>(8, 0));
 }
 
-// Short calls may be held back until several can go together, but for somebody who waits, or looks.
+// Short calls may wait until several can go together, but for somebody who waits, or looks.
 TEST(Submit, NobodyNeedsToWaitForCallsThatComeInGreatNumbers) {
   procpool::ProcessPool pool{1};
   for (int i = 0; i < 50; ++i) EXPECT_EQ(pool.call<square>(i), i * i);
@@ -159,7 +160,7 @@ TEST(Submit, UsesAllWorkers) {
 
 TEST(Future, WaitsAsLongAsItIsTold) {
   procpool::ProcessPool pool{1};
-  auto future = pool.submit<slow>(300);
+  auto future = pool.submit<slow_for>(300);
   EXPECT_FALSE(future.ready());
   support::Stopwatch watch;
   EXPECT_FALSE(future.wait_for(20ms));
@@ -172,7 +173,7 @@ TEST(Future, WaitsAsLongAsItIsTold) {
 // A wait that ran out costs the task nothing.
 TEST(Future, WaitInVainLosesNothing) {
   procpool::ProcessPool pool{1};
-  auto future = pool.submit<slow>(100);
+  auto future = pool.submit<slow_for>(100);
   while (!future.wait_for(1ms)) {
   }
   EXPECT_EQ(future.get(), 100);
@@ -180,7 +181,7 @@ TEST(Future, WaitInVainLosesNothing) {
 
 TEST(Future, MovesToAnotherThread) {
   procpool::ProcessPool pool{1};
-  auto future = pool.submit<slow>(20);
+  auto future = pool.submit<slow_for>(20);
   int result = 0;
   std::thread([&result, moved = std::move(future)]() mutable { result = moved.get(); }).join();
   EXPECT_EQ(result, 20);
@@ -199,7 +200,7 @@ TEST(Future, ThrowsWhatTheTaskThrew) {
 TEST(Future, MayBeDropped) {
   procpool::ProcessPool pool{1};
   {
-    auto const dropped = pool.submit<slow>(10);
+    auto const dropped = pool.submit<slow_for>(10);
   }
   EXPECT_EQ(pool.call<square>(3), 9);
   EXPECT_TRUE(support::until([&] { return pool.stats().done == 2; }));

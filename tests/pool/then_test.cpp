@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 #include "support/until.hpp"
 
 namespace {
@@ -25,14 +26,11 @@ using namespace std::chrono_literals;
 using procpool::Future;
 using procpool::Outcome;
 
-int square(int x) { return x * x; }
-void nothing(int) {}
-int fail(int) { throw std::out_of_range("not here"); }
-int crash(int) { return ::raise(SIGKILL); }
-int after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return milliseconds;
-}
+using tasks::square;
+void ignore(int) {}
+using tasks::after;
+using tasks::crash;
+using tasks::fail;
 
 TEST(Then, GetsTheValueAndGivesAFutureOfWhatItReturns) {
   procpool::ProcessPool pool{2};
@@ -46,7 +44,7 @@ TEST(Then, GetsTheValueAndGivesAFutureOfWhatItReturns) {
 TEST(Then, TakesNothingOfAVoidFunctionAndMayReturnNothing) {
   procpool::ProcessPool pool{1};
   bool called = false;
-  Future<void> done = pool.submit<nothing>(1).then([&called] { called = true; });
+  Future<void> done = pool.submit<ignore>(1).then([&called] { called = true; });
   done.get();
   EXPECT_TRUE(called);
 }

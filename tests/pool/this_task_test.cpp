@@ -1,4 +1,5 @@
-// this_task: what a task learns about itself, and how it is asked to stop before it is ended by force.
+// this_task: what a task learns about itself, and how it is asked to stop before it is ended by
+// force.
 
 #include <gtest/gtest.h>
 
@@ -24,6 +25,7 @@
 #include "support/build.hpp"
 #include "support/errors.hpp"
 #include "support/gap.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -73,7 +75,7 @@ int does_not_listen(int x) {
   return x;
 }
 int asked_though_new(int) { return this_task::stop_requested() ? 1 : 0; }
-pid_t who() { return ::getpid(); }
+using tasks::who;
 int in_a_forked_child(int) {
   pid_t const child = ::fork();
   if (child == 0) ::_exit(this_task::stop_requested() ? 1 : 7);
@@ -204,14 +206,14 @@ TEST(RandomStream, NeverRepeatsWithinATask) {
   EXPECT_EQ(together.size(), 20u * 90u);
 }
 
-// In the verbs' own order of arguments, so that all of them can be compared.
+// In the operations' own order of arguments, so that all of them can be compared.
 double dart(std::int64_t) {
   std::uniform_real_distribution<double> place(-1, 1);
   auto random = this_task::random();
   double const x = place(random);
   return std::hypot(x, place(random));
 }
-std::vector<double> one_of(std::int64_t i) { return {dart(i)}; }
+std::vector<double> one_dart(std::int64_t i) { return {dart(i)}; }
 std::vector<double> joined(std::vector<double> all, std::vector<double> const& more) {
   all.insert(all.end(), more.begin(), more.end());
   return all;
@@ -232,7 +234,7 @@ std::vector<double> darts_of_the_slice(std::vector<std::int64_t> const& slice) {
   return all;
 }
 
-TEST(RandomStream, OfAnIndexIsTheSameForAllVerbsWorkersSlicesAndChunks) {
+TEST(RandomStream, OfAnIndexIsTheSameForAllOperationsWorkersSlicesAndChunks) {
   constexpr std::int64_t count = 500;
   auto const inputs = std::views::iota(std::int64_t{0}, count);
   std::vector<double> expected;
@@ -250,9 +252,9 @@ TEST(RandomStream, OfAnIndexIsTheSameForAllVerbsWorkersSlicesAndChunks) {
     for (int const slices : {1, 7, 64}) {
       auto call = pool.with({.slices = slices, .stream = 1});
       EXPECT_EQ(call.parallelize<darts>(inputs), expected) << workers << ' ' << slices;
-      EXPECT_EQ(
-          (call.parallelize_reduce<one_of, joined>(std::int64_t{0}, count, std::vector<double>{})),
-          expected)
+      EXPECT_EQ((call.parallelize_reduce<one_dart, joined>(std::int64_t{0}, count,
+                                                           std::vector<double>{})),
+                expected)
           << workers << ' ' << slices;
     }
     auto const timed = pool.with({.stream = 1}).parallelize_timed<darts>(inputs);
@@ -270,8 +272,8 @@ TEST(RandomStream, InProcessAPoolHasTheSameAndStartsAnewWithEachAttempt) {
   procpool::ProcessPool one{{.workers = 3, .seed = 7}};
   procpool::ProcessPool other{{.start = procpool::Start::in_process, .seed = 7}};
   auto const sum = [](auto& pool) {
-    return pool.template parallelize_reduce<one_of, joined>(std::int64_t{0}, count,
-                                                            std::vector<double>{});
+    return pool.template parallelize_reduce<one_dart, joined>(std::int64_t{0}, count,
+                                                              std::vector<double>{});
   };
   EXPECT_EQ(sum(one), sum(other));
   static std::vector<std::uint64_t> drawn_here;
@@ -337,10 +339,10 @@ TEST(AskedToStop, ByCancel) {
   EXPECT_EQ(pool.stats().workers_cancelled, 0u);
 }
 
-// The worker was given something before that was taken back.
+// Before that, the pool revoked work of the same worker.
 class AskedBehindAGap : public testing::TestWithParam<support::Gap> {
  protected:
-  static procpool::PoolOptions patient() {
+  static procpool::PoolOptions with_long_grace() {
     auto options = with_grace(30s);
     options.workers = support::MadeGap::workers(GetParam());
     return options;
@@ -360,7 +362,7 @@ class AskedBehindAGap : public testing::TestWithParam<support::Gap> {
 TEST_P(AskedBehindAGap, ByTheDeadline) {
   support::Trace const trace;
   for (auto* const task : {&works_until_asked, &waits_for_token}) {
-    procpool::ProcessPool pool{patient()};
+    procpool::ProcessPool pool{with_long_grace()};
     support::MadeGap const gap(pool, GetParam());
     for (auto& future : submit(pool, gap, task, {.timeout = 50ms})) EXPECT_EQ(future.get(), -3);
     EXPECT_EQ(pool.call<asked_though_new>(1), 0);
@@ -372,7 +374,7 @@ TEST_P(AskedBehindAGap, ByCancel) {
   support::Trace trace;
   for (auto* const task : {&works_until_asked, &waits_for_token}) {
     trace.clear();
-    procpool::ProcessPool pool{patient()};
+    procpool::ProcessPool pool{with_long_grace()};
     support::MadeGap const gap(pool, GetParam());
     auto futures = submit(pool, gap, task, {});
     ASSERT_TRUE(support::until([&] { return trace.size() == gap.calls(); }));
@@ -400,7 +402,7 @@ TEST(AskedToStop, ItIsEndedByForceAfterTheGrace) {
   EXPECT_EQ(pool.stats().workers_cancelled, 1u);
 }
 
-// What does not listen is not given the grace, however long that is.
+// A task that does not listen gets no grace, however long the grace is.
 TEST(AskedToStop, OnlyWhatListensIsWaitedFor) {
   support::Trace const trace;
   procpool::ProcessPool pool{with_grace(10min)};

@@ -1,5 +1,5 @@
-// What tasks throw: standard exceptions come back as themselves and tell where they come from, those that are
-// derived from one as that, all else as RemoteError.
+// Exceptions of tasks: standard exceptions come back as themselves and tell where they come from,
+// those that are derived from one as that, all else as RemoteError.
 
 #include <gtest/gtest.h>
 #include <signal.h>

@@ -20,6 +20,7 @@
 
 #include "support/errors.hpp"
 #include "support/gate.hpp"
+#include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
 
@@ -27,21 +28,21 @@ namespace {
 
 using procpool::CallOptions;
 
-int square(int x) { return x * x; }
-int add(int a, int b) { return a + b; }
-void note(int x) { support::Trace::note(x); }
+using tasks::add;
+using tasks::note;
+using tasks::square;
 void note_or_throw(int x) {
   if (x % 2 != 0) throw std::range_error(std::to_string(x));
   support::Trace::note(x);
 }
-std::unique_ptr<int> boxed(int x) { return std::make_unique<int>(x); }
+using tasks::boxed;
 int some_fail(int x) {
   if (x == 11) ::raise(SIGSEGV);
   if (x % 10 == 3) throw std::out_of_range(std::to_string(x));
   return x;
 }
 // Can be made over there and not be read here.
-struct Unreadable {
+struct UnreadableFourth {
   int value = 0;
   template <class A>
   void serialize(A& archive, unsigned) {
@@ -49,7 +50,7 @@ struct Unreadable {
     if (A::is_loading::value && value % 4 == 1) throw std::domain_error("not this one");
   }
 };
-Unreadable unreadable(int x) { return {x}; }
+UnreadableFourth unreadable_fourth(int x) { return {x}; }
 std::string text_after(int x) {
   std::this_thread::sleep_for(std::chrono::microseconds(x * 7919 % 900));
   return std::string(static_cast<std::size_t>(x), 'x');
@@ -150,7 +151,8 @@ TEST(Unordered, ErrorsAreThrownInTheirTurnAndTheStreamGoesOn) {
 TEST(Unordered, AResultThatCannotBeReadLeavesTheOthersTheirIndices) {
   procpool::ProcessPool pool{2};
   for (int const chunk : {1, 10}) {
-    auto stream = pool.with({.chunk = chunk}).imap_unordered<unreadable>(std::views::iota(0, 30));
+    auto stream =
+        pool.with({.chunk = chunk}).imap_unordered<unreadable_fourth>(std::views::iota(0, 30));
     int values = 0;
     int errors = 0;
     for (auto it = stream.begin(); it != stream.end(); ++it) {

@@ -1,5 +1,6 @@
-// Workers that the kernel does not let the program signal: they have executed a program that is root's, and
-// the program is another user's. What they ran ends in time all the same, and the pool goes on.
+// Workers that the kernel does not let the program signal: they have executed a program that is
+// root's, and the program is another user's. Their elements end in time all the same, and the pool
+// goes on.
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -42,7 +43,7 @@ class RootsProgram {
 
 class WorkerOfAnotherUser : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
-TEST_P(WorkerOfAnotherUser, IsGivenUpAndReplaced) {
+TEST_P(WorkerOfAnotherUser, IsAbandonedAndReplaced) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root makes a program that is root's";
   if (support::sanitized) GTEST_SKIP() << "sanitizers do not run with another user's rights";
   auto const& [what, start] = GetParam();

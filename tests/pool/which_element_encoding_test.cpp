@@ -1,6 +1,7 @@
-// Errors of encoding and decoding tell their element too, wherever they arise: an argument on the caller's thread and
-// in the worker, a result there and on the caller's thread again; from every verb. Those of types of the program's own
-// stay what they are where they are thrown in the program.
+// Errors of encoding and decoding tell their element too, wherever they arise: an argument on the
+// caller's thread and in the worker, a result there and on the caller's thread again; from every
+// operation. Those of types of the program's own stay what they are where they are thrown in the
+// program.
 
 #include <gtest/gtest.h>
 
@@ -41,7 +42,7 @@ struct Picky {
 };
 
 template <class E>
-Picky<E> same(Picky<E> const& value) {
+Picky<E> same_picky(Picky<E> const& value) {
   return value;
 }
 template <class E>
@@ -57,7 +58,7 @@ Picky<E> worse(Picky<E> one, Picky<E> other) {
   return one.where == Where::nowhere ? other : one;
 }
 
-struct Own : std::runtime_error {
+struct OwnError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
@@ -72,9 +73,9 @@ class EncodingTells : public testing::TestWithParam<Start> {
   }
 
   template <class E>
-  static void expect_place(std::uint64_t element, char const* verb, Where where,
+  static void expect_place(std::uint64_t element, char const* operation, Where where,
                            std::function<void()> const& call) {
-    SCOPED_TRACE(std::string(verb) + ", " + std::to_string(static_cast<int>(where)));
+    SCOPED_TRACE(std::string(operation) + ", " + std::to_string(static_cast<int>(where)));
     try {
       call();
       ADD_FAILURE() << "nothing was thrown";
@@ -92,44 +93,46 @@ class EncodingTells : public testing::TestWithParam<Start> {
   }
 
   template <class E>
-  void expect_each_verb_tells(Where where) {
+  void expect_each_operation_tells(Where where) {
     auto const inputs = four<E>(where);
-    auto const expect = [&](std::uint64_t element, char const* verb,
+    auto const expect = [&](std::uint64_t element, char const* operation,
                             std::function<void()> const& call) {
-      expect_place<E>(element, verb, where, call);
+      expect_place<E>(element, operation, where, call);
     };
-    expect(0, "call", [&] { pool.call<same<E>>(inputs[3]); });
-    expect(0, "submit", [&] { (void)pool.submit<same<E>>(inputs[3]).get(); });
-    expect(0, "try_submit", [&] { (void)pool.try_submit<same<E>>(inputs[3])->get(); });
-    expect(0, "then", [&] { pool.submit<same<E>>(inputs[3]).then([](Picky<E> const&) {}).get(); });
-    expect(3, "map", [&] { pool.map<same<E>>(inputs); });
-    expect(3, "map, in chunks", [&] { pool.with({.chunk = 4}).template map<same<E>>(inputs); });
+    expect(0, "call", [&] { pool.call<same_picky<E>>(inputs[3]); });
+    expect(0, "submit", [&] { (void)pool.submit<same_picky<E>>(inputs[3]).get(); });
+    expect(0, "try_submit", [&] { (void)pool.try_submit<same_picky<E>>(inputs[3])->get(); });
+    expect(0, "then",
+           [&] { pool.submit<same_picky<E>>(inputs[3]).then([](Picky<E> const&) {}).get(); });
+    expect(3, "map", [&] { pool.map<same_picky<E>>(inputs); });
+    expect(3, "map, in chunks",
+           [&] { pool.with({.chunk = 4}).template map<same_picky<E>>(inputs); });
     expect(3, "map, finish",
-           [&] { pool.with({.on_error = OnError::finish}).template map<same<E>>(inputs); });
+           [&] { pool.with({.on_error = OnError::finish}).template map<same_picky<E>>(inputs); });
     expect(3, "map, collect", [&] {
       try {
-        pool.with({.on_error = OnError::collect}).template map<same<E>>(inputs);
+        pool.with({.on_error = OnError::collect}).template map<same_picky<E>>(inputs);
       } catch (procpool::ElementErrors const& errors) {
         EXPECT_EQ(errors.failures().size(), 1u);
         std::rethrow_exception(errors.failures().front().error);
       }
     });
-    expect(3, "map_async", [&] { pool.map_async<same<E>>(inputs).get(); });
+    expect(3, "map_async", [&] { pool.map_async<same_picky<E>>(inputs).get(); });
     expect(3, "starmap", [&] {
       std::vector<std::tuple<Picky<E>>> tuples;
       for (auto const& input : inputs) tuples.emplace_back(input);
-      pool.starmap<same<E>>(tuples);
+      pool.starmap<same_picky<E>>(tuples);
     });
     expect(3, "try_map", [&] {
-      auto const outcomes = pool.try_map<same<E>>(inputs);
+      auto const outcomes = pool.try_map<same_picky<E>>(inputs);
       EXPECT_TRUE(outcomes.at(2).ok());
       outcomes.at(3).value();
     });
     expect(3, "imap", [&] {
-      for (auto const& value : pool.imap<same<E>>(inputs)) EXPECT_EQ(value.number, 0);
+      for (auto const& value : pool.imap<same_picky<E>>(inputs)) EXPECT_EQ(value.number, 0);
     });
     expect(3, "imap_unordered", [&] {
-      for (auto const& [index, value] : pool.imap_unordered<same<E>>(inputs)) {
+      for (auto const& [index, value] : pool.imap_unordered<same_picky<E>>(inputs)) {
         EXPECT_EQ(value.number, 0);
       }
     });
@@ -149,29 +152,29 @@ class EncodingTells : public testing::TestWithParam<Start> {
 };
 
 TEST_P(EncodingTells, WhereAnArgumentIsSaved) {
-  expect_each_verb_tells<SerializationError>(Where::argument_saved);
-  expect_each_verb_tells<std::runtime_error>(Where::argument_saved);
+  expect_each_operation_tells<SerializationError>(Where::argument_saved);
+  expect_each_operation_tells<std::runtime_error>(Where::argument_saved);
 }
 
 TEST_P(EncodingTells, WhereAnArgumentIsLoaded) {
-  expect_each_verb_tells<SerializationError>(Where::argument_loaded);
-  expect_each_verb_tells<std::out_of_range>(Where::argument_loaded);
+  expect_each_operation_tells<SerializationError>(Where::argument_loaded);
+  expect_each_operation_tells<std::out_of_range>(Where::argument_loaded);
 }
 
 TEST_P(EncodingTells, WhereAResultIsSaved) {
-  expect_each_verb_tells<SerializationError>(Where::result_saved);
+  expect_each_operation_tells<SerializationError>(Where::result_saved);
   expect_reduce_tells<SerializationError, Where::result_saved>();
 }
 
 TEST_P(EncodingTells, WhereAResultIsLoaded) {
-  expect_each_verb_tells<SerializationError>(Where::result_loaded);
-  expect_each_verb_tells<std::domain_error>(Where::result_loaded);
+  expect_each_operation_tells<SerializationError>(Where::result_loaded);
+  expect_each_operation_tells<std::domain_error>(Where::result_loaded);
   expect_reduce_tells<SerializationError, Where::result_loaded>();
 }
 
 TEST_P(EncodingTells, WhatAnErrorIsStaysWhatItIs) {
-  EXPECT_THROW(pool.call<same<Own>>(Picky<Own>{Where::argument_saved}), Own);
-  EXPECT_THROW(pool.call<same<Own>>(Picky<Own>{Where::result_loaded}), Own);
+  EXPECT_THROW(pool.call<same_picky<OwnError>>(Picky<OwnError>{Where::argument_saved}), OwnError);
+  EXPECT_THROW(pool.call<same_picky<OwnError>>(Picky<OwnError>{Where::result_loaded}), OwnError);
 }
 
 TEST_P(EncodingTells, WhatTheRangeThrowsIsNoElements) {
@@ -180,7 +183,7 @@ TEST_P(EncodingTells, WhatTheRangeThrowsIsNoElements) {
                         return Picky<SerializationError>{Where::nowhere, i};
                       });
   try {
-    pool.map<same<SerializationError>>(broken);
+    pool.map<same_picky<SerializationError>>(broken);
     FAIL();
   } catch (std::runtime_error const& error) {
     EXPECT_TRUE(support::says(error, "no more"));
@@ -189,7 +192,7 @@ TEST_P(EncodingTells, WhatTheRangeThrowsIsNoElements) {
 
 TEST_P(EncodingTells, TheTextOfItSaysThatItWasHere) {
   try {
-    pool.map<same<SerializationError>>(four<SerializationError>(Where::argument_saved));
+    pool.map<same_picky<SerializationError>>(four<SerializationError>(Where::argument_saved));
     FAIL();
   } catch (...) {
     std::string const text = procpool::describe(std::current_exception());

@@ -1,5 +1,6 @@
-// Every error of an element tells which it is of: element() and task() of TaskTimeout and TaskCancelled, from
-// every verb, in streams, and with each OnError. (BadMessage: unit/collect_test.cpp and hostile_test.cpp.)
+// Every error of an element tells which it is of: element() and task() of TaskTimeout and
+// TaskCancelled, from every operation, in streams, and with each OnError. (BadMessage:
+// unit/collect_test.cpp and hostile_test.cpp.)
 
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -28,11 +30,7 @@ int sleeps(int) {
   std::this_thread::sleep_for(10min);
   return 0;
 }
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+using tasks::numbers;
 
 class WhichElement : public testing::TestWithParam<Start> {
  protected:

@@ -1,4 +1,5 @@
-// What a worker has, and above all what it has not: descriptors, signals, group, environment.
+// The environment of a worker, and above all what it has not: descriptors, signals, group,
+// environment.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -25,7 +26,7 @@ namespace {
 
 std::map<int, std::string> own_descriptors() { return support::descriptors_of(::getpid()); }
 
-// What a descriptor is, without what differs from one to the next.
+// The kind of a descriptor, without the details that differ from one to the next.
 std::string kind_of(std::string const& target) {
   return target.substr(
       0, target.find_first_of("[0123456789", target.starts_with("anon_inode") ? 20 : 0));
@@ -86,7 +87,8 @@ TEST(Worker, HasFewDescriptorsAndAlwaysTheSame) {
   EXPECT_EQ(descriptors.at(STDIN_FILENO), "/dev/null");
   EXPECT_TRUE(descriptors.contains(STDOUT_FILENO));
   EXPECT_TRUE(descriptors.contains(STDERR_FILENO));
-  // Control socket, event, the parent's pidfd and lifeline; nothing that could be a file or a ring.
+  // Control socket, event, the parent's pidfd and liveness pipe; nothing that could be a file or a
+  // ring.
   EXPECT_LE(descriptors.size(), 7u);
   for (auto const& [number, target] : descriptors) {
     if (number <= STDERR_FILENO) continue;
@@ -166,7 +168,8 @@ TEST(Worker, HasNoSignalsBlockedOrIgnoredButForTheTerminals) {
   for (auto const& [signal, handler] : before) ::signal(signal, handler);
 
   EXPECT_EQ(blocked, 0);
-  // Those of crashes, so that the worker can report one; and those by which a terminal stops background jobs.
+  // Those of crashes, so that the worker can report one; and those by which a terminal stops
+  // background jobs.
   std::vector<int> ours{SIGILL,  SIGTRAP, SIGABRT, SIGBUS,  SIGFPE,
                         SIGSEGV, SIGSYS,  SIGTSTP, SIGTTIN, SIGTTOU};
   std::ranges::sort(ours);
@@ -228,7 +231,7 @@ TEST(Worker, GetsWhatTheOptionsAddToTheEnvironment) {
   EXPECT_THROW(procpool::ProcessPool{options}, std::invalid_argument);
 }
 
-// What a task starts is not taken for a worker either.
+// A process that a task starts is not taken for a worker either.
 TEST(Worker, PassesNoMarkOn) {
   procpool::ProcessPool pool{1};
   EXPECT_EQ(pool.call([] { return std::system("env | grep -q ^PROCPOOL"); }) / 256, 1);

@@ -1,4 +1,4 @@
-// What a worker is like before its first element: its CPUs and nice value, what it has from the program,
+// A worker before its first element: its CPUs and nice value, what it has from the program,
 // what it may do, how many there are, how deep they lie.
 
 #include <gtest/gtest.h>
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -43,7 +44,7 @@ std::string variable(std::string const& name) {
   char const* const value = std::getenv(name.c_str());
   return value == nullptr ? "(none)" : value;
 }
-int square(int x) { return x * x; }
+using tasks::square;
 int no_new_privileges() { return ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); }
 int dumpable() { return ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }
 
@@ -110,9 +111,9 @@ TEST(WorkerCount, ThatMakesNoSenseIsRefused) {
   EXPECT_EQ(procpool::ProcessPool{}.size(), procpool::cpu_count());
 }
 
-// ---- confined
+// ---- hardened
 
-TEST(Confine, TakesPrivilegesAndSecretsAway) {
+TEST(Harden, TakesPrivilegesAndSecretsAway) {
   Variable const secret("TEST_SECRET", "hunter2");
   Variable const locale("LC_TEST", "here");
   procpool::ProcessPool open{1};

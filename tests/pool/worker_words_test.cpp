@@ -1,4 +1,5 @@
-// What workers say is bounded, and fit for a terminal and a log: texts of errors, attempts, refusals, output.
+// Texts of workers are bounded, and fit for a terminal and a log: texts of errors, attempts,
+// refusals, output.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -23,7 +24,7 @@ constexpr char const* rude = "\x1b]0;title\x07\nprocpool: a forged line\xc2\x9b"
                              "31m\xff";
 
 int throws_rudely(int) { throw std::runtime_error(rude); }
-void hook_throws_rudely() { throw std::runtime_error(rude); }
+void handler_throws_rudely() { throw std::runtime_error(rude); }
 int prints_rudely_and_dies(int) {
   std::fputs(rude, stdout);
   std::fflush(stdout);
@@ -75,7 +76,7 @@ TEST_P(WorkerWords, AreCleanInTheLog) {
                                       std::lock_guard const lock(mutex);
                                       lines.emplace_back(text);
                                     },
-                                .exit_handler = procpool::bound<hook_throws_rudely>()}};
+                                .exit_handler = procpool::bound<handler_throws_rudely>()}};
     pool.call([](int x) { return x; }, 1);
   }
   ASSERT_EQ(lines.size(), 1u);

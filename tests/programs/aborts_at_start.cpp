@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
       [&] { pool.map<programs::square>(std::vector{1, 2, 3}); });
   programs::check(text.find("SIGABRT") != std::string::npos, "the signal is named in: " + text);
   auto const stats = pool.stats();
-  // Where there is a template process it is that which does not start.
+  // With a fork server, it is the fork server that does not start.
   auto const starts =
       options.start == procpool::Start::forkserver ? stats.failed_starts : stats.worker_starts;
   programs::check(starts >= 3 && starts <= 6, std::to_string(starts) + " workers were started");

@@ -1,5 +1,6 @@
-// A program at a terminal that stops background jobs which write to it (`stty tostop`), as its workers are to it: they
-// print, change its modes, start a shell that prints, stop themselves as ^Z would, and read. None of them is stopped.
+// A program at a terminal that stops background jobs which write to it (`stty tostop`), as its
+// workers are to it: they print, change its modes, start a shell that prints, stop themselves as ^Z
+// would, and read. None of them is stopped.
 
 #include <fcntl.h>
 #include <pty.h>

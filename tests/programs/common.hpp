@@ -1,6 +1,6 @@
 #pragma once
 
-// What the little programs share: tasks, and a way to say what went wrong. They end with status 0
+// Shared by the little programs: tasks, and a way to report a failure. They end with status 0
 // when all was as it should be.
 
 #include <signal.h>
@@ -22,7 +22,7 @@ inline int die_at_seven(int x) {
   return x * x;
 }
 
-// What the arguments say: "forkserver", or it is the default.
+// The start method that the arguments name, or the default.
 inline procpool::Start start_of(int argc, char const* const* argv) {
   for (int i = 1; i < argc; ++i) {
     if (std::string(argv[i]) == "forkserver") return procpool::Start::forkserver;

@@ -1,7 +1,8 @@
-// The program of a user who is not root, and a task that executes a program which is root's (its path is the first
-// argument): the worker cannot be signalled any more. What the second argument says ends that call (deadline,
-// cancel, terminate) within its limit; the pool goes on with a replacement, the process is left alone, and
-// reaped once it has ended. Says its pid. Status 0: so it was. 77: this machine does not let it happen.
+// The program of a user who is not root, and a task that executes a program which is root's (its
+// path is the first argument): the worker cannot be signalled any more. The second argument says
+// what ends that call (deadline, cancel, terminate) within its limit; the pool goes on with a
+// replacement, the process is left alone, and reaped once it has ended. Says its pid. Status 0: so
+// it was. 77: this machine does not let it happen.
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -44,7 +45,7 @@ int main(int argc, char** argv) {
   std::string const path = argv[1];
   std::string const what = argv[2];
   if (::geteuid() != 0) return 77;
-  // Where a pool of users is mapped, numbers may be few.
+  // If a range of users is mapped, numbers may be few.
   if (::setgid(65534) != 0) return 77;
   if (::setuid(static_cast<uid_t>(2'000'000 + ::getpid())) != 0 && ::setuid(65534) != 0) return 77;
   ::prctl(PR_SET_DUMPABLE, 1);  // as after a login: /proc/self is its own again

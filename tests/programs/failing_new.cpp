@@ -1,7 +1,7 @@
-// A host whose memory is refused now and then: its operator new fails at random for what is not small.
-// Arguments: from how many bytes on, one in how many, for how many rounds, a seed. Calls may end with
-// std::bad_alloc, or a SetupError that tells of it; nothing is lost, nothing hangs, and the pool works on.
-// Status 0: that was so.
+// A host whose memory is refused now and then: its operator new fails at random for what is not
+// small. Arguments: from how many bytes on, one in how many, for how many rounds, a seed. Calls may
+// end with std::bad_alloc, or a SetupError that tells of it; nothing is lost, nothing hangs, and
+// the pool works on. Status 0: that was so.
 
 #include <atomic>
 #include <chrono>

@@ -1,6 +1,7 @@
 // A host whose user may have only a few processes and threads: the argument says how many, this one
-// included. The pool works, or says in a SetupError that it cannot. Status 0: it worked. 10: it said so.
-// 77: this machine does not let the program become another user, and root has no such limit.
+// included. The pool works, or says in a SetupError that it cannot. Status 0: it worked. 10: it
+// said so. 77: this machine does not let the program become another user, and root has no such
+// limit.
 
 #include <sys/prctl.h>
 #include <sys/resource.h>

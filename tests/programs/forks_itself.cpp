@@ -11,8 +11,8 @@
 #include "../support/build.hpp"
 #include "common.hpp"
 
-// The pool's thread may still refer to a task that has just ended, and nobody else; in a forked child, which has no
-// such thread, it looks lost to the leak sanitizer.
+// The pool's thread may still refer to a task that has just ended, and nobody else; in a forked
+// child, which has no such thread, it looks lost to the leak sanitizer.
 extern "C" char const* __lsan_default_suppressions();
 extern "C" char const* __lsan_default_suppressions() { return "leak:start_one\n"; }
 
@@ -35,7 +35,7 @@ void in_the_child(std::unique_ptr<procpool::ProcessPool> pool, procpool::Future<
   error_text<SetupError>([&] { pool->map<programs::square>(std::vector{1, 2}); });
   error_text<SetupError>([&] { running.get(); });
   error_text<SetupError>([&] { done.on_ready([] {}); });
-  // What had arrived before is there.
+  // Results that had arrived before are there.
   check(done.get() == 9, "a result that was there before the fork");
   pool.reset();
   // The thread sanitizer allows no new threads here.

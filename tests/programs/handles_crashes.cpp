@@ -1,5 +1,6 @@
-// A program whose static initialisation installs a handler of crashes, as crash reporters do: in workers too
-// that one handles them, and the pool's own stands back. For the signals that it leaves alone there is a report.
+// A program whose static initialisation installs a handler of crashes, as crash reporters do: in
+// workers too that one handles them, and the pool's own stands back. For the signals that it leaves
+// alone there is a report.
 
 #include <cstring>
 

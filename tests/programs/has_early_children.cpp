@@ -1,6 +1,7 @@
-// A program whose static initialisation starts children, ahead of everything else that is initialised: one that
-// executes another program, and one that is only forked. What they found of a worker's is what the program prints.
-// With the argument "twins" a forked one goes on instead, as if it were the process that it was forked from.
+// A program whose static initialisation starts children, ahead of everything else that is
+// initialised: one that executes another program, and one that is only forked. The program prints
+// what these children found of a worker's. With the argument "twins" a forked one goes on instead,
+// as if it were the process that it was forked from.
 
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -1,11 +1,11 @@
-// A program that somebody has given more rights than its caller has, one that attacks a copy of it by way of the
-// workers' entry, and one that gives its own rights up. What the arguments say:
+// A program that somebody has given more rights than its caller has, one that attacks a copy of it
+// by way of the workers' entry, and one that gives its own rights up. The arguments are:
 //
 //   main                      says as whom it runs, and tries a pool and one that runs its tasks in the program
 //   attack PROGRAM FILE how   becomes nobody, and uses a pool whose "workers" are executions of PROGRAM, which has
 //                             other rights: what they are asked for is to say as whom they run and to make FILE
-//   gives_up how              becomes nobody for good while it has a pool; says who each new worker is
-//   lends                     acts for nobody for a while, and uses a pool meanwhile and afterwards
+//   drops how                 becomes nobody for good while it has a pool; says who each new worker is
+//   drops_for_a_while         acts for nobody for a while, and uses a pool meanwhile and afterwards
 //
 // `how`: forkserver, or nothing. Status 77: this machine does not let it become somebody else.
 
@@ -32,7 +32,8 @@ bool make(std::string const& path) {
 // In the attacker: what its pool executes for a worker.
 std::string executed;
 
-// Said by whatever has the rights before its main: a process that the entry turns away says not even this.
+// Said by whatever has the rights before its main: a process that the entry turns away says not
+// even this.
 bool const initialised = [] {
   if (std::getenv("TELL_INITIALISED") != nullptr) std::puts("initialised");
   return true;
@@ -72,17 +73,17 @@ int attack(std::string const& program, std::string const& file, procpool::Start 
   return 0;
 }
 
-int give_up(procpool::Start start) {
+int drop(procpool::Start start) {
   procpool::ProcessPool pool{{.workers = 1, .start = start, .max_tasks_per_worker = 1}};
   tell("before", [&] { return pool.call<whose>(); });
   become_nobody();
-  // One may have been made ahead.
+  // A worker may have been made ahead.
   tell("meanwhile", [&] { return pool.call<whose>(); });
   for (int i = 0; i < 3; ++i) tell("after", [&] { return pool.call<whose>(); });
   return 0;
 }
 
-int lend() {
+int drop_for_a_while() {
   if (::seteuid(nobody) != 0) return 77;
   {
     procpool::ProcessPool pool{1};
@@ -110,7 +111,7 @@ int main(int argc, char** argv) {
   std::string const what = argc > 1 ? argv[1] : "main";
   procpool::Start const start = programs::start_of(argc, argv);
   if (what == "attack" && argc > 3) return attack(argv[2], argv[3], start);
-  if (what == "gives_up") return give_up(start);
-  if (what == "lends") return lend();
+  if (what == "drops") return drop(start);
+  if (what == "drops_for_a_while") return drop_for_a_while();
   return run_main();
 }

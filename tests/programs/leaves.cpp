@@ -1,7 +1,7 @@
 // Leaves while it has pools of every kind: a global one and one on the stack with tasks that never
-// end and have children of their own, a static one and a leaked one that are idle. It leads a process
-// group, as a program does that a shell has started, and writes a line for each process that there is.
-// The argument says who ends it:
+// end and have children of their own, a static one and a leaked one that are idle. It leads a
+// process group, as a program does that a shell has started, and writes a line for each process
+// that there is. The argument says who ends it:
 //   (none)   it leaves by itself, in the way that standard input says: return, exit, ...
 //   kill     a thread that takes SIGINT and SIGTERM by sigwait terminates the pools
 //   cancel   that thread lets what runs finish, and cancels the rest

@@ -1,5 +1,5 @@
-// Its task starts a process that leaves the worker's process group and session, in a control group of the
-// pool's. Writes the pids of the worker and of that process, then waits to be killed.
+// Its task starts a process that leaves the worker's process group and session, in a control group
+// of the pool's. Writes the pids of the worker and of that process, then waits to be killed.
 
 #include <string>
 

@@ -1,8 +1,8 @@
 // A host that may have only little memory. Arguments: "data" or "address_space" (RLIMIT_DATA,
-// RLIMIT_AS), how many KiB more than it has when main begins, and when: "early", so that its workers may
-// have no more either, or "late", when the pool has its workers and only the program is poor. The pool
-// works, or says in a typed error what it lacks, and works on where there is enough. Status 0: it worked.
-// 10: it said so.
+// RLIMIT_AS), how many KiB more than it has when main begins, and when: "early", so that its
+// workers may have no more either, or "late", when the pool has its workers and only the program is
+// poor. The pool works, or says in a typed error what it lacks, and works on where there is enough.
+// Status 0: it worked. 10: it said so.
 
 #include <sys/resource.h>
 
@@ -65,7 +65,7 @@ int use_a_pool(bool late, std::string_view what, rlim_t more) {
       for (int k = 0; k < 20; ++k) check(pool.call<programs::square>(k) == k * k, "a small call");
     });
   }
-  // Whose workers are there has enough for what is small.
+  // A pool with workers has enough memory for small messages.
   check(small || !late, "small calls go on");
   return all && small ? 0 : 10;
 }

@@ -1,6 +1,6 @@
-// A host without a usable /dev/shm, in a mount namespace of its own. The argument: "full" (4 KiB, and
-// all taken), "read_only", "absent". Nothing of a pool has a name, so that it works all the same.
-// Status 77: this machine does not allow the mount.
+// A host without a usable /dev/shm, in a mount namespace of its own. The argument: "full" (4 KiB,
+// and all taken), "read_only", "absent". Nothing of a pool has a name, so that it works all the
+// same. Status 77: this machine does not allow the mount.
 
 #include <fcntl.h>
 #include <sched.h>
@@ -17,7 +17,7 @@ constexpr char const* place = "/dev/shm";
 
 bool spoil(std::string_view how) {
   if (::unshare(CLONE_NEWNS) != 0) return false;
-  // What is mounted from here on is seen by nobody else.
+  // Nobody else sees what is mounted from here on.
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
   if (how == "absent") {
     // A /dev with the null device alone.

@@ -1,5 +1,5 @@
-// A program whose static initialisation prints to a buffer that it does not flush, counts how often it
-// runs, and sets a handler that takes the statuses of all children.
+// A program whose static initialisation prints to a buffer that it does not flush, counts how often
+// it runs, and sets a handler that takes the statuses of all children.
 
 #include <sys/wait.h>
 

@@ -1,5 +1,5 @@
-// A program whose workers never get as far as to say a word: static initialisation does not end, and has
-// a child of its own. With the argument "patient" the program waits for them for ever.
+// A program whose workers never get as far as to say a word: static initialisation does not end,
+// and has a child of its own. With the argument "for_ever" the program waits for them for ever.
 
 #include <chrono>
 
@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   procpool::PoolOptions options;
   options.workers = 2;
   options.start = programs::start_of(argc, argv);
-  if (argc > 1 && argv[1] == std::string("patient")) {
+  if (argc > 1 && argv[1] == std::string("for_ever")) {
     procpool::ProcessPool pool{options};
     pool.call<programs::square>(1);
   }

@@ -1,7 +1,8 @@
-// A host whose files may have only so many KiB (RLIMIT_FSIZE), which holds for shared memory too: the kernel
-// refuses it, and sends SIGXFSZ along, which ends a program that knows nothing of it. Arguments: how many
-// KiB, and when it is limited: "early", so that its workers are too, or "late", when the pool has its
-// workers. The pool works, or says in a typed error what it lacks. Status 0: it worked. 10: it said so.
+// A host whose files may have only so many KiB (RLIMIT_FSIZE), which holds for shared memory too:
+// the kernel refuses it, and sends SIGXFSZ along, which ends a program that knows nothing of it.
+// Arguments: how many KiB, and when it is limited: "early", so that its workers are too, or "late",
+// when the pool has its workers. The pool works, or says in a typed error what it lacks. Status 0:
+// it worked. 10: it said so.
 
 #include <sys/resource.h>
 
@@ -49,7 +50,7 @@ int use_a_pool(bool late, rlim_t most) {
     all &= well([&] { check(pool.call<make>(large).size() == large, "a large result"); });
     all &= well([&] { check(pool.submit<size_of>(make(large)).get() == large, "a submit"); });
   }
-  // Where it has its workers, what is small goes on.
+  // A pool with workers goes on with small messages.
   check(!late || pool.call<programs::square>(5) == 25, "a small call goes on");
   check(!late || pool.stats().worker_deaths == 0, "the worker lives");
   return all ? 0 : 10;

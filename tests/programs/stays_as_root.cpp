@@ -1,5 +1,6 @@
-// Set-uid root, becomes root for good, so that no other user may signal it. Stays as long as there is a file of
-// the name that its argument says, and half a minute at most. Status 77: it is not root.
+// Set-uid root, becomes root for good, so that no other user may signal it. Stays as long as there
+// is a file of the name that its argument says, and half a minute at most. Status 77: it is not
+// root.
 
 #include <poll.h>
 

@@ -1,5 +1,6 @@
-// A program whose worker stops itself, with a child in its group that is stopped too, having refused the signal
-// by which the kernel tells of the program's death. It says the numbers of both and of the worker's parent.
+// A program whose worker stops itself, with a child in its group that is stopped too, having
+// refused the signal by which the kernel tells of the program's death. It says the numbers of both
+// and of the worker's parent.
 
 #include <sys/prctl.h>
 #include <sys/wait.h>

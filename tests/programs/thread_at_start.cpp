@@ -1,5 +1,5 @@
-// A program whose static initialisation starts a thread: such a process must not be forked, so that its
-// workers are spawned, whatever the pool was told; and the log says so once.
+// A program whose static initialisation starts a thread: such a process must not be forked, so that
+// its workers are spawned, whatever the pool was told; and the log says so once.
 
 #include <atomic>
 #include <chrono>

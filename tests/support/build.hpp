@@ -1,6 +1,6 @@
 #pragma once
 
-// What this build is, for tests that cost more under a sanitizer.
+// The kind of this build, for tests that cost more under a sanitizer.
 
 namespace support {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Where this process may make control groups of version 2.
+// The folder in which this process may make control groups of version 2.
 
 #include <sys/stat.h>
 #include <unistd.h>

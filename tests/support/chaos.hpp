@@ -1,8 +1,9 @@
 #pragma once
 
-// Havoc: a thread that does to the workers of one pool what the world may do to them, at random: SIGKILL,
-// SIGSTOP and a later SIGCONT, and the same to the template that forks them. It finds them by the pool's
-// name in the process list, whoever's children they are, and signals through pidfds: never anybody else.
+// Chaos: a thread that does to the workers of one pool what the world may do to them, at random:
+// SIGKILL, SIGSTOP and a later SIGCONT, and the same to the fork server that forks them. It finds
+// them by the pool's name in the process list, whoever's children they are, and signals through
+// pidfds: never anybody else.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -75,7 +76,8 @@ class Chaos {
 
   int between(int least, int most) { return std::uniform_int_distribution(least, most)(random_); }
 
-  // One of them, or none. The name is looked at when the pidfd is there: a number may have passed on.
+  // One of them, or none. The name is looked at when the pidfd is there: a number may have passed
+  // on.
   Victim pick(bool is_fork_server) {
     std::vector<pid_t> found;
     for (pid_t const pid : numbers_in("/proc")) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// What this process holds: to be the same before and after.
+// Resources that this process holds: to be the same before and after.
 
 #include <unistd.h>
 
@@ -12,20 +12,20 @@
 
 namespace support {
 
-struct PeerBuffers {
+struct Resources {
   std::size_t descriptors = 0;
   std::size_t threads = 0;
   std::size_t mappings = 0;
   std::size_t children = 0;
 };
 
-inline PeerBuffers holdings() {
+inline Resources open_resources() {
   pid_t const self = ::getpid();
   return {descriptors_of(self).size(), threads_of(self), mappings_of(self).size(),
           children_of(self).size()};
 }
 
-inline std::ostream& operator<<(std::ostream& out, PeerBuffers const& held) {
+inline std::ostream& operator<<(std::ostream& out, Resources const& held) {
   return out << held.descriptors << " descriptors, " << held.threads << " threads, "
              << held.mappings << " mappings, " << held.children << " children";
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// What became of futures once their pool is over.
+// The outcomes of futures whose pool is over.
 
 #include <cstddef>
 #include <ostream>

@@ -1,6 +1,6 @@
 #pragma once
 
-// What was thrown, in words and as itself.
+// A thrown exception, in words and as itself.
 
 #include <cxxabi.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-// An engine for tests of the typed face: elements run in append, through the real trampolines,
+// An engine for tests of the public API: elements run in append, through the real trampolines,
 // and their outcomes are delivered when the task is sealed, arranged as the test wants them, or
 // replaced by what the test wants instead. One thread, one task at a time.
 
@@ -21,7 +21,7 @@
 #include "engine/elements.hpp"
 #include "engine/loaded_callable.hpp"
 
-namespace face_test {
+namespace api_test {
 
 using procpool::detail::Block;
 using procpool::detail::Bytes;
@@ -186,4 +186,4 @@ struct FakePool {
   procpool::ProcessPool pool;
 };
 
-}  // namespace face_test
+}  // namespace api_test

@@ -1,6 +1,6 @@
 #pragma once
 
-// The template process of this process's pool with Start::forkserver.
+// The fork server of this process's pool with Start::forkserver.
 
 #include <unistd.h>
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// Gaps: work that a worker was given and that was taken back before it began, in every way in which that comes
-// about. What the worker gets next comes behind serials that were never marked as done.
+// Gaps: work that a worker was given and that was revoked before it began, in every way in which
+// that comes about. The next work of that worker comes behind serials that were never marked as
+// done.
 
 #include <gtest/gtest.h>
 
@@ -45,8 +46,8 @@ inline int rest_for(int microseconds) {
   return microseconds;
 }
 
-// What made it, and is still under way for some milliseconds: what is given to the pool meanwhile comes
-// behind the gap. To be kept until all of that has ended.
+// The tasks that made the gap are still under way for some milliseconds. Work for the pool
+// meanwhile comes behind the gap. To be kept until all of that has ended.
 class MadeGap {
  public:
   // Of a pool that does nothing, of so many workers.
@@ -54,7 +55,8 @@ class MadeGap {
   MadeGap(procpool::ProcessPool& pool, Gap gap) : pool_(pool) {
     if (gap.by == Gap::By::nothing) return;
     auto const workers = static_cast<int>(pool.size());
-    // All are there, and the cost is known to be small: so something is given to a worker that runs it.
+    // All are there, and the cost is known to be small: so something is given to a worker that runs
+    // it.
     EXPECT_TRUE(until([&] {
       pool.map<rest_for>(std::vector<int>(20, 10));
       std::vector<procpool::Future<int>> calls;

@@ -1,7 +1,7 @@
 #pragma once
 
-// A gate that elements wait at until the test opens it: a file of the test's own that has something in it
-// from then on. Who finds it gone with the test goes on too.
+// A gate that elements wait at until the test opens it: a file of the test's own that has something
+// in it from then on. A task that finds the gate gone with the test goes on too.
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>

@@ -1,10 +1,12 @@
 #pragma once
 
-// How large a worker is that has done nothing.
+// Sizes, and how much memory processes use.
 
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <procpool.hpp>
 #include <sstream>
 
@@ -12,7 +14,18 @@
 
 namespace support {
 
-// In bytes.
+inline constexpr std::size_t kib = 1024;
+inline constexpr std::size_t mib = kib * kib;
+
+// The resident memory of this process in bytes.
+inline std::size_t resident() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t pages = 0;
+  file >> pages >> pages;
+  return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// The resident memory of an idle worker in bytes.
 inline std::uint64_t resident_of_a_worker() {
   procpool::ProcessPool pool{1};
   pid_t const worker = pool.call([] { return ::getpid(); });

@@ -23,7 +23,7 @@ class MemoryGroup {
       if (::mkdir(folder.c_str(), 0755) != 0) continue;
       folder_ = folder;
       char const* const limit = second ? "/memory.max" : "/memory.limit_in_bytes";
-      // Swap would only put off what is to happen.
+      // Swap would only delay what is to happen.
       write(folder + "/memory.swap.max", "0");
       if (write(folder + limit, std::to_string(bytes))) return;
       ::rmdir(folder.c_str());

@@ -75,8 +75,8 @@ inline std::set<pid_t> children_of(pid_t parent) {
   return children;
 }
 
-// Is this line of a process' maps, or target of a descriptor, memory of a pool? By the name of its file
-// alone: the program's own path may hold any word.
+// Is this line of a process' maps, or target of a descriptor, memory of a pool? By the name of its
+// file alone: the program's own path may hold any word.
 inline bool is_memory_of_a_pool(std::string const& text) {
   return text.find("/memfd:procpool ") != std::string::npos;
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Program: runs one of the little programs of tests/programs, with an end to its patience. What it
+// Program: runs one of the little programs of tests/programs, with a limit of time. What it
 // writes to standard output and error is collected together. Whatever is left of it is killed.
 
 #include <fcntl.h>
@@ -72,7 +72,7 @@ class Program {
   }
   void kill(int signal) { ::kill(pid_, signal); }
 
-  // What it has written so far.
+  // The output so far.
   std::string const& output() {
     read_for(std::chrono::milliseconds(0));
     return output_;

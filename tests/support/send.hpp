@@ -1,6 +1,7 @@
 #pragma once
 
-// Sends a packet with descriptors as a fault would: whatever it is given, to whatever socket it finds.
+// Sends a packet with descriptors as a fault would: whatever it is given, to whatever socket it
+// finds.
 
 #include <sys/socket.h>
 #include <sys/uio.h>

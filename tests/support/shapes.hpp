@@ -1,7 +1,7 @@
 #pragma once
 
-// Classes that are reached through pointers to their bases, of which one is abstract and one has two.
-// Who uses them exports them: BOOST_CLASS_EXPORT belongs into one source of a program.
+// Classes that are reached through pointers to their bases, of which one is abstract and one has
+// two. The user exports them: BOOST_CLASS_EXPORT belongs into one source of a program.
 
 #include <string>
 
@@ -20,7 +20,7 @@ struct Shape {
   }
 };
 
-// What it refers to is the derived class's: it may own that or only know it.
+// The derived class may own the other shape, or only refer to it.
 template <class Reference>
 struct CircleWith : Shape {
   double radius = 0;

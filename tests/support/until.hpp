@@ -9,6 +9,9 @@ namespace support {
 
 using namespace std::chrono_literals;
 
+// After this, something that was to happen counts as missing.
+inline constexpr auto patience = 20s;
+
 template <class Condition>
 bool until(Condition&& condition, std::chrono::milliseconds limit = 20s) {
   auto const end = std::chrono::steady_clock::now() + limit;

@@ -1,9 +1,9 @@
 #pragma once
 
-// Watchdog: makes a hang a failure that says what was outstanding. Who waits for something says so with a
-// Wait; one that takes longer than the limit ends the program: all waits, the pool's counters, its workers
-// and their states, and where the program's threads are, go to standard error first. TEST_STAY in the
-// environment: the program stays as it is instead, for a debugger.
+// Watchdog: makes a hang a failure that says what was outstanding. A waiting thread says so with a
+// Wait; one that takes longer than the limit ends the program: all waits, the pool's counters, its
+// workers and their states, and where the program's threads are, go to standard error first.
+// TEST_STAY in the environment: the program stays as it is instead, for a debugger.
 
 #include <chrono>
 #include <condition_variable>

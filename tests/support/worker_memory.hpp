@@ -1,6 +1,7 @@
 #pragma once
 
-// What a worker shares with the program, as a fault in a task would find it: by looking for it.
+// The memory that a worker shares with the program. A fault in a task would find it in the same
+// way, by search.
 
 #include <unistd.h>
 

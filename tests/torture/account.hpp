@@ -1,7 +1,8 @@
 #pragma once
 
-// What the clients of a pool do (a Deed), what they share (Common), and what each then knows of its own
-// (Account): how often every deed may have been begun, to be held against the trace of what really was.
+// The clients of a pool: an action (Deed), the state that they share (Common), and what each then
+// knows of its own (Account): how often every deed may have been begun, to be held against the
+// trace of what really was.
 
 #include <atomic>
 #include <chrono>
@@ -43,7 +44,7 @@ inline std::int64_t do_deed(Deed deed) {
 
 inline int do_nothing(Deed) { return 0; }
 
-// What is known of a deed whose call has ended.
+// The knowledge about a deed whose call has ended.
 struct Known {
   std::int64_t id = 0;
   int least = 0;  // that it was begun

@@ -1,7 +1,7 @@
 #pragma once
 
-// Calls: makes calls at random, with retries, deadlines, priorities and keys, and holds what becomes of each
-// against what may become of it.
+// Calls: makes calls at random, with retries, deadlines, priorities and keys, and holds what
+// becomes of each against what may become of it.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -64,18 +64,18 @@ class Calls {
     return options;
   }
 
-  // A worker dies because somebody kills it. Whom the pool ends, for what it runs or for good, it ends by
-  // SIGTERM, and no element has that as its reason.
+  // A worker dies because somebody kills it. Whom the pool ends, for what it runs or for good, it
+  // ends by SIGTERM, and no element has that as its reason.
   void judge(procpool::WorkerDied const& error) {
     EXPECT_TRUE(common_.kills) << "nobody kills workers: " << error.what();
-    // Nothing is known of one whose template was killed too.
+    // Nothing is known of a worker if its fork server was killed too.
     EXPECT_TRUE(!error.signal() || *error.signal() == SIGKILL) << error.what();
     EXPECT_FALSE(error.exit_status()) << error.what();
     ++account_.died;
   }
 
-  // Waits for it, and holds what comes against what may come: its value, or the reason that it must be.
-  // `said`: what cancel() said, if it was asked.
+  // Waits for it, and holds what comes against what may come: its value, or the reason that it must
+  // be. `said`: what cancel() said, if it was asked.
   void settle(Call call, std::optional<procpool::Cancel> said = {}) {
     using procpool::Cancel;
     bool const never_began = said == Cancel::never_began;
@@ -95,7 +95,7 @@ class Calls {
       } else {
         EXPECT_EQ(value, value_of(call.deed));
         EXPECT_NE(call.deed.microseconds, for_ever) << what << ": nobody has ended it";
-        // One that listens is told, and may be through by then.
+        // A task that listens is told, and may be through by then.
         EXPECT_TRUE(!said || said == Cancel::too_late ||
                     (said == Cancel::ended && call.deed.listens))
             << what << ": cancel() says that it was cancelled, and it has its value";
@@ -103,7 +103,8 @@ class Calls {
       known.least = 1;
       ++account_.values;
     } catch (procpool::TaskCancelled const& error) {
-      // Should it not have been cancelled when the pool was ended: that was said before it was done.
+      // Should it not have been cancelled when the pool was ended: that was said before it was
+      // done.
       EXPECT_TRUE(said || ending()) << what << ": nobody cancelled it";
       EXPECT_TRUE(said != Cancel::too_late || ending())
           << what << ": cancel() says that it had ended: " << error.what();
@@ -116,7 +117,7 @@ class Calls {
     } catch (procpool::WorkerDied const& error) {
       // A cancelled one is not run again.
       EXPECT_TRUE(attempts == 1 || said || ending()) << error.what();
-      // One that listens was told, and killed ahead of what it makes of that.
+      // A task that listens was told, and was killed before it could react.
       EXPECT_TRUE(!said || said == Cancel::too_late || (said == Cancel::ended && call.deed.listens))
           << what << ": cancel() says that it was cancelled: " << error.what();
       judge(error);

@@ -1,6 +1,7 @@
-// Workers, and the template that forks them, are killed and stopped at random all the time: with retries
-// every task has its right value, exactly once; no stream loses or doubles an element, no message of any
-// size is mixed up, and nothing is left. TEST_SECONDS and TEST_SEED: for how long, and as which time.
+// Workers, and the fork server, are killed and stopped at random all the time: with retries every
+// task has its right value, exactly once; no stream loses or doubles an element, no message of any
+// size is mixed up, and nothing is left. TEST_SECONDS and TEST_SEED: for how long, and as which
+// time.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -48,7 +49,8 @@ std::string text_of(std::size_t size, std::uint64_t seed) {
 
 std::size_t some_size(std::mt19937& random) {
   constexpr std::size_t kib = 1024;
-  // Nothing, a page, what travels inline at most, the rings of pools with few and with many workers.
+  // Nothing, a page, what travels inline at most, the rings of pools with few and with many
+  // workers.
   static constexpr std::size_t edges[] = {0, 1, 4 * kib, 16 * kib, 64 * kib, 256 * kib, 1024 * kib};
   std::size_t const edge = edges[random() % std::size(edges)];
   // Headers and lengths are added to it, a page or less.
@@ -95,7 +97,7 @@ class Kills : public Stress {
     EXPECT_EQ(pool.call([](int x) { return x; }, 5), 5);
     auto const stats = pool.stats();
     EXPECT_EQ(stats.submitted, maps * inputs.size() + 1);
-    // What was begun once more was an attempt that is counted.
+    // An element that was begun once more was an attempt, which is counted.
     EXPECT_LE(begun_, maps * inputs.size() + stats.retries);
     add(pool, damage);
   }

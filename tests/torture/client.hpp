@@ -1,8 +1,8 @@
 #pragma once
 
-// Client: one of several threads that use the same pool at random: submits, maps, streams; with retries,
-// deadlines, priorities and keys; cancelling, abandoning, composing. It looks at every outcome: only a value
-// that is right, or a reason that can be, is taken, and noted in its Account.
+// Client: one of several threads that use the same pool at random: submits, maps, streams; with
+// retries, deadlines, priorities and keys; cancelling, abandoning, composing. It looks at every
+// outcome: only a value that is right, or a reason that can be, is taken, and noted in its Account.
 
 #include <gtest/gtest.h>
 
@@ -79,7 +79,7 @@ class Client : public Calls {
     return call.future.cancel();
   }
 
-  // What ends only if it is ended.
+  // A task that ends only if it is ended.
   Deed long_deed() {
     Deed made = deed();
     made.microseconds = for_ever;
@@ -87,7 +87,8 @@ class Client : public Calls {
     return made;
   }
 
-  // Work that workers have ahead of them, and that is taken back: what they get next comes behind a gap.
+  // Work that workers have ahead of them, and that the pool revokes: what they get next comes
+  // behind a gap.
   void leave_a_gap() {
     if (one_in(4)) return;
     constexpr std::array sizes = {1, 63, 64, 65, 1'000};
@@ -101,7 +102,7 @@ class Client : public Calls {
     results.cancel();
   }
 
-  // Calls that are sure to overrun, and others; behind what was taken back.
+  // Calls that are sure to overrun, and others; behind a revocation.
   void overruns() {
     std::vector<Call> calls;
     for (int i = between(1, 6); i > 0; --i) {
@@ -114,7 +115,8 @@ class Client : public Calls {
     }
     for (Call& call : calls) settle(std::move(call));
   }
-  // One at a time: who waits for room in a bounded queue must not hold the worker that would make it.
+  // One at a time: a task that waits for room in a bounded queue must not hold the worker that
+  // would make room.
   void cancels_what_overruns() {
     for (int i = between(1, 4); i > 0; --i) {
       leave_a_gap();

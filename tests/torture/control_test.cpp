@@ -1,7 +1,7 @@
-// Eight threads use one pool at random, while another changes the number of its workers, the pool replaces
-// workers by itself, and Havoc kills and stops them; in the end it is ended in some way, mostly with the
-// eight still at it. Every call ends with what it may end with; what each element really did, in whatever
-// worker, is held against that.
+// Eight threads use one pool at random, while another changes the number of its workers, the pool
+// replaces workers by itself, and chaos kills and stops them; in the end it is ended in some way,
+// mostly with the eight still at it. Every call ends with what it may end with; what each element
+// really did, in whatever worker, is held against that.
 
 #include <gtest/gtest.h>
 
@@ -47,7 +47,7 @@ class Control : public torture::Stress {
     auto const given = some_options();
     procpool::ProcessPool pool{given};
     support::Watchdog watchdog(&pool);
-    // Where nobody kills workers, none dies, and no element has that as its reason.
+    // If nobody kills workers, none dies, and no element has a death as its reason.
     auto kinds = everything();
     kinds.kills = !one_in(3);
     kinds.fork_servers = kinds.fork_servers && kinds.kills;

@@ -25,7 +25,7 @@ int work(int x) {
   return 7 * x + 3;
 }
 
-// Havoc knows its workers by the name.
+// Chaos knows its workers by the name.
 procpool::PoolOptions workers(int count) {
   procpool::PoolOptions options;
   options.workers = count;
@@ -137,7 +137,7 @@ TEST(Torture, RandomKillsDuringLargeMessages) {
   EXPECT_EQ(pool.call(echo, text).size(), text.size());
 }
 
-// Pools that come and go under fire.
+// Pools that come and go under stress.
 TEST(Torture, RandomKillsWhilePoolsEnd) {
   support::Chaos killer(support::new_seed());
   for (int round = 0; round < support::rounds(60, 10); ++round) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// Stress: what the torture scenarios share: a pool of either start method under Havoc, a watchdog, a
-// count of what was done, and a look at whether anything is left of it.
+// Stress: what the torture scenarios share: a pool of either start method under chaos, a watchdog,
+// a count of what was done, and a look at whether anything is left of it.
 
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ struct Score {
   support::Chaos::Damage damage;
 };
 
-// One line that scripts/torture adds up.
+// A line that scripts/torture adds up.
 inline std::ostream& operator<<(std::ostream& out, Score const& score) {
   return out << "torture: tasks=" << score.tasks << " cancelled=" << score.cancelled
              << " deadlines=" << score.deadlines << " asked=" << score.asked
@@ -70,7 +70,7 @@ class Stress : public testing::TestWithParam<How> {
       EXPECT_EQ(pool.call([](int x) { return x + 1; }, 1), 2);
       EXPECT_EQ(pool.submit([] { return 1; }).then([](int x) { return x + 1; }).get(), 2);
     }
-    before_ = support::holdings();
+    before_ = support::open_resources();
     names_ = support::shared_memory_names();
     end_ = Clock::now() + support::duration();
   }
@@ -85,7 +85,7 @@ class Stress : public testing::TestWithParam<How> {
     options.workers = workers;
     options.name = support::chaos_name();
     options.start = GetParam().start;
-    options.log = [](std::string_view) {};  // of templates that died, mostly
+    options.log = [](std::string_view) {};  // of fork servers that died, mostly
     return options;
   }
 
@@ -130,19 +130,19 @@ class Stress : public testing::TestWithParam<How> {
       }
       return found;
     };
-    // Those whose template was killed have somebody else for a parent, who may take a moment.
+    // Workers whose fork server was killed have somebody else for a parent, who may take a moment.
     EXPECT_TRUE(support::until([&] { return processes() == 0; }, std::chrono::seconds(2)))
         << processes() << " processes";
-    auto const after = support::holdings();
+    auto const after = support::open_resources();
     EXPECT_EQ(after.descriptors, before_.descriptors);
     EXPECT_LE(after.threads, before_.threads + (support::sanitized ? 1 : 0));
-    // The allocator's arenas, of the threads that were here.
+    // The heaps of the allocator, of the threads that were here.
     EXPECT_LE(after.mappings, before_.mappings + (support::sanitized ? 200 : 40));
     EXPECT_EQ(after.children, 0u);
     EXPECT_EQ(support::shared_memory_names(), names_);
   }
 
-  support::PeerBuffers before_;
+  support::Resources before_;
   std::set<std::string> names_;
   Clock::time_point end_;
 };

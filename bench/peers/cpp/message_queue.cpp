@@ -1,6 +1,6 @@
-// What one writes by hand with boost::interprocess::message_queue: a queue of tasks, a queue of results,
-// forked workers. A task is a message; a worker that is killed may take the queue's lock with it. The
-// queues lose their names as soon as they are made, and the workers inherit them.
+// What one writes by hand with boost::interprocess::message_queue: a queue of tasks, a queue of
+// results, forked workers. A task is a message; a worker that is killed may take the queue's lock
+// with it. The queues lose their names as soon as they are made, and the workers inherit them.
 
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <cstring>

@@ -1,5 +1,5 @@
-// The machine's limit for large values: memcpy between warm memory in one process; and through warm shared
-// memory, copied in by one process and out by the other.
+// The machine's limit for large values: memcpy between warm memory in one process; and through warm
+// shared memory, copied in by one process and out by the other.
 
 #include <cstring>
 #include <string>

@@ -1,6 +1,7 @@
 // The machine's limit for many tasks: for each of two forked workers a ring of tasks and a ring of
-// results in shared memory, one record per task, and a wake-up only where somebody sleeps: the parent at
-// the low watermark, the worker when it ran dry. No errors, no general dispatch, no death.
+// results in shared memory, one record per task, and a wake-up only where somebody sleeps: the
+// parent at the low watermark, the worker when it ran dry. No errors, no general dispatch, no
+// death.
 
 #include <array>
 #include <vector>
@@ -28,7 +29,8 @@ struct Ring {
   std::uint32_t size() const { return tail.load() - head.load(); }
 };
 
-// The private side of a producer and of a consumer: the other's index is looked at only when needed.
+// The private side of a producer and of a consumer: the other's index is looked at only when
+// needed.
 struct Producer {
   Ring& ring;
   std::uint32_t tail = 0;
@@ -58,12 +60,12 @@ struct Consumer {
 };
 
 struct Worker {
-  Bell doorbell;
+  Doorbell doorbell;
   Ring tasks;
   Ring results;
 };
 struct Everyone {
-  Bell parent;
+  Doorbell parent;
   std::array<Worker, 2> workers;
 };
 

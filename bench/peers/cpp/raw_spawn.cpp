@@ -1,5 +1,6 @@
-// The machine's limit for starting workers: children by posix_spawn and by fork, until each has written a
-// byte, and until they are gone. A spawned child is this program, which says so first thing.
+// The machine's limit for starting workers: children by posix_spawn and by fork, until each has
+// written a byte, and until they are gone. A spawned child is this program, which says so first
+// thing.
 
 #include <fcntl.h>
 #include <spawn.h>

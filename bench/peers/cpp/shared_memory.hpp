@@ -1,7 +1,7 @@
 #pragma once
 
-// Unnamed shared memory, futexes and forked children for the peers that are written by hand. A child
-// dies with its parent.
+// Unnamed shared memory, futexes and forked children for the peers that are written by hand. A
+// child dies with its parent.
 
 #include <linux/futex.h>
 #include <signal.h>
@@ -58,7 +58,7 @@ inline void futex_wake(std::atomic<std::uint32_t>& word, int waiters = 1) {
 }
 
 // A sleeper's word: 1 when asleep or about to be. The waker clears it, so no wake-up is lost.
-struct alignas(128) Bell {
+struct alignas(128) Doorbell {
   std::atomic<std::uint32_t> word{0};
 
   void ring() {

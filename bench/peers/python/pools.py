@@ -1,4 +1,4 @@
-"""The Python peers under one face: call, submit, map with a chunk size, close."""
+"""The Python peers behind one interface: call, submit, map with a chunk size, close."""
 import concurrent.futures
 import multiprocessing
 import os

@@ -19,7 +19,7 @@
 
 namespace {
 
-using face_test::FakePool;
+using api_test::FakePool;
 using procpool::fn;
 
 std::vector const inputs{1, 2, 3};

@@ -19,11 +19,11 @@
 
 namespace {
 
-using face_test::Block;
-using face_test::Bytes;
-using face_test::Delivery;
-using face_test::FakePool;
-using face_test::Payload;
+using api_test::Block;
+using api_test::Bytes;
+using api_test::Delivery;
+using api_test::FakePool;
+using api_test::Payload;
 
 std::vector<int> numbers(int count) {
   std::vector<int> all;

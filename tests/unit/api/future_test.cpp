@@ -78,7 +78,7 @@ TEST(Future, GivesItsResultOnce) {
 }
 
 TEST(Future, GivesItsErrorOnce) {
-  face_test::FakePool fake;
+  api_test::FakePool fake;
   auto future = fake.pool.submit([](int) -> int { throw std::domain_error("no"); }, 1);
   EXPECT_THROW(future.get(), std::domain_error);
   EXPECT_FALSE(future.valid());
@@ -172,7 +172,7 @@ TEST(Future, AFractionOfATickIsNotLost) {
 }
 
 TEST(Future, OfNothing) {
-  face_test::FakePool fake;
+  api_test::FakePool fake;
   Future<void> future = fake.pool.submit([](int) {}, 1);
   static_assert(std::is_void_v<decltype(future.get())>);
   future.get();
@@ -180,14 +180,14 @@ TEST(Future, OfNothing) {
 }
 
 TEST(Future, OfABool) {
-  face_test::FakePool fake;
+  api_test::FakePool fake;
   EXPECT_TRUE(fake.pool.submit([](int x) { return x == 1; }, 1).get());
 }
 
 TEST(Future, OutlivesItsPool) {
   Future<std::string> future;
   {
-    face_test::FakePool fake;
+    api_test::FakePool fake;
     future = fake.pool.submit([](std::string text) { return text; }, "kept");
   }
   EXPECT_EQ(future.get(), "kept");

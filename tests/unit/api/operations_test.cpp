@@ -24,8 +24,8 @@
 
 namespace {
 
-using face_test::FakeEngine;
-using face_test::FakePool;
+using api_test::FakeEngine;
+using api_test::FakePool;
 
 int twice(int x) { return 2 * x; }
 int add(int a, int b) { return a + b; }

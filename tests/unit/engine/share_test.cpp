@@ -19,7 +19,7 @@
 
 namespace {
 
-using face_test::FakePool;
+using api_test::FakePool;
 using procpool::SerializationError;
 using procpool::Shared;
 using procpool::detail::Bytes;
