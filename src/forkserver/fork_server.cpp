@@ -37,7 +37,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Once the program is gone: until workers that do not end by themselves are ended.
+// For workers to end by themselves when the program is gone.
 constexpr auto orphan_grace = 200ms;
 
 bool has_ended(pid_t child) noexcept {
@@ -46,8 +46,8 @@ bool has_ended(pid_t child) noexcept {
          info.si_pid != 0;
 }
 
-// What static initialisation has printed and not flushed would be printed by every worker. Nothing is printed
-// after that.
+// Output of static initialisation that is not flushed would be printed by every worker. Nothing is
+// printed after that.
 void flush_output() noexcept {
   std::fflush(nullptr);
   try {
@@ -60,11 +60,12 @@ void flush_output() noexcept {
 class ForkServer {
  public:
   ForkServer(os::UniqueFd control, char* title) : control_(std::move(control)), title_(title) {
-    // A handler, or a disposition, of static initialisation must not take our children's statuses.
+    // Neither a handler nor a disposition of static initialisation may take our children's
+    // statuses.
     struct sigaction usual{};
     usual.sa_handler = SIG_DFL;
     ::sigaction(SIGCHLD, &usual, &sigchld_);
-    // Who is stopped cannot see the program end. For the rest there are the descriptors.
+    // A stopped process cannot see the program end. Otherwise the descriptors tell it.
     ::prctl(PR_SET_PDEATHSIG, SIGCONT);
   }
 
@@ -74,7 +75,7 @@ class ForkServer {
     auto const greeting = protocol::decode_greeting(packet.bytes);
     if (!greeting || packet.fds.size() != 1 || greeting->protocol != channel::protocol_version) {
       say(encode(
-          protocol::Refusal{"the program's greeting is not one that its template process knows"}));
+          protocol::Refusal{"the program's greeting is not one that its fork server knows"}));
       end();
     }
     program_ = std::move(packet.fds.front());
@@ -106,7 +107,7 @@ class ForkServer {
     }
   }
 
-  // It does not come up.
+  // The fork server does not come up.
   [[noreturn]] void refuse(char const* why) noexcept {
     try {
       say(encode(protocol::Refusal{why}));
@@ -118,8 +119,8 @@ class ForkServer {
   // Workers go on.
   [[noreturn]] static void give_up() noexcept { ::_exit(EXIT_FAILURE); }
 
-  // The program is gone, or has no use for a template any more. Workers see that themselves, but for those
-  // that are stopped: they are continued, and ended if that does not help.
+  // The program is gone, or does not use this fork server any more. Workers see that themselves
+  // unless they are stopped. Those are resumed, and killed if that does not help.
   [[noreturn]] void end() noexcept {
     for (auto const& [request_id, pid] : workers_) ::kill(pid, SIGCONT);
     auto const limit = std::chrono::steady_clock::now() + orphan_grace;
@@ -133,7 +134,7 @@ class ForkServer {
       timespec const pause{0, 1'000'000};
       ::nanosleep(&pause, nullptr);
     }
-    // None has been reaped: no number belongs to anybody else.
+    // None has been reaped, so each pid is still the worker's.
     for (auto const& [request_id, pid] : workers_) {
       ::kill(-pid, SIGKILL);
       ::kill(pid, SIGKILL);  // it may not lead a group yet
@@ -163,7 +164,7 @@ class ForkServer {
     if (fds.empty()) give_up();
     protocol::ForkReport report;
     report.request_id = order.request_id;
-    // A fork copies the calling thread alone: a lock that another one holds would be held for ever.
+    // A fork copies the calling thread alone. A lock of another thread would be held for ever.
     if (std::size_t const threads = os::thread_count(); threads != 1) {
       report.kind = protocol::ForkReport::Kind::unfit;
       report.reason = threads == 0 ? "it cannot be told how many threads it has (is /proc mounted?)"
@@ -171,12 +172,12 @@ class ForkServer {
       say(encode(report));
       return std::nullopt;
     }
-    // The worker would act with the template's rights for whoever has the other end.
+    // The worker would act with the fork server's rights for the process at the other end.
     if (os::packet_peer(fds[protocol::fork_fd_control].get()) != maker_) {
       report.kind = protocol::ForkReport::Kind::failed;
       report.reason =
           "the worker's socket was made by another process, or for another user, than the "
-          "template's";
+          "fork server's";
       say(encode(report));
       return std::nullopt;
     }
@@ -187,9 +188,9 @@ class ForkServer {
       return start;
     }
     try {
-      if (pid < 0) os::throw_errno("the template process could not fork");
+      if (pid < 0) os::throw_errno("the fork server could not fork");
       os::UniqueFd const pidfd =
-          os::open_pidfd(pid);  // still ours, even if it has died: we reap it
+          os::open_pidfd(pid);  // still ours, even if it has died: only this process reaps it
       workers_.emplace(order.request_id, pid);
       report.pid = pid;
       int const descriptor = pidfd.get();
@@ -209,11 +210,12 @@ class ForkServer {
   }
 
   void become_worker(std::vector<os::UniqueFd> const& fds) noexcept {
-    // Not only a group: in the template's session it would get SIGHUP when that dies, if it is stopped just then.
+    // A group is not enough: in the fork server's session a stopped worker gets SIGHUP when that
+    // dies.
     ::setsid();
     control_.reset();
     program_.reset();
-    // To what static initialisation has made this is not a forked child of the program.
+    // For the objects of static initialisation this is not a forked child of the program.
     forget_forks();
     ::sigaction(SIGCHLD, &sigchld_, nullptr);
     if (fds.size() > protocol::fork_fd_output) {
@@ -222,14 +224,14 @@ class ForkServer {
     }
   }
 
-  // Until here the dead worker's number was its own: its group can be killed by it.
+  // Until here the dead worker's pid is its own, so its group can be killed by it.
   void reap(std::uint64_t request_id) {
     protocol::ForkReport report;
     report.kind = protocol::ForkReport::Kind::reaped;
     report.request_id = request_id;
     if (auto const worker = workers_.find(request_id); worker != workers_.end()) {
       os::let_go_traced(worker->second);
-      // Not reaped: the number is its own, also where there is no descriptor to be had.
+      // The pid is the worker's even if no pidfd can be opened, since it was not reaped.
       os::UniqueFd pidfd;
       try {
         pidfd = os::open_pidfd(worker->second);
@@ -251,13 +253,13 @@ class ForkServer {
   std::optional<os::Peer> maker_;  // the program
   char* const title_;
   struct sigaction sigchld_{};
-  std::unordered_map<std::uint64_t, pid_t> workers_;  // by ticket; not yet reaped
+  std::unordered_map<std::uint64_t, pid_t> workers_;  // by request id; not yet reaped
 };
 
 }  // namespace
 
 worker::WorkerStart fork_server_main(char* title) {
-  // Never destroyed: giving back what it has would have each worker copy the pages in which that lies.
+  // Never destroyed: freeing its memory would make each worker copy the pages.
   static ForkServer* const fork_server_of_process =
       new ForkServer(os::above_standard(os::UniqueFd(os::child_control_fd)), title);
   ForkServer& self = *fork_server_of_process;
@@ -268,7 +270,7 @@ worker::WorkerStart fork_server_main(char* title) {
   }
   try {
     return self.serve();
-  } catch (std::exception const&) {  // no memory, no descriptors: the dispatcher makes another one
+  } catch (std::exception const&) {  // no memory or descriptors: the dispatcher starts another one
     ForkServer::give_up();
   }
 }

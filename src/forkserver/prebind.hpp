@@ -1,11 +1,10 @@
 #pragma once
 
-// What each forked worker would do for the first time in its life, done once in the process that it is forked
-// from. The functions of other libraries that it comes to are bound by then; bound lazily, each of them is
-// looked up through the tables of all libraries, in pages that every worker would have to map first. Only a
-// matter of speed.
+// Calls once, in the fork server, the functions of other libraries that each worker calls at its
+// start. They are bound then. Bound lazily in a worker, each would be looked up in the tables of
+// all libraries, and the worker would have to map those pages first. This only saves time.
 //
-// Called by the template process, on its only thread, before the first fork.
+// Called by the fork server, on its only thread, before the first fork.
 
 namespace procpool::inline v0::forkserver {
 

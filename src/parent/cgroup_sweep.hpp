@@ -1,7 +1,7 @@
 #pragma once
 
-// CgroupSweep: the control groups of workers that are gone. Each is killed when it is added, and its
-// folder is removed as soon as the kernel has ended the processes in it. For one thread, the
+// CgroupSweep: the control groups of workers that are gone. Each is killed when it is added, and
+// its folder is removed as soon as the kernel has ended the processes in it. For one thread, the
 // dispatcher. After a crash of the program the next pool in the same folder removes what is left.
 
 #include <vector>

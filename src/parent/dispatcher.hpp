@@ -1,7 +1,7 @@
 #pragma once
 
-// Dispatcher: the thread of a pool, which runs its Supervisor. It is started with the first call, so that
-// a pool that only exists has neither a thread nor descriptors.
+// Dispatcher: the thread of a pool, which runs its Supervisor. It is started with the first call,
+// so that a pool that only exists has neither a thread nor descriptors.
 //
 // Any thread may call anything.
 

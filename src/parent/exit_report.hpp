@@ -1,9 +1,9 @@
 #pragma once
 
 // ExitReport: how and why one worker ended. It is one value, which is completed in three steps: the
-// dispatcher notes why it asked the worker to leave or killed it, then how the process ended, and then
-// the evidence in the channel. The log, the statistics and the errors of elements are printed from it.
-// A value; any thread.
+// dispatcher notes why it asked the worker to leave or killed it, then how the process ended, and
+// then the evidence in the channel. The log, the statistics and the errors of elements are printed
+// from it. A value; any thread.
 
 #include <sys/types.h>
 
@@ -28,8 +28,9 @@ std::string text_of(os::Exit const& exit);
 // "SIGTTOU"
 std::string text_of_signal(int signal);
 
-// By a user, a script, or the kernel for lack of memory: as far as is known, the process is not to blame.
-// The same holds for a process of which nothing is known, because its fork server was killed too.
+// By a user, a script, or the kernel for lack of memory: as far as is known, the process is not to
+// blame. The same holds for a process of which nothing is known, because its fork server was killed
+// too.
 bool may_be_killed_externally(os::Exit const& exit) noexcept;
 
 // The end of an element's output, as much as an error shows.

@@ -1,12 +1,13 @@
 #pragma once
 
-// ForkServerClient: the fork servers of a pool with Start::forkserver, one after another. It starts one
-// when a worker is wanted, passes orders on, decides when a fork server is lost, and decides whether
-// workers are forked or spawned from then on. For the dispatcher's thread alone; see ForkServerProcess
-// for what blocks.
+// ForkServerClient: the fork servers of a pool with Start::forkserver, one after another. It starts
+// one when a worker is wanted, passes orders on, decides when a fork server is lost, and decides
+// whether workers are forked or spawned from then on. For the dispatcher's thread alone; see
+// ForkServerProcess for what blocks.
 //
-// The loss of a fork server ends no worker. Starts that it had not answered fail or are repeated, and
-// exits that it had not reported are read from the kernel: that is the caller's part, by request id.
+// The loss of a fork server ends no worker. Starts that it had not answered fail or are repeated,
+// and exits that it had not reported are read from the kernel: that is the caller's part, by
+// request id.
 
 #include <chrono>
 #include <cstdint>
@@ -34,13 +35,14 @@ class ForkServerClient {
 
   // New workers are forked. False: they are spawned.
   bool forks() const noexcept;
-  // Starts a fork server if there is none. False: the worker is to be spawned. Throws std::system_error.
+  // Starts a fork server if there is none. False: the worker is to be spawned. Throws
+  // std::system_error.
   bool prepare();
-  // Returns the request id of the worker, or 0 if there is no fork server that can be asked: a Loss then
-  // follows by look(). Throws std::system_error when the order is to be repeated later.
+  // Returns the request id of the worker, or 0 if there is no fork server that can be asked: a Loss
+  // then follows by look(). Throws std::system_error when the order is to be repeated later.
   std::uint64_t fork(std::string title, std::span<int const> fds);
-  // Orders the exit status of a worker. `nobody`: its fork server is gone, or was asked in vain for a
-  // second. `later` stores the time of the first attempt in `since`.
+  // Orders the exit status of a worker. `nobody`: its fork server is gone, or was asked in vain for
+  // a second. `later` stores the time of the first attempt in `since`.
   Order reap(std::uint64_t request_id, std::optional<TimePoint>& since);
   // Enough forks are ordered; an answer will come.
   bool busy() const noexcept { return process_ && process_->busy(); }
@@ -68,7 +70,8 @@ class ForkServerClient {
   os::Exit end() noexcept;
 
  private:
-  // `believed`: the process runs the right program, and its loss is no failed start if it had come up.
+  // `believed`: the process runs the right program, and its loss is no failed start if it had come
+  // up.
   Loss lose(std::string const& why, bool believed = true);
   void spawn_from_now_on(std::string const& why);
 

@@ -50,7 +50,8 @@ ForkServerProcess::ForkServerProcess(Settings const& settings)
   socket_ = std::move(ours);
   int const program = settings.program;
   try {
-    // The socket is empty and takes the packet at once. The pidfd reports a process that is dead already.
+    // The socket is empty and takes the packet at once. The pidfd reports a process that is dead
+    // already.
     os::send_packet(socket_.get(),
                     encode(protocol::Greeting{channel::protocol_version, settings.pool}),
                     std::span(&program, 1), false);

@@ -1,13 +1,13 @@
 #pragma once
 
-// ForkServerProcess: one fork server of Start::forkserver, as the dispatcher sees it. The class starts
-// the process, sends orders and returns the answers in the order of the orders. For the dispatcher's
-// thread alone.
+// ForkServerProcess: one fork server of Start::forkserver, as the dispatcher sees it. The class
+// starts the process, sends orders and returns the answers in the order of the orders. For the
+// dispatcher's thread alone.
 //
-// Only end() waits for the process; deadline() finds a process that is stopped. The fork server may die
-// at any point: unanswered orders are lost then, and gone() is true. Its workers live on. They have
-// another parent then, and only new kernels tell how they end. The death of this process ends the fork
-// server, see forkserver/fork_server.hpp.
+// Only end() waits for the process; deadline() finds a process that is stopped. The fork server may
+// die at any point: unanswered orders are lost then, and gone() is true. Its workers live on. They
+// have another parent then, and only new kernels tell how they end. The death of this process ends
+// the fork server, see forkserver/fork_server.hpp.
 
 #include <chrono>
 #include <cstdint>
@@ -70,8 +70,8 @@ class ForkServerProcess {
   // The process is dead, or it said something else.
   bool gone();
   bool greeted() const noexcept { return greeted_; }
-  // This process still acts for the user and group for which it started the fork server. If not, workers
-  // would have rights that this process has given up.
+  // This process still acts for the user and group for which it started the fork server. If not,
+  // workers would have rights that this process has given up.
   bool has_our_rights() const noexcept;
   // The process has forked a worker.
   bool useful() const noexcept { return useful_; }

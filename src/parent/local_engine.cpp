@@ -19,7 +19,7 @@ using parent::Phase;
 namespace {
 
 constexpr std::chrono::seconds quiet_wait{10};
-// Until what runs has ended, if only because its worker was given up.
+// An element that runs has ended by then, if only because its worker was abandoned.
 constexpr auto kill_wait = parent::kill_patience + std::chrono::milliseconds(500);
 constexpr std::size_t usual_input = 16 * 1024;
 
@@ -32,7 +32,7 @@ LocalEngine::LocalEngine(PoolOptions const& options)
 
 LocalEngine::~LocalEngine() {
   if (forked_since(forks_)) {
-    // Thread, locks and workers belong to another process: not even looked at.
+    // Thread, locks and workers belong to another process, and are not even read.
     static_cast<void>(core_.release());
     static_cast<void>(dispatcher_.release());
     return;
@@ -82,7 +82,7 @@ void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running runn
   core_->cancel(task);
   if (running == Running::goes_on) return;
   core_->end_running(*task);
-  // A process that cannot be killed is given up by then.
+  // A process that cannot be killed is abandoned by then.
   task->wait_until(detail::later(
       detail::later(std::chrono::steady_clock::now(), core_->options.term_grace), kill_wait));
 }
@@ -147,7 +147,7 @@ std::size_t LocalEngine::input_elements(detail::Task const& task) const {
   // Larger ones would find room in an empty queue only.
   std::size_t const most = std::min(usual_input, core_->queue_limit().value_or(usual_input));
   if (chunk == 0) return most;
-  // Whole chunks, as many as make a usual segment.
+  // Whole chunks, as many as make a usual input buffer.
   return chunk * std::max<std::size_t>(1, most / chunk);
 }
 

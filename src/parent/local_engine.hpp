@@ -1,10 +1,10 @@
 #pragma once
 
-// The local engine: runs tasks in worker processes on this machine. A thin face over the core, which
-// the program's threads work on directly, and the dispatcher, which owns the workers.
+// LocalEngine: runs tasks in worker processes on this machine. A thin layer over the core, which
+// the program's threads use directly, and the dispatcher, which owns the workers.
 //
-// Any thread may call anything. In a forked child of the process that made it, it is inert: calls throw
-// SetupError, destruction does nothing.
+// Any thread may call anything. In a forked child of the process that made it, the engine is inert:
+// calls throw SetupError, and destruction does nothing.
 
 #include <memory>
 

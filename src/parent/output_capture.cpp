@@ -23,7 +23,8 @@ OutputCapture::OutputCapture(std::size_t limit) : limit_(limit) {
   }
   ours_ = os::above_standard(os::UniqueFd(ends[0]));
   theirs_ = os::above_standard(os::UniqueFd(ends[1]));
-  // Only this end: the worker's has a description of its own, and blocks while the pipe is full.
+  // Only this end. The worker's end has a description of its own, and blocks while the pipe is
+  // full.
   ::fcntl(ours_.get(), F_SETFL, O_NONBLOCK);
   token_.resize(output_token_bytes);
   if (::getrandom(token_.data(), token_.size(), 0) != static_cast<ssize_t>(token_.size())) {
@@ -33,10 +34,12 @@ OutputCapture::OutputCapture(std::size_t limit) : limit_(limit) {
 
 bool OutputCapture::read(std::uint64_t from, std::uint64_t to) {
   int available = 0;
-  // What comes while this reads is for the next time: a task that writes without end must not keep us.
+  // Text that arrives meanwhile is for the next call: a task that writes without end must not keep
+  // this thread.
   if (::ioctl(ours_.get(), FIONREAD, &available) != 0) return false;
   std::array<char, 64 * 1024> buffer;  // as large as the pipe
-  // Nothing: one look, to learn of the end. All that has come since, so that no mark is cut in two.
+  // If nothing is there, one read tells the end. Otherwise all of it is read, so that no tag is cut
+  // in two.
   bool const once = available == 0;
   std::size_t left = once ? buffer.size() : static_cast<std::size_t>(available);
   while (left != 0) {
@@ -64,7 +67,7 @@ void OutputCapture::parse(std::uint64_t from, std::uint64_t to) {
     wanted_ = from <= current_ && current_ < to;
     rest.remove_prefix(output_tag_bytes);
   }
-  // Text, as far as it cannot be the begin of a mark.
+  // Text, as far as it cannot be the begin of a tag.
   std::size_t kept =
       rest.starts_with(token_) ? rest.size() : std::min(rest.size(), output_token_bytes - 1);
   while (!rest.starts_with(token_) && !token_.starts_with(rest.substr(rest.size() - kept))) --kept;
@@ -76,7 +79,7 @@ void OutputCapture::add(std::string_view text) {
   if (!wanted_ || text.empty()) return;
   Text& to = texts_[current_];
   to.kept.append(text);
-  // Cut rarely: only once twice as much is there.
+  // Cut rarely: only when twice as much is there.
   if (to.kept.size() < 2 * limit_) return;
   std::size_t const over = to.kept.size() - limit_;
   to.kept.erase(0, over);
@@ -85,7 +88,7 @@ void OutputCapture::add(std::string_view text) {
 
 std::vector<std::pair<std::uint64_t, std::string>> OutputCapture::take(std::uint64_t from,
                                                                        std::uint64_t to) {
-  // A mark comes in one piece. So what might have been the begin of one was text, of an element that has
+  // A tag comes in one piece. A possible begin of one was therefore text, of an element that has
   // ended.
   if (from <= current_ && current_ < to && unread_.size() < output_token_bytes) {
     add(unread_);

@@ -1,11 +1,11 @@
 #pragma once
 
-// OutputCapture: what a worker writes to its standard output and error, told apart by the element that ran. The
-// worker writes a mark into the pipe before each element; what follows is that element's.
+// OutputCapture: a worker's standard output and error, assigned to elements. The worker writes a
+// tag into the pipe before each element; the text that follows is that element's.
 //
-// Owned by the worker's slot, under its mutex. Nothing here blocks; only bytes move. The worker may write
-// what it likes: it can mislead about its own elements' output, and no more is kept than `limit` bytes for
-// each element that it has.
+// Owned by the worker's slot, under its mutex. Nothing here blocks; only bytes move. The worker may
+// write anything. It can mislead about the output of its own elements, and at most `limit` bytes
+// are kept for each element that it has.
 
 #include <array>
 #include <cstddef>
@@ -22,20 +22,21 @@ namespace procpool::inline v0::parent {
 
 class OutputCapture {
  public:
-  // Throws std::system_error when there is no pipe.
+  // Throws std::system_error.
   explicit OutputCapture(std::size_t limit);
 
   int fd() const noexcept { return ours_.get(); }
   int workers_end() const noexcept { return theirs_.get(); }
   void forget_workers_end() noexcept { theirs_.reset(); }
-  // What marks begin with: a stranger to all other output.
+  // The begin of each tag. Random, so that other output does not contain it.
   std::string const& token() const noexcept { return token_; }
 
-  // Reads what is there now, but for marks of serials outside [from, to) and what follows them. False: nobody
-  // has the other end any more.
+  // Reads the text that is there now. Tags of serials outside [from, to) are dropped, with the text
+  // behind them. False: the other end is closed everywhere.
   bool read(std::uint64_t from, std::uint64_t to);
 
-  // What the elements with serials in [from, to) wrote; not those that wrote nothing. Forgets it.
+  // Returns and forgets the text of the elements with serials in [from, to), without those that
+  // wrote nothing.
   std::vector<std::pair<std::uint64_t, std::string>> take(std::uint64_t from, std::uint64_t to);
 
  private:
@@ -50,8 +51,8 @@ class OutputCapture {
   os::UniqueFd ours_;
   os::UniqueFd theirs_;
   std::string token_;
-  std::string unread_;         // what may be the begin of a mark
-  bool wanted_ = false;        // what follows is an element's
+  std::string unread_;         // may be the begin of a tag
+  bool wanted_ = false;        // the text that follows is an element's
   std::uint64_t current_ = 0;  // its serial
   std::map<std::uint64_t, Text> texts_;
 };

@@ -1,8 +1,8 @@
 #pragma once
 
-// SpawnBackoff: the time of the next start of a worker, and the end of all attempts. Failed starts and
-// exits without any work delay the next start; a start that succeeds ends the row. Pure: the caller
-// reports each event with its time. For one thread, the dispatcher.
+// SpawnBackoff: the time of the next start of a worker, and the end of all attempts. Failed starts
+// and exits without any work delay the next start; a start that succeeds ends the row. Pure: the
+// caller reports each event with its time. For one thread, the dispatcher.
 
 #include <chrono>
 

@@ -1,9 +1,9 @@
 #pragma once
 
 // Strays: processes of former workers whose places in the pool are free again. Two kinds exist. An
-// *exiting* one has left its loop and runs static destructors; it has a time limit and then gets SIGTERM
-// and SIGKILL. An *abandoned* one does not end on SIGKILL, and is only reaped if it ends after all.
-// For the dispatcher's thread alone. Nothing here blocks.
+// *exiting* one has left its loop and runs static destructors; it has a time limit and then gets
+// SIGTERM and SIGKILL. An *abandoned* one does not end on SIGKILL, and is only reaped if it ends
+// after all. For the dispatcher's thread alone. Nothing here blocks.
 
 #include <sys/types.h>
 
@@ -62,8 +62,8 @@ class Strays {
   bool any_exiting() const noexcept { return exiting() != 0; }
 
  private:
-  // An exiting process. Its descriptors are kept open: the worker must not believe that the program is
-  // gone, or its output unwanted.
+  // An exiting process. Its descriptors are kept open: the worker must not believe that the program
+  // is gone, or its output unwanted.
   struct Exiting {
     TimePoint deadline;  // for the next signal
     bool terminated = false;

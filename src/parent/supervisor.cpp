@@ -18,22 +18,24 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Notifications are hints alone: while elements are out, all workers are looked at as often as this.
+// Notifications are hints alone: while elements are out, all workers are looked at as often as
+// this.
 constexpr auto look_interval = 100ms;
 constexpr auto balance_interval = 2ms;
-// When more than a few outcomes come between two sleeps, a notification for each would cost more than
-// looks at regular times.
+// When more than a few outcomes come between two sleeps, a notification for each would cost more
+// than looks at regular times.
 constexpr std::chrono::microseconds short_poll{50};
 constexpr std::size_t many_taken = 4;
 constexpr auto cgroup_interval = 10ms;
 constexpr auto leftovers_timeout = 1s;
 constexpr std::chrono::microseconds memory_interval = 1ms;
-// Few per tick, so that exits and outcomes do not wait for a row of starts. The fork server makes its
-// workers beside this thread.
+// Few per tick, so that exits and outcomes do not wait for a row of starts. The fork server makes
+// its workers beside this thread.
 constexpr int max_spawns_per_tick = 1;
 constexpr int max_forks_per_tick = 8;
 
-// The usual slack of a timer is as long as a short poll. Restored at once, since workers inherit it.
+// The usual slack of a timer is as long as a short poll. Restored at once, since workers inherit
+// it.
 class PreciseTimer {
  public:
   PreciseTimer() noexcept { ::prctl(PR_SET_TIMERSLACK, 1); }

@@ -1,11 +1,11 @@
 #pragma once
 
-// Supervisor: the loop that runs on the dispatcher's thread. It sleeps in epoll on the descriptors of all
-// workers and on the pool's own events. It starts workers when elements wait, replaces those that are
-// gone, balances the load, and carries out the end of the pool.
+// Supervisor: the loop that runs on the dispatcher's thread. It sleeps in epoll on the descriptors
+// of all workers and on the pool's own events. It starts workers when elements wait, replaces those
+// that are gone, balances the load, and carries out the end of the pool.
 //
-// Everything belongs to that thread, and no user code runs on it. The workers, and the fork server, are
-// its children, and it outlives them: the parent-death signal of a worker is tied to it.
+// Everything belongs to that thread, and no user code runs on it. The workers, and the fork server,
+// are its children, and it outlives them: the parent-death signal of a worker is tied to it.
 
 #include <chrono>
 #include <cstddef>

@@ -1,15 +1,15 @@
 #pragma once
 
 // Vigil: the watch over one worker that has something to do and makes no progress. Three kinds are
-// found: a worker that is stopped, one that waits for an event that cannot come any more, and one that
-// has damaged itself. None of these ends by itself, so the pidfd never reports them.
+// found: a worker that is stopped, one that waits for an event that cannot come any more, and one
+// that has damaged itself. None of these ends by itself, so the pidfd never reports them.
 //
-// A worker that computes for a year looks like one in an endless loop, and is left alone. A decision to
-// kill rests on several looks in a row that show the same state of the system. Looks are counted
-// instead of time, because this process may have been stopped as well.
+// A worker that computes for a year looks like one in an endless loop, and is left alone. A
+// decision to kill rests on several looks in a row that show the same state of the system. Looks
+// are counted instead of time, because this process may have been stopped as well.
 //
-// Pure: the system is seen through `Process`, and the caller carries out the decision. For one thread,
-// the dispatcher.
+// Pure: the system is seen through `Process`, and the caller carries out the decision. For one
+// thread, the dispatcher.
 
 #include <sys/types.h>
 

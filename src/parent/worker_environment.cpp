@@ -21,16 +21,16 @@ bool is(std::string_view entry, std::string_view name) {
   return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
 }
 
-// What a confined worker gets of the program's own: where things are and how they are written, no secrets.
+// Variables that a hardened worker inherits: places and formats, no secrets.
 bool is_harmless(std::string_view entry) {
   constexpr std::array harmless{"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"};
   return entry.starts_with("LC_") ||
          std::ranges::any_of(harmless, [entry](char const* name) { return is(entry, name); });
 }
 
-// By what a launcher tells its processes that they are some of an MPI program: Open MPI, PMIx and PRRTE, MPICH and Intel
-// MPI (Hydra), MVAPICH, Cray PALS, Flux, Slurm. A worker that believed it would take the place of the program that
-// started it.
+// Variables by which a launcher tells processes that they belong to an MPI program: Open MPI, PMIx
+// and PRRTE, MPICH and Intel MPI (Hydra), MVAPICH, Cray PALS, Flux, Slurm. A worker that believed
+// them would take the place of the program that started it.
 bool is_of_launcher(std::string_view entry) {
   constexpr std::array prefixes{"OMPI_",      "PMIX_",           "PMI_",     "PRTE_", "ORTE_",
                                 "HYDI_",      "HYDRA_",          "MPIR_",    "PALS_", "FLUX_",

@@ -1,8 +1,8 @@
 #pragma once
 
-// The environment that workers get: the program's, without what an MPI launcher told it, with what the options add, and with the number of
-// threads that numerical libraries should use, so that workers times threads are not more than there are
-// CPUs. A pure function.
+// The environment of workers: the program's without the variables of an MPI launcher, with those of
+// the options, and with the number of threads for numerical libraries. Workers times threads are at
+// most the number of CPUs. Pure functions.
 
 #include <cstddef>
 #include <string>
@@ -16,8 +16,8 @@ namespace procpool::inline v0::parent {
 std::vector<std::string> worker_environment(PoolOptions const& options,
                                             std::vector<std::string> program, std::size_t workers);
 
-// How many workers a pool begins with. Throws std::invalid_argument for what makes no sense, also in the
-// environment.
+// The number of workers that a pool begins with. Throws std::invalid_argument if the option, or the
+// environment variable, makes no sense.
 std::size_t worker_count(PoolOptions const& options);
 
 }  // namespace procpool::inline v0::parent

@@ -104,7 +104,8 @@ void WorkerLauncher::send_hello(PendingWorker& pending, std::size_t index) const
                               start_time_,
                               options.ignore_sigterm ? 1u : 0u,
                               ListedExceptions::text_of(options.exceptions)};
-  // The socket is empty and takes the packet at once. The pidfd reports a worker that is dead already.
+  // The socket is empty and takes the packet at once. The pidfd reports a worker that is dead
+  // already.
   std::span<int const> const sent =
       std::span(fds).first(pending.cgroup ? protocol::max_hello_fds : protocol::fd_cgroup_kill);
   os::send_packet(pending.control.get(), encode(hello), sent, false);

@@ -1,8 +1,9 @@
 #pragma once
 
-// WorkerLauncher: makes what a new worker begins with, and the process itself. The program's image, its
-// environment and its modules are those of the time at which the dispatcher was started, so that all
-// workers are alike. For the dispatcher's thread alone: workers die with the thread that spawned them.
+// WorkerLauncher: makes what a new worker begins with, and the process itself. The program's image,
+// its environment and its modules are those of the time at which the dispatcher was started, so
+// that all workers are alike. For the dispatcher's thread alone: workers die with the thread that
+// spawned them.
 
 #include <sys/types.h>
 

@@ -123,7 +123,8 @@ void WorkerProxy::start() {
 }
 
 bool WorkerProxy::request_fork(PendingWorker& pending) {
-  // Sent ahead, so that the new worker need not wait for it. But a worker must be in its cgroup first.
+  // Sent ahead, so that the new worker need not wait for it. But a worker must be in its cgroup
+  // first.
   if (!pending.cgroup) services_.launcher.send_hello(pending, index_);
   std::uint64_t const request_id =
       services_.fork_server.fork(services_.launcher.title(index_), pending.fork_descriptors());
@@ -245,14 +246,15 @@ void WorkerProxy::on_control() {
 }
 
 void WorkerProxy::greet(protocol::Ready const& answer) {
-  // The modules of a forked worker are those of its fork server, which were compared when that came up.
+  // The modules of a forked worker are those of its fork server, which were compared when that came
+  // up.
   if (process_->child.request_id == 0) {
     if (auto const difference = services_.launcher.first_difference(answer.modules)) {
       return kill(*difference);
     }
   }
-  // From now on only the end of the socket is of interest. Descriptors are received when a frame names
-  // them.
+  // From now on only the end of the socket is of interest. Descriptors are received when a frame
+  // names them.
   poller_.remove(process_->control);
   try {
     poller_.add(process_->control, key(what_control, index_), 0);
@@ -336,7 +338,8 @@ std::size_t WorkerProxy::look() {
   return taken.value_or(0);
 }
 
-// What was published since the last look has notified nobody, so this looks once more after the request.
+// What was published since the last look has notified nobody, so this looks once more after the
+// request.
 bool WorkerProxy::park(std::uint32_t number) {
   if (!speaks() || process_->parked || process_->kill) return true;
   slot().park(number);
@@ -395,8 +398,8 @@ bool WorkerProxy::tick_killed(TimePoint now, NextLook& next) {
     abandon();
     if (vacant()) return true;
   }
-  // A thread of the worker may have this program, or the fork server, trace it. The process is not gone
-  // until its tracer has waited for that thread.
+  // A thread of the worker may have this program, or the fork server, trace it. The process is not
+  // gone until its tracer has waited for that thread.
   ChildProcess const& child = process_->child;
   if (now >= kill.untrace_at) {
     kill.untrace_at = now + untrace_interval;
@@ -642,7 +645,8 @@ void WorkerProxy::find_status() {
   if (!ask_for_status()) settle(os::reap(process_->child.pidfd.get(), process_->child.pid));
 }
 
-// A forked worker is the fork server's child, and its pid is its own until the fork server reaps it.
+// A forked worker is the fork server's child, and its pid is its own until the fork server reaps
+// it.
 bool WorkerProxy::ask_for_status() {
   auto since = state_.is<Dead>() ? state_.get<Dead>()->status_wanted : std::nullopt;
   auto const order = services_.fork_server.reap(process_->child.request_id, since);
@@ -669,8 +673,8 @@ void WorkerProxy::on_fork_server_lost() {
   settle(os::reap(process_->child.pidfd.get(), process_->child.pid));
 }
 
-// The worker may have executed a program with another user's rights, or the kernel holds it. Nothing of
-// it can be waited for. What it had begun ends here, as at any exit.
+// The worker may have executed a program with another user's rights, or the kernel holds it.
+// Nothing of it can be waited for. What it had begun ends here, as at any exit.
 void WorkerProxy::abandon() {
   if (os::exited(process_->child.pidfd.get())) {  // at this moment; that is handled next
     process_->kill->abandon_at += kill_patience;

@@ -1,12 +1,13 @@
 #pragma once
 
-// WorkerProxy: one worker as the dispatcher sees it, from the request for a process to its exit, and the
-// place in the pool that the next worker takes over. It starts the process, greets it, initializes it,
-// asks it to leave or kills it, and settles its exit. Elements go past it, through Core.
+// WorkerProxy: one worker as the dispatcher sees it, from the request for a process to its exit,
+// and the place in the pool that the next worker takes over. It starts the process, greets it,
+// initializes it, asks it to leave or kills it, and settles its exit. Elements go past it, through
+// Core.
 //
-// For the dispatcher's thread alone. Nothing here blocks, except that an element's outcome or error is
-// kept until there is memory for it. Calls that throw for lack of memory may be repeated: tick() finds
-// what they left.
+// For the dispatcher's thread alone. Nothing here blocks, except that an element's outcome or error
+// is kept until there is memory for it. Calls that throw for lack of memory may be repeated: tick()
+// finds what they left.
 
 #include <sys/types.h>
 

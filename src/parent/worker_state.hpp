@@ -10,8 +10,9 @@
 //     |<---------------- (not forked) --+                                             |
 //     +<----------------------------------- dead <---- each state with a process -----+
 //
-// change() is the only transition. It refuses to compile a transition that is not in the picture, and
-// it reports how the worker counts in the pool before and after. Pure. For one thread, the dispatcher.
+// change() is the only transition. It refuses to compile a transition that is not in the picture,
+// and it reports how the worker counts in the pool before and after. Pure. For one thread, the
+// dispatcher.
 
 #include <cassert>
 #include <chrono>

@@ -1,16 +1,16 @@
 #pragma once
 
-// What the dispatcher and its template process say to each other, over a socket pair of their own:
+// The messages between the dispatcher and its fork server, over a socket pair of their own:
 //
-//   dispatcher -> template   Greeting, with a pidfd of the program
-//   template -> dispatcher   Ready with its modules, or Refusal, as a worker does
-//   dispatcher -> template   ForkOrder: fork a worker (with its end of the control socket and, if output is
-//                            captured, of the pipe), or bury one that has ended
-//   template -> dispatcher   ForkReport for each order, in their order: the new worker's pid (with its
-//                            pidfd), how the dead one ended, or why there is no worker
+//   dispatcher -> fork server   Greeting, with a pidfd of the program
+//   fork server -> dispatcher   Ready with its modules, or Refusal, like a worker
+//   dispatcher -> fork server   ForkOrder: fork a worker (with its end of the control socket and, if
+//                               output is captured, of the pipe), or reap one that has ended
+//   fork server -> dispatcher   ForkReport for each order, in their order: the pid of the new worker
+//                               (with its pidfd), how the dead one ended, or why there is no worker
 //
-// The template has run static initialisation of the program and nothing else, so neither side suspects the
-// other; what cannot be understood ends the template all the same.
+// The fork server has only run static initialisation of the program, so neither side suspects the
+// other. A message that cannot be understood ends the fork server all the same.
 
 #include <sys/types.h>
 
@@ -25,7 +25,7 @@
 
 namespace procpool::inline v0::protocol {
 
-// The worker mark of a fresh execution that is to become a template, see handshake.hpp.
+// The worker mark of a fresh execution that is to become a fork server, see handshake.hpp.
 inline constexpr char const* fork_server_mark = "template";
 
 struct Greeting {
@@ -51,7 +51,7 @@ struct ForkReport {
   } kind = Kind::forked;
   std::uint64_t request_id = 0;
   pid_t pid = 0;         // forked
-  os::Exit exit{};       // buried
+  os::Exit exit{};       // reaped
   std::string reason{};  // failed, unfit
 };
 
@@ -59,7 +59,7 @@ std::vector<std::byte> encode(Greeting const& greeting);
 std::vector<std::byte> encode(ForkOrder const& order);
 std::vector<std::byte> encode(ForkReport const& report);
 
-// Nothing: the bytes are none.
+// Nothing: the bytes are no such message.
 std::optional<Greeting> decode_greeting(std::span<std::byte const> bytes);
 std::optional<ForkOrder> decode_fork_order(std::span<std::byte const> bytes);
 std::optional<ForkReport> decode_fork_report(std::span<std::byte const> bytes);

@@ -1,7 +1,8 @@
 #pragma once
 
-// A function registration: what a worker must know of a function before chunks can name it by its slot. Sent once to
-// each worker, so that neither an identity nor the state of a callable is repeated with every chunk. Any thread.
+// A function registration makes a function known to a worker, so that chunks can name it by its
+// slot. It is sent once to each worker: neither the identity nor the state of a callable is
+// repeated with every chunk. Any thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -27,11 +28,11 @@ struct FunctionRegistration {
   std::span<std::byte const> state;  // in the bytes decoded
 };
 
-// In the worker: finds the code. Throws std::runtime_error with a sentence when this process has it
-// not.
+// In the worker: finds the code. Throws std::runtime_error with a sentence if this process lacks
+// it.
 FunctionRegistration decode_registration(std::span<std::byte const> bytes);
 
-// Would a new worker find the code, and this one cannot, because it has an older build of the module?
+// A new worker would find the code. This one has an older build of the module.
 bool is_stale_here(std::span<std::byte const> registration) noexcept;
 
 }  // namespace procpool::inline v0::protocol

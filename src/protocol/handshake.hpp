@@ -1,12 +1,12 @@
 #pragma once
 
-// What the parent and a new worker say to each other over the control socket before the first record:
+// The messages of the parent and a new worker on the control socket before the first frame:
 //
 //   parent -> worker   Hello, with the descriptors of the worker's channel
 //   worker -> parent   Ready with its modules, or Refusal with a sentence
 //
-// After that the socket carries only the descriptors of large messages, either way. The worker's side
-// of it is believed only as far as it can be checked.
+// After that the socket carries only the descriptors of large messages, either way. The parent
+// believes the worker's messages only as far as it can check them.
 
 #include <sys/types.h>
 
@@ -22,13 +22,14 @@
 
 namespace procpool::inline v0::protocol {
 
-// Tells a fresh execution of the program that it is a worker: "protocol version", or that it is to become
-// the template process of workers, see fork_messages.hpp. It is removed from
-// the environment at entry, so that what the worker starts is not taken for one.
+// Tells a fresh execution of the program that it is a worker, by a protocol version, or a fork
+// server, see fork_messages.hpp. Removed from the environment at entry, so that programs which the
+// worker starts are not taken for workers.
 inline constexpr char const* worker_mark = "PROCPOOL_WORKER";
 
-// The descriptors that come with a Hello, in this order; the last, the file by which the worker's control group is
-// ended, only if it has one. (A path would have the worker open, with its own rights, what somebody else names.)
+// The descriptors of a Hello, in this order. The last one ends the worker's control group, and
+// comes only if there is one. (A path would have the worker open, with its own rights, a file that
+// somebody else names.)
 enum HelloFd : std::size_t {
   fd_inbox,
   fd_outbox,
@@ -67,7 +68,7 @@ struct Hello {
 
 struct Ready {
   std::vector<identity::LoadedModule>
-      modules;  // of a forked worker: none, its template has told them
+      modules;  // empty from a forked worker: its fork server has sent them
 };
 
 struct Refusal {
@@ -79,7 +80,7 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes);
 
 std::vector<std::byte> encode(Ready const& ready);
 std::vector<std::byte> encode(Refusal const& refusal);
-// Nothing: the bytes are neither.
+// Nothing: the bytes are neither message.
 std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte const> bytes);
 
 }  // namespace procpool::inline v0::protocol

@@ -1,6 +1,6 @@
 #pragma once
 
-// The tag that stands ahead of an element's output in a worker's pipe: a random token of the parent's, and the
+// The tag ahead of an element's output in a worker's pipe: a random token of the parent, and the
 // element's serial.
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Limits on what a worker may use: from the options to the handshake, and there to the process.
+// Limits on a worker's resources: from the options to the handshake, and from there to the process.
 
 #include <optional>
 #include <string>
@@ -14,13 +14,14 @@ namespace procpool::inline v0::protocol {
 
 std::vector<Hello::Limit> limits_of(Limits const& limits);
 
-// In the worker. A sentence, if one cannot be set.
+// In the worker. Returns a sentence if a limit cannot be set.
 std::optional<std::string> apply(std::vector<Hello::Limit> const& limits);
 
-// In the worker. To be done before its first thread: where it runs, and how urgently. Else: why not.
+// In the worker, before its first thread: sets its CPU and its nice value. Returns a sentence on
+// failure.
 std::optional<std::string> apply_scheduling(Hello const& hello);
 
-// In the worker. No new privileges, and nobody may look into it. Else: why not.
+// In the worker: forbids new privileges, and looks into the process. Returns a sentence on failure.
 std::optional<std::string> harden();
 
 }  // namespace procpool::inline v0::protocol

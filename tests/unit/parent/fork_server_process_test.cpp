@@ -1,4 +1,5 @@
-// The fork server, as its dispatcher speaks to it: it forks for the process that started it, and for no other.
+// The fork server, as its dispatcher speaks to it: it forks for the process that started it, and
+// for no other.
 
 #include "forkserver/fork_server.hpp"
 

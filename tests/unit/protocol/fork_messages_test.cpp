@@ -1,4 +1,4 @@
-// What the dispatcher and its template process say: it arrives, and nothing else is understood.
+// The messages of the dispatcher and its fork server arrive, and no other bytes are understood.
 
 #include <gtest/gtest.h>
 

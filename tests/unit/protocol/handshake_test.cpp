@@ -1,4 +1,4 @@
-// The messages of the handshake: what is said arrives, and nothing else is understood.
+// The messages of the handshake arrive, and no other bytes are understood.
 
 #include <gtest/gtest.h>
 
