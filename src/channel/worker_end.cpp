@@ -117,13 +117,11 @@ std::size_t WorkerEnd::kept_bytes() const noexcept {
 // ---- claiming
 
 detail::Run WorkerEnd::start_run(std::uint64_t serial, std::uint64_t max_elements,
-                                 detail::RunWords words) {
+                                 detail::RunWords const& task) {
   if (retiring_ && header_.kind != InboxKind::hook) wait_until_revoked(serial);
-  words.claim = &rings_.out().claim;
-  words.limit = &rings_.in().limit;
-  words.done = &rings_.out().done;
   std::uint64_t const before = serial - header_.serial;
-  return {words,
+  return {{&rings_.out().claim, &rings_.in().limit, &rings_.out().done, task.running, task.index,
+           task.abandoned},
           {serial, serial + std::min(max_elements, header_.count - before),
            header_.element + before, outbox_.claimed_at_once()}};
 }

@@ -54,9 +54,10 @@ class WorkerEnd {
 
   // ---- elements of the frame
 
-  // Starts a run of at most `max_elements` elements, from this serial on. `words` has those of the
-  // task. A retiring worker blocks until the elements are revoked, except for hooks.
-  detail::Run start_run(std::uint64_t serial, std::uint64_t max_elements, detail::RunWords words);
+  // Starts a run of at most `max_elements` elements, from this serial on. `task` has the
+  // words of the task. A retiring worker blocks until the elements are revoked, except for hooks.
+  detail::Run start_run(std::uint64_t serial, std::uint64_t max_elements,
+                        detail::RunWords const& task);
   // True if a result of this size has room in the open frame.
   bool fits(std::size_t result_size) const noexcept {
     return result_size <= inline_limit(rings_.outbox.ring_bytes());

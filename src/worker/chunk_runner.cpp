@@ -20,6 +20,7 @@ namespace procpool::inline v0::worker {
 ChunkRunner::ChunkRunner(channel::WorkerEnd& channel, WorkerContext& context, Settings settings)
     : channel_(channel),
       context_(context),
+      words_(context.run_words()),
       title_(settings.title),
       tagger_(std::move(settings.tagger)),
       recycle_above_(settings.recycle_above),
@@ -34,7 +35,7 @@ bool ChunkRunner::run() {
   context_.set_random(chunk.random);
   for (std::uint64_t serial = chunk.serial; serial < end;) {
     bool const alone = must_run_alone(function);
-    detail::Run run = channel_.start_run(serial, alone ? 1 : chunk.count, context_.run_words());
+    detail::Run run = channel_.start_run(serial, alone ? 1 : chunk.count, words_);
     bool value = true;
     if (alone) {
       if (!run.begin()) return channel_.end_run(run);

@@ -73,6 +73,7 @@ class ChunkRunner {
 
   channel::WorkerEnd& channel_;
   WorkerContext& context_;
+  detail::RunWords const words_;  // of the task
   ProcessTitle title_;
   OutputTagger tagger_;
   std::uint64_t const recycle_above_;
