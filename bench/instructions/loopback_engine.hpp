@@ -34,7 +34,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
     runner_.emplace(*worker_, *context_, procpool::worker::ChunkRunner::Settings{});
     core_.slots[0].open(std::move(channel), std::move(ours), getpid());
     core_.live = core_.ready = 1;
-    core_.scheduler.worker_ready(0, std::chrono::steady_clock::now());
+    core_.worker_ready(0, std::chrono::steady_clock::now());
   }
 
   std::shared_ptr<procpool::detail::Task> make_task(

@@ -1,8 +1,8 @@
 #pragma once
 
-// Chunk: consecutive elements of a task that travel together, as the scheduler hands them around.
-// Batch: the encoded elements a chunk points into, shared by all chunks cut from it and freed when the
-// last of their elements has ended.
+// Chunk: consecutive elements of a task that go to a worker together.
+// SharedInput: the encoded elements that a chunk points into. All chunks cut from it share it; it is freed
+// when the last of their elements has ended.
 
 #include <algorithm>
 #include <atomic>
@@ -19,15 +19,16 @@
 #include <procpool/detail/engine/task.hpp>
 
 #include "parent/buffer_pool.hpp"
+#include "parent/load.hpp"
 
 namespace procpool::inline v0::parent {
 
-// A segment of a task as the engine keeps it until its elements have ended.
+// An input buffer of a task, as the engine keeps it until its elements have ended.
 class SharedInput {
  public:
   SharedInput(detail::InputBuffer input, std::size_t element_size);
 
-  // Its elements have waited long enough: those that have not begun never will.
+  // The elements have waited long enough: those that have not begun never will.
   void expire() noexcept { expired_.store(true, std::memory_order_release); }
   bool expired() const noexcept { return expired_.load(std::memory_order_acquire); }
 
@@ -37,15 +38,15 @@ class SharedInput {
   // The bytes of elements [first, first + count) of the task. Any thread.
   std::span<std::byte const> bytes(std::uint64_t first, std::uint64_t count) const noexcept;
 
-  // How many elements from this one on lie within so many bytes, but one in any case.
+  // The number of elements from this one on that lie within so many bytes. At least one.
   std::uint64_t elements_within(std::uint64_t first, std::uint64_t bytes) const noexcept;
 
   // Shared values that its elements name.
   detail::Share::List const& shares() const noexcept { return shares_; }
 
-  // For a chunk that is the whole batch: its bytes in message memory that is this worker's. They are
-  // moved there if they are not yet; bytes() then serves from it. Only while no other chunk of the batch
-  // exists. Throws std::system_error when there is no memory.
+  // For a chunk that is the whole input: its bytes in message memory of this worker. They are moved
+  // there unless they lie there already; bytes() then returns them from there. Only while no other chunk
+  // of the input exists. Throws std::system_error when there is no memory.
   std::shared_ptr<detail::MessageBlock> const& in_memory_of(BufferPool& buffer_pool,
                                                             BufferPool::Worker const& worker);
 
@@ -63,7 +64,7 @@ class SharedInput {
   std::span<std::byte const> all_;
 };
 
-// A copy of the bytes in message memory that is this worker's. Throws std::system_error.
+// A copy of the bytes in message memory of this worker. Throws std::system_error.
 std::shared_ptr<detail::MessageBlock> copy_for(BufferPool& buffer_pool,
                                                BufferPool::Worker const& worker,
                                                std::span<std::byte const> bytes);
@@ -73,28 +74,53 @@ struct Chunk {
   std::shared_ptr<SharedInput> input;
   std::uint64_t first = 0;
   std::uint64_t count = 0;
-  // Workers that died with its first element next in turn and, as their marks say, not begun.
+  // Workers that died with the first element next in turn and, as their marks say, not begun.
   unsigned attempt_deaths = 0;
   std::uint64_t order = 0;  // of its add() to the scheduler
-  // An element that has begun before, and is to be run again: its time to wait is over.
+  // An element that has begun before, and is to be run again: its queue_timeout has no meaning any more.
   bool again = false;
+  std::uint64_t estimate_ns = 0;  // for all elements, as estimated when it was taken off the queue
 
-  // Cuts the first `elements` off. Nothing but `count`, which is 0, may be asked of what is empty then.
+  std::uint64_t end() const noexcept { return first + count; }  // behind its last element
+
+  // The work that it counts as.
+  Amount amount() const noexcept {
+    if (task->internal()) return {};
+    return {count, 1, task->key() ? 1u : 0u, estimate_ns};
+  }
+
+  // Cuts the first `elements` off. Of a chunk that is empty then, only `count`, which is 0, has a
+  // meaning.
   Chunk take_front(std::uint64_t elements) {
     if (elements == count) {
       Chunk all = std::move(*this);
       count = 0;
       return all;
     }
-    Chunk front{task, input, first, elements, std::exchange(attempt_deaths, 0u), order, again};
+    Chunk front{task,
+                input,
+                first,
+                elements,
+                std::exchange(attempt_deaths, 0u),
+                order,
+                again,
+                share_of_estimate(elements)};
+    drop_front(elements);
+    return front;
+  }
+  // The first `elements`, which are not all, are over.
+  void drop_front(std::uint64_t elements) noexcept {
+    estimate_ns -= share_of_estimate(elements);
     first += elements;
     count -= elements;
-    return front;
+    attempt_deaths = 0;  // these were of the first element
   }
   // Cuts off all but the first `elements`.
   Chunk split_off(std::uint64_t keep) {
-    Chunk back{task, input, first + keep, count - keep, 0, order, again};
+    std::uint64_t const kept = share_of_estimate(keep);
+    Chunk back{task, input, first + keep, count - keep, 0, order, again, estimate_ns - kept};
     count = keep;
+    estimate_ns = kept;
     return back;
   }
   // Cuts off what lies at or above this index of the task.
@@ -106,16 +132,24 @@ struct Chunk {
     return std::min(count, input->elements_within(first, bytes));
   }
   bool whole_input() const noexcept { return count == input->count(); }
-  // It has waited too long for its first begin.
+  // The elements have waited too long for their first begin.
   bool expired() const noexcept { return !again && input->expired(); }
   // No element of it may run any more: cancelled, or it has waited too long.
-  bool unwanted() const noexcept { return first + count > task->cancelled_from() || expired(); }
+  bool unwanted() const noexcept { return end() > task->cancelled_from() || expired(); }
+
+  // Of so many of the elements. An aggregate has no private members.
+  std::uint64_t share_of_estimate(std::uint64_t elements) const noexcept {
+    if (estimate_ns == 0 || elements == count) return estimate_ns;
+    double const share = static_cast<double>(elements) / static_cast<double>(count);
+    return static_cast<std::uint64_t>(static_cast<double>(estimate_ns) * share);
+  }
 };
 
-// Grows by small pieces: where large ones are refused, nothing that is on its way somewhere may be lost.
+// Grows by small pieces: chunks that are on their way must not be lost because a large piece of memory is
+// refused.
 using Chunks = boost::container::deque<Chunk>;
 
-// "task 3, element 7": sentences of the engine begin with what they are about.
+// "task 3, element 7": the subject of an error text.
 std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);
 
 }  // namespace procpool::inline v0::parent

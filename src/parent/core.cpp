@@ -6,12 +6,9 @@
 #include <iterator>
 #include <limits>
 #include <ranges>
-#include <span>
 #include <string>
 #include <thread>
 #include <utility>
-
-#include <boost/container/static_vector.hpp>
 
 #include <procpool/cpu_count.hpp>
 #include <procpool/detail/engine/deadline.hpp>
@@ -35,8 +32,8 @@ using detail::Block;
 
 namespace {
 
-// The larger the rings, the fewer wake-ups where elements are short; but their memory is reserved, and
-// takes its time to make.
+// Larger rings mean fewer wake-ups when elements are short. But their memory is reserved, and takes its
+// time to make.
 std::size_t ring_bytes_for(std::size_t workers) {
   constexpr std::size_t few = 16;
   return (workers <= few ? 256 : 64) * std::size_t{1024};
@@ -64,7 +61,7 @@ Core::Core(PoolOptions given)
   resize(wanted);
 }
 
-// What is still referred to may outlive us.
+// Tasks and blocks that are still referred to may outlive the core.
 Core::~Core() { close_memory(); }
 
 void Core::close_memory() {
@@ -82,7 +79,7 @@ void Core::resize(std::size_t workers) {
   wanted = workers;
 }
 
-// ---- the engine's calls
+// ---- calls of the engine
 
 void Core::check_open() const {
   if (broken) std::rethrow_exception(broken);
@@ -96,22 +93,22 @@ void Core::check_intake() const {
 
 std::shared_ptr<detail::Task> Core::make_task(detail::Function function,
                                               detail::TaskOptions of_call) {
-  return std::allocate_shared<Call>(SlabAllocator<Call>(*task_slab), std::move(function),
-                                    std::move(of_call));
+  return std::allocate_shared<PooledTask>(SlabAllocator<PooledTask>(*task_slab),
+                                          std::move(function), std::move(of_call));
 }
 
 void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input, bool last) {
   std::uint64_t const count = input.count;
   Chunk chunk{task, nullptr, input.first, count};
   bool const first = input.first == 0;
-  if (first && last && input.bytes.size() <= Call::max_bytes) {
-    chunk.input = Call::own_input(task, std::move(input));
+  if (first && last && input.bytes.size() <= PooledTask::max_bytes) {
+    chunk.input = PooledTask::own_input(task, std::move(input));
   } else {
     chunk.input = std::make_shared<SharedInput>(std::move(input), task->function().argument_size);
   }
   std::exception_ptr refused;
   Chunks cancelled;
-  bool short_of_workers = false;
+  Move move;
   bool urgent = false;
   {
     std::unique_lock lock(mutex);
@@ -131,7 +128,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
       auto const stream = task->random_name();
       task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
-    // What may find no memory comes first: nothing is counted that is not in somebody's hands.
+    // Steps that may find no memory come first: nothing is counted that is in nobody's hands.
     if (auto const wait = task->queue_timeout()) {
       queue_deadlines.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
     }
@@ -141,8 +138,8 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
       cancelled.push_back(std::move(chunk));
     } else {
       // A call may be cancelled, or stopped by a failure, while later elements of it still come.
-      if (Chunk unwanted = chunk.take_from(task->cancelled_from()); unwanted.count != 0) {
-        cancelled.push_back(std::move(unwanted));
+      if (std::uint64_t const end = task->cancelled_from(); end < chunk.end()) {
+        cancelled.push_back(chunk.take_from(end));
       }
       if (chunk.count != 0) scheduler.add(std::move(chunk));
     }
@@ -151,18 +148,20 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
     // It cannot be complete by that: these elements have not ended.
     if (task->announce(count, last) && !task->stream()) --unsealed;
     if (task->timeout()) timed += count;
-    // From here on it is the pool's, and whoever submits hears of no error any more.
+    // From here on the elements are the pool's, and the caller hears of no error any more.
     if (!refused && phase < Phase::cancelling) {
       urgent = scheduler.outranks(task->priority());
-      // Where the queue is limited, what is held back would keep others out.
-      bool const coalesced = !queue_limit_ && scheduler.coalesces();
-      if (cancelled.empty() && !coalesced) short_of_workers = place(lock);
+      // In a limited queue, elements that wait for company would keep others out.
+      if (cancelled.empty()) {
+        next_move(move, queue_limit_ ? Scheduler::Coalescing::goes : Scheduler::Coalescing::waits);
+      }
     }
   }
   if (refused) {
     end_element(chunk, refused, false);
     return;
   }
+  bool short_of_workers = carry_out(move);
   if (!cancelled.empty()) {
     fail_cancelled(cancelled);
     short_of_workers = place();
@@ -191,13 +190,14 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   }
   fail_cancelled(off);
   fail_cancelled(waiting);
-  // What workers hold of it ahead; the rest comes back to the queue's front in its old order.
+  // Other elements that workers hold come back to the front of the queue, in their old order.
   revoke_all();
 }
 
 void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
   resolved += elements;
   if (task.timeout()) timed -= elements;
+  tell_room();
 }
 
 void Core::seal(detail::Task& task) {
@@ -225,9 +225,8 @@ std::vector<WorkerStats> Core::worker_stats() const {
 
 // ---- the queue's limit
 
-std::uint64_t Core::running() const {
-  return std::min(scheduler.busy_workers(), accepted - resolved);
-}
+// A busy worker has at least one element that is not resolved.
+std::uint64_t Core::running() const { return scheduler.busy_workers(); }
 
 bool Core::has_room(std::uint64_t count) const {
   std::uint64_t const queued = accepted - resolved - running();
@@ -264,8 +263,8 @@ std::chrono::microseconds Core::spin_time() {
                                                          : std::chrono::microseconds(0);
 }
 
-// The cores may be wanted by other programs, of which we know nothing. Then a thread that spins waits for its core
-// longer than one that is woken: once may be anybody's chance, several times in a row are not.
+// The cores may be wanted by other programs, of which nothing is known here. Then a thread that spins
+// waits for its core longer than one that is woken. Once may be chance, several times in a row are not.
 void Core::note_spin(bool preempted) {
   constexpr unsigned enough = 3;
   constexpr unsigned left_out = 4'000;
@@ -282,7 +281,7 @@ void Core::note_busy() {
   others_busy_.store(scheduler.busy_workers() != 0, std::memory_order_relaxed);
 }
 
-// This thread looks for what a worker has to say, which need not ring meanwhile.
+// This thread looks for outcomes of a worker, which need not notify meanwhile.
 class Core::Spin {
  public:
   Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) {
@@ -291,12 +290,12 @@ class Core::Spin {
   }
   Spin(Spin const&) = delete;
   Spin& operator=(Spin const&) = delete;
-  // The thread may be ended in the middle: what the worker says by then is found a look later.
+  // The thread may be ended in the middle: outcomes that come by then are found a look later.
   ~Spin() { static_cast<void>(end()); }
 
   bool worker_sleeps() const noexcept { return asleep_; }
 
-  // True: there is something that the worker has not rung for.
+  // True: there is something that the worker has not notified of.
   bool end() {
     if (std::exchange(ended_, true)) return false;
     core_.spinning_.fetch_sub(1, std::memory_order_relaxed);
@@ -312,42 +311,48 @@ class Core::Spin {
 
 void Core::help(detail::Task& task) {
   if (task.counts().announced != 1) return;
-  if (!task.worker()) place();  // nobody was in a hurry
+  if (!task.worker()) place();  // it may wait for company
   auto const worker = task.worker();
   if (!worker) return;
-  // Whether it is to be replaced now is for the dispatcher to see, after each element.
+  // After each element the dispatcher sees whether the worker is to be replaced.
   if (options.max_tasks_per_worker || options.recycle_above) return;
   std::chrono::microseconds time{0};
   {
     std::lock_guard const lock(mutex);
     time = spin_time();
-    // Something that takes long is slept for.
+    // The thread sleeps for an element that takes long.
     if (scheduler.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
   }
   Spin spin(*this, *worker);
-  // Its waking up comes first, and our own sleep would cost one more.
+  // The worker wakes up first, and a sleep of this thread would cost one more wake-up.
   if (spin.worker_sleeps()) time *= 3;
   // Each look keeps others from the slot for a moment.
   constexpr int pauses_per_look = 2;
   bool preempted = false;
+  Slot::Report report;
   os::spin_until(
       time, pauses_per_look,
       [&] {
         bool good = true;
-        if (slots[*worker].has_input_hint()) good = collect(*worker).has_value();
-        // What is wrong with the worker is for the dispatcher, at its next look.
+        if (slots[*worker].try_collect(report)) {
+          good = apply_collected(*worker, std::exchange(report, Slot::Report())).has_value();
+        }
+        // A worker that wrote what cannot be is for the dispatcher, at its next look.
         return !good || task.ended();
       },
       &preempted);
   note_spin(preempted);
   if (spin.end()) collect(*worker);
-  // This worker may have become idle, and what waits behind others be for it.
+  // This worker may have become idle, and elements that wait behind others may be for it.
   if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
 }
 
-// ---- what the end of a pool, and its log, want to know
+// ---- the end of a pool, and its log
 
-bool Core::drained() const { return delivered == accepted && unsealed == 0; }
+bool Core::drained() const {
+  // seq_cst: see count_delivered().
+  return delivered.load(std::memory_order_seq_cst) == accepted && unsealed == 0;
+}
 
 void Core::log(std::string_view text) const noexcept {
   detail::if_possible([&] {
@@ -373,7 +378,9 @@ std::string Core::awaited() {
   for (std::uint64_t const id : ids) list += (list.empty() ? "task " : ", ") + std::to_string(id);
   if (!list.empty()) return list;
   std::lock_guard const lock(mutex);
-  if (std::uint64_t const left = accepted - delivered; left != 0) {
+  // Relaxed: for a text.
+  std::uint64_t const left = accepted - delivered.load(std::memory_order_relaxed);
+  if (left != 0) {
     list = std::to_string(left) + " element" + (left == 1 ? "" : "s") + " that no worker has";
     if (!delayed.empty()) {
       list += ", the first of them of task " + std::to_string(delayed.begin()->second.task->id()) +
@@ -386,203 +393,178 @@ std::string Core::awaited() {
   return "what its workers have left behind";
 }
 
-// The core's part that moves elements: from the queue to a worker, from there to its task, and back to the
-// queue.
+// ---- moving elements
 
 bool Core::place() {
-  std::unique_lock lock(mutex);
-  return place(lock);
-}
-
-bool Core::place(std::unique_lock<std::mutex>& lock) {
-  for (;; lock.lock()) {
-    scheduler.expect_more(live < wanted || starting != 0);
-    std::optional<Scheduler::Assignment> assignment = scheduler.next();
-    if (!assignment) {
-      bool const short_of_workers = scheduler.waiting() != 0 && live < wanted;
-      lock.unlock();
-      return short_of_workers;
-    }
-    std::size_t const worker = assignment->worker;
-    bool const keyed = assignment->chunk.task->key().has_value();
-    boost::container::static_vector<Chunk, Scheduler::max_coalesced> chunks;
-    chunks.push_back(std::move(assignment->chunk));
-    while (!keyed && chunks.size() != chunks.capacity()) {
-      std::optional<Chunk> another = scheduler.next_coalesced(worker);
-      if (!another) break;
-      chunks.push_back(std::move(*another));
-    }
-    counted.records += chunks.size();
-    tell_room();
-    bool const was_deep = std::exchange(deep_sleep, false);
-    std::chrono::microseconds const spin = spin_time();
-    bool const last = scheduler.waiting() == 0 && !keyed;
-    lock.unlock();
-    if (was_deep) wake_dispatcher_soon();
-    for (Chunk const& chunk : chunks) chunk.task->placed(worker);
-    Slot::Given const given = slots[worker].put(chunks, spin);
-    if (given.unwanted) {
-      revoke(worker);
-      for (Chunk const& chunk : std::span(chunks).first(given.sent)) {
-        if (chunk.task && chunk.task->marked_for_end()) end_running(*chunk.task);
-      }
-    }
-    if (given.sent != chunks.size()) {
-      Chunks rest;
-      detail::move_behind(rest, std::span(chunks).subspan(given.sent));
-      not_given(worker, std::move(rest), given);
-    } else if (keyed) {
-      std::lock_guard const placed(mutex);
-      scheduler.placed(worker);
-    } else if (last && !given.unwanted) {
-      return false;
-    }
-  }
-}
-
-void Core::not_given(std::size_t worker, Chunks chunks, Slot::Given const& given) {
+  Move move;
   {
     std::lock_guard const lock(mutex);
-    counted.records -= chunks.size();
-    for (Chunk const& chunk : chunks) scheduler.refused(worker, chunk);
-    if (given.failure) scheduler.roomy(worker);
+    next_move(move);
   }
-  if (given.failure) {
-    Chunk const unsendable = std::move(chunks.front());
-    chunks.pop_front();
+  return carry_out(move);
+}
+
+bool Core::next_move(Move& move, Scheduler::Coalescing coalescing) {
+  scheduler.expect_more(live < wanted || starting != 0);
+  if (!scheduler.next(move.group, coalescing)) {
+    move.short_of_workers = scheduler.waiting() != 0 && live < wanted;
+    return false;
+  }
+  counted.records += move.group.chunks.size();
+  tell_room();
+  move.was_deep_sleep = std::exchange(deep_sleep, false);
+  move.spin = spin_time();
+  move.last = scheduler.waiting() == 0;
+  return true;
+}
+
+bool Core::carry_out(Move& move) {
+  auto& [worker, chunks] = move.group;
+  while (!chunks.empty()) {
+    if (move.was_deep_sleep) wake_dispatcher_soon();
+    bool const keyed = chunks.front().task->key().has_value();
+    for (Chunk const& chunk : chunks) chunk.task->placed(worker);
+    Slot::PutReport put = slots[worker].put(chunks, move.spin);
+    if (put.sent != chunks.size() || put.unwanted) {
+      settle(move.group, std::move(put));
+    } else if (keyed) {
+      // The next one with a key waits until this one has arrived.
+      Load const load = slots[worker].load();
+      std::lock_guard const lock(mutex);
+      scheduler.observe(worker, load, std::chrono::steady_clock::now());
+    } else if (move.last) {
+      return false;  // the scheduler counts these chunks as on their way until the next report
+    }
+    chunks.clear();
+    std::lock_guard const lock(mutex);
+    next_move(move);
+  }
+  return move.short_of_workers;
+}
+
+void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
+  auto& [worker, chunks] = group;
+  Slot::Report report;
+  report.load = slots[worker].load();
+  detail::move_behind(report.returned, std::span(chunks).subspan(put.sent));
+  std::optional<Chunk> unsendable;
+  if (put.failure) {
+    unsendable = std::move(report.returned.front());
+    report.returned.pop_front();
+  }
+  {
+    std::lock_guard const lock(mutex);
+    counted.records -= chunks.size() - put.sent;
+  }
+  // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
+  apply(worker, std::move(report));
+  if (put.unwanted) {
+    revoke(worker);
+    for (Chunk const& chunk : std::span(chunks).first(put.sent)) {
+      if (chunk.task && chunk.task->marked_for_end()) end_running(*chunk.task);
+    }
+  }
+  if (unsendable) {
     auto const reason = detail::patiently([&] {
       std::string const what =
-          element_text(unsendable.task->id(), unsendable.first, unsendable.count);
+          element_text(unsendable->task->id(), unsendable->first, unsendable->count);
       try {
-        std::rethrow_exception(given.failure);
+        std::rethrow_exception(put.failure);
       } catch (std::exception const& error) {
         return std::make_exception_ptr(
             SetupError(what + " could not be sent to a worker: " + error.what()));
       }
     });
-    end_element(unsendable, reason, false);
-  } else if (given.how == Slot::Put::full && slots[worker].await_room()) {
-    std::lock_guard const lock(mutex);
-    scheduler.roomy(worker);
+    end_element(*unsendable, reason, false);
+  } else if (put.result == Slot::Put::gone) {
+    wake_dispatcher();
   }
-  // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
-  requeue(std::move(chunks));
-  if (given.how == Slot::Put::gone) wake_dispatcher();
 }
 
-bool Core::deliver(std::span<Slot::Item> items, std::size_t slot) {
-  if (items.empty()) return false;
-  std::uint64_t elements = 0;
-  bool more = false;
-  for (Slot::Item& item : items) {
+bool Core::apply(std::size_t index, Slot::Report&& report) {
+  if (report.load.version == 0) return false;
+  report.for_each_item([&](Slot::Item& item) {
     // Before another attempt can add to it.
     for (auto& [element, text] : item.output) {
       detail::if_possible([&] { item.task->add_output(element, std::move(text)); });
     }
     item.again = thrown_is_tried_again(item);
-  }
+  });
+  std::uint64_t elements = 0;
+  bool waiting = !report.returned.empty();
   {
     std::lock_guard const lock(mutex);
-    TimePoint const now = std::chrono::steady_clock::now();
-    for (Slot::Item const& item : items) {
-      if (item.task->internal()) continue;
-      // What it needs memory for comes first in it.
+    scheduler.observe(index, report.load, std::chrono::steady_clock::now());
+    report.for_each_item([&](Slot::Item const& item) {
+      if (item.task->internal()) return;
       detail::patiently([&] {
-        scheduler.finished(slot, item.task->function().code, item.block.count, item.ended_chunks,
-                           item.nanoseconds, now);
+        scheduler.measure(item.task->function().code, item.block.count, item.nanoseconds);
       });
-      if (item.again) continue;
+      if (item.again) return;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
-      per_worker[slot].done += item.block.count;
+      per_worker[index].done += item.block.count;
       // The worker says so: lies must not overflow it.
       constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62};
-      auto& busy = per_worker[slot].busy;
+      auto& busy = per_worker[index].busy;
       busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
-    }
+    });
     summary.done += elements;
-    more = scheduler.waiting() != 0;
+    waiting = waiting || scheduler.waiting() != 0;
     note_busy();
   }
-  for (Slot::Item& item : items) {
-    if (item.again) continue;
+  report.for_each_item([&](Slot::Item& item) {
+    if (item.again) return;
     if (item.element && item.task->retries()) {
       detail::if_possible(
           [&] { item.block.earlier = item.task->earlier_attempts(item.block.first); });
     }
     stop_after_failure(*item.task, item.block);
     item.task->deliver(std::move(item.block));
-  }
-  count_delivered(elements);
-  return more;
-}
-
-bool Core::deliver(Slot::Collected& collected, std::size_t slot) {
-  bool more = deliver(std::span<Slot::Item>(collected.items), slot);
-  for (Slot::Item& item : collected.apart) more = deliver(std::span(&item, 1), slot);
-  return more;
+  });
+  if (elements != 0) count_delivered(elements);
+  if (!report.returned.empty()) requeue(std::move(report.returned));
+  return waiting;
 }
 
 void Core::count_delivered(std::uint64_t elements) {
+  // seq_cst, both: either this thread sees that the pool ends, or the thread that ends it sees this
+  // count.
+  delivered.fetch_add(elements, std::memory_order_seq_cst);
+  if (!ending_.load(std::memory_order_seq_cst)) return;
   std::lock_guard const lock(mutex);
-  delivered += elements;
-  tell_room();
-  if (phase != Phase::open && delivered == accepted) wake_dispatcher();
+  if (delivered.load(std::memory_order_relaxed) == accepted) wake_dispatcher();
 }
 
 std::optional<std::size_t> Core::collect(std::size_t index) {
-  Slot::Collected collected = slots[index].collect();
-  std::size_t const taken = collected.outcomes();
-  bool const more = deliver(collected, index);
-  if (collected.revocation_done) {
-    std::uint64_t elements = 0;
-    for (Chunk const& chunk : collected.returned) elements += chunk.count;
-    std::lock_guard const lock(mutex);
-    scheduler.revoked(index, elements, collected.returned.size(), collected.revocations);
-    scheduler.revocation_done(index, collected.revocations);
-  }
-  if (collected.roomy) {
-    std::lock_guard const lock(mutex);
-    scheduler.roomy(index);
-  }
-  requeue(std::move(collected.returned));
-  if (more || collected.revocation_done || collected.roomy) place();
-  return collected.bad.empty() ? std::optional(taken) : std::nullopt;
+  return apply_collected(index, slots[index].collect());
+}
+
+std::optional<std::size_t> Core::apply_collected(std::size_t index, Slot::Report&& report) {
+  std::size_t const outcomes = report.outcomes();
+  bool const believed = report.bad.empty();
+  if (apply(index, std::move(report))) place();
+  return believed ? std::optional(outcomes) : std::nullopt;
 }
 
 bool Core::balance() {
   for (;;) {
+    place();  // also what waits for company
     bool look_again = false;
-    std::optional<Scheduler::Revocation> take;
-    {
-      std::unique_lock lock(mutex);
-      // Patience is over.
-      if (scheduler.waiting() != 0) {
-        place(lock);
-        lock.lock();
-      }
-      take = scheduler.steal(std::chrono::steady_clock::now(), look_again);
-    }
-    if (!take) return look_again;
-    Slot::Revoked taken = slots[take->worker].revoke(take->elements);
-    if (!taken.asked) return true;
+    std::optional<Scheduler::Revocation> wanted_back;
     {
       std::lock_guard const lock(mutex);
-      scheduler.revoked(take->worker, taken.elements, taken.ended_chunks, taken.number);
+      wanted_back = scheduler.steal(std::chrono::steady_clock::now(), look_again);
     }
-    requeue(std::move(taken.chunks));
-    place();
+    if (!wanted_back) return look_again;
+    Slot::Report report = slots[wanted_back->worker].revoke(wanted_back->elements);
+    if (!report.load.revoking) return true;
+    apply(wanted_back->worker, std::move(report));
   }
 }
 
 void Core::revoke(std::size_t index) {
-  Slot::Revoked taken = slots[index].revoke(~std::uint64_t{0});
-  if (!taken.asked) return;
-  {
-    std::lock_guard const lock(mutex);
-    scheduler.revoked(index, taken.elements, taken.ended_chunks, taken.number);
-  }
-  requeue(std::move(taken.chunks));
+  apply(index, slots[index].revoke(std::numeric_limits<std::uint64_t>::max()));
 }
 
 void Core::revoke_all() {
@@ -590,7 +572,7 @@ void Core::revoke_all() {
 }
 
 void Core::requeue(Chunks chunks) {
-  if (chunks.empty()) return;  // as after most looks
+  if (chunks.empty()) return;
   Chunks cancelled;
   Chunks expired;
   Chunks hopeless;
@@ -619,15 +601,13 @@ void Core::requeue(Chunks chunks) {
   fail(hopeless, reason);
 }
 
-// The core's part that is in control of what runs: deadlines, cancelling, further attempts.
-
 // ---- ending what runs
 
 void Core::end_running(detail::Task& task) {
-  // Longer than a worker that is not stopped takes to withdraw a claim.
+  // A worker that is not stopped withdraws a claim in less time.
   constexpr std::chrono::milliseconds patience{50};
   auto const begin = std::chrono::steady_clock::now();
-  auto const force = detail::later(begin, options.ask_grace);  // for what listens
+  auto const force = detail::later(begin, options.ask_grace);  // of an element that listens
   auto end = begin + patience;
   for (;;) {
     bool undecided = false;
@@ -654,20 +634,14 @@ void Core::end_running(detail::Task& task) {
 
 void Core::mark_for_kill(std::size_t index, Slot::KillReason kill_reason) {
   bool const cancelled = kill_reason.cancelled;
-  Slot::KillResult kill_result = slots[index].mark_for_kill(std::move(kill_reason));
-  {
+  Slot::KillResult result = slots[index].mark_for_kill(std::move(kill_reason));
+  if (result.marked) {
     std::lock_guard const lock(mutex);
-    if (kill_result.taken.asked) {
-      scheduler.revoked(index, kill_result.taken.elements, kill_result.taken.ended_chunks,
-                        kill_result.taken.number);
-    }
-    if (kill_result.marked_for_kill) {
-      scheduler.worker_leaves(index);
-      ++(cancelled ? counted.workers_cancelled : counted.workers_timed_out);
-    }
+    scheduler.worker_leaves(index);
+    ++(cancelled ? counted.workers_cancelled : counted.workers_timed_out);
   }
-  requeue(std::move(kill_result.taken.chunks));
-  if (kill_result.marked_for_kill) wake_dispatcher();
+  apply(index, std::move(result.report));
+  if (result.marked) wake_dispatcher();
   place();
 }
 
@@ -718,7 +692,7 @@ bool Core::thrown_is_tried_again(Slot::Item const& item) {
   }
   std::exception_ptr const error =
       detail::patiently([&] { return detail::reason_of(item.block, item.task->id()); });
-  // What it is as a listed type is told without an object of it: that would run the type's own code here.
+  // The listed type is told without an object of it, which would run the type's own code here.
   std::exception_ptr const kind = detail::patiently([&] {
     return detail::listed_kind(item.block.payload.bytes(), options.exceptions.functions());
   });
@@ -741,7 +715,7 @@ Chunks Core::remove_delayed(std::function<bool(Chunk const&)> const& which) {
 // ---- the clock
 
 std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
-  // How late a deadline may be noticed, and half of how exactly a begin is known.
+  // A deadline is noticed so late at most, and a begin is known twice as exactly.
   constexpr std::chrono::milliseconds interval{5};
   std::optional<TimePoint> next;
   Chunks expired;
@@ -814,7 +788,7 @@ void Core::fail_expired(Chunks const& chunks) {
 
 std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
   if (next_trim_ ? now < *next_trim_ : !buffer_pool->trim_is_expected()) return next_trim_;
-  // The arena first: of what it lets go the workers are told.
+  // The buffer pool first: the workers are told what it frees.
   next_trim_ = buffer_pool->trim(now);
   auto const look_again = [this](std::optional<TimePoint> look) {
     if (look) next_trim_ = next_trim_ ? std::min(*next_trim_, *look) : *look;
@@ -827,11 +801,10 @@ std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
   return next_trim_;
 }
 
-// The core's part that ends elements: with the reason why they have no value, and with what a dead worker
-// left.
+// ---- ends of elements
 
 void Core::stop_after_failure(detail::Task& task, detail::Block const& block) {
-  // What lies before it still runs: the failure that is told is the first by index, as in a loop.
+  // Elements before it still run: the failure that is told is the first by index, as in a loop.
   if (task.stop_on_error() && block.kind != Block::Kind::values && !block.cancelled) {
     cancel_from(task, block.first + 1);
   }
@@ -889,12 +862,13 @@ void Core::cancel_waiting() {
 
 void Core::resolve_death(std::size_t index, Slot::Death death,
                          std::function<std::exception_ptr(Chunk const&)> const& reason) {
-  deliver(death.collected, index);
+  // Back to the queue only after the attributed elements have ended: their failure may stop these.
+  Chunks returned = std::exchange(death.report.returned, Chunks());
+  apply(index, std::move(death.report));
   bool killed = false;
   {
     std::lock_guard const lock(mutex);
-    scheduler.worker_gone(index);
-    scheduler.revocation_done(index, death.collected.revocations);
+    scheduler.worker_leaves(index);
     killed = phase == Phase::killing;
   }
   for (Chunk& chunk : death.attributed) {
@@ -936,7 +910,7 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
       end_element(chunk, died, false);
     }
   }
-  requeue(std::move(death.collected.returned));
+  requeue(std::move(returned));
 }
 
 // ---- the dispatcher's
@@ -974,7 +948,9 @@ void Core::note_start(std::size_t worker, pid_t pid) {
 }
 
 void Core::worker_ready(std::size_t worker, TimePoint now) {
+  Load const load = slots[worker].load();
   std::lock_guard const lock(mutex);
+  scheduler.observe(worker, load, now);
   scheduler.worker_ready(worker, now);
 }
 
@@ -1078,7 +1054,7 @@ Core::Sleep Core::prepare_sleep() {
 Core::EndState Core::advance_end(TimePoint now) {
   std::lock_guard const lock(mutex);
   if (end_deadline && now >= *end_deadline && phase != Phase::open) phase = Phase::killing;
-  return {phase, drained(), delivered == accepted};
+  return {phase, drained(), delivered.load(std::memory_order_seq_cst) == accepted};
 }
 
 void Core::set_ended() {
@@ -1100,6 +1076,8 @@ void Core::begin_end(Phase end, std::optional<TimePoint> deadline) {
     std::lock_guard const lock(mutex);
     closed = true;
     phase = std::max(phase, end);
+    // seq_cst: see count_delivered().
+    ending_.store(phase != Phase::open, std::memory_order_seq_cst);
     tell_room();
     if (deadline) end_deadline = end_deadline ? std::min(*end_deadline, *deadline) : *deadline;
   }

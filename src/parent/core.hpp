@@ -1,11 +1,12 @@
 #pragma once
 
-// Core: what the threads of a program and the pool's dispatcher share: the scheduler, the slots, and
-// the count of what was accepted and what has ended. It moves elements: queue -> worker -> outcome, and
-// back to the queue when a worker gave them up.
+// Core: the state that the threads of a program and the pool's dispatcher share. It has the scheduler,
+// the slots, and the counts of the elements that were accepted and have ended. It moves elements: from
+// the queue to a worker, from there to their task, and back to the queue if a worker gave them up.
 //
-// Any thread may call anything here. `mutex` guards the fields that say so and is never held together
-// with a slot's; under it a task's may be taken, which is the last. No user code runs under it.
+// Any thread may call anything here. `mutex` guards the fields that say so. It is never held together
+// with the mutex of a slot; under it the mutex of a task may be taken, which is the last. No user code
+// runs under it.
 
 #include <sys/types.h>
 
@@ -39,10 +40,10 @@ namespace procpool::inline v0::parent {
 struct ExitReport;
 enum class WorkerStanding : std::uint8_t;
 
-// How far the pool's end has come. Only grows.
+// How far the end of the pool has come. Only grows.
 enum class Phase : std::uint8_t { open, draining, cancelling, killing };
 
-// A worker that has not ended so long after SIGKILL is given up.
+// A worker that has not ended so long after SIGKILL is abandoned.
 inline constexpr std::chrono::seconds kill_patience{1};
 
 class Core {
@@ -54,62 +55,62 @@ class Core {
 
   std::optional<std::size_t> queue_limit() const noexcept { return queue_limit_; }
 
-  // ---- the engine's calls
-  // What append() takes are tasks that this has made.
+  // ---- calls of the engine
+  // append() takes only tasks that this function has made.
   std::shared_ptr<detail::Task> make_task(detail::Function function, detail::TaskOptions options);
-  // Throws when nothing new is taken.
+  // Throws when the pool takes nothing new.
   void check_intake() const;
   void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input, bool last);
   void seal(detail::Task& task);
   void cancel(std::shared_ptr<detail::Task> const& task);
-  // Of a cancelled task: what runs is to be ended. Blocks for some milliseconds, until nothing of it is
-  // undecided; where it listens, until it has ended or has had ask_grace for it.
+  // Ends the running elements of a cancelled task. Blocks for some milliseconds, until none of them is
+  // undecided. For an element that listens: until it has ended, or ask_grace is over.
   void end_running(detail::Task& task);
   // See Engine::help.
   void help(detail::Task& task);
-  // Acts on deadlines that have passed; says when to look again.
+  // Acts on deadlines that have passed. Returns when to look again.
   std::optional<TimePoint> watch_deadlines(TimePoint now);
-  // Lets go message memory that was not used for a while; says when to look again. The dispatcher's.
+  // Frees message memory that was not used for a while. Returns when to look again. The dispatcher's.
   std::optional<TimePoint> trim_memory(TimePoint now);
-  // Keeps no memory from now on.
+  // No memory is kept from now on.
   void close_memory();
   Stats stats() const;
   std::vector<WorkerStats> worker_stats() const;
-  // How many workers there shall be; the dispatcher sees to it.
+  // Sets how many workers there shall be. The dispatcher sees to it.
   void resize(std::size_t workers);
 
   // ---- moving
-  // Gives waiting elements to workers that want some. True: some still wait, and there could be more
-  // workers.
+  // Gives waiting elements to workers that want some. True: elements still wait, and there could be
+  // more workers.
   bool place();
-  // Looks at what a worker has to say: how many outcomes, or blocks of them, it was. Nothing: it wrote
-  // what cannot be, and the dispatcher must end it.
+  // Collects what a worker has to say. Returns the number of outcomes, or of blocks of them. Nothing:
+  // the worker wrote what cannot be, and the dispatcher must kill it.
   std::optional<std::size_t> collect(std::size_t slot);
-  // Moves elements from a busy worker towards an idle one, or out of the way of what is more urgent; true:
+  // Moves elements from a busy worker towards an idle one, or out of the way of more urgent ones. True:
   // look again soon.
   bool balance();
-  // Takes back all that has not begun, from one worker or from every one.
+  // Revokes everything that has not begun, from one worker or from all.
   void revoke(std::size_t slot);
   void revoke_all();
-  // A worker is dead: its outcomes are delivered, what it was charged with ends with `reason`, the rest
-  // goes back to the queue.
+  // A worker is dead. Its outcomes are delivered, the elements attributed to its death end with
+  // `reason`, the others go back to the queue.
   void resolve_death(std::size_t slot, Slot::Death death,
                      std::function<std::exception_ptr(Chunk const&)> const& reason);
-  // Something has changed for who waits for room in the queue; mutex is held.
+  // Wakes the threads that wait for room in the queue. mutex is held.
   void tell_room() {
     if (waiting_for_room_ != 0) room_.notify_all();
   }
-  // Ends elements with this reason, or with TaskCancelled.
+  // These end elements with this reason, or with TaskCancelled.
   void fail(Chunks const& chunks, std::exception_ptr const& reason);
   void fail_cancelled(Chunks const& chunks);
   void cancel_waiting();
-  // What had not begun goes back to the queue, or ends with TaskCancelled where nothing shall begin
-  // any more.
+  // Elements that had not begun go back to the queue, or end if they may not begin any more.
   void requeue(Chunks chunks);
 
-  bool drained() const;  // everything accepted has ended and been delivered; mutex is held
+  // Everything that was accepted has ended and was delivered. mutex is held.
+  bool drained() const;
   void log(std::string_view text) const noexcept;
-  std::string awaited();  // by the end of the pool, for the log
+  std::string awaited();  // what the end of the pool waits for, for the log
 
   // ---- the dispatcher's. Each takes the mutex for a moment, unless it says more.
   std::size_t wanted_workers() const;
@@ -122,8 +123,8 @@ class Core {
   void recount(WorkerStanding before, WorkerStanding after);
   void note_cpus();
   void note_start(std::size_t worker, pid_t pid);
-  void worker_ready(std::size_t worker, TimePoint now);
-  void worker_leaves(std::size_t worker);  // it is given nothing any more
+  void worker_ready(std::size_t worker, TimePoint now);  // it takes elements from now on
+  void worker_leaves(std::size_t worker);                // it is given nothing any more
   // `hopeless`: null, or the error of the pool unless a worker is ready. Ends or places what waits. False:
   // this failure needs no line in the log.
   bool start_failed(std::exception_ptr const& hopeless) noexcept;
@@ -161,23 +162,23 @@ class Core {
   PoolOptions const options;
   std::string const name;
   std::size_t const ring_bytes;  // of each of a worker's two rings
-  // Wakes the dispatcher, if it has been started. (If it is started meanwhile, it looks at everything
-  // under the mutex before it first sleeps.)
+  // Wakes the dispatcher, if it has been started. A dispatcher that is started meanwhile looks at
+  // everything under the mutex before its first sleep.
   void wake_dispatcher() const noexcept {
     if (startable.load(std::memory_order_acquire)) wake.ring();
   }
   os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
                                    // no descriptor
-  // As wake_dispatcher(), but soon and not at once: a thread that is woken now would be in the way of the
-  // worker that is.
+  // As wake_dispatcher(), but soon and not at once: a thread that is woken now would be in the way of
+  // the worker that is woken now.
   void wake_dispatcher_soon() const noexcept {
     constexpr std::chrono::milliseconds soon{2};
     if (startable.load(std::memory_order_acquire)) look_timer.arm(soon);
   }
-  os::Timer look_timer{os::UniqueFd()};  // made with the thread, as `wake`
+  os::Timer look_timer{os::UniqueFd()};  // made with the thread, like `wake`
   std::atomic<bool> startable{false};
   std::shared_ptr<BufferPool> const buffer_pool;  // of large arguments
-  std::shared_ptr<Slab> const task_slab;          // of calls
+  std::shared_ptr<Slab> const task_slab;          // of tasks
   SlotTable slots;
 
   mutable std::mutex mutex;
@@ -194,70 +195,82 @@ class Core {
   std::size_t live = 0;                   // workers starting or ready
   std::size_t starting = 0;
   std::size_t ready = 0;
-  bool deep_sleep =
-      false;  // the dispatcher saw no work, and sleeps without an end: new work ends that, so that
-              // a worker which does not ring is looked at in time all the same
+  // The dispatcher saw no work, and sleeps without an end. New work ends that, so that a worker which
+  // does not notify is looked at in time all the same.
+  bool deep_sleep = false;
   Summary summary;
-  std::uint64_t accepted = 0;   // elements
-  std::uint64_t resolved = 0;   // their outcome is known
-  std::uint64_t delivered = 0;  // and was delivered
-  std::uint64_t timed = 0;      // elements accepted and not resolved whose running time is limited
+  std::uint64_t accepted = 0;  // elements
+  std::uint64_t resolved = 0;  // their outcome is known
+  std::uint64_t timed = 0;     // elements accepted and not resolved whose running time is limited
   std::multimap<TimePoint, std::weak_ptr<SharedInput>> queue_deadlines;
   std::multimap<TimePoint, Chunk> delayed;  // to be run again, but not yet
   std::uint64_t unsealed = 0;  // tasks that more elements may come for, streams not counted
-  Stats counted;               // what is counted as it happens: not submitted to done
+  Stats counted;               // the counts that no other field has
   std::vector<WorkerStats> per_worker;
+
+  std::atomic<std::uint64_t> delivered{0};  // elements whose outcome has reached their task
 
  private:
   class Spin;
 
-  bool place(std::unique_lock<std::mutex>& lock);  // takes over the lock of mutex, and releases it
-
-  // These did not go to the worker: back to the queue, but for the one that cannot be sent.
-  void not_given(std::size_t worker, Chunks chunks, Slot::Given const& given);
+  // Chunks that a thread carries to a worker.
+  struct Move {
+    Scheduler::Group group;
+    std::chrono::microseconds spin{};  // of the worker, behind them
+    bool was_deep_sleep = false;
+    bool last = false;              // nothing else waits
+    bool short_of_workers = false;  // elements wait, and there could be more workers
+  };
+  // Fills a move, which is empty. False: there is nothing to carry. mutex is held.
+  bool next_move(Move& move, Scheduler::Coalescing coalescing = Scheduler::Coalescing::goes);
+  // Carries out this move, and all that come behind it. As place().
+  bool carry_out(Move& move);
+  // The chunks of a move, whose worker was not put all of them or has some that are not wanted any more.
+  void settle(Scheduler::Group& group, Slot::PutReport put);
+  // Acts on what an operation on a slot has brought. True: elements wait, and a worker may take them.
+  bool apply(std::size_t slot, Slot::Report&& report);
+  // The same for what was collected, and places elements. As collect().
+  std::optional<std::size_t> apply_collected(std::size_t slot, Slot::Report&& report);
 
   void check_open() const;  // mutex is held
-  // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the queue
-  // or it makes no sense to wait any longer.
+  // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the
+  // queue, or until it makes no sense to wait any longer.
   void await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task, std::uint64_t first,
                   std::uint64_t count);
   std::uint64_t running() const;  // mutex is held
   void note_busy();               // mutex is held
-  // How long one more thread may spin: not at all, unless there is a CPU for it; mutex is held.
+  // How long one more thread may spin: not at all unless there is a CPU for it. mutex is held.
   std::chrono::microseconds spin_time();
   void note_spin(bool preempted);            // a thread has spun
   bool has_room(std::uint64_t count) const;  // mutex is held
   std::exception_ptr cancellation(detail::Task const& task, char const* what) const noexcept;
   void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
   void mark_for_kill(std::size_t slot, Slot::KillReason kill_reason);
-  // An attempt at an element has failed. True: it will be run again, as soon as its time has come.
+  // An attempt at an element has failed. True: the element will be run again when its time has come.
   bool try_again(Chunk const& failed, bool allowed, std::string const& how);
-  // The reason of an element that was ended, with what became of its earlier attempts.
+  // The reason of an element that was ended, with the ends of its earlier attempts.
   static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
   bool thrown_is_tried_again(Slot::Item const& item);
   Chunks remove_delayed(std::function<bool(Chunk const&)> const& which);  // mutex is held
   void fail_expired(Chunks const& chunks);
-  // What has not begun of the task's elements from `first` on never will.
+  // Elements of the task from `first` on that have not begun never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
   void stop_after_failure(detail::Task& task, detail::Block const& block);
   void end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled,
                    bool begun = false);
-  // True: something waits in the queue.
-  bool deliver(Slot::Collected& collected, std::size_t slot);
-  bool deliver(std::span<Slot::Item> items, std::size_t slot);
   void count_delivered(std::uint64_t elements);
 
+  std::atomic<bool> ending_{false};  // the phase is not `open`
   // All for threads that spin, and relaxed: only a matter of speed.
   std::atomic<std::size_t> spinning_{0};      // so many of them
   std::atomic<unsigned> preempted_spins_{0};  // the last ones, in a row
-  std::atomic<bool> others_busy_{false};      // there are workers at work, as far as was seen last
+  std::atomic<bool> others_busy_{false};      // a worker was busy when this was last looked at
   std::optional<TimePoint> next_trim_;        // the dispatcher's
   std::optional<std::size_t> const queue_limit_;
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
   // Guarded by mutex:
-  std::optional<std::uint64_t>
-      seed_;  // drawn with the first call: a global pool of a template process is
-              // that of many workers
+  // Drawn with the first call: a global pool of a fork server is that of many workers.
+  std::optional<std::uint64_t> seed_;
   std::size_t waiting_for_room_ = 0;
   unsigned spins_left_out_ = 0;  // so many are not worth trying
   std::uint64_t calls_ = 0;      // taken so far

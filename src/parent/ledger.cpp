@@ -1,6 +1,7 @@
 #include "parent/ledger.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "engine/patience.hpp"
 
@@ -26,7 +27,12 @@ bool Ledger::holds(detail::Task const& task) const noexcept {
       entries_, [&task](Entry const& entry) { return entry.chunk.task.get() == &task; });
 }
 
-void Ledger::reset() noexcept { entries_.clear(); }
+void Ledger::reset() noexcept {
+  entries_.clear();
+  held_ = Amount();
+  given_ = 0;
+  answered_ = 0;
+}
 
 // ---- sending
 
@@ -35,17 +41,12 @@ void Ledger::reserve() {
   if (entries_.full()) entries_.set_capacity(std::max(min_capacity, 2 * entries_.capacity()));
 }
 
-void Ledger::add(std::uint64_t serial, Chunk chunk,
-                 std::shared_ptr<detail::MessageBlock> block) noexcept {
+void Ledger::add(std::uint64_t serial, Chunk&& chunk,
+                 std::shared_ptr<detail::MessageBlock>&& block) noexcept {
+  Amount const amount = chunk.amount();
+  held_ += amount;
+  given_ += amount.elements;
   entries_.push_back({serial, std::move(chunk), std::move(block)});
-}
-
-Chunk Ledger::take_front(std::uint64_t elements) noexcept {
-  Entry& entry = entries_.front();
-  entry.serial += elements;
-  Chunk taken = entry.chunk.take_front(elements);
-  if (entry.chunk.count == 0) entries_.pop_front();
-  return taken;
 }
 
 // ---- outcomes
@@ -72,18 +73,22 @@ void Ledger::check(channel::OutboxHeader const& header) const {
 
 Ledger::Resolved Ledger::resolve(std::uint64_t count) noexcept {
   Entry& entry = entries_.front();
-  bool const ended_chunk = count == entry.chunk.count;
-  Resolved resolved{nullptr, entry.chunk.first, entry.serial, ended_chunk};
-  if (ended_chunk) {
-    resolved.task = std::move(entry.chunk.task);
+  Chunk& chunk = entry.chunk;
+  Resolved resolved{nullptr, chunk.first, entry.serial};
+  Amount const before = chunk.amount();
+  if (count == chunk.count) {
+    held_ -= before;
+    answered_ += before.elements;
+    resolved.task = std::move(chunk.task);
     entries_.pop_front();
     return resolved;
   }
-  resolved.task = entry.chunk.task;
+  resolved.task = chunk.task;
   entry.serial += count;
-  entry.chunk.first += count;
-  entry.chunk.count -= count;
-  entry.chunk.attempt_deaths = 0;  // these were of the first element
+  chunk.drop_front(count);
+  Amount const ended = before - chunk.amount();
+  held_ -= ended;
+  answered_ += ended.elements;
   return resolved;
 }
 
@@ -104,9 +109,17 @@ Chunks Ledger::revoke_from(std::uint64_t serial) {
   Chunks revoked;
   while (!empty() && back().end() > serial) {
     Entry& last = entries_.back();
-    Chunk chunk =
-        last.serial >= serial ? std::move(last.chunk) : last.chunk.split_off(serial - last.serial);
-    if (last.serial >= serial) entries_.pop_back();
+    Amount removed = last.chunk.amount();
+    Chunk chunk;
+    if (last.serial >= serial) {
+      chunk = std::move(last.chunk);
+      entries_.pop_back();
+    } else {
+      chunk = last.chunk.split_off(serial - last.serial);
+      removed -= last.chunk.amount();
+    }
+    held_ -= removed;
+    given_ -= removed.elements;
     detail::patiently([&] { revoked.push_front(std::move(chunk)); });
   }
   return revoked;
@@ -114,7 +127,7 @@ Chunks Ledger::revoke_from(std::uint64_t serial) {
 
 // ---- the death of the worker
 
-std::string Ledger::doubt(Remains const& remains) const {
+std::string_view Ledger::doubt(Remains const& remains) const noexcept {
   detail::Function const& function = front().chunk.task->function();
   bool const possible = remains.done == 0 || !has_fixed_results(function) ||
                         remains.payload.size() == remains.done * function.result_size;
@@ -124,7 +137,13 @@ std::string Ledger::doubt(Remains const& remains) const {
 Ledger::Attribution Ledger::attribute(Remains const& remains, Belief belief, bool killed) {
   Attribution attribution;
   auto const attribute_front = [&](std::uint64_t elements) {
-    Chunk cause = take_front(elements);
+    Entry& entry = entries_.front();
+    Amount const before = entry.chunk.amount();
+    entry.serial += elements;
+    Chunk cause = entry.chunk.take_front(elements);
+    bool const is_over = entry.chunk.count == 0;
+    held_ -= is_over ? before : before - entry.chunk.amount();
+    if (is_over) entries_.pop_front();
     detail::patiently([&] { attribution.chunks.push_back(std::move(cause)); });
   };
   if (empty()) return attribution;

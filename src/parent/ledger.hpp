@@ -11,13 +11,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include <boost/circular_buffer.hpp>
 
 #include "channel/parent_end.hpp"
 #include "parent/chunk.hpp"
+#include "parent/load.hpp"
 
 namespace procpool::inline v0::parent {
 
@@ -52,11 +53,18 @@ class Ledger {
   // A worker has begun its life, or ended it.
   void reset() noexcept;
 
+  // What the ledger says of the load, in the next version.
+  Load load(bool revoking, bool writable) noexcept {
+    return {++version_, held_, offered_, given_, answered_, revoking, writable};
+  }
+
   // ---- sending
+  // A chunk is to be put into the slot. It may be sent or not.
+  void offer(Chunk const& chunk) noexcept { offered_ += chunk.amount(); }
   // Makes room for one entry, so that the next add() cannot fail. Throws std::bad_alloc.
   void reserve();
-  void add(std::uint64_t serial, Chunk chunk,
-           std::shared_ptr<detail::MessageBlock> block = nullptr) noexcept;
+  void add(std::uint64_t serial, Chunk&& chunk,
+           std::shared_ptr<detail::MessageBlock>&& block = nullptr) noexcept;
 
   // ---- outcomes
   // Throws BadFrame unless the worker owes exactly such an outcome.
@@ -65,7 +73,6 @@ class Ledger {
     std::shared_ptr<detail::Task> task;
     std::uint64_t element = 0;  // of the task: the first of them
     std::uint64_t serial = 0;   // of the same one
-    bool ended_chunk = false;
   };
   // The first `count` elements of the front entry have their outcome. At least one, at most all of them.
   Resolved resolve(std::uint64_t count) noexcept;
@@ -80,7 +87,7 @@ class Ledger {
 
   // ---- the death of the worker
   // Why the size of the results that the worker counted last cannot be true. Empty: it can.
-  std::string doubt(Remains const& remains) const;
+  std::string_view doubt(Remains const& remains) const noexcept;
   struct Attribution {
     Chunks chunks;        // the cause of the death: out of the ledger, to end with its reason
     bool poison = false;  // the cause had not begun, but too many workers died with it next in turn
@@ -94,9 +101,13 @@ class Ledger {
   Attribution attribute(Remains const& remains, Belief belief, bool killed);
 
  private:
-  Chunk take_front(std::uint64_t elements) noexcept;
-
   boost::circular_buffer<Entry> entries_;  // grows by hand, and keeps its memory
+  Amount held_;                            // of all entries
+  std::uint64_t given_ = 0;
+  std::uint64_t answered_ = 0;
+  // Of all workers of the slot:
+  Amount offered_;
+  std::uint64_t version_ = 0;
 };
 
 }  // namespace procpool::inline v0::parent

@@ -1,8 +1,8 @@
 #pragma once
 
-// Call: a task as the local engine makes it, with room for a batch beside it. Most tasks have one small
-// batch: in one piece of memory with its task it needs no other, and the thread that frees that is the one
-// which has the future, as a rule the one that allocated it. As thread-safe as the task.
+// PooledTask: a task with room for its input beside it. Most tasks have one small input. In one piece of
+// memory with its task, it needs no other. The thread that frees the piece is the one with the future,
+// and as a rule the one that allocated it. As thread-safe as the task.
 
 #include <cstddef>
 #include <memory>
@@ -15,18 +15,18 @@
 
 namespace procpool::inline v0::parent {
 
-class Call final : public detail::Task {
+class PooledTask final : public detail::Task {
  public:
-  // Larger ones are not kept for as long as somebody has the future.
+  // Larger inputs are not kept for as long as somebody has the future.
   static constexpr std::size_t max_bytes = 1024;
 
   using Task::Task;
 
-  // The task's only batch, once. The task must have been made as a Call.
+  // Keeps the only input of a task, once. The task must be a PooledTask.
   static std::shared_ptr<SharedInput> own_input(std::shared_ptr<detail::Task> const& task,
                                                 detail::InputBuffer input) {
-    Call& call = static_cast<Call&>(*task);
-    SharedInput& shared = call.input_.emplace(std::move(input), task->function().argument_size);
+    PooledTask& pooled = static_cast<PooledTask&>(*task);
+    SharedInput& shared = pooled.input_.emplace(std::move(input), task->function().argument_size);
     return {task, &shared};
   }
 

@@ -1,19 +1,21 @@
 #pragma once
 
-// The scheduler: which elements go to which worker, in what portions, and when a worker's unbegun
-// elements should be taken back for another. Pure: no I/O, no clock, no lock; the engine calls it under
-// its mutex and carries out what it says.
+// Scheduler: which elements go to which worker, in chunks of what size, and when a worker gives up
+// elements that have not begun. Pure: no I/O, no clock, no lock. The owner calls it under a mutex and
+// carries out the answers.
 //
-// Rules. Higher priorities first, and first come, first served among equal ones; what was given back
-// goes ahead of its equals. Elements with a key wait for the worker that the key was bound to when the
-// first of them came; the others go to idle workers first, then to the one with the least work ahead;
-// but where one that is awake has so little ahead that it is through before an idle one would be awake,
-// that one gets them. A worker that may run dry gets a second portion while it works, but not as long as
-// more workers are expected. Portions last about `grain_ns` by the
-// measured cost of the function's elements, and shrink towards the end of the queue; while the cost is
-// unknown they are single elements. What waits with a higher priority than a worker's elements does not wait
-// for all of these: what of them has not begun goes back to the queue, behind it. Where the size of chunks was set by hand, a portion is one chunk, or
-// as many whole ones as are over in no time.
+// Rules.
+// - A higher priority goes first. Equal ones go in the order of their arrival, and what a worker gave
+//   back goes ahead of its equals.
+// - An element with a key waits for the worker that the key was bound to when its first element came.
+// - Other elements go to an idle worker, or else to the worker with the smallest backlog. A busy worker
+//   is preferred when it will be done before the idle one would be awake.
+// - A worker that may run dry gets a second chunk, but not while more workers are expected.
+// - A chunk lasts about `grain_ns` by the measured cost of its function. Chunks shrink towards the end
+//   of the queue. While the cost is unknown, a chunk is one element. If the user has set the size, a
+//   chunk has that size, or several of them when they are over in no time.
+// - Elements of a higher priority do not wait behind all elements of a busy worker: those that have not
+//   begun go back to the queue.
 
 #include <chrono>
 #include <cstddef>
@@ -26,11 +28,16 @@
 #include <unordered_map>
 #include <vector>
 
+#include <boost/container/static_vector.hpp>
+
 #include "parent/chunk.hpp"
+#include "parent/load.hpp"
+#include "parent/ranking.hpp"
 
 namespace procpool::inline v0::parent {
 
-// A number in [0, 1) for each worker, spread evenly however many there are; 0 for the first.
+// A number in [0, 1) for each worker. The numbers are spread evenly, however many workers there are;
+// that of the first worker is 0.
 double even_share(std::size_t index);
 
 class Scheduler {
@@ -38,31 +45,27 @@ class Scheduler {
   using TimePoint = std::chrono::steady_clock::time_point;
 
   static constexpr double grain_ns = 4'000'000;
-  // A smaller portion costs more than it evens out.
+  // A smaller chunk costs more than it evens out.
   static constexpr double min_grain_ns = 10'000;
-  // Several chunks that were set by hand go together when all of them are over within this time.
+  // Several chunks of a size that the user has set go together if all are over within this time.
   static constexpr double several_chunks_ns = 50'000;
-  // Elements that are over sooner go to a worker several at a time: their way there costs more than they do.
+  // Elements that are over sooner go to a worker several at a time: their way costs more than they do.
   static constexpr double coalesce_ns = 10'000;
   static constexpr std::size_t max_coalesced = 32;
-  // Whoever has so many chunks ahead is at work until that many have come together.
+  // A worker with so many chunks is busy until `max_coalesced` elements have come together.
   static constexpr std::size_t enough_chunks = 8;
-  // What a worker should have ahead of it, so that it never waits for the parent.
-  static constexpr double backlog_ns = 300'000;
-  // Waking an idle worker takes about as long; what a worker that is awake does sooner, it gets.
+  // With so much work a worker never waits for the parent.
+  static constexpr std::uint64_t backlog_ns = 300'000;
+  // About the time in which an idle worker wakes up.
   static constexpr double worth_waking_ns = 30'000;
-  // An element that runs longer than this holds up those behind it long enough to move them.
+  // An element that runs longer blocks those behind it long enough to move them.
   static constexpr std::chrono::milliseconds blocked_after{2};
 
-  // `max_per_worker`: elements that one worker may be given in its life.
-  // `grain_bytes`: that a portion may have, if it is of more than one element.
+  // `max_per_worker`: elements that one worker is given in its life.
+  // `grain_bytes`: of a chunk with more than one element.
   explicit Scheduler(std::size_t workers,
                      std::uint64_t max_per_worker = std::numeric_limits<std::uint64_t>::max(),
-                     std::uint64_t grain_bytes = std::numeric_limits<std::uint64_t>::max())
-      : max_per_worker_(max_per_worker),
-        grain_bytes_(grain_bytes),
-        usable_(workers),
-        workers_(workers) {}
+                     std::uint64_t grain_bytes = std::numeric_limits<std::uint64_t>::max());
 
   // From now on only the first `workers` are counted on. Keys of the others are bound anew.
   void resize(std::size_t workers);
@@ -74,7 +77,7 @@ class Scheduler {
   Chunks remove_expired();
   Chunks remove_all();
   std::uint64_t waiting() const noexcept { return waiting_; }
-  // Something waits for whichever worker has time.
+  // Something waits for any worker.
   bool waits_for_any() const noexcept { return !queues_.empty(); }
   // Something waits for this very worker.
   bool awaited(std::size_t worker) const noexcept { return !workers_[worker].own.empty(); }
@@ -82,64 +85,56 @@ class Scheduler {
   // ---- the workers
   void worker_ready(std::size_t worker, TimePoint now);
   void worker_leaves(std::size_t worker);  // keeps what it holds, gets nothing more
-  void worker_gone(std::size_t worker);    // what it held is given back by the engine
-  // Nobody comes in the place of workers that are gone, as far as can be told. Keys of theirs are bound anew, to workers
+  void worker_gone(std::size_t worker);    // its load says that it holds nothing
+  // No replacement is to be expected for workers that are gone. Their keys are bound anew, to workers
   // that are there, until one becomes ready.
   void count_on_ready_ones();
-  // When this worker fell idle; nothing: it has, or is to get, something to do.
+  // The time at which this worker fell idle. Nothing: it has something to do, or will get it.
   std::optional<TimePoint> idle_since(std::size_t worker) const noexcept;
-  // More workers are coming: nobody gets a second portion meanwhile.
+  // More workers are coming: no worker gets a second chunk meanwhile.
   void expect_more(bool more) noexcept { expect_more_ = more; }
+  // A load that is not newer than the newest one known is ignored.
+  void observe(std::size_t worker, Load const& load, TimePoint now);
+  // Elements of this function took so long together. Throws std::bad_alloc, having changed nothing.
+  void measure(detail::Trampoline code, std::uint64_t elements, std::uint64_t nanoseconds);
 
   // ---- placing
-  struct Assignment {
-    std::size_t worker;
-    Chunk chunk;
+  // Chunks that one worker gets together.
+  struct Group {
+    std::size_t worker = 0;
+    boost::container::static_vector<Chunk, max_coalesced> chunks{};
   };
-  // Takes the portion off the queue and counts it as ahead of the worker.
-  std::optional<Assignment> next();
-  // What waits may go on waiting until it is worth the way: it takes no time, and who would get it is at
-  // work. There will be outcomes of that, after which next() is to be asked.
-  bool coalesces() const;
-  // The next one again, if it is a single element that takes no time and next() would give it to the same
-  // worker too: for the same way there.
-  std::optional<Chunk> next_coalesced(std::size_t worker);
-  // It was given. Until then, or until refused(), the worker gets nothing else with a key, so that two
-  // threads cannot give it what belongs together in the wrong order.
-  void placed(std::size_t worker) noexcept { workers_[worker].placing = false; }
-  // It could not be given, and is the caller's again; nothing more for this worker until something of it
-  // has finished, or until roomy() or retry().
-  void refused(std::size_t worker, Chunk const& chunk);
-  void roomy(std::size_t worker) noexcept { workers_[worker].full = false; }
+  enum class Coalescing : std::uint8_t {
+    goes,  // everything that a worker has time for is given
+    waits  // short elements wait for company while the worker that gets them is busy for long enough
+  };
+  // Takes what goes next off the queue, into a group that is empty. It counts as work of the worker
+  // from now on, until a load says that it was put into the slot. False: no worker has time, or what
+  // waits waits for company; the next load of that worker is the time to ask again. A chunk with a key
+  // goes to a worker only after the one before has arrived: two threads must not change their order.
+  bool next(Group& group, Coalescing coalescing = Coalescing::goes);
+  // Workers that found no room are tried again.
   void retry() noexcept;
-  // Elements of a worker have ended; `ended_chunks` of its chunks thereby. `nanoseconds` is what they
-  // took, 0 if that is not known.
-  void finished(std::size_t worker, detail::Trampoline code, std::uint64_t elements,
-                std::size_t ended_chunks, std::uint64_t nanoseconds, TimePoint now);
 
   // ---- balance
   struct Revocation {
     std::size_t worker;
     std::uint64_t elements;  // at most so many from the end of what it holds
   };
-  // Which worker should give elements up, for an idle one or for what is more urgent; `look_again` is set
-  // when the answer may change by the passing of time alone.
+  // Which worker gives up elements, for an idle one or for more urgent ones. `look_again`: the answer
+  // may change by the passing of time alone.
   std::optional<Revocation> steal(TimePoint now, bool& look_again);
-  // Workers may have less urgent elements than those of this priority; imbalance() knows.
+  // Workers may have less urgent elements than those of this priority: steal() knows.
   bool outranks(int priority) const noexcept { return priority > min_priority_; }
-  // The worker holds this much less; its give-up is going on until `settled`. Give-ups have growing numbers,
-  // because the end of one may be told before its begin, by another thread.
-  void revoked(std::size_t worker, std::uint64_t elements, std::size_t chunks,
-               std::uint64_t number);
-  void revocation_done(std::size_t worker, std::uint64_t number);  // and all before it
 
-  // It has been given all that it may be, and that has ended.
+  // It was given all that it may get in its life, and all of that has ended.
   bool spent(std::size_t worker) const noexcept {
-    return workers_[worker].given >= workers_[worker].most && workers_[worker].elements == 0;
+    return workers_[worker].given() >= workers_[worker].max_given && held(worker) == 0;
   }
   double cost(detail::Trampoline code) const;  // ns per element; 0: not known
-  std::uint64_t held(std::size_t worker) const { return workers_[worker].elements; }
-  std::uint64_t busy_workers() const noexcept;
+  // Elements that were given to the worker and have not ended.
+  std::uint64_t held(std::size_t worker) const noexcept { return workers_[worker].ahead.elements; }
+  std::uint64_t busy_workers() const noexcept { return busy_workers_; }
 
  private:
   using Queue = std::deque<Chunk>;
@@ -147,47 +142,41 @@ class Scheduler {
 
   struct Worker {
     bool ready = false;
-    bool full = false;           // refused something
-    std::uint64_t elements = 0;  // given and not ended
-    std::size_t chunks = 0;
-    std::uint64_t given = 0;  // in its life, what was taken back not counted
-    std::uint64_t most = std::numeric_limits<std::uint64_t>::max();  // that it may be given
-    bool placing = false;   // something with a key is on its way to it
-    bool keyed = false;     // of its elements some have keys: they cannot go elsewhere
-    double backlog_ns = 0;  // estimated time of its elements
-    int priority = 0;       // the lowest of its elements, if it has any
-    TimePoint progress{};   // when it last finished something or became busy
-    // Of the place, whoever works there:
-    Queues own{};          // what waits for it because of its key
-    std::size_t keys = 0;  // bound to it
+    std::uint64_t max_given = std::numeric_limits<std::uint64_t>::max();
+    int priority = 0;      // the lowest of its elements, if it has any
+    TimePoint progress{};  // the last answer, or the begin of its life
+    // Of the place, whichever worker is there:
+    Load load{};     // the newest one
+    Amount taken{};  // all that next() has taken for this place
+    Amount ahead{};  // the work of the worker: what the load says, and what is on its way
+    Queues own{};    // waits for this place because of its key
+    std::size_t keys = 0;
     unsigned lives = 0;
-    std::uint64_t asked = 0;            // the last give-up that was begun here
-    std::uint64_t revocation_done = 0;  // and that is over
 
-    // It was asked to give elements up and has not passed the cut.
-    bool revoking() const noexcept { return asked > revocation_done; }
-    void begin_anew();
+    Amount on_its_way() const noexcept { return taken - load.offered; }
+    std::uint64_t given() const noexcept { return load.given + on_its_way().elements; }
+    bool takes_more() const noexcept;
   };
 
+  void update(std::size_t index);  // after each change of a worker
+  void update_all();
+  void set_ready(std::size_t index, bool ready);
+
   std::uint64_t grain(Chunk const& chunk, double each) const;
-  // Who would get the next one, if that is a small single element that takes no time.
-  std::optional<std::size_t> coalescing_worker() const;
-  // Takes what goes first of these off its queue, and counts it as the worker's.
-  Chunk take(Worker& worker, Queues& queues);
-  // ns that it adds to what a worker has ahead, where each element costs so many, 0: not known.
-  static double backlog(Chunk const& chunk, double each);
-  bool takes_more(Worker const& worker) const;
+  bool coalesces(Chunk const& chunk, double each) const;
+  // Takes the first chunk of these off its queue, for a worker.
+  Chunk take(std::size_t index, Queues& queues, double each);
   std::optional<std::size_t> choose(double each) const;  // for elements of this cost; 0: not known
   std::optional<std::size_t> choose_affine() const;
   std::optional<Revocation> preemption() const;  // by what goes first in the queue
-  // Where a chunk waits.
-  Queues& queues_for(Chunk const& chunk);
+
   Queue& queue_in(Queues& queues, int priority);
   void drop(Queues& queues, Queues::iterator queue);  // which is empty
+  // The worker that a chunk waits for. Nothing: any.
+  std::optional<std::size_t> affinity(Chunk const& chunk);
   std::size_t worker_for(Key key);
   // What waits for this worker waits for others, to which its keys are bound anew.
   void hand_over(Worker& worker);
-  void update(Worker& worker);
 
   // Moves what `which` cuts off each chunk out of the queue.
   Chunks remove_where(std::function<Chunk(Chunk&)> const& which);
@@ -201,10 +190,15 @@ class Scheduler {
   std::uint64_t order_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> keys_;  // key -> worker
   std::vector<Worker> workers_;
+  Ranking idle_;    // workers that have nothing and take more
+  Ranking busy_;    // workers that have something and take more, by their backlog
+  Ranking affine_;  // workers that take more and are waited for, the idle ones first
+  std::uint64_t busy_workers_ = 0;  // that have something
+  std::uint64_t ready_workers_ = 0;
   std::unordered_map<detail::Trampoline, double> costs_;
   bool expect_more_ = false;
   bool only_ready_ = false;  // get keys
-  // Of the elements that workers have, or had when imbalance() was last asked.
+  // Of the elements that workers have, or had when steal() was last asked.
   int min_priority_ = std::numeric_limits<int>::max();
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // SlotTable: the slots of a pool, one for each worker it may have at a time. Grows with resize(), never
-// shrinks, and no slot ever moves, so that any thread may go through it without a lock.
+// shrinks, and no slot ever moves: any thread may go through it without a lock.
 
 #include <array>
 #include <atomic>
@@ -28,7 +28,7 @@ class SlotTable {
 
   // `index` is below a size() that was seen.
   Slot& operator[](std::size_t index) const noexcept {
-    // Relaxed: whoever knows the size has acquired what was made before it.
+    // Relaxed: a thread that knows the size has acquired all that was made before it.
     return *blocks_[index / block_size].load(std::memory_order_relaxed)[index % block_size];
   }
 
@@ -41,7 +41,7 @@ class SlotTable {
       }
       block.load(std::memory_order_relaxed)[index % block_size] =
           std::make_unique<Slot>(static_cast<int>(index), buffer_pool);
-      // Release: who sees the size sees the slot.
+      // Release: a thread that sees the size sees the slot.
       size_.store(index + 1, std::memory_order_release);
     }
   }

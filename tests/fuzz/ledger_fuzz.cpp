@@ -1,5 +1,5 @@
-// A slot with its ledger, against a worker that writes what it likes: every element that was given ends
-// exactly once, be it as a result, as given back, or as charged.
+// A slot with its ledger, against a worker that writes what it likes. Every element that was sent ends
+// exactly once: by a result, by its return, or by its attribution to the death. The loads say the same.
 
 #include <sys/socket.h>
 
@@ -22,9 +22,9 @@ constexpr int max_acts = 200;
 
 void trampoline(detail::Operation&) {}
 
-class Ledger {
+class Harness {
  public:
-  Ledger() {
+  Harness() {
     auto [ours, theirs] = os::socket_pair();
     auto channel = std::make_unique<procpool::channel::ParentEnd>(fuzz::ring_bytes);
     worker_ = std::make_unique<fuzz::WorkerSide>(*channel);
@@ -56,25 +56,25 @@ class Ledger {
     auto input = std::make_shared<SharedInput>(
         detail::InputBuffer{first_, count, detail::Bytes(count), {}, {}}, 1);
     Chunk chunk{std::move(task), std::move(input), first_, count};
-    try {
-      if (slot_.put(chunk) != Slot::Put::sent) return;
-    } catch (procpool::channel::BadFrame const&) {
-      return;
+    offered_ += count;
+    auto const put = slot_.put(std::span(&chunk, 1), {});
+    if (put.sent != 0) {
+      first_ += count;
+      open_ += count;
     }
-    first_ += count;
-    open_ += count;
+    check(slot_.load());
   }
 
   bool collect() {
-    auto collected = slot_.collect();
-    settle(collected);
-    return collected.bad.empty();
+    auto const report = slot_.collect();
+    settle(report);
+    return report.bad.empty();
   }
 
   void reap() {
     auto death = slot_.reap();
-    settle(death.collected);
     for (Chunk const& chunk : death.attributed) end(chunk.first, chunk.count);
+    settle(death.report);
     fuzz::require(open_ == 0, "every element has ended");
   }
 
@@ -87,8 +87,17 @@ class Ledger {
     open_ -= count;
   }
 
-  void settle(Slot::Collected const& collected) {
-    for (Slot::Item const& item : collected.items) {
+  void check(procpool::parent::Load const& load) {
+    if (load.version == 0) return;
+    fuzz::require(load.version > version_, "each load has a version of its own");
+    fuzz::require(load.held.elements == open_, "what is held has not ended");
+    fuzz::require(load.held.chunks <= open_, "no chunk is empty");
+    fuzz::require(load.offered.elements == offered_, "all was offered");
+    version_ = load.version;
+  }
+
+  void settle(Slot::Report const& report) {
+    for (Slot::Item const& item : report.items) {
       end(item.block.first, item.block.count);
       auto const bytes = item.block.payload.bytes();
       sum_ = static_cast<std::uint8_t>(sum_ + fuzz::sum_of(bytes));
@@ -97,11 +106,8 @@ class Ledger {
                       "what was thrown is an error");
       }
     }
-    for (Chunk const& chunk : collected.returned) end(chunk.first, chunk.count);
-  }
-
-  void settle(Slot::Revoked const& taken) {
-    for (Chunk const& chunk : taken.chunks) end(chunk.first, chunk.count);
+    for (Chunk const& chunk : report.returned) end(chunk.first, chunk.count);
+    check(report.load);
   }
 
   void mark_for_kill() {
@@ -109,7 +115,7 @@ class Ledger {
     if (!running) return;
     auto const kill_result = slot_.mark_for_kill(
         {running->serial, std::make_exception_ptr(procpool::TaskTimeout("late")), false});
-    settle(kill_result.taken);
+    settle(kill_result.report);
   }
 
   void send(std::uint8_t what) {
@@ -130,7 +136,6 @@ class Ledger {
     static_cast<void>(slot_.news());
     static_cast<void>(slot_.begin_short_poll(number));
     slot_.unpark();
-    static_cast<void>(slot_.await_room());
     static_cast<void>(slot_.ask_to_stop(number));
     static_cast<void>(slot_.trim_memory(std::chrono::steady_clock::now()));
     static_cast<void>(slot_.retiring());
@@ -141,6 +146,8 @@ class Ledger {
   os::UniqueFd control_;
   std::uint64_t first_ = 0;
   std::uint64_t open_ = 0;
+  std::uint64_t offered_ = 0;
+  std::uint64_t version_ = 0;
   std::map<std::uint64_t, bool> ended_;
   std::uint8_t volatile sum_ = 0;
 };
@@ -149,12 +156,12 @@ class Ledger {
 
 void fuzz::run(std::span<std::byte const> input) {
   Input in(input);
-  Ledger ledger;
-  ledger.put(3, in.take() % 3);
+  Harness harness;
+  harness.put(3, in.take() % 3);
   for (int i = 0; i < max_acts && !in.empty(); ++i) {
-    if (!ledger.act(in.take(), in)) break;
+    if (!harness.act(in.take(), in)) break;
   }
-  ledger.reap();
+  harness.reap();
 }
 
 std::vector<fuzz::Bytes> fuzz::seeds() {
@@ -193,7 +200,7 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
           .put(number(0))
           .put(std::uint64_t{5})
           .take(),
-      // Taken back, and acknowledged.
+      // Revoked, and acknowledged.
       Output()
           .put(number(0))
           .put(number(0))
@@ -207,7 +214,7 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
           .put(std::uint64_t{304})
           .put(number(1))
           .take(),
-      // One that runs is condemned.
+      // One that runs is killed.
       Output()
           .put(number(0))
           .put(worker)

@@ -129,16 +129,72 @@ TEST_F(LedgerTest, AnOutcomeTakesElementsFromTheFront) {
   EXPECT_EQ(first.task, task);
   EXPECT_EQ(first.element, 0u);
   EXPECT_EQ(first.serial, 10u);
-  EXPECT_FALSE(first.ended_chunk);
   EXPECT_EQ(ledger_.front().chunk.first, 2u);
   EXPECT_EQ(ledger_.front().chunk.attempt_deaths, 0u) << "these were of the first element";
   auto const rest = ledger_.resolve(1);
   EXPECT_EQ(rest.task, task);
   EXPECT_EQ(rest.element, 2u);
   EXPECT_EQ(rest.serial, 12u);
-  EXPECT_TRUE(rest.ended_chunk);
   EXPECT_EQ(ledger_.first_serial(), 13u);
   EXPECT_EQ(ledger_.size(), 1u);
+}
+
+// ---- loads
+
+Load load_of(Ledger& ledger) { return ledger.load(false, true); }
+
+TEST_F(LedgerTest, CountsWhatItHolds) {
+  Chunk chunk = chunk_of(4);
+  chunk.estimate_ns = 1'000;
+  ledger_.offer(chunk);
+  add(std::move(chunk));
+  chunk = chunk_of(2);
+  chunk.estimate_ns = 7;
+  ledger_.offer(chunk);
+  Load const before = load_of(ledger_);
+  EXPECT_EQ(before.held, (Amount{4, 1, 0, 1'000})) << "offered is not sent";
+  EXPECT_EQ(before.offered, (Amount{6, 2, 0, 1'007}));
+  add(std::move(chunk));
+  EXPECT_EQ(load_of(ledger_).held, (Amount{6, 2, 0, 1'007}));
+  ledger_.resolve(1);
+  EXPECT_EQ(load_of(ledger_).held, (Amount{5, 2, 0, 757}));
+  EXPECT_EQ(load_of(ledger_).answered, 1u);
+  ledger_.revoke_from(2);
+  EXPECT_EQ(load_of(ledger_).held, (Amount{1, 1, 0, 250}));
+  EXPECT_EQ(load_of(ledger_).given, 2u) << "revoked elements are not";
+  ledger_.resolve(1);
+  EXPECT_EQ(load_of(ledger_).held, Amount()) << "nothing is left of any estimate";
+  EXPECT_EQ(load_of(ledger_).answered, 2u);
+}
+
+TEST_F(LedgerTest, OnlyWhatWasOfferedAndTheVersionOutliveAWorker) {
+  Chunk chunk = chunk_of(4);
+  ledger_.offer(chunk);
+  add(std::move(chunk));
+  ledger_.resolve(1);
+  Load const before = ledger_.load(true, false);
+  EXPECT_TRUE(before.revoking);
+  EXPECT_FALSE(before.writable);
+  ledger_.reset();
+  Load const after = load_of(ledger_);
+  EXPECT_GT(after.version, before.version);
+  EXPECT_EQ(after.offered, before.offered);
+  EXPECT_EQ(after.held, Amount());
+  EXPECT_EQ(after.given, 0u);
+  EXPECT_EQ(after.answered, 0u);
+}
+
+TEST_F(LedgerTest, TheElementsOfThePoolsOwnCountNowhere) {
+  auto task = std::make_shared<detail::Task>(chunk_of(1).task->function(),
+                                             detail::TaskOptions{.internal = true});
+  Chunk chunk = chunk_of(1);
+  chunk.task = task;
+  ledger_.offer(chunk);
+  add(std::move(chunk));
+  EXPECT_EQ(load_of(ledger_).held, Amount());
+  EXPECT_EQ(load_of(ledger_).offered, Amount());
+  ledger_.resolve(1);
+  EXPECT_EQ(load_of(ledger_).answered, 0u);
 }
 
 // ---- revocation

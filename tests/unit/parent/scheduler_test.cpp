@@ -3,11 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "parent/ledger.hpp"
 #include "parent/scheduler.hpp"
 
 namespace procpool::parent {
@@ -49,31 +55,139 @@ Chunk make_chunk(std::shared_ptr<detail::Task> const& task, std::uint64_t count,
   return {task, std::make_shared<SharedInput>(std::move(input), 1), first, count};
 }
 
+// A scheduler with the ledgers of its workers: what next() gives is put at once, and each change of a
+// ledger is observed unless the test says otherwise.
+class Workers {
+ public:
+  explicit Workers(std::size_t workers,
+                   std::uint64_t max_per_worker = std::numeric_limits<std::uint64_t>::max(),
+                   std::uint64_t grain_bytes = std::numeric_limits<std::uint64_t>::max())
+      : scheduler_(workers, max_per_worker, grain_bytes), workers_(workers) {}
+
+  Scheduler* operator->() { return &scheduler_; }
+  Scheduler& operator*() { return scheduler_; }
+
+  void ready(std::size_t worker, TimePoint now = {}) {
+    observe(worker, load(worker), now);
+    scheduler_.worker_ready(worker, now);
+  }
+  // Its worker is dead, and all that it held is the caller's.
+  void dies(std::size_t worker) {
+    workers_[worker].ledger.reset();
+    observe(worker, load(worker), {});
+    scheduler_.worker_leaves(worker);
+  }
+
+  // The load as the slot would report it now.
+  Load load(std::size_t worker) {
+    Worker const& at = workers_[worker];
+    return workers_[worker].ledger.load(at.revoking, !at.full);
+  }
+  void observe(std::size_t worker, Load const& load, TimePoint now = {}) {
+    scheduler_.observe(worker, load, now);
+  }
+
+  // Into the slot, as a thread would do that has it from next(). Not observed.
+  void put(std::size_t worker, Chunk chunk) {
+    Worker& at = workers_[worker];
+    std::uint64_t const count = chunk.count;
+    at.ledger.offer(chunk);
+    at.ledger.reserve();
+    at.ledger.add(at.next_serial, std::move(chunk));
+    at.next_serial += count;
+  }
+  // The slot has no room for it.
+  Load refuse(std::size_t worker, Chunk const& chunk) {
+    workers_[worker].ledger.offer(chunk);
+    workers_[worker].full = true;
+    return load(worker);
+  }
+
+  // Into the hands of a thread.
+  std::optional<Scheduler::Group> take(
+      Scheduler::Coalescing coalescing = Scheduler::Coalescing::goes) {
+    Scheduler::Group group;
+    return scheduler_.next(group, coalescing) ? std::optional(std::move(group)) : std::nullopt;
+  }
+
+  struct Given {
+    std::size_t worker;
+    Chunk chunk;  // the first one
+    std::size_t chunks;
+  };
+  std::optional<Given> next(Scheduler::Coalescing coalescing = Scheduler::Coalescing::goes) {
+    auto group = take(coalescing);
+    if (!group) return std::nullopt;
+    Given given{group->worker, group->chunks.front(), group->chunks.size()};
+    for (Chunk& chunk : group->chunks) put(group->worker, std::move(chunk));
+    observe(group->worker, load(group->worker));
+    return given;
+  }
+
+  // The worker answers so many elements, which took so long together.
+  void answer(std::size_t worker, std::uint64_t elements, std::uint64_t nanoseconds,
+              TimePoint now = {}) {
+    Worker& at = workers_[worker];
+    auto const code = at.ledger.front().chunk.task->function().code;
+    std::uint64_t left = elements;
+    while (left != 0) {
+      std::uint64_t const some = std::min(left, at.ledger.front().chunk.count);
+      at.ledger.resolve(some);
+      left -= some;
+    }
+    at.full = false;
+    observe(worker, load(worker), now);
+    scheduler_.measure(code, elements, nanoseconds);
+  }
+  // Takes so many back, which the worker has not acknowledged by then.
+  Load revoke(std::size_t worker, std::uint64_t elements) {
+    Worker& at = workers_[worker];
+    if (auto const serial = at.ledger.serial_of_last(elements)) at.ledger.revoke_from(*serial);
+    at.revoking = true;
+    return load(worker);
+  }
+  Load acknowledge(std::size_t worker) {
+    workers_[worker].revoking = false;
+    return load(worker);
+  }
+
+ private:
+  struct Worker {
+    Ledger ledger;
+    std::uint64_t next_serial = 0;
+    bool revoking = false;
+    bool full = false;
+  };
+  Scheduler scheduler_;
+  std::vector<Worker> workers_;
+};
+
 class SchedulerTest : public testing::Test {
  protected:
   void ready(std::size_t workers) {
-    for (std::size_t i = 0; i < workers; ++i) scheduler_.worker_ready(i, now_);
+    for (std::size_t i = 0; i < workers; ++i) workers_.ready(i, now_);
   }
   // Everything that is placed now, as (worker, first, count).
   std::vector<std::array<std::uint64_t, 3>> place() {
     std::vector<std::array<std::uint64_t, 3>> placed;
-    while (auto a = scheduler_.next()) {
+    while (auto a = workers_.next()) {
       placed.push_back({a->worker, a->chunk.first, a->chunk.count});
-      scheduler_.placed(a->worker);
     }
     return placed;
   }
   // One element ran, and took so long.
   void know_cost(double nanoseconds) {
     scheduler_.add(make_chunk(make_task(), 1));
-    auto const probe = scheduler_.next();
-    scheduler_.finished(probe->worker, trampoline, 1, 1, static_cast<std::uint64_t>(nanoseconds),
-                        now_);
+    auto const probe = workers_.next();
+    workers_.answer(probe->worker, 1, static_cast<std::uint64_t>(nanoseconds), now_);
   }
   using Placed = std::vector<std::array<std::uint64_t, 3>>;
+  static constexpr auto goes = Scheduler::Coalescing::goes;
+  static constexpr auto waits = Scheduler::Coalescing::waits;
 
   TimePoint now_{1s};
-  Scheduler scheduler_{4};
+  Workers workers_{4};
+  Scheduler& scheduler_ = *workers_;
 };
 
 TEST_F(SchedulerTest, NothingGoesToWorkersThatAreNotReady) {
@@ -106,8 +220,8 @@ TEST_F(SchedulerTest, FirstComeFirstServed) {
   auto const second = make_task(2);
   scheduler_.add(make_chunk(first, 2));
   scheduler_.add(make_chunk(second, 2));
-  EXPECT_EQ(scheduler_.next()->chunk.task, first);
-  EXPECT_EQ(scheduler_.next()->chunk.task, second);
+  EXPECT_EQ(workers_.next()->chunk.task, first);
+  EXPECT_EQ(workers_.next()->chunk.task, second);
 }
 
 TEST_F(SchedulerTest, WhatWasGivenBackGoesAheadOfEverything) {
@@ -122,7 +236,7 @@ TEST_F(SchedulerTest, AChunkSetByHandIsKeptExactly) {
   ready(1);
   scheduler_.add(make_chunk(make_task(7), 15));
   EXPECT_EQ(place(), (Placed{{0, 0, 7}, {0, 7, 7}}));
-  scheduler_.finished(0, trampoline, 7, 1, 0, now_);
+  workers_.answer(0, 7, 0, now_);
   EXPECT_EQ(place(), (Placed{{0, 14, 1}}));
 }
 
@@ -130,18 +244,18 @@ TEST_F(SchedulerTest, PortionsFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
   ready(1);
   auto const task = make_task();
   scheduler_.add(make_chunk(task, 100'001));
-  auto const probe = scheduler_.next();
+  auto const probe = workers_.next();
   ASSERT_EQ(probe->chunk.count, 1u);
-  scheduler_.finished(0, trampoline, 1, 1, 1000, now_);  // 1 us each
+  workers_.answer(0, 1, 1000, now_);  // 1 us each
   std::uint64_t const by_time = static_cast<std::uint64_t>(Scheduler::grain_ns / 1000);
-  auto const steady = scheduler_.next();
+  auto const steady = workers_.next();
   EXPECT_EQ(steady->chunk.count, by_time);
   // Near the end half of what is left, down to what is worth its way.
-  scheduler_.finished(0, trampoline, by_time, 1, by_time * 1000, now_);
+  workers_.answer(0, by_time, by_time * 1000, now_);
   std::uint64_t const least = static_cast<std::uint64_t>(Scheduler::min_grain_ns / 1000);
   std::uint64_t last = by_time;
   while (scheduler_.waiting() != 0) {
-    auto const next = scheduler_.next();
+    auto const next = workers_.next();
     ASSERT_TRUE(next);
     EXPECT_LE(next->chunk.count, last);
     EXPECT_LE(next->chunk.count, by_time);
@@ -149,7 +263,7 @@ TEST_F(SchedulerTest, PortionsFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
       EXPECT_GE(next->chunk.count, least);
     }
     last = next->chunk.count;
-    scheduler_.finished(0, trampoline, last, 1, last * 1000, now_);
+    workers_.answer(0, last, last * 1000, now_);
   }
   EXPECT_LE(last, least);
 }
@@ -160,31 +274,31 @@ TEST_F(SchedulerTest, PortionsAreWorthTheirWay) {
   scheduler_.add(make_chunk(make_task(), 100'000));
   std::uint64_t const least = static_cast<std::uint64_t>(Scheduler::min_grain_ns / 10);
   while (scheduler_.waiting() != 0) {
-    auto const next = scheduler_.next();
+    auto const next = workers_.next();
     ASSERT_TRUE(next);
     EXPECT_GE(next->chunk.count + scheduler_.waiting(), std::min(least, next->chunk.count));
     if (scheduler_.waiting() != 0) {
       EXPECT_GE(next->chunk.count, least);
     }
-    scheduler_.finished(next->worker, trampoline, next->chunk.count, 1, 0, now_);
+    workers_.answer(next->worker, next->chunk.count, 0, now_);
   }
 }
 
 TEST_F(SchedulerTest, PortionsHaveNoMoreBytesThanTheyMay) {
-  Scheduler scheduler(1, std::numeric_limits<std::uint64_t>::max(), 16);
-  scheduler.worker_ready(0, now_);
+  Workers workers(1, std::numeric_limits<std::uint64_t>::max(), 16);
+  workers.ready(0, now_);
   auto const task = make_task();  // a byte each
-  scheduler.add(make_chunk(task, 1000));
-  ASSERT_EQ(scheduler.next()->chunk.count, 1u);
-  scheduler.finished(0, trampoline, 1, 1, 10, now_);
-  EXPECT_EQ(scheduler.next()->chunk.count, 16u);
+  workers->add(make_chunk(task, 1000));
+  ASSERT_EQ(workers.next()->chunk.count, 1u);
+  workers.answer(0, 1, 10, now_);
+  EXPECT_EQ(workers.next()->chunk.count, 16u);
 }
 
 TEST_F(SchedulerTest, ShortChunksSetByHandGoTogether) {
   ready(1);
   know_cost(100);
   scheduler_.add(make_chunk(make_task(7), 10'000));
-  auto const several = scheduler_.next();
+  auto const several = workers_.next();
   std::uint64_t const most = static_cast<std::uint64_t>(Scheduler::several_chunks_ns / 100);
   EXPECT_EQ(several->chunk.count % 7, 0u);
   EXPECT_GT(several->chunk.count, 7u);
@@ -195,16 +309,17 @@ TEST_F(SchedulerTest, LongChunksSetByHandGoOneByOne) {
   ready(1);
   know_cost(Scheduler::several_chunks_ns);
   scheduler_.add(make_chunk(make_task(7), 10'000));
-  EXPECT_EQ(scheduler_.next()->chunk.count, 7u);
+  EXPECT_EQ(workers_.next()->chunk.count, 7u);
 }
 
 TEST_F(SchedulerTest, NoIdleWorkerIsWokenForWhatAnotherHasDoneBefore) {
   ready(2);
   know_cost(1000);
   for (int i = 0; i < 100; ++i) scheduler_.add(make_chunk(make_task(), 1));
-  std::uint64_t first = 0;
-  while (scheduler_.next()->worker == 0) ++first;
-  EXPECT_EQ(first, static_cast<std::uint64_t>(Scheduler::worth_waking_ns / 1000) - 1);
+  auto const first = workers_.next();
+  EXPECT_EQ(first->worker, 0u);
+  EXPECT_EQ(first->chunks, static_cast<std::size_t>(Scheduler::worth_waking_ns / 1000) - 1);
+  EXPECT_EQ(workers_.next()->worker, 1u);
 }
 
 TEST_F(SchedulerTest, WhatTakesItsTimeGoesToAnIdleWorker) {
@@ -212,44 +327,108 @@ TEST_F(SchedulerTest, WhatTakesItsTimeGoesToAnIdleWorker) {
   know_cost(Scheduler::worth_waking_ns);
   scheduler_.add(make_chunk(make_task(), 1));
   scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_EQ(scheduler_.next()->worker, 0u);
-  EXPECT_EQ(scheduler_.next()->worker, 1u);
+  EXPECT_EQ(workers_.next()->worker, 0u);
+  EXPECT_EQ(workers_.next()->worker, 1u);
 }
 
 TEST_F(SchedulerTest, AMeasurementOfManyElementsOutweighsTheFirst) {
   ready(1);
   know_cost(20'000);
   scheduler_.add(make_chunk(make_task(), 1000));
-  auto const next = scheduler_.next();
-  scheduler_.finished(0, trampoline, next->chunk.count, 1, next->chunk.count * 10, now_);
-  scheduler_.finished(0, trampoline, 1000, 0, 1000 * 10, now_);
+  auto const next = workers_.next();
+  workers_.answer(0, next->chunk.count, next->chunk.count * 10, now_);
+  scheduler_.measure(trampoline, 1000, 1000 * 10);
   EXPECT_LT(scheduler_.cost(trampoline), 100);
 }
 
-TEST_F(SchedulerTest, AWorkerThatRefusedGetsNothingUntilItHasFinishedSomething) {
+TEST_F(SchedulerTest, AWorkerWithoutRoomGetsNothingUntilItHasAnsweredSomething) {
   ready(1);
   auto const task = make_task(1);
   scheduler_.add(make_chunk(task, 3));
-  auto first = scheduler_.next();
-  auto second = scheduler_.next();
-  ASSERT_TRUE(second);
-  scheduler_.refused(second->worker, second->chunk);
-  scheduler_.requeue(std::move(second->chunk));
+  ASSERT_TRUE(workers_.next());
+  auto group = workers_.take();
+  ASSERT_TRUE(group);
+  workers_.observe(0, workers_.refuse(0, group->chunks[0]));
+  scheduler_.requeue(std::move(group->chunks[0]));
   EXPECT_EQ(scheduler_.waiting(), 2u);
-  EXPECT_FALSE(scheduler_.next());
-  scheduler_.finished(0, trampoline, 1, 1, 0, now_);
-  EXPECT_EQ(scheduler_.next()->chunk.first, 1u);
+  EXPECT_FALSE(workers_.next());
+  workers_.answer(0, 1, 0, now_);
+  EXPECT_EQ(workers_.next()->chunk.first, 1u);
 }
 
-TEST_F(SchedulerTest, AWorkerThatRefusedWithNothingInHandIsTriedAgainOnRetry) {
+TEST_F(SchedulerTest, AWorkerWithoutRoomThatHoldsNothingIsTriedAgainOnRetry) {
   ready(1);
   scheduler_.add(make_chunk(make_task(1), 1));
-  auto refused = scheduler_.next();
-  scheduler_.refused(refused->worker, refused->chunk);
-  scheduler_.requeue(std::move(refused->chunk));
-  EXPECT_FALSE(scheduler_.next());
+  auto group = workers_.take();
+  workers_.observe(0, workers_.refuse(0, group->chunks[0]));
+  scheduler_.requeue(std::move(group->chunks[0]));
+  EXPECT_FALSE(workers_.next());
   scheduler_.retry();
-  EXPECT_TRUE(scheduler_.next());
+  EXPECT_TRUE(workers_.next());
+}
+
+TEST_F(SchedulerTest, WhatAWorkerHadNoRoomForIsNotItsWork) {
+  ready(1);
+  know_cost(100'000);
+  scheduler_.add(make_chunk(make_task(), 1));
+  ASSERT_TRUE(workers_.next());
+  for (int i = 0; i < 10; ++i) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    auto const group = workers_.take();
+    ASSERT_TRUE(group) << i;
+    EXPECT_EQ(scheduler_.held(0), 2u);
+    workers_.observe(0, workers_.refuse(0, group->chunks[0]));
+    scheduler_.retry();
+  }
+  EXPECT_EQ(scheduler_.held(0), 1u);
+}
+
+// ---- loads
+
+TEST_F(SchedulerTest, AnOlderLoadChangesNothing) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(5), 5));
+  ASSERT_TRUE(workers_.next());
+  Load const older = workers_.load(0);
+  workers_.answer(0, 2, 10, now_ + 1s);
+  EXPECT_EQ(scheduler_.held(0), 3u);
+  workers_.observe(0, older, now_ + 2s);
+  EXPECT_EQ(scheduler_.held(0), 3u);
+  workers_.answer(0, 3, 10, now_ + 3s);
+  workers_.observe(0, older, now_ + 4s);
+  EXPECT_EQ(scheduler_.held(0), 0u);
+  EXPECT_EQ(scheduler_.idle_since(0), now_ + 3s);
+  EXPECT_EQ(scheduler_.busy_workers(), 0u);
+}
+
+// The thread that carries a chunk reports nothing when all went well: any later load says it.
+TEST_F(SchedulerTest, AChunkOnItsWayIsTheWorkersUntilALoadHasIt) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(5), 5));
+  auto group = workers_.take();
+  ASSERT_TRUE(group);
+  EXPECT_EQ(scheduler_.held(0), 5u);
+  EXPECT_EQ(scheduler_.busy_workers(), 1u);
+  workers_.observe(0, workers_.load(0));
+  EXPECT_EQ(scheduler_.held(0), 5u) << "it is not in the slot yet";
+  workers_.put(0, std::move(group->chunks[0]));
+  EXPECT_EQ(scheduler_.held(0), 5u);
+  workers_.observe(0, workers_.load(0));
+  EXPECT_EQ(scheduler_.held(0), 5u) << "not counted twice";
+  workers_.answer(0, 5, 10);
+  EXPECT_EQ(scheduler_.held(0), 0u);
+  EXPECT_EQ(scheduler_.busy_workers(), 0u);
+}
+
+TEST_F(SchedulerTest, AChunkOnItsWayOutlivesTheWorkerItWasFor) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(5), 5));
+  auto group = workers_.take();
+  ASSERT_TRUE(group);
+  workers_.dies(0);
+  EXPECT_EQ(scheduler_.held(0), 5u);
+  workers_.observe(0, workers_.refuse(0, group->chunks[0]));
+  EXPECT_EQ(scheduler_.held(0), 0u);
 }
 
 TEST_F(SchedulerTest, RemoveTakesOneTaskOnly) {
@@ -290,9 +469,9 @@ TEST_F(SchedulerTest, HigherPrioritiesGoFirstAndEqualOnesInTheirOrder) {
                           with_priority(0)};
   for (auto const& task : tasks) scheduler_.add(make_chunk(task, 1));
   std::vector<std::uint64_t> order;
-  while (auto const next = scheduler_.next()) {
+  while (auto const next = workers_.next()) {
     order.push_back(next->chunk.task->id());
-    scheduler_.finished(next->worker, nullptr, 1, 1, 0, now_);
+    workers_.answer(next->worker, 1, 0, now_);
   }
   EXPECT_EQ(order, (std::vector{tasks[1]->id(), tasks[3]->id(), tasks[0]->id(), tasks[4]->id(),
                                 tasks[2]->id()}));
@@ -300,24 +479,24 @@ TEST_F(SchedulerTest, HigherPrioritiesGoFirstAndEqualOnesInTheirOrder) {
 }
 
 TEST(SchedulerQuota, AWorkerIsGivenNoMoreThanItMayBe) {
-  Scheduler scheduler(1, 5);
-  scheduler.worker_ready(0, {});
-  scheduler.add(make_chunk(make_task(3), 12));
+  Workers workers(1, 5);
+  workers.ready(0);
+  workers->add(make_chunk(make_task(3), 12));
   std::uint64_t given = 0;
-  for (int i = 0; i < 2; ++i) given += scheduler.next()->chunk.count;
+  for (int i = 0; i < 2; ++i) given += workers.next()->chunk.count;
   EXPECT_EQ(given, 5u);  // three and two
-  EXPECT_FALSE(scheduler.next());
-  EXPECT_FALSE(scheduler.spent(0));  // it still has them
-  // What comes back does not count.
-  scheduler.revoked(0, 2, 1, 1);
-  scheduler.revocation_done(0, 1);
-  EXPECT_EQ(scheduler.next()->chunk.count, 2u);
-  scheduler.finished(0, nullptr, 5, 2, 0, {});
-  EXPECT_TRUE(scheduler.spent(0));
-  scheduler.worker_gone(0);
-  scheduler.worker_ready(0, {});
-  EXPECT_FALSE(scheduler.spent(0));
-  EXPECT_TRUE(scheduler.next());
+  EXPECT_FALSE(workers.next());
+  EXPECT_FALSE(workers->spent(0));  // it still has them
+  // Revoked elements do not count.
+  workers.revoke(0, 2);
+  workers.observe(0, workers.acknowledge(0));
+  EXPECT_EQ(workers.next()->chunk.count, 2u);
+  workers.answer(0, 5, 0);
+  EXPECT_TRUE(workers->spent(0));
+  workers.dies(0);
+  workers.ready(0);
+  EXPECT_FALSE(workers->spent(0));
+  EXPECT_TRUE(workers.next());
 }
 
 // ---- balance
@@ -325,12 +504,12 @@ TEST(SchedulerQuota, AWorkerIsGivenNoMoreThanItMayBe) {
 TEST_F(SchedulerTest, AnIdleWorkerGetsWhatWaitsBehindSomethingLong) {
   ready(1);
   scheduler_.add(make_chunk(make_task(4), 4));
-  ASSERT_TRUE(scheduler_.next());
+  ASSERT_TRUE(workers_.next());
   bool look_again = false;
   EXPECT_FALSE(scheduler_.steal(now_ + 1s, look_again));  // nobody is idle
   EXPECT_FALSE(look_again);
 
-  scheduler_.worker_ready(1, now_);
+  workers_.ready(1, now_);
   EXPECT_FALSE(scheduler_.steal(now_, look_again));
   EXPECT_TRUE(look_again);  // but soon
   auto const wanted = scheduler_.steal(now_ + Scheduler::blocked_after, look_again);
@@ -342,7 +521,7 @@ TEST_F(SchedulerTest, AnIdleWorkerGetsWhatWaitsBehindSomethingLong) {
 TEST_F(SchedulerTest, NothingIsTakenWhileElementsWait) {
   ready(2);
   scheduler_.add(make_chunk(make_task(4), 4));
-  ASSERT_TRUE(scheduler_.next());
+  ASSERT_TRUE(workers_.next());
   scheduler_.add(make_chunk(make_task(1), 1));
   bool look_again = false;
   EXPECT_FALSE(scheduler_.steal(now_ + 1s, look_again));
@@ -360,7 +539,7 @@ TEST_F(SchedulerTest, WhatIsUrgentOvertakesWhatHasNotBegun) {
 
   // The first one has less ahead.
   auto const grain = static_cast<std::uint64_t>(Scheduler::grain_ns / 1'000);
-  scheduler_.finished(0, trampoline, grain / 2, 0, grain / 2 * 1'000, now_);
+  workers_.answer(0, grain / 2, grain / 2 * 1'000, now_);
   scheduler_.add(make_chunk(make_urgent(-2), 5));
   ASSERT_EQ(place(), Placed{});
   auto const wanted = scheduler_.steal(now_, look_again);
@@ -370,11 +549,11 @@ TEST_F(SchedulerTest, WhatIsUrgentOvertakesWhatHasNotBegun) {
   EXPECT_FALSE(look_again);
 
   // One for each urgent element.
-  scheduler_.revoked(1, 2 * grain - 1, 1, 1);
+  workers_.observe(1, workers_.revoke(1, 2 * grain - 1));
   auto const another = scheduler_.steal(now_, look_again);
   ASSERT_TRUE(another);
   EXPECT_EQ(another->worker, 0u);
-  scheduler_.revocation_done(1, 1);
+  workers_.observe(1, workers_.acknowledge(1));
   EXPECT_FALSE(scheduler_.steal(now_, look_again));  // that takes more now
   EXPECT_EQ(place().front(), (std::array<std::uint64_t, 3>{1, 0, 5}));
 }
@@ -388,7 +567,7 @@ TEST_F(SchedulerTest, NoMoreGiveWayThanThereIsUrgent) {
   scheduler_.add(make_chunk(make_urgent(1), 1));
   auto const wanted = scheduler_.steal(now_, look_again);
   ASSERT_TRUE(wanted);
-  scheduler_.revoked(wanted->worker, wanted->elements, 1, 1);
+  workers_.observe(wanted->worker, workers_.revoke(wanted->worker, wanted->elements));
   EXPECT_FALSE(scheduler_.steal(now_, look_again));
   scheduler_.add(make_chunk(make_urgent(1), 1));
   EXPECT_TRUE(scheduler_.steal(now_, look_again));
@@ -400,35 +579,34 @@ TEST_F(SchedulerTest, NothingOvertakesWhatIsThroughSoonOrHasAKey) {
   auto const soon = static_cast<std::uint64_t>(Scheduler::backlog_ns / 1'000);
   bool look_again = false;
   scheduler_.add(make_chunk(make_task(), soon + soon / 2));
-  while (scheduler_.next()) {
+  while (workers_.next()) {
   }
   ASSERT_NE(scheduler_.waiting(), 0u);  // it has two portions
   scheduler_.add(make_chunk(make_urgent(1), 1));
   EXPECT_FALSE(scheduler_.steal(now_, look_again));
 
-  Scheduler keyed(1);
-  keyed.worker_ready(0, now_);
-  keyed.add(make_chunk(make_task(), 1));
+  Workers keyed(1);
+  keyed.ready(0, now_);
+  keyed->add(make_chunk(make_task(), 1));
   ASSERT_TRUE(keyed.next());
-  keyed.finished(0, trampoline, 1, 1, 1'000'000'000, now_);
-  keyed.add(make_chunk(make_keyed(1), 2));
+  keyed.answer(0, 1, 1'000'000'000, now_);
+  keyed->add(make_chunk(make_keyed(1), 2));
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(keyed.next());
-    keyed.placed(0);
   }
-  keyed.add(make_chunk(make_urgent(1), 1));
+  keyed->add(make_chunk(make_urgent(1), 1));
   ASSERT_FALSE(keyed.next());
-  EXPECT_FALSE(keyed.steal(now_, look_again));
+  EXPECT_FALSE(keyed->steal(now_, look_again));
 }
 
 TEST_F(SchedulerTest, NothingIsUrgentAnyMoreWhenTheLessUrgentIsOver) {
   ready(1);
   EXPECT_FALSE(scheduler_.outranks(1'000'000));
   scheduler_.add(make_chunk(make_task(), 1));
-  ASSERT_TRUE(scheduler_.next());
+  ASSERT_TRUE(workers_.next());
   EXPECT_TRUE(scheduler_.outranks(1));
   EXPECT_FALSE(scheduler_.outranks(0));
-  scheduler_.finished(0, trampoline, 1, 1, 1'000, now_);
+  workers_.answer(0, 1, 1'000, now_);
   bool look_again = false;
   scheduler_.steal(now_, look_again);
   EXPECT_FALSE(scheduler_.outranks(1));
@@ -437,7 +615,7 @@ TEST_F(SchedulerTest, NothingIsUrgentAnyMoreWhenTheLessUrgentIsOver) {
 TEST_F(SchedulerTest, ASingleElementIsNeverTaken) {
   ready(2);
   scheduler_.add(make_chunk(make_task(1), 1));
-  ASSERT_TRUE(scheduler_.next());
+  ASSERT_TRUE(workers_.next());
   bool look_again = false;
   EXPECT_FALSE(scheduler_.steal(now_ + 1h, look_again));
   EXPECT_FALSE(look_again);
@@ -446,23 +624,23 @@ TEST_F(SchedulerTest, ASingleElementIsNeverTaken) {
 TEST_F(SchedulerTest, AWorkerThatGivesUpElementsGetsNoneUntilItHasSettled) {
   ready(1);
   scheduler_.add(make_chunk(make_task(4), 4));
-  ASSERT_TRUE(scheduler_.next());
-  scheduler_.revoked(0, 3, 0, 1);
+  ASSERT_TRUE(workers_.next());
+  workers_.observe(0, workers_.revoke(0, 3));
   EXPECT_EQ(scheduler_.held(0), 1u);
   scheduler_.add(make_chunk(make_task(1), 1));
-  EXPECT_FALSE(scheduler_.next());
-  scheduler_.revocation_done(0, 1);
-  EXPECT_TRUE(scheduler_.next());
+  EXPECT_FALSE(workers_.next());
+  workers_.observe(0, workers_.acknowledge(0));
+  EXPECT_TRUE(workers_.next());
 }
 
 TEST_F(SchedulerTest, AWorkerThatLeavesKeepsWhatItHasAndGetsNothing) {
   ready(1);
   scheduler_.add(make_chunk(make_task(1), 2));
-  ASSERT_TRUE(scheduler_.next());
+  ASSERT_TRUE(workers_.next());
   scheduler_.worker_leaves(0);
-  EXPECT_FALSE(scheduler_.next());
+  EXPECT_FALSE(workers_.next());
   EXPECT_EQ(scheduler_.held(0), 1u);
-  scheduler_.worker_gone(0);
+  workers_.dies(0);
   EXPECT_EQ(scheduler_.held(0), 0u);
 }
 
@@ -474,40 +652,39 @@ TEST_F(SchedulerTest, KeysAreSpreadAndStayWhereTheyAre) {
   for (int round = 0; round < 2; ++round) {
     for (int key = 0; key < 4; ++key) {
       scheduler_.add(make_chunk(make_keyed(key), 1));
-      auto const assignment = scheduler_.next();
+      auto const assignment = workers_.next();
       ASSERT_TRUE(assignment);
       workers.push_back(assignment->worker);
-      scheduler_.placed(assignment->worker);
-      scheduler_.finished(assignment->worker, trampoline, 1, 1, 10, now_);
+      workers_.answer(assignment->worker, 1, 10, now_);
     }
   }
   EXPECT_EQ(workers, (std::vector<std::size_t>{0, 1, 2, 3, 0, 1, 2, 3}));
 }
 
 TEST_F(SchedulerTest, KeysWaitForTheirPlaceWhoeverWorksThere) {
-  scheduler_.worker_ready(1, now_);
+  workers_.ready(1, now_);
   scheduler_.add(make_chunk(make_keyed(7), 2));
   EXPECT_EQ(place(), (Placed{{1, 0, 1}, {1, 1, 1}}));  // bound to the one that is there
-  scheduler_.worker_gone(1);
-  scheduler_.worker_ready(0, now_);
+  workers_.dies(1);
+  workers_.ready(0, now_);
   scheduler_.add(make_chunk(make_keyed(7), 1));
   EXPECT_EQ(place(), Placed{});
   EXPECT_TRUE(scheduler_.awaited(1));
   EXPECT_FALSE(scheduler_.awaited(0));
   EXPECT_FALSE(scheduler_.idle_since(1));
-  scheduler_.worker_ready(1, now_);
+  workers_.ready(1, now_);
   EXPECT_EQ(place(), (Placed{{1, 0, 1}}));
 }
 
 TEST_F(SchedulerTest, KeysOfPlacesThatAreGivenUpAreBoundAnew) {
-  scheduler_.worker_ready(3, now_);
+  workers_.ready(3, now_);
   scheduler_.add(make_chunk(make_keyed(7), 1));
   EXPECT_EQ(place(), (Placed{{3, 0, 1}}));
   scheduler_.worker_leaves(3);
   scheduler_.add(make_chunk(make_keyed(7), 2));
   scheduler_.resize(2);
-  scheduler_.worker_ready(0, now_);
-  scheduler_.worker_ready(1, now_);
+  workers_.ready(0, now_);
+  workers_.ready(1, now_);
   EXPECT_EQ(scheduler_.waiting(), 2u);
   EXPECT_EQ(place(), (Placed{{0, 0, 1}, {0, 1, 1}}));
 }
@@ -516,26 +693,26 @@ TEST_F(SchedulerTest, KeysOfWorkersThatNobodyReplacesAreBoundAnew) {
   ready(3);
   for (int key = 0; key < 3; ++key) scheduler_.add(make_chunk(make_keyed(key), 1));
   EXPECT_EQ(place(), (Placed{{0, 0, 1}, {1, 0, 1}, {2, 0, 1}}));
-  scheduler_.finished(0, trampoline, 1, 1, 10, now_);
-  scheduler_.worker_gone(0);
+  workers_.answer(0, 1, 10, now_);
+  workers_.dies(0);
   scheduler_.worker_leaves(1);
   for (int key = 0; key < 3; ++key) scheduler_.add(make_chunk(make_keyed(key), 2));
-  scheduler_.finished(2, trampoline, 1, 1, 10, now_);
+  workers_.answer(2, 1, 10, now_);
   EXPECT_EQ(place(), (Placed{{2, 0, 2}}));
-  scheduler_.finished(2, trampoline, 2, 1, 10, now_);
+  workers_.answer(2, 2, 10, now_);
   scheduler_.count_on_ready_ones();
   // Not those of the one that still has an element of its key.
   EXPECT_EQ(place(), (Placed{{2, 0, 2}}));
   EXPECT_TRUE(scheduler_.awaited(1));
-  scheduler_.finished(2, trampoline, 2, 1, 10, now_);
-  scheduler_.worker_gone(1);
+  workers_.answer(2, 2, 10, now_);
+  workers_.dies(1);
   scheduler_.count_on_ready_ones();
   EXPECT_EQ(place(), (Placed{{2, 0, 2}}));
   // And new ones, as long as nobody comes.
-  scheduler_.finished(2, trampoline, 2, 1, 10, now_);
+  workers_.answer(2, 2, 10, now_);
   scheduler_.add(make_chunk(make_keyed(8), 1));
   EXPECT_EQ(place(), (Placed{{2, 0, 1}}));
-  scheduler_.worker_ready(0, now_);
+  workers_.ready(0, now_);
   scheduler_.add(make_chunk(make_keyed(9), 1));
   EXPECT_EQ(place(), (Placed{{0, 0, 1}}));
 }
@@ -545,16 +722,16 @@ TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   ready(1);
   scheduler_.add(make_chunk(make_keyed(1), 1));
   scheduler_.add(make_chunk(make_keyed(1), 1));
-  auto const first = scheduler_.next();
+  auto first = workers_.take();
   ASSERT_TRUE(first);
-  EXPECT_FALSE(scheduler_.next());
+  EXPECT_FALSE(workers_.take());
   scheduler_.add(make_chunk(make_task(1), 1));
-  EXPECT_TRUE(scheduler_.next());  // what has no key may
-  scheduler_.refused(first->worker, first->chunk);
-  scheduler_.roomy(0);
-  scheduler_.requeue(first->chunk);
-  EXPECT_TRUE(scheduler_.next());
-  EXPECT_FALSE(scheduler_.next());
+  EXPECT_TRUE(workers_.take());  // what has no key may
+  workers_.observe(0, workers_.refuse(0, first->chunks[0]));
+  scheduler_.retry();
+  scheduler_.requeue(std::move(first->chunks[0]));
+  EXPECT_TRUE(workers_.take());
+  EXPECT_FALSE(workers_.take());
 }
 
 TEST_F(SchedulerTest, ElementsWithKeysAreNotTakenBackForBalance) {
@@ -579,20 +756,20 @@ TEST_F(SchedulerTest, RemovesWhatWaitsForOneWorkerToo) {
 // ---- lives
 
 TEST_F(SchedulerTest, FirstLivesAreOfDifferentLengths) {
-  Scheduler scheduler(4, 100);
+  Workers workers(4, 100);
   std::vector<std::uint64_t> given(4);
   for (int life = 0; life < 2; ++life) {
     for (std::size_t worker = 0; worker < 4; ++worker) {
-      scheduler.worker_ready(worker, now_);
+      workers.ready(worker, now_);
       std::uint64_t elements = 0;
-      scheduler.add(make_chunk(make_task(1000), 1000));
-      while (auto assignment = scheduler.next()) {
-        elements += assignment->chunk.count;
-        scheduler.finished(worker, trampoline, assignment->chunk.count, 1, 10, now_);
+      workers->add(make_chunk(make_task(1000), 1000));
+      while (auto const next = workers.next()) {
+        elements += next->chunk.count;
+        workers.answer(worker, next->chunk.count, 10, now_);
       }
-      EXPECT_TRUE(scheduler.spent(worker));
-      scheduler.remove_all();
-      scheduler.worker_gone(worker);
+      EXPECT_TRUE(workers->spent(worker));
+      workers->remove_all();
+      workers.dies(worker);
       if (life == 0) {
         given[worker] = elements;
         EXPECT_LE(elements, 100u);
@@ -611,32 +788,33 @@ TEST_F(SchedulerTest, KnowsSinceWhenAWorkerIsIdle) {
   EXPECT_EQ(scheduler_.idle_since(0), now_);
   EXPECT_FALSE(scheduler_.idle_since(1));  // nobody there
   scheduler_.add(make_chunk(make_task(1), 1));
-  ASSERT_TRUE(scheduler_.next());
+  ASSERT_TRUE(workers_.next());
   EXPECT_FALSE(scheduler_.idle_since(0));
-  scheduler_.finished(0, trampoline, 1, 1, 10, now_ + 3s);
+  workers_.answer(0, 1, 10, now_ + 3s);
   EXPECT_EQ(scheduler_.idle_since(0), now_ + 3s);
 }
 
-// The worker may have answered, and another thread told of that, before the one that asked tells of it.
-TEST_F(SchedulerTest, AGiveUpThatIsOverBeforeItsBeginIsToldIsOver) {
+// The worker may have acknowledged, and another thread may have observed that, before the thread that
+// revoked observes anything.
+TEST_F(SchedulerTest, ARevocationThatIsOverBeforeItsBeginIsObservedIsOver) {
   ready(1);
-  for (std::uint64_t number = 1; number <= 3; ++number) {
+  for (int i = 0; i < 3; ++i) {
     scheduler_.add(make_chunk(make_task(), 1));
-    ASSERT_TRUE(scheduler_.next()) << number;
-    scheduler_.revocation_done(0, number);
-    scheduler_.revoked(0, 1, 1, number);
+    ASSERT_TRUE(workers_.next()) << i;
+    Load const begun = workers_.revoke(0, 1);
+    workers_.observe(0, workers_.acknowledge(0));
+    workers_.observe(0, begun);
   }
   scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_TRUE(scheduler_.next());
-  scheduler_.revoked(0, 1, 1, 4);
+  EXPECT_TRUE(workers_.next());
+  workers_.observe(0, workers_.revoke(0, 1));
   scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_FALSE(scheduler_.next()) << "this one is not over";
+  EXPECT_FALSE(workers_.next()) << "this one is not over";
   // It is with its worker.
-  scheduler_.worker_gone(0);
-  scheduler_.revocation_done(0, 5);
+  workers_.acknowledge(0);
+  workers_.dies(0);
   ready(1);
-  scheduler_.revoked(0, 0, 0, 5);
-  EXPECT_TRUE(scheduler_.next());
+  EXPECT_TRUE(workers_.next());
 }
 
 // ---- several at once
@@ -645,27 +823,19 @@ TEST_F(SchedulerTest, ShortElementsGoSeveralAtATime) {
   ready(1);
   know_cost(100);
   for (int i = 0; i < 3; ++i) scheduler_.add(make_chunk(make_task(), 1));
-  auto const first = scheduler_.next();
-  ASSERT_TRUE(first);
-  EXPECT_TRUE(scheduler_.next_coalesced(first->worker));
-  EXPECT_TRUE(scheduler_.next_coalesced(first->worker));
-  EXPECT_FALSE(scheduler_.next_coalesced(first->worker));
+  auto const group = workers_.next();
+  ASSERT_TRUE(group);
+  EXPECT_EQ(group->chunks, 3u);
   EXPECT_EQ(scheduler_.held(0), 3u);
   EXPECT_EQ(scheduler_.waiting(), 0u);
 }
 
 TEST_F(SchedulerTest, OthersGoByThemselves) {
   ready(1);
-  auto const alone = [&] {
-    scheduler_.add(make_chunk(make_task(), 1));
-    auto const first = scheduler_.next();
-    return first && !scheduler_.next_coalesced(first->worker);
-  };
-  for (int i = 0; i < 2; ++i) scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_TRUE(alone()) << "of an unknown cost";
-  scheduler_.remove_all();
-  scheduler_.finished(0, trampoline, 1, 1, 50'000, now_);
-  EXPECT_TRUE(alone()) << "that take their time";
+  for (int i = 0; i < 3; ++i) scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_EQ(workers_.next()->chunks, 1u) << "of an unknown cost";
+  workers_.answer(0, 1, 50'000, now_);
+  EXPECT_EQ(workers_.next()->chunks, 1u) << "that take their time";
 }
 
 TEST_F(SchedulerTest, WhatIsOfSeveralElementsOrLargeGoesByItself) {
@@ -674,82 +844,60 @@ TEST_F(SchedulerTest, WhatIsOfSeveralElementsOrLargeGoesByItself) {
   for (std::uint64_t const count : {std::uint64_t{2}, std::uint64_t{300}}) {
     scheduler_.add(make_chunk(make_task(), 1));
     scheduler_.add(make_chunk(make_task(), count));
-    auto const first = scheduler_.next();
-    ASSERT_TRUE(first);
-    EXPECT_FALSE(scheduler_.next_coalesced(first->worker)) << count;
+    EXPECT_EQ(workers_.next()->chunks, 1u) << count;
     scheduler_.remove_all();
   }
   detail::InputBuffer large{0, 1, detail::Bytes(300), {}};
   scheduler_.add(make_chunk(make_task(), 1));
   scheduler_.add({make_task(), std::make_shared<SharedInput>(std::move(large), 300), 0, 1});
-  auto const first = scheduler_.next();
-  ASSERT_TRUE(first);
-  EXPECT_FALSE(scheduler_.next_coalesced(first->worker));
+  EXPECT_EQ(workers_.next()->chunks, 1u);
 }
 
-TEST_F(SchedulerTest, NothingGoesAlongToAnotherWorker) {
+TEST_F(SchedulerTest, AGroupIsForOneWorker) {
   ready(2);
   know_cost(9'000);
   for (int i = 0; i < 8; ++i) scheduler_.add(make_chunk(make_task(), 1));
-  // As next() alone would give them.
-  std::vector<std::size_t> given;
-  while (auto const next = scheduler_.next()) {
-    given.push_back(next->worker);
-    while (scheduler_.next_coalesced(next->worker)) given.push_back(next->worker);
+  std::vector<std::size_t> chunks(4);
+  std::size_t first = 0;
+  while (auto const group = workers_.next()) {
+    if (first == 0) first = group->chunks;
+    chunks[group->worker] += group->chunks;
   }
-  Scheduler other{4};
-  for (std::size_t i = 0; i < 2; ++i) other.worker_ready(i, now_);
-  other.add(make_chunk(make_task(), 1));
-  auto const probe = other.next();
-  other.finished(probe->worker, trampoline, 1, 1, 9'000, now_);
-  for (int i = 0; i < 8; ++i) other.add(make_chunk(make_task(), 1));
-  std::vector<std::size_t> one_by_one;
-  while (auto const next = other.next()) one_by_one.push_back(next->worker);
-  EXPECT_EQ(given, one_by_one);
-  EXPECT_GT(std::ranges::count(given, 1u), 0);
+  // Three go to the first worker, which is through before the other one is awake. Then each in turn.
+  EXPECT_EQ(first, 3u);
+  EXPECT_EQ(chunks, (std::vector<std::size_t>{4, 4, 0, 0}));
 }
 
 TEST_F(SchedulerTest, ShortElementsWaitForCompanyBehindMany) {
   ready(1);
   know_cost(100);
-  EXPECT_FALSE(scheduler_.coalesces()) << "nothing waits";
-  scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_FALSE(scheduler_.coalesces()) << "the worker is idle";
+  EXPECT_FALSE(workers_.next(waits)) << "nothing waits";
   for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
-    EXPECT_FALSE(scheduler_.coalesces()) << i;
-    ASSERT_TRUE(scheduler_.next());
     scheduler_.add(make_chunk(make_task(), 1));
+    ASSERT_TRUE(workers_.next(waits)) << i;
   }
-  while (scheduler_.coalesces()) scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_EQ(scheduler_.waiting(), Scheduler::max_coalesced);
+  while (scheduler_.waiting() < Scheduler::max_coalesced - 1) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    EXPECT_FALSE(workers_.next(waits)) << scheduler_.waiting();
+  }
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_EQ(workers_.next(waits)->chunks, Scheduler::max_coalesced);
 }
 
-TEST_F(SchedulerTest, WhatWaitedIsNotPatientOnceTheWorkerIsThrough) {
+TEST_F(SchedulerTest, WhatWaitsForCompanyGoesOnceTheWorkerIsThroughOrTheCallerDoesNotWait) {
   ready(1);
   know_cost(100);
   for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
     scheduler_.add(make_chunk(make_task(), 1));
-    ASSERT_TRUE(scheduler_.next());
+    ASSERT_TRUE(workers_.next(waits));
   }
   scheduler_.add(make_chunk(make_task(), 1));
-  EXPECT_TRUE(scheduler_.coalesces());
-  scheduler_.finished(0, trampoline, 1, 1, 100, now_);
-  EXPECT_FALSE(scheduler_.coalesces());
-}
-
-TEST_F(SchedulerTest, WhatWasRefusedIsNotAhead) {
-  ready(1);
-  know_cost(100'000);
+  EXPECT_FALSE(workers_.next(waits));
+  workers_.answer(0, 1, 100, now_);
+  EXPECT_TRUE(workers_.next(waits));
   scheduler_.add(make_chunk(make_task(), 1));
-  ASSERT_TRUE(scheduler_.next());
-  for (int i = 0; i < 10; ++i) {
-    scheduler_.add(make_chunk(make_task(), 1));
-    auto const more = scheduler_.next();
-    ASSERT_TRUE(more) << i;
-    scheduler_.refused(more->worker, more->chunk);
-    scheduler_.roomy(more->worker);
-  }
-  EXPECT_EQ(scheduler_.held(0), 1u);
+  EXPECT_FALSE(workers_.next(waits));
+  EXPECT_TRUE(workers_.next(goes));
 }
 
 }  // namespace

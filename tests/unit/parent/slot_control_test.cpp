@@ -75,14 +75,15 @@ TEST_F(SlotControlTest, NothingIsPutUntilATakeBackIsAcknowledged) {
   give(chunk_of(3));
   answer(0);
   auto const taken = slot_.revoke(2);
-  EXPECT_TRUE(taken.asked);
-  EXPECT_EQ(taken.elements, 2u);
+  EXPECT_TRUE(taken.load.revoking);
+  EXPECT_EQ(elements_of(taken.returned), 2u);
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::full);
   EXPECT_FALSE(worker_->begin(1));
   worker_->finish_frame(true);
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::full) << "nobody has seen it";
   auto const collected = slot_.collect();
-  EXPECT_TRUE(collected.revocation_done);
+  EXPECT_NE(collected.load.version, 0u);
+  EXPECT_FALSE(collected.load.revoking);
   EXPECT_TRUE(collected.returned.empty());
   EXPECT_EQ(collected.items.size(), 1u);
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::sent);
@@ -91,9 +92,10 @@ TEST_F(SlotControlTest, NothingIsPutUntilATakeBackIsAcknowledged) {
 TEST_F(SlotControlTest, NothingIsPutForAWorkerThatIsToBeEnded) {
   give(chunk_of(1));
   ASSERT_TRUE(worker_->begin(0));
-  ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(0)).marked_for_kill);
+  ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(0)).marked);
   EXPECT_TRUE(slot_.marked_for_kill());
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::full);
+  EXPECT_FALSE(slot_.load().writable);
   slot_.reap();
   open();
   EXPECT_FALSE(slot_.marked_for_kill()) << "that was another";
@@ -161,47 +163,49 @@ TEST_F(SlotControlTest, AReplacementKnowsNoFunction) {
 TEST_P(BehindAGap, WhatSurelyRunsIsNotTakenBack) {
   give(chunk_of(1));
   ASSERT_TRUE(worker_->begin(at(0)));
-  EXPECT_FALSE(slot_.revoke(1).asked);
+  EXPECT_FALSE(slot_.revoke(1).load.revoking);
   EXPECT_TRUE(running(now_)) << "and stays sure";
 
   ASSERT_EQ(slot_.put(chunk_of(2)), Slot::Put::sent);
   auto const taken = slot_.revoke(3);
-  EXPECT_TRUE(taken.asked);
-  EXPECT_EQ(taken.elements, 2u);
-  EXPECT_EQ(taken.ended_chunks, 1u);
+  EXPECT_TRUE(taken.load.revoking);
+  EXPECT_EQ(elements_of(taken.returned), 2u);
+  EXPECT_EQ(taken.load.held.chunks, 1u);
   EXPECT_TRUE(running(now_));
 }
 
 TEST_P(BehindAGap, AChunkThatIsCutEndsWithWhatIsLeftOfIt) {
   give(chunk_of(5));
   auto const taken = slot_.revoke(3);
-  EXPECT_EQ(taken.ended_chunks, 0u);
-  ASSERT_EQ(taken.chunks.size(), 1u);
-  EXPECT_EQ(taken.chunks[0].first, 2u);
-  EXPECT_EQ(taken.chunks[0].count, 3u);
+  EXPECT_EQ(taken.load.held.chunks, 1u);
+  ASSERT_EQ(taken.returned.size(), 1u);
+  EXPECT_EQ(taken.returned[0].first, 2u);
+  EXPECT_EQ(taken.returned[0].count, 3u);
   answer(at(0));
   answer(at(1));
   EXPECT_FALSE(worker_->begin(at(2)));
   worker_->finish_frame(true);
   auto const collected = slot_.collect();
-  EXPECT_TRUE(collected.revocation_done);
+  EXPECT_NE(collected.load.version, 0u);
+  EXPECT_FALSE(collected.load.revoking);
   EXPECT_TRUE(collected.returned.empty());
   // In one record, or in two where they took their time.
   ASSERT_FALSE(collected.items.empty());
-  EXPECT_EQ(collected.items.back().ended_chunks, 1u);
+  EXPECT_EQ(collected.load.held, Amount());
 }
 
 TEST_P(BehindAGap, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
   give(chunk_of(100));
   ASSERT_TRUE(worker_->begin(at(0)));
   words().claim.store(at(64));
-  EXPECT_EQ(slot_.revoke(100).elements, 36u);
+  EXPECT_EQ(elements_of(slot_.revoke(100).returned), 36u);
   worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
   EXPECT_FALSE(worker_->begin(at(1)));
   EXPECT_TRUE(slot_.collect().returned.empty());
   worker_->finish_frame(true);
   auto const collected = slot_.collect();
-  EXPECT_TRUE(collected.revocation_done);
+  EXPECT_NE(collected.load.version, 0u);
+  EXPECT_FALSE(collected.load.revoking);
   EXPECT_EQ(collected.items.size(), 1u);
   ASSERT_EQ(collected.returned.size(), 1u);
   EXPECT_EQ(collected.returned[0].first, 1u);
@@ -236,14 +240,15 @@ TEST_F(SlotControlTest, EachElementIsAnsweredOrReturned) {
       EXPECT_EQ(collected.bad, "") << "round " << round;
       for (auto const& item : collected.items) ended += item.block.count;
       for (Chunk const& chunk : collected.returned) ended += chunk.count;
-      return collected.revocation_done || !collected.bad.empty();
+      bool const acknowledged = collected.load.version != 0 && !collected.load.revoking;
+      return acknowledged || !collected.bad.empty();
     };
     // What is claimed, and not yet answered, is the one to ask for.
     std::uint64_t const start = round * count + round % count;
     while (words().claim.load() <= start && ended < count) collect();
     auto const taken = slot_.revoke(count);
-    ended += taken.elements;
-    while (taken.asked && !collect()) {
+    ended += elements_of(taken.returned);
+    while (taken.load.revoking && !collect()) {
     }
     while (ended < count && !HasFailure()) collect();
     EXPECT_EQ(ended, count) << "round " << round;
@@ -262,13 +267,13 @@ TEST_P(BehindAGap, WhatHasAnOutcomeDoesNotRun) {
   // Published ahead of its mark: between the two it looks as if it ran.
   words().done.store(channel::pack_done(at(0), 0));
   EXPECT_FALSE(running(now_));
-  EXPECT_FALSE(slot_.mark_for_kill(kill_reason_for(at(0))).marked_for_kill);
+  EXPECT_FALSE(slot_.mark_for_kill(kill_reason_for(at(0))).marked);
 }
 
 TEST_P(BehindAGap, WhatMayBeWithdrawnCountsOnlyAfterAWhile) {
   give(chunk_of(100));
   words().claim.store(at(64));
-  EXPECT_EQ(slot_.revoke(100).elements, 36u);
+  EXPECT_EQ(elements_of(slot_.revoke(100).returned), 36u);
   words().done.store(channel::pack_done(at(1), 4));  // the next one had been claimed with the first
   EXPECT_FALSE(running(now_));
   EXPECT_FALSE(running(now_ + 19ms));
@@ -291,12 +296,12 @@ TEST_P(BehindAGap, WhatIsSeenToRunBeganBeforeTheClockWasReadAgain) {
 
 TEST_P(BehindAGap, AnEndMeetsTheElementThatRunsAndNoOther) {
   give(chunk_of(3));
-  EXPECT_FALSE(slot_.mark_for_kill(kill_reason_for(at(0))).marked_for_kill) << "nothing runs";
+  EXPECT_FALSE(slot_.mark_for_kill(kill_reason_for(at(0))).marked) << "nothing runs";
   ASSERT_TRUE(worker_->begin(at(0)));
-  EXPECT_FALSE(slot_.mark_for_kill(kill_reason_for(at(1))).marked_for_kill) << "another one runs";
+  EXPECT_FALSE(slot_.mark_for_kill(kill_reason_for(at(1))).marked) << "another one runs";
   auto const kill_result = slot_.mark_for_kill(kill_reason_for(at(0)));
-  EXPECT_TRUE(kill_result.marked_for_kill);
-  EXPECT_EQ(kill_result.taken.elements, 2u);
+  EXPECT_TRUE(kill_result.marked);
+  EXPECT_EQ(elements_of(kill_result.report.returned), 2u);
   worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
   EXPECT_FALSE(worker_->begin(at(1))) << "it may begin nothing more";
 }
@@ -321,15 +326,15 @@ TEST_F(SlotControlTest, WhoIsCondemnedHasBegunNothingMore) {
     });
     Slot::KillResult kill_result;
     std::uint64_t serial = 0;
-    while (!over && !kill_result.marked_for_kill) {
+    while (!over && !kill_result.marked) {
       std::uint64_t const claim = words().claim.load();
       if (claim <= first) continue;
       serial = claim - 1;
       kill_result = slot_.mark_for_kill(kill_reason_for(serial));
-      if (!kill_result.marked_for_kill && kill_result.taken.asked) break;
+      if (!kill_result.marked && kill_result.report.load.revoking) break;
     }
     worker.join();
-    if (kill_result.marked_for_kill) {
+    if (kill_result.marked) {
       EXPECT_EQ(words().done.load() >> 32, serial + 1) << "round " << round;
     }
     slot_.reap();
@@ -342,7 +347,7 @@ TEST_P(BehindAGap, ASentenceIsForTheElementItWasPassedOn) {
   for (bool const cancelled : {false, true}) {
     give(chunk_of(100));
     words().claim.store(at(64));
-    ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(at(0), cancelled)).marked_for_kill);
+    ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(at(0), cancelled)).marked);
     words().done.store(channel::pack_done(at(1), 4));  // it ended, and the next one runs
     auto const death = slot_.reap();
     EXPECT_FALSE(death.kill_reason);
@@ -355,7 +360,7 @@ TEST_P(BehindAGap, ASentenceIsForTheElementItWasPassedOn) {
 TEST_P(BehindAGap, WhatIsCondemnedIsChargedWhateverItsMarksSayByThen) {
   give(chunk_of(2));
   ASSERT_TRUE(worker_->begin(at(0)));
-  ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(at(0))).marked_for_kill);
+  ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(at(0))).marked);
   words().claim.store(0);
   auto const death = slot_.reap();
   EXPECT_TRUE(death.kill_reason);
@@ -367,21 +372,21 @@ TEST_P(BehindAGap, WhatIsCondemnedIsChargedWhateverItsMarksSayByThen) {
 TEST_P(BehindAGap, WhoIsCondemnedBeginsNothingOfWhatAnotherTakeBackHasLeft) {
   give(chunk_of(10));
   ASSERT_TRUE(worker_->begin(at(0)));
-  EXPECT_EQ(slot_.revoke(5).elements, 5u);
+  EXPECT_EQ(elements_of(slot_.revoke(5).returned), 5u);
   auto const kill_result = slot_.mark_for_kill(kill_reason_for(at(0)));
-  EXPECT_TRUE(kill_result.marked_for_kill);
-  EXPECT_EQ(kill_result.taken.elements, 4u);
+  EXPECT_TRUE(kill_result.marked);
+  EXPECT_EQ(elements_of(kill_result.report.returned), 4u);
   worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
   EXPECT_FALSE(worker_->begin(at(1)));
   auto const death = slot_.reap();
   EXPECT_TRUE(death.attributed.empty()) << "it had ended, and nothing else had begun";
-  EXPECT_EQ(death.collected.outcomes(), 1u);
+  EXPECT_EQ(death.report.outcomes(), 1u);
 }
 
 TEST_P(BehindAGap, ASecondTakeBackAllowsNothingThatTheFirstForbade) {
   give(chunk_of(100));
   words().claim.store(at(64));
-  EXPECT_EQ(slot_.revoke(100).elements, 36u);
+  EXPECT_EQ(elements_of(slot_.revoke(100).returned), 36u);
   slot_.revoke(10);
   answer(at(0));
   EXPECT_FALSE(worker_->begin(at(1))) << "which may have been withdrawn already";
@@ -428,8 +433,8 @@ TEST_P(BehindAGap, WhoBeginsNothingIsSilentAndNothingIsCharged) {
   EXPECT_FALSE(worker_->begin(at(0))) << "it may begin nothing more";
   auto const death = slot_.reap();
   EXPECT_TRUE(death.attributed.empty());
-  ASSERT_EQ(death.collected.returned.size(), 1u);
-  EXPECT_EQ(death.collected.returned[0].count, 3u);
+  ASSERT_EQ(death.report.returned.size(), 1u);
+  EXPECT_EQ(death.report.returned[0].count, 3u);
 }
 
 // It begins the element at the last moment: then it is looked at again.
@@ -449,7 +454,7 @@ TEST_P(BehindAGap, WhoBeginsInTheMomentOfTheVerdictIsNotSilent) {
 // A take-back is under way that has left it the element: it must not begin that when it is to be ended.
 TEST_P(BehindAGap, WhoIsSilentBeginsNothingOfWhatAnotherTakeBackHasLeft) {
   ASSERT_EQ(slot_.put(timed_chunk_of(10)), Slot::Put::sent);
-  EXPECT_EQ(slot_.revoke(5).elements, 5u);
+  EXPECT_EQ(elements_of(slot_.revoke(5).returned), 5u);
   EXPECT_FALSE(running(now_));
   EXPECT_FALSE(running(now_ + 1s));
   EXPECT_TRUE(slot_.marked_for_kill());
@@ -468,7 +473,7 @@ TEST_P(BehindAGap, ADeathChargesTheElementThatRanAndNoOther) {
     auto const death = slot_.reap();
     EXPECT_EQ(death.bad, "");
     std::uint64_t values = 0;
-    for (auto const& item : death.collected.items) values += item.block.count;
+    for (auto const& item : death.report.items) values += item.block.count;
     EXPECT_EQ(values, position);
     ASSERT_EQ(death.attributed.size(), 1u);
     EXPECT_EQ(death.attributed[0].first, position);
@@ -482,8 +487,8 @@ TEST_P(BehindAGap, ADeathBeforeTheNextElementChargesNobody) {
   auto const death = slot_.reap();
   EXPECT_EQ(death.bad, "");
   EXPECT_TRUE(death.attributed.empty());
-  ASSERT_EQ(death.collected.returned.size(), 1u);
-  EXPECT_EQ(death.collected.returned[0].count, 3u);
+  ASSERT_EQ(death.report.returned.size(), 1u);
+  EXPECT_EQ(death.report.returned[0].count, 3u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, BehindAGap,

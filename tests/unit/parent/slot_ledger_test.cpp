@@ -68,7 +68,7 @@ TEST_F(SlotLedgerTest, ARecordAsItShouldBeIsTaken) {
   EXPECT_EQ(collected.bad, "");
   ASSERT_EQ(collected.items.size(), 1u);
   EXPECT_EQ(collected.items[0].block.count, 2u);
-  EXPECT_EQ(collected.items[0].ended_chunks, 0u);
+  EXPECT_EQ(collected.load.held.elements, 1u);
 }
 
 TEST_F(SlotLedgerTest, AnOutcomeThatIsNotOwedIsRefused) {
@@ -175,11 +175,11 @@ TEST_F(SlotLedgerTest, ADeathReturnsWhatHadNotBegun) {
   EXPECT_TRUE(death.attributed.empty());
   EXPECT_FALSE(death.poison);
   EXPECT_FALSE(death.useful);
-  ASSERT_EQ(death.collected.returned.size(), 2u);
-  EXPECT_EQ(death.collected.returned[0].count, 3u);
-  EXPECT_EQ(death.collected.returned[0].attempt_deaths, 1u);
-  EXPECT_EQ(death.collected.returned[1].count, 2u);
-  EXPECT_EQ(death.collected.returned[1].attempt_deaths, 0u);
+  ASSERT_EQ(death.report.returned.size(), 2u);
+  EXPECT_EQ(death.report.returned[0].count, 3u);
+  EXPECT_EQ(death.report.returned[0].attempt_deaths, 1u);
+  EXPECT_EQ(death.report.returned[1].count, 2u);
+  EXPECT_EQ(death.report.returned[1].attempt_deaths, 0u);
 }
 
 TEST_F(SlotLedgerTest, ADeathChargesTheElementThatHadBegun) {
@@ -188,15 +188,15 @@ TEST_F(SlotLedgerTest, ADeathChargesTheElementThatHadBegun) {
   ASSERT_TRUE(worker_->begin(1));
   auto const death = slot_.reap();
   EXPECT_EQ(death.bad, "");
-  ASSERT_EQ(death.collected.items.size(), 1u);
-  EXPECT_EQ(death.collected.items[0].block.first, 0u);
-  EXPECT_EQ(death.collected.items[0].block.count, 1u);
+  ASSERT_EQ(death.report.items.size(), 1u);
+  EXPECT_EQ(death.report.items[0].block.first, 0u);
+  EXPECT_EQ(death.report.items[0].block.count, 1u);
   ASSERT_EQ(death.attributed.size(), 1u);
   EXPECT_EQ(death.attributed[0].first, 1u);
   EXPECT_EQ(death.attributed[0].count, 1u);
-  ASSERT_EQ(death.collected.returned.size(), 1u);
-  EXPECT_EQ(death.collected.returned[0].first, 2u);
-  EXPECT_EQ(death.collected.returned[0].count, 1u);
+  ASSERT_EQ(death.report.returned.size(), 1u);
+  EXPECT_EQ(death.report.returned[0].first, 2u);
+  EXPECT_EQ(death.report.returned[0].count, 1u);
   EXPECT_TRUE(death.useful);
 }
 
@@ -206,9 +206,8 @@ TEST_F(SlotLedgerTest, WhatCameBeforeADeathIsKept) {
   worker_->finish_frame(false);
   ASSERT_EQ(slot_.put(chunk_of(1)), Slot::Put::sent);
   auto const death = slot_.reap();
-  ASSERT_EQ(death.collected.items.size(), 1u);
-  EXPECT_EQ(death.collected.items[0].ended_chunks, 1u);
-  EXPECT_EQ(death.collected.returned.size(), 1u);
+  ASSERT_EQ(death.report.items.size(), 1u);
+  EXPECT_EQ(death.report.returned.size(), 1u);
   EXPECT_TRUE(death.attributed.empty());
 }
 
@@ -218,9 +217,9 @@ TEST_F(SlotLedgerTest, AnOpenRecordOfAnotherSizeThanItMustHaveIsALie) {
   words().done.store(channel::pack_done(1, 3));
   auto const death = slot_.reap();
   EXPECT_NE(death.bad.find("open frame"), std::string::npos) << death.bad;
-  EXPECT_TRUE(death.collected.items.empty());
+  EXPECT_TRUE(death.report.items.empty());
   ASSERT_EQ(death.attributed.size(), 1u);
-  EXPECT_EQ(death.collected.returned.size(), 1u);
+  EXPECT_EQ(death.report.returned.size(), 1u);
 }
 
 TEST_F(SlotLedgerTest, MarksThatCannotBeTrueAreALie) {
@@ -239,12 +238,12 @@ TEST_F(SlotLedgerTest, ALiarIsChargedWithWhatItClaims) {
     publish(header_of(7, 1, 4), 4);
     auto const death = slot_.reap();
     EXPECT_NE(death.bad, "");
-    EXPECT_TRUE(death.collected.items.empty());
+    EXPECT_TRUE(death.report.items.empty());
     std::uint64_t attributed = 0;
     for (Chunk const& chunk : death.attributed) attributed += chunk.count;
     EXPECT_EQ(attributed, std::max(claims, std::uint64_t{1}));
     std::uint64_t returned = 0;
-    for (Chunk const& chunk : death.collected.returned) returned += chunk.count;
+    for (Chunk const& chunk : death.report.returned) returned += chunk.count;
     EXPECT_EQ(returned, 5 - attributed);
     open();
   }
@@ -258,8 +257,8 @@ TEST_F(SlotLedgerTest, TheEighthLossOfAnElementIsOneTooMany) {
     EXPECT_EQ(left.bad, "");
     EXPECT_EQ(left.poison, death == 8) << death;
     ASSERT_EQ(left.attributed.size(), death == 8 ? 1u : 0u) << death;
-    ASSERT_EQ(left.collected.returned.size(), 1u);
-    chunk = std::move(left.collected.returned.front());
+    ASSERT_EQ(left.report.returned.size(), 1u);
+    chunk = std::move(left.report.returned.front());
     open();
   }
   EXPECT_EQ(chunk.first, 1u);
@@ -272,10 +271,10 @@ TEST_F(SlotLedgerTest, AnOutcomeEndsTheLossesOfItsElement) {
   give(std::move(chunk));
   answer(0);
   auto const death = slot_.reap();
-  ASSERT_EQ(death.collected.items.size(), 1u);
+  ASSERT_EQ(death.report.items.size(), 1u);
   EXPECT_FALSE(death.poison);
-  ASSERT_EQ(death.collected.returned.size(), 1u);
-  EXPECT_EQ(death.collected.returned[0].attempt_deaths, 1u);
+  ASSERT_EQ(death.report.returned.size(), 1u);
+  EXPECT_EQ(death.report.returned[0].attempt_deaths, 1u);
 }
 
 }  // namespace

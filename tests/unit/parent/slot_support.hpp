@@ -1,7 +1,7 @@
 #pragma once
 
-// A slot whose worker is a real WorkerEnd in this process, over its own mapping of the same memory; what a hostile
-// one could write, a test can write too.
+// A slot whose worker is a real WorkerEnd in this process, over its own mapping of the same memory. A test
+// can write whatever a hostile worker could write.
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -42,12 +42,18 @@ inline std::shared_ptr<Share> share_of(std::size_t size, char fill = 's') {
   return Share::create(detail::Bytes(size, static_cast<std::byte>(fill)), {}, typeid(std::string));
 }
 
+inline std::uint64_t elements_of(Chunks const& chunks) {
+  std::uint64_t elements = 0;
+  for (Chunk const& chunk : chunks) elements += chunk.count;
+  return elements;
+}
+
 class SlotTest : public testing::Test {
  protected:
   SlotTest() { open(); }
   ~SlotTest() override { wakened_ = nullptr; }
 
-  // A worker, or the one that takes its place.
+  // A worker, or its replacement.
   void open() {
     auto [ours, theirs] = os::socket_pair();
     auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
@@ -131,18 +137,24 @@ class SlotTest : public testing::Test {
     worker_->append_value(serial, std::as_bytes(std::span(value)), false);
   }
 
-  // Gives so many elements and takes them back before one has begun, so that their serials are skipped.
+  // The worker has acknowledged a revocation, and this look is the first to see it.
+  bool acknowledged() {
+    Load const load = slot_.collect().load;
+    return load.version != 0 && !load.revoking;
+  }
+
+  // Gives so many elements and revokes them before one has begun, so that their serials are skipped.
   void skip(std::uint64_t elements) {
     if (elements == 0) return;
     give(chunk_of(elements));
     std::uint64_t const serial = worker_->header().serial;
-    ASSERT_EQ(slot_.revoke(elements).elements, elements);
+    ASSERT_EQ(elements_of(slot_.revoke(elements).returned), elements);
     ASSERT_FALSE(worker_->begin(serial));
     worker_->finish_frame(true);
-    ASSERT_TRUE(slot_.collect().revocation_done);
+    ASSERT_TRUE(acknowledged());
   }
 
-  // Has the worker rung since this was asked last?
+  // Has the worker notified since this was asked last?
   bool rung() {
     pollfd ready{event_.fd(), POLLIN, 0};
     bool const yes = ::poll(&ready, 1, 0) == 1;
@@ -162,7 +174,7 @@ class SlotTest : public testing::Test {
   }
 
   os::Event event_;
-  std::function<void()> wakened_;  // once, when the arena has something to do
+  std::function<void()> wakened_;  // once, when the buffer pool has something to do
   std::shared_ptr<BufferPool> buffer_pool_ = std::make_shared<BufferPool>(false, [this] {
     if (wakened_) std::exchange(wakened_, {})();
   });

@@ -1,10 +1,11 @@
-// A slot puts shared values ahead of the chunks that name them, each once; what finds no room comes
-// later, and what nobody has any more is forgotten.
+// A slot puts shared values ahead of the chunks that name them, each once. Values that find no room come
+// later, and values that nobody has any more are evicted. Each change of a slot reports its load.
 
 #include <gtest/gtest.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,28 +118,25 @@ TEST_F(SlotTest, WhatFindsNoRoomComesLater) {
     if (size > 16'384) shares.resize(700);  // each has a descriptor
     arrivals_ = 0;
     Chunk chunk = chunk_with(shares);
-    Slot::Put put = slot_.put(chunk);
-    ASSERT_EQ(put, Slot::Put::full);
-    EXPECT_FALSE(slot_.await_room());
+    auto put = slot_.put(std::span(&chunk, 1), {});
+    ASSERT_EQ(put.result, Slot::Put::full);
+    EXPECT_FALSE(slot_.load().writable);
     EXPECT_FALSE(slot_.news());
-    EXPECT_FALSE(slot_.collect().roomy);
+    EXPECT_EQ(slot_.collect().load.version, 0u);
     int goes = 1;
-    while (put == Slot::Put::full) {
+    while (put.result == Slot::Put::full) {
       std::size_t const before = arrivals_;
       while (!slot_.news()) {
         ASSERT_TRUE(worker_->wait());
         take_one();
       }
       EXPECT_GT(arrivals_, before);
-      EXPECT_TRUE(slot_.collect().roomy);
-      EXPECT_FALSE(slot_.collect().roomy);
-      put = slot_.put(chunk);
-      if (put == Slot::Put::full) {
-        EXPECT_FALSE(slot_.await_room());
-      }
+      EXPECT_TRUE(slot_.collect().load.writable);
+      EXPECT_EQ(slot_.collect().load.version, 0u) << "that is told once";
+      put = slot_.put(std::span(&chunk, 1), {});
       ++goes;
     }
-    EXPECT_EQ(put, Slot::Put::sent);
+    EXPECT_EQ(put.result, Slot::Put::sent);
     take();
     slot_.collect();
     EXPECT_EQ(arrivals_, shares.size());
@@ -146,28 +144,84 @@ TEST_F(SlotTest, WhatFindsNoRoomComesLater) {
   }
 }
 
-TEST_F(SlotTest, RoomThatCameBeforeItWasAwaited) {
-  Share::List shares;
-  for (int i = 0; i < 10; ++i) shares.push_back(share_of(10'000));
-  Chunk chunk = chunk_with(shares);
-  ASSERT_EQ(slot_.put(chunk), Slot::Put::full);
-  for (std::size_t i = 0; i < 6; ++i) {
-    ASSERT_TRUE(worker_->wait());
-    take_one();
-  }
-  EXPECT_FALSE(slot_.collect().roomy);  // the engine has not asked for it
-  EXPECT_TRUE(slot_.await_room());
-  EXPECT_FALSE(slot_.await_room());
-  EXPECT_EQ(slot_.put(chunk), Slot::Put::sent);
-}
-
 // With a socket that nobody reads any more there is nothing to wait for.
 TEST_F(SlotTest, WithoutAnythingAheadNoRoomIsAwaited) {
   worker_.reset();
   control_.reset();
   EXPECT_EQ(slot_.put(chunk_with({share_of(100'000)})), Slot::Put::full);
-  EXPECT_FALSE(slot_.await_room());
+  EXPECT_FALSE(slot_.load().writable);
   EXPECT_FALSE(slot_.news());
+}
+
+// ---- loads
+
+TEST_F(SlotTest, EachChangeReportsTheLoadInANewVersion) {
+  std::vector<Chunk> chunks{chunk_of(2), chunk_of(3)};
+  ASSERT_EQ(slot_.put(chunks, {}).sent, 2u);
+  Load const sent = slot_.load();
+  EXPECT_EQ(sent.held.elements, 5u);
+  EXPECT_EQ(sent.held.chunks, 2u);
+  EXPECT_EQ(sent.offered, sent.held);
+  EXPECT_EQ(sent.given, 5u);
+  EXPECT_TRUE(sent.writable);
+  EXPECT_EQ(slot_.collect().load.version, 0u) << "nothing has changed";
+  take_chunk();
+  answer(0);
+  answer(1);
+  worker_->finish_frame(false);
+  Load const answered = slot_.collect().load;
+  EXPECT_GT(answered.version, sent.version);
+  EXPECT_EQ(answered.held.elements, 3u);
+  EXPECT_EQ(answered.held.chunks, 1u);
+  EXPECT_EQ(answered.answered, 2u);
+  EXPECT_EQ(answered.given, 5u);
+  Load const revoked = slot_.revoke(2).load;
+  EXPECT_GT(revoked.version, answered.version);
+  EXPECT_TRUE(revoked.revoking);
+  EXPECT_EQ(revoked.held.elements, 1u);
+  EXPECT_EQ(revoked.given, 3u);
+  Load const dead = slot_.reap().report.load;
+  EXPECT_GT(dead.version, revoked.version);
+  EXPECT_EQ(dead.held, Amount());
+  EXPECT_EQ(dead.offered.elements, 5u) << "of all workers of the slot";
+  EXPECT_FALSE(dead.revoking);
+  EXPECT_FALSE(dead.writable);
+  open();
+  EXPECT_GT(slot_.load().version, dead.version);
+  EXPECT_TRUE(slot_.load().writable);
+}
+
+TEST_F(SlotTest, WhatCannotBePutWasOfferedAllTheSame) {
+  slot_.reap();
+  std::vector<Chunk> chunks{chunk_of(2), chunk_of(3)};
+  EXPECT_EQ(slot_.put(chunks, {}).result, Slot::Put::gone);
+  EXPECT_EQ(slot_.load().offered.elements, 5u);
+  EXPECT_EQ(slot_.load().held, Amount());
+  Slot unused{1};
+  EXPECT_EQ(unused.put(chunks, {}).result, Slot::Put::gone);
+  EXPECT_EQ(unused.load().offered.chunks, 2u);
+}
+
+TEST_F(SlotTest, WhoAsksAgainAndAgainCollectsWhatIsThere) {
+  Slot::Report report;
+  EXPECT_FALSE(slot_.try_collect(report));
+  ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
+  EXPECT_FALSE(slot_.try_collect(report));
+  take();
+  ASSERT_TRUE(slot_.try_collect(report));
+  EXPECT_EQ(report.outcomes(), 1u);
+  EXPECT_EQ(report.load.held, Amount());
+  EXPECT_FALSE(slot_.try_collect(report));
+}
+
+TEST_F(SlotTest, TheElementsOfThePoolsOwnCountNowhere) {
+  detail::TaskOptions options;
+  options.internal = true;
+  ASSERT_EQ(slot_.put(chunk_of(1, 4, options)), Slot::Put::sent);
+  Load const load = slot_.load();
+  EXPECT_EQ(load.held, Amount());
+  EXPECT_EQ(load.offered, Amount());
+  EXPECT_EQ(load.given, 0u);
 }
 
 // ---- several at once
@@ -176,7 +230,7 @@ TEST_F(SlotTest, SeveralGoInTheirOrder) {
   std::vector<Chunk> chunks{chunk_of(1), chunk_of(2), chunk_of(3)};
   auto const given = slot_.put(chunks, {});
   EXPECT_EQ(given.sent, 3u);
-  EXPECT_EQ(given.how, Slot::Put::sent);
+  EXPECT_EQ(given.result, Slot::Put::sent);
   EXPECT_FALSE(given.unwanted);
   for (Chunk const& chunk : chunks) EXPECT_EQ(chunk.task, nullptr);
   for (auto const& [serial, count] : {std::pair(0u, 1u), std::pair(1u, 2u), std::pair(3u, 3u)}) {
@@ -187,20 +241,17 @@ TEST_F(SlotTest, SeveralGoInTheirOrder) {
     worker_->finish_frame(false);
   }
   std::uint64_t outcomes = 0;
-  std::size_t ended_chunks = 0;
-  for (auto const& item : slot_.collect().items) {
-    outcomes += item.block.count;
-    ended_chunks += item.ended_chunks;
-  }
+  auto const report = slot_.collect();
+  for (auto const& item : report.items) outcomes += item.block.count;
   EXPECT_EQ(outcomes, 6u);
-  EXPECT_EQ(ended_chunks, 3u);
+  EXPECT_EQ(report.load.held, Amount());
 }
 
 TEST_F(SlotTest, OfSeveralThoseThatFindNoRoomAreLeft) {
   std::vector<Chunk> chunks;
   for (int i = 0; i < 100; ++i) chunks.push_back(chunk_of(1000));
   auto const given = slot_.put(chunks, {});
-  EXPECT_EQ(given.how, Slot::Put::full);
+  EXPECT_EQ(given.result, Slot::Put::full);
   ASSERT_GT(given.sent, ring_bytes / 2 / 1000);
   ASSERT_LT(given.sent, ring_bytes / 1000);
   for (std::size_t i = 0; i < chunks.size(); ++i) {
