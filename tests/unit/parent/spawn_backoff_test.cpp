@@ -67,6 +67,7 @@ TEST(SpawnBackoff, AReadyWorkerEndsTheRow) {
   EXPECT_FALSE(backoff.start_failed(now, Failure::start));
   EXPECT_EQ(delay(backoff), 10ms);
   EXPECT_FALSE(backoff.start_failed(now, Failure::start));
+  EXPECT_TRUE(backoff.start_failed(now, Failure::start));
 }
 
 TEST(SpawnBackoff, TheFirstUselessExitIsReplacedAtOnce) {
