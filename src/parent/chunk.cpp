@@ -40,7 +40,7 @@ std::uint64_t SharedInput::elements_within(std::uint64_t first,
 
 std::shared_ptr<detail::MessageBlock> const& SharedInput::in_memory_of(
     BufferPool& buffer_pool, BufferPool::Worker const& worker) {
-  if (block_ == nullptr || !buffer_pool.claim(*block_, worker)) {
+  if (block_ == nullptr || !buffer_pool.add_reader(*block_, worker)) {
     auto copy = copy_for(buffer_pool, worker, all_);
     all_ = {copy->data(), all_.size()};
     block_ = std::move(copy);

@@ -44,9 +44,9 @@ class SharedInput {
   // Shared values that its elements name.
   detail::Share::List const& shares() const noexcept { return shares_; }
 
-  // For a chunk that is the whole input: its bytes in message memory of this worker. They are moved
-  // there unless they lie there already; bytes() then returns them from there. Only while no other chunk
-  // of the input exists. Throws std::system_error when there is no memory.
+  // For a chunk that is the whole input: its bytes in message memory that this worker may read. Unless
+  // they lie in such memory, they are moved there; bytes() then serves from it. Only while no other
+  // chunk of the input exists. Throws std::system_error when there is no memory.
   std::shared_ptr<detail::MessageBlock> const& in_memory_of(BufferPool& buffer_pool,
                                                             BufferPool::Worker const& worker);
 
@@ -64,7 +64,7 @@ class SharedInput {
   std::span<std::byte const> all_;
 };
 
-// A copy of the bytes in message memory of this worker. Throws std::system_error.
+// A copy of the bytes in message memory that this worker may read. Throws std::system_error.
 std::shared_ptr<detail::MessageBlock> copy_for(BufferPool& buffer_pool,
                                                BufferPool::Worker const& worker,
                                                std::span<std::byte const> bytes);

@@ -45,8 +45,9 @@ Core::Core(PoolOptions given)
     : options(std::move(given)),
       name(options.name),
       ring_bytes(ring_bytes_for(worker_count(options))),
-      buffer_pool(std::make_shared<BufferPool>(options.harden, [this] { wake_dispatcher(); })),
-      task_slab(std::make_shared<Slab>([trimmed = buffer_pool] { trimmed->expect_trim(); })),
+      trimmer(std::make_shared<Trimmer>([this] { wake_dispatcher(); })),
+      buffer_pool(std::make_shared<BufferPool>(options.harden, trimmer)),
+      task_slab(std::make_shared<Slab>(trimmer)),
       wanted(worker_count(options)),
       scheduler(wanted,
                 options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
@@ -58,6 +59,10 @@ Core::Core(PoolOptions given)
                        : std::nullopt),
       seed_(options.seed) {
   os::make_adaptive(mutex);
+  // First: the workers are told of the blocks that it lets go.
+  trimmer->add(*buffer_pool);
+  trimmer->add(*task_slab);
+  trimmer->add(slots);
   resize(wanted);
 }
 
@@ -65,6 +70,7 @@ Core::Core(PoolOptions given)
 Core::~Core() { close_memory(); }
 
 void Core::close_memory() {
+  trimmer->close();
   buffer_pool->close();
   task_slab->close();
 }
@@ -782,23 +788,6 @@ void Core::fail_expired(Chunks const& chunks) {
     });
     end_element(chunk, reason, false);
   }
-}
-
-// ---- message memory
-
-std::optional<Core::TimePoint> Core::trim_memory(TimePoint now) {
-  if (next_trim_ ? now < *next_trim_ : !buffer_pool->trim_is_expected()) return next_trim_;
-  // The buffer pool first: the workers are told what it frees.
-  next_trim_ = buffer_pool->trim(now);
-  auto const look_again = [this](std::optional<TimePoint> look) {
-    if (look) next_trim_ = next_trim_ ? std::min(*next_trim_, *look) : *look;
-  };
-  look_again(task_slab->trim(now));
-  for (std::size_t i = 0; i < slots.size(); ++i) {
-    look_again(slots[i].trim_memory(now));
-  }
-  if (next_trim_) buffer_pool->trim_goes_on();
-  return next_trim_;
 }
 
 // ---- ends of elements

@@ -70,8 +70,6 @@ class Core {
   void help(detail::Task& task);
   // Acts on deadlines that have passed. Returns when to look again.
   std::optional<TimePoint> watch_deadlines(TimePoint now);
-  // Frees message memory that was not used for a while. Returns when to look again. The dispatcher's.
-  std::optional<TimePoint> trim_memory(TimePoint now);
   // No memory is kept from now on.
   void close_memory();
   Stats stats() const;
@@ -177,6 +175,8 @@ class Core {
   }
   os::Timer look_timer{os::UniqueFd()};  // made with the thread, like `wake`
   std::atomic<bool> startable{false};
+  // Of the pool's memory. The dispatcher's thread looks.
+  std::shared_ptr<Trimmer> const trimmer;
   std::shared_ptr<BufferPool> const buffer_pool;  // of large arguments
   std::shared_ptr<Slab> const task_slab;          // of tasks
   SlotTable slots;
@@ -265,7 +265,6 @@ class Core {
   std::atomic<std::size_t> spinning_{0};      // so many of them
   std::atomic<unsigned> preempted_spins_{0};  // the last ones, in a row
   std::atomic<bool> others_busy_{false};      // a worker was busy when this was last looked at
-  std::optional<TimePoint> next_trim_;        // the dispatcher's
   std::optional<std::size_t> const queue_limit_;
   std::condition_variable room_;  // in the queue, or no sense in waiting for it
   // Guarded by mutex:

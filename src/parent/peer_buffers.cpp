@@ -170,7 +170,7 @@ void PeerBuffers::not_told(News news) {
   has_notices_.store(true, std::memory_order_relaxed);
 }
 
-std::optional<PeerBuffers::TimePoint> PeerBuffers::trim(TimePoint now) {
+std::optional<TimePoint> PeerBuffers::trim(TimePoint now) {
   detail::Lock const lock(mutex_);
   if (!keeps_) return std::nullopt;
   TimePoint const end = used_ + memory_is_kept;

@@ -26,16 +26,12 @@
 #include "channel/layout.hpp"
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
+#include "parent/trimmer.hpp"
 
 namespace procpool::inline v0::parent {
 
-// What is not used for so long is let go.
-inline constexpr std::chrono::milliseconds memory_is_kept{1000};
-
 class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
-
   // ---- arguments
   bool has(std::uint64_t block) const;
   void sent(std::uint64_t block);

@@ -72,7 +72,7 @@ struct Slab::Region {
   std::size_t used = 0;
 };
 
-Slab::Slab(std::function<void()> expect) : expect_(std::move(expect)), forks_(fork_count()) {
+Slab::Slab(std::shared_ptr<Trimmer> trimmer) : trimmer_(std::move(trimmer)), forks_(fork_count()) {
   static_assert(sizeof(Region) <= 2 * line);
 }
 
@@ -119,8 +119,8 @@ void Slab::give(Region& region, void* block) noexcept {
   if (closed_) {
     let_empty_go(0);
     if (regions_ == 0) last = std::move(self_);
-  } else if (regions_ > 1 && expect_) {
-    expect_();
+  } else if (regions_ > 1) {
+    trimmer_->expect();
   }
 }
 
@@ -141,7 +141,7 @@ void Slab::let_empty_go(std::size_t keep) noexcept {
   }
 }
 
-std::optional<Slab::TimePoint> Slab::trim(TimePoint now) {
+std::optional<TimePoint> Slab::trim(TimePoint now) {
   detail::Lock const lock(mutex_);
   // One that is not needed now will be soon.
   std::size_t const used = regions_ - empty_regions_;
@@ -156,7 +156,6 @@ void Slab::close() {
   std::shared_ptr<Slab> last;
   detail::Lock const lock(mutex_);
   closed_ = true;
-  expect_ = {};
   let_empty_go(0);
   if (regions_ == 0) last = std::move(self_);
 }

@@ -1,32 +1,30 @@
 #pragma once
 
-// Slab: memory for a pool's many small objects of one size, such as the ledger's entry of each
-// submitted call. A program that queues a million of them would spend a third of its time in page faults,
-// and in joining freed pieces again, if they came from the heap. Here they lie side by side in regions that
-// the kernel fills at once; regions in which nothing lies are kept warm for a second or two.
+// Slab: memory for a pool's many small objects of one size, such as the tasks of submitted calls. A
+// program that queues a million of them would spend a third of its time in page faults, and in joining
+// freed pieces again, if they came from the heap. Here they lie side by side in regions that the kernel
+// fills at once. Empty regions are kept for a second or two.
 //
-// Any thread may take and give, also one that has not taken what it gives. The mutex is held for some
-// instructions and may be taken under any other; under it only what `expect` takes is. Blocks may outlive
-// the pool, and keep this alive. In a forked child nothing can be taken and giving does nothing: its
-// memory is a copy that goes with it. A crash leaves nothing behind.
+// Any thread may take and give, also a thread that has not taken what it gives. The mutex is held for
+// some instructions and may be taken under any other; under it only that of the trimmer is. Blocks may
+// outlive the pool, and keep the slab alive. In a forked child nothing can be taken, and giving does
+// nothing: the child's memory is a copy. A crash leaves nothing behind.
 
-#include <chrono>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
 
 #include <procpool/detail/engine/mutex.hpp>
 
+#include "parent/trimmer.hpp"
+
 namespace procpool::inline v0::parent {
 
-class Slab : public std::enable_shared_from_this<Slab> {
+class Slab final : public Trimmable, public std::enable_shared_from_this<Slab> {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
-
-  // `expect`: called, under the lock, when trim() should look soon.
-  explicit Slab(std::function<void()> expect = {});
+  // The trimmer's list does not get the slab by that.
+  explicit Slab(std::shared_ptr<Trimmer> trimmer = std::make_shared<Trimmer>());
   Slab(Slab const&) = delete;
   Slab& operator=(Slab const&) = delete;
 
@@ -34,9 +32,9 @@ class Slab : public std::enable_shared_from_this<Slab> {
   void* take(std::size_t bytes);
   static void give(void* block) noexcept;
 
-  // Lets regions go that were empty all the time since the last look; says when to look again.
-  std::optional<TimePoint> trim(TimePoint now);
-  // Keeps nothing from now on, and expects nothing.
+  // Lets regions go that were empty since the last look.
+  std::optional<TimePoint> trim(TimePoint now) override;
+  // Keeps no empty region from now on.
   void close();
 
   std::size_t regions() const;            // that it has
@@ -51,12 +49,12 @@ class Slab : public std::enable_shared_from_this<Slab> {
   void delist(Region& region) noexcept PROCPOOL_REQUIRES(mutex_);
   void let_empty_go(std::size_t keep) noexcept PROCPOOL_REQUIRES(mutex_);
 
-  std::function<void()> expect_;
+  std::shared_ptr<Trimmer> const trimmer_;
   unsigned const forks_;
   mutable detail::Mutex mutex_;
   std::size_t bytes_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // of a block
-  Region* first_ PROCPOOL_GUARDED_BY(mutex_) =
-      nullptr;  // of those that hold something and have room: a list
+  // Regions that hold something and have room: a list.
+  Region* first_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;
   Region* last_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;
   Region* empty_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;  // a stack
   std::size_t regions_ PROCPOOL_GUARDED_BY(mutex_) = 0;

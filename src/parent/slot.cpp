@@ -319,7 +319,7 @@ detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
     channel::BlockRef ref{};
     std::memcpy(&ref, arrival.payload.data(), sizeof ref);
     detail::Payload payload = peer_buffers_->receive(memory, ref.id, ref.offset, size);
-    buffer_pool_->expect_trim();
+    buffer_pool_->trimmer().expect();
     // The worker may still write to it. Decoders of values are made for that, others are not.
     if (arrival.header.kind == channel::OutboxKind::values) return payload;
     return detail::Payload(detail::Bytes(payload.bytes().begin(), payload.bytes().end()));
@@ -506,7 +506,7 @@ void Slot::revoke_from(std::uint64_t from, Report& report) {
   report.load = current_load();
 }
 
-std::optional<Slot::TimePoint> Slot::trim_memory(TimePoint now) {
+std::optional<Slot::TimePoint> Slot::trim(TimePoint now) {
   constexpr std::chrono::milliseconds soon{100};
   Lock const lock(mutex_);
   if (!channel_ || !bad_.empty() || kill_reason_) return std::nullopt;

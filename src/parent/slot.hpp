@@ -43,7 +43,7 @@ namespace procpool::inline v0::parent {
 
 class Slot {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+  using TimePoint = detail::TimePoint;
 
   // `clock` is another one in tests.
   explicit Slot(int index, std::shared_ptr<BufferPool> buffer_pool = std::make_shared<BufferPool>(),
@@ -156,9 +156,8 @@ class Slot {
   bool begin_spin();
   bool end_spin();  // true: there is news that the worker has not notified of
 
-  // Frees message memory that was not used for a while, and has the worker do so. Returns when to look
-  // again.
-  std::optional<TimePoint> trim_memory(TimePoint now);
+  // Message memory, here and in the worker; as Trimmable::trim().
+  std::optional<TimePoint> trim(TimePoint now);
 
   // The worker begins nothing more, and waits to be let go.
   bool retiring() const;

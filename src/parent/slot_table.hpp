@@ -7,15 +7,17 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <procpool/count.hpp>
 
 #include "parent/slot.hpp"
+#include "parent/trimmer.hpp"
 
 namespace procpool::inline v0::parent {
 
-class SlotTable {
+class SlotTable final : public Trimmable {
  public:
   SlotTable() = default;
   SlotTable(SlotTable const&) = delete;
@@ -44,6 +46,12 @@ class SlotTable {
       // Release: a thread that sees the size sees the slot.
       size_.store(index + 1, std::memory_order_release);
     }
+  }
+
+  std::optional<TimePoint> trim(TimePoint now) override {
+    std::optional<TimePoint> next;
+    for (std::size_t i = 0; i < size(); ++i) next = earlier(next, (*this)[i].trim(now));
+    return next;
   }
 
  private:

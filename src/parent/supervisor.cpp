@@ -106,7 +106,7 @@ std::optional<std::chrono::microseconds> Supervisor::tick(TimePoint now) {
     core_.place();
   }
   next.at(core_.watch_deadlines(now));
-  next.at(core_.trim_memory(now));
+  next.at(core_.trimmer->look(now));
   tick_fork_server(now, next);
   for (WorkerProxy& worker : workers_) next.at(worker.tick(now, wanted));
   if (!cgroups_.sweep()) next.at(now + cgroup_interval);

@@ -137,7 +137,7 @@ class Harness {
     static_cast<void>(slot_.begin_short_poll(number));
     slot_.unpark();
     static_cast<void>(slot_.ask_to_stop(number));
-    static_cast<void>(slot_.trim_memory(std::chrono::steady_clock::now()));
+    static_cast<void>(slot_.trim(std::chrono::steady_clock::now()));
     static_cast<void>(slot_.retiring());
   }
 

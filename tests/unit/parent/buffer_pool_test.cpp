@@ -1,5 +1,5 @@
-// The arena: memory comes again, but never while somebody refers to it, never for another worker, and
-// not after a while without use.
+// The buffer pool: memory is used again, but never while something refers to it, and goes after a while
+// without use. In a hardened pool it serves one worker.
 
 #include "parent/buffer_pool.hpp"
 
@@ -19,8 +19,9 @@ constexpr std::size_t mib = std::size_t{1} << 20;
 
 struct BufferPoolTest : testing::Test {
   int woken = 0;
-  std::shared_ptr<BufferPool> buffer_pool =
-      std::make_shared<BufferPool>(false, [this] { ++woken; });
+  std::shared_ptr<Trimmer> trimmer = std::make_shared<Trimmer>([this] { ++woken; });
+  std::shared_ptr<BufferPool> buffer_pool = std::make_shared<BufferPool>(false, trimmer);
+  std::shared_ptr<BufferPool> hardened = std::make_shared<BufferPool>(true, trimmer);
   std::shared_ptr<PeerBuffers> worker = std::make_shared<PeerBuffers>();
   std::shared_ptr<PeerBuffers> other = std::make_shared<PeerBuffers>();
 };
@@ -34,7 +35,7 @@ TEST_F(BufferPoolTest, GivesTheSameMemoryAgain) {
   EXPECT_EQ(buffer_pool->kept(), 1u);
 }
 
-TEST_F(BufferPoolTest, NeverWhileSomebodyRefersToIt) {
+TEST_F(BufferPoolTest, NeverWhileSomethingRefersToIt) {
   auto const block = buffer_pool->take_for(worker, mib);
   auto second = block;
   EXPECT_NE(buffer_pool->take_for(worker, mib)->data(), block->data());
@@ -43,41 +44,70 @@ TEST_F(BufferPoolTest, NeverWhileSomebodyRefersToIt) {
   EXPECT_NE(buffer_pool->take_for(worker, mib)->data(), block->data());
 }
 
-TEST_F(BufferPoolTest, NeverForAnotherWorker) {
+TEST_F(BufferPoolTest, AnyFreeBlockServesAnyWorker) {
   auto const* const place = buffer_pool->take_for(worker, mib)->data();
-  EXPECT_NE(buffer_pool->take_for(other, mib)->data(), place);
-  EXPECT_EQ(buffer_pool->take_for(worker, mib)->data(), place);
-
-  auto block = buffer_pool->take(mib);
-  bool const was_workers = block->data() == place;
-  EXPECT_EQ(buffer_pool->claim(*block, was_workers ? worker : other), true);
-  EXPECT_EQ(buffer_pool->claim(*block, was_workers ? other : worker), false);
+  EXPECT_EQ(buffer_pool->take_for(other, mib)->data(), place);
+  auto const block = buffer_pool->take(mib);
+  EXPECT_EQ(block->data(), place);
+  EXPECT_TRUE(buffer_pool->add_reader(*block, other));
+  EXPECT_TRUE(buffer_pool->add_reader(*block, std::make_shared<PeerBuffers>()));
+  EXPECT_EQ(buffer_pool->made(), 1u);
 }
 
-TEST_F(BufferPoolTest, NeverAfterItsWorkersDeath) {
-  auto first = buffer_pool->take_for(worker, mib);
-  auto second = buffer_pool->take_for(worker, mib);
-  first.reset();
-  EXPECT_EQ(buffer_pool->kept(), 1u);
+TEST_F(BufferPoolTest, AlsoAfterAWorkersDeath) {
+  auto const* const place = buffer_pool->take_for(worker, mib)->data();
   worker.reset();
-  second.reset();
-  EXPECT_EQ(buffer_pool->kept(), 1u) << "the second is not kept at all";
-  buffer_pool->take(mib);
-  EXPECT_EQ(buffer_pool->made(), 3u) << "the first is not used again";
-  buffer_pool->trim(BufferPool::TimePoint::clock::now());
-  EXPECT_EQ(buffer_pool->kept(), 1u) << "and goes";
+  EXPECT_EQ(buffer_pool->take_for(other, mib)->data(), place);
 }
 
-TEST_F(BufferPoolTest, EncodesNothingIntoWhatAConfinedWorkerSees) {
-  auto const hardened = std::make_shared<BufferPool>(true);
+TEST_F(BufferPoolTest, TellsEachReaderWhenItsBlockIsGone) {
+  auto block = buffer_pool->take_for(worker, mib);
+  std::uint64_t const id = block->id();
+  ASSERT_TRUE(buffer_pool->add_reader(*block, other));
+  ASSERT_TRUE(buffer_pool->add_reader(*block, other)) << "for a second message";
+  worker->sent(id);
+  other->sent(id);
+  block.reset();
+  buffer_pool->close();
+  EXPECT_EQ(worker->take_notices(10).ids, std::vector{id});
+  EXPECT_EQ(other->take_notices(10).ids, std::vector{id});
+}
+
+TEST_F(BufferPoolTest, HardenedItServesOneWorker) {
+  auto const* const place = hardened->take_for(worker, mib)->data();
+  auto const others = hardened->take_for(other, mib);
+  EXPECT_NE(others->data(), place);
+  EXPECT_FALSE(hardened->add_reader(*others, worker));
+  EXPECT_TRUE(hardened->add_reader(*others, other));
+  auto const again = hardened->take_for(worker, mib);
+  EXPECT_EQ(again->data(), place);
+  EXPECT_FALSE(hardened->add_reader(*again, other));
+}
+
+TEST_F(BufferPoolTest, HardenedItServesNoneAfterItsWorkersDeath) {
+  auto first = hardened->take_for(worker, mib);
+  auto second = hardened->take_for(worker, mib);
+  first.reset();
+  EXPECT_EQ(hardened->kept(), 1u);
+  worker.reset();
+  EXPECT_FALSE(hardened->add_reader(*second, other));
+  second.reset();
+  EXPECT_EQ(hardened->kept(), 1u) << "the second is not kept at all";
+  auto const third = hardened->take_for(other, mib);
+  EXPECT_EQ(hardened->made(), 3u) << "the first is not used again";
+  hardened->trim(std::chrono::steady_clock::now());
+  EXPECT_EQ(hardened->kept(), 0u) << "and goes";
+}
+
+TEST_F(BufferPoolTest, HardenedItHasNothingToEncodeInto) {
   hardened->take_for(worker, mib);
   EXPECT_EQ(hardened->take(mib), nullptr);
-  EXPECT_EQ(hardened->take_for(worker, mib)->capacity() >= mib, true);
+  EXPECT_GE(hardened->take_for(worker, mib)->capacity(), mib);
   EXPECT_EQ(hardened->made(), 1u);
 }
 
 TEST_F(BufferPoolTest, LetsGoWhatIsNotUsed) {
-  auto const now = BufferPool::TimePoint::clock::now();
+  auto const now = std::chrono::steady_clock::now();
   auto block = buffer_pool->take_for(worker, mib);
   worker->sent(block->id());
   std::uint64_t const id = block->id();

@@ -71,7 +71,7 @@ TEST_F(PeerBuffersTest, PayloadsOutliveThem) {
 }
 
 TEST_F(PeerBuffersTest, LetGoWhatIsNotUsed) {
-  auto const now = PeerBuffers::TimePoint::clock::now();
+  auto const now = TimePoint::clock::now();
   EXPECT_EQ(peer_buffers->trim(now), std::nullopt);
   auto payload = receive();
   auto const again = peer_buffers->trim(now);

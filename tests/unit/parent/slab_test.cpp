@@ -38,11 +38,12 @@ class SlabTest : public testing::Test {
   }
   // More than two regions are full of, and the third has some.
   std::size_t many() const { return memory_->blocks_per_region() * 2 + 10; }
-  Slab::TimePoint later() { return now_ += std::chrono::seconds(2); }
+  TimePoint later() { return now_ += std::chrono::seconds(2); }
 
   int expected_ = 0;
-  Slab::TimePoint now_ = std::chrono::steady_clock::now();
-  std::shared_ptr<Slab> memory_ = std::make_shared<Slab>([this] { ++expected_; });
+  TimePoint now_ = std::chrono::steady_clock::now();
+  std::shared_ptr<Trimmer> trimmer_ = std::make_shared<Trimmer>([this] { ++expected_; });
+  std::shared_ptr<Slab> memory_ = std::make_shared<Slab>(trimmer_);
 };
 
 TEST_F(SlabTest, BlocksAreAlignedAndDoNotOverlap) {

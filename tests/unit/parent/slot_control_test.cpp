@@ -136,7 +136,7 @@ TEST_F(SlotControlTest, AFunctionThatFoundNoRoomIsDeclaredLater) {
 TEST_F(SlotControlTest, MemoryThatWasMadeForOneWorkerIsNotGivenToItsReplacement) {
   auto const another = std::make_shared<PeerBuffers>();
   chunk_of(100'000).input->in_memory_of(*buffer_pool_, another);
-  buffer_pool_->trim(std::chrono::steady_clock::now());
+  buffer_pool_->trimmer().look(std::chrono::steady_clock::now());
   Chunk chunk = chunk_of(100'000);
   chunk.input->in_memory_of(*buffer_pool_, another);  // which it has had in view: a copy is needed
   // What it lay in is let go in the middle: after the copy was made, before it is given.

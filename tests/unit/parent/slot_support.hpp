@@ -174,10 +174,12 @@ class SlotTest : public testing::Test {
   }
 
   os::Event event_;
-  std::function<void()> wakened_;  // once, when the buffer pool has something to do
-  std::shared_ptr<BufferPool> buffer_pool_ = std::make_shared<BufferPool>(false, [this] {
-    if (wakened_) std::exchange(wakened_, {})();
-  });
+  std::function<void()> wakened_;  // once, when there is memory to trim
+  // Hardened, so that a message is copied when it goes to another worker.
+  std::shared_ptr<BufferPool> buffer_pool_ =
+      std::make_shared<BufferPool>(true, std::make_shared<Trimmer>([this] {
+                                     if (wakened_) std::exchange(wakened_, {})();
+                                   }));
   // The time as this test has it, and what passes behind each look at it.
   static inline Slot::TimePoint time_;
   static inline std::chrono::milliseconds sleeps_{0};

@@ -1,0 +1,45 @@
+#include "parent/trimmer.hpp"
+
+#include <utility>
+
+namespace procpool::inline v0::parent {
+
+Trimmer::Trimmer(std::function<void()> wake) : wake_(std::move(wake)) {}
+
+void Trimmer::add(Trimmable& object) {
+  detail::Lock const lock(mutex_);
+  objects_.push_back(&object);
+}
+
+void Trimmer::expect() noexcept {
+  if (expected_.exchange(true, std::memory_order_acq_rel)) return;
+  detail::Lock const lock(mutex_);
+  if (wake_) wake_();
+}
+
+std::optional<TimePoint> Trimmer::look(TimePoint now) {
+  if (next_ ? now < *next_ : !expected_.load(std::memory_order_acquire)) return next_;
+  // First: an object that expects a look from now on may have been passed already.
+  expected_.store(false, std::memory_order_release);
+  next_ = std::nullopt;
+  // Not under the mutex: objects expect looks under their own.
+  for (std::size_t i = 0; Trimmable* const each = object(i); ++i) {
+    next_ = earlier(next_, each->trim(now));
+  }
+  // The next look is due anyhow: nothing needs to wake the thread for it.
+  if (next_) expected_.store(true, std::memory_order_release);
+  return next_;
+}
+
+Trimmable* Trimmer::object(std::size_t index) const {
+  detail::Lock const lock(mutex_);
+  return index < objects_.size() ? objects_[index] : nullptr;
+}
+
+void Trimmer::close() noexcept {
+  detail::Lock const lock(mutex_);
+  wake_ = {};
+  objects_.clear();
+}
+
+}  // namespace procpool::inline v0::parent
