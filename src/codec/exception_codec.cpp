@@ -13,7 +13,6 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <regex>
@@ -27,6 +26,7 @@
 #include <variant>
 
 #include <procpool/detail/call/type_name.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
 #include "identity/category.hpp"
@@ -383,17 +383,22 @@ class ForeignCategory final : public std::error_category {
 // One per name, for ever: codes refer to them. Not more than so many, whatever workers say.
 std::error_category const& foreign_category(std::string_view said) {
   constexpr std::size_t most = 64;
-  static auto& mutex = *new std::mutex;
-  static auto& known = *new std::map<std::string, ForeignCategory const*, std::less<>>;
+  struct ForeignCategories {
+    Mutex mutex;
+    std::map<std::string, ForeignCategory const*, std::less<>> categories
+        PROCPOOL_GUARDED_BY(mutex);
+  };
+  static auto& known = *new ForeignCategories;
   std::string const name = os::one_line(os::cut(said, max_category));
-  std::lock_guard const lock(mutex);
-  if (auto const found = known.find(name); found != known.end()) return *found->second;
-  if (known.size() >= most) {
+  Lock const lock(known.mutex);
+  auto const found = known.categories.find(name);
+  if (found != known.categories.end()) return *found->second;
+  if (known.categories.size() >= most) {
     static ForeignCategory const& any = *new ForeignCategory("worker");
     return any;
   }
   auto category = std::make_unique<ForeignCategory>(name);
-  known.emplace(name, category.get());
+  known.categories.emplace(name, category.get());
   return *category.release();
 }
 

@@ -8,9 +8,10 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <mutex>
 #include <unordered_map>
 #include <utility>
+
+#include <procpool/detail/engine/mutex.hpp>
 
 namespace procpool::inline v0::detail {
 namespace {
@@ -43,15 +44,15 @@ struct Registry {
     std::shared_ptr<MessageBlock> block;
     pid_t process;
   };
-  std::mutex mutex;
-  std::unordered_map<void const*, Entry> entries;  // guarded by mutex
+  Mutex mutex;
+  std::unordered_map<void const*, Entry> entries PROCPOOL_GUARDED_BY(mutex);
 };
 
 Registry& registry();
 
 // So that a child never finds it locked by a thread that it has not got.
-void lock_registry() { registry().mutex.lock(); }
-void unlock_registry() { registry().mutex.unlock(); }
+void lock_registry() PROCPOOL_UNCHECKED_LOCKS { registry().mutex.lock(); }
+void unlock_registry() PROCPOOL_UNCHECKED_LOCKS { registry().mutex.unlock(); }
 
 // Never destroyed: buffers in static objects may end after everything else.
 Registry& registry() {
@@ -79,7 +80,7 @@ bool MessageBlock::fits(std::size_t bytes) const noexcept {
 
 std::shared_ptr<MessageBlock> message_block_of(std::span<std::byte const> bytes) {
   Registry& all = registry();
-  std::lock_guard const lock(all.mutex);
+  Lock const lock(all.mutex);
   auto const found = all.entries.find(bytes.data());
   if (found == all.entries.end() || found->second.process != ::getpid()) return nullptr;
   return found->second.block;
@@ -91,7 +92,7 @@ void* take_message_memory(MessageMemory& memory, std::size_t bytes) noexcept {
     if (block == nullptr) return nullptr;
     void* const place = block->data();
     Registry& all = registry();
-    std::lock_guard const lock(all.mutex);
+    Lock const lock(all.mutex);
     auto& entry = all.entries[place];
     if (entry.block != nullptr) forget(entry);
     entry = {std::move(block), ::getpid()};
@@ -104,7 +105,7 @@ void* take_message_memory(MessageMemory& memory, std::size_t bytes) noexcept {
 bool give_message_memory(void* place) noexcept {
   Registry& all = registry();
   std::shared_ptr<MessageBlock> block;  // ends after the lock: its owner has a lock of its own
-  std::lock_guard const lock(all.mutex);
+  Lock const lock(all.mutex);
   auto const found = all.entries.find(place);
   if (found == all.entries.end()) return false;
   if (found->second.process == ::getpid()) {

@@ -45,7 +45,7 @@ Dispatcher::~Dispatcher() {
 }
 
 bool Dispatcher::started() {
-  std::lock_guard const locked(start_mutex_);
+  detail::Lock const lock(start_mutex_);
   return thread_.joinable();
 }
 
@@ -55,7 +55,7 @@ void Dispatcher::start_once() {
   // Workers are spawned by the thread that starts here, and run where this thread may.
   std::optional<std::string> bound;
   {
-    std::lock_guard const locked(start_mutex_);
+    detail::Lock const lock(start_mutex_);
     if (thread_.joinable()) return;
     bound = os::bound_thread();
     start();
@@ -82,7 +82,7 @@ void Dispatcher::start() {
   core_.startable.store(true, std::memory_order_release);
   try {
     BlockedSignals const blocked;
-    thread_ = std::thread([this] { supervisor_->run(); });
+    thread_ = std::thread([supervisor = supervisor_.get()] { supervisor->run(); });
   } catch (std::system_error const& error) {
     throw SetupError("pool \"" + core_.name +
                      "\" cannot start its dispatcher thread: " + error.what());

@@ -7,8 +7,9 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <thread>
+
+#include <procpool/detail/engine/mutex.hpp>
 
 namespace procpool::inline v0::parent {
 
@@ -26,12 +27,12 @@ class Dispatcher {
   bool started();
 
  private:
-  void start();  // start_mutex_ is held
+  void start() PROCPOOL_REQUIRES(start_mutex_);
 
   Core& core_;
-  std::mutex start_mutex_;
-  std::unique_ptr<Supervisor> supervisor_;  // guarded by start_mutex_ until running_, as is thread_
-  std::thread thread_;
+  detail::Mutex start_mutex_;
+  std::unique_ptr<Supervisor> supervisor_ PROCPOOL_GUARDED_BY(start_mutex_);
+  std::thread thread_ PROCPOOL_GUARDED_BY(start_mutex_);
   std::atomic<bool> running_{false};
 };
 

@@ -17,19 +17,13 @@
 
 /// On a field: it is read and written only under this mutex.
 #define PROCPOOL_GUARDED_BY(mutex) PROCPOOL_THREAD_SAFETY(guarded_by(mutex))
-/// On a pointer: the object behind it is read and written only under this mutex.
-#define PROCPOOL_POINTEE_GUARDED_BY(mutex) PROCPOOL_THREAD_SAFETY(pt_guarded_by(mutex))
 /// On a function or lambda: the caller holds these mutexes.
 #define PROCPOOL_REQUIRES(...) PROCPOOL_THREAD_SAFETY(requires_capability(__VA_ARGS__))
 /// On a function: the caller does not hold these mutexes, because the function locks them.
 #define PROCPOOL_EXCLUDES(...) PROCPOOL_THREAD_SAFETY(locks_excluded(__VA_ARGS__))
-/// On a mutex: a thread that takes both locks this one first.
-#define PROCPOOL_ACQUIRED_BEFORE(...) PROCPOOL_THREAD_SAFETY(acquired_before(__VA_ARGS__))
 /// On a function that locks or unlocks for its caller.
 #define PROCPOOL_ACQUIRE(...) PROCPOOL_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
 #define PROCPOOL_RELEASE(...) PROCPOOL_THREAD_SAFETY(release_capability(__VA_ARGS__))
-/// On a function that returns a reference to this mutex.
-#define PROCPOOL_RETURNS_MUTEX(mutex) PROCPOOL_THREAD_SAFETY(lock_returned(mutex))
 /// On a function that the analysis cannot follow. The reason stands beside it.
 #define PROCPOOL_UNCHECKED_LOCKS PROCPOOL_THREAD_SAFETY(no_thread_safety_analysis)
 
