@@ -18,6 +18,7 @@
 #include "channel/worker_end.hpp"
 #include "os/socket.hpp"
 #include "parent/core.hpp"
+#include "parent/worker_state.hpp"
 #include "worker/chunk_runner.hpp"
 #include "worker/worker_context.hpp"
 
@@ -33,7 +34,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
     context_.emplace(*worker_);
     runner_.emplace(*worker_, *context_, procpool::worker::ChunkRunner::Settings{});
     core_.slots[0].open(std::move(channel), std::move(ours), getpid());
-    core_.live = core_.ready = 1;
+    core_.recount(procpool::parent::WorkerStanding::none, procpool::parent::WorkerStanding::ready);
     core_.worker_ready(0, std::chrono::steady_clock::now());
   }
 

@@ -18,7 +18,6 @@
 #include "engine/describe.hpp"
 #include "engine/element_context.hpp"
 #include "engine/patience.hpp"
-#include "os/adaptive.hpp"
 #include "os/spin.hpp"
 #include "os/text.hpp"
 #include "parent/exit_report.hpp"
@@ -29,6 +28,7 @@
 namespace procpool::inline v0::parent {
 
 using detail::Block;
+using detail::Lock;
 
 namespace {
 
@@ -48,22 +48,21 @@ Core::Core(PoolOptions given)
       trimmer(std::make_shared<Trimmer>([this] { wake_dispatcher(); })),
       buffer_pool(std::make_shared<BufferPool>(options.harden, trimmer)),
       task_slab(std::make_shared<Slab>(trimmer)),
-      wanted(worker_count(options)),
-      scheduler(wanted,
-                options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
-                                                   "max_tasks_per_worker", max_tasks_per_worker)
-                                             : std::numeric_limits<std::uint64_t>::max(),
-                channel::inline_limit(ring_bytes)),
       queue_limit_(options.queue_limit
                        ? std::optional(options.queue_limit->checked("queue_limit", max_queue_limit))
                        : std::nullopt),
+      wanted_(worker_count(options)),
+      scheduler_(wanted_,
+                 options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
+                                                    "max_tasks_per_worker", max_tasks_per_worker)
+                                              : std::numeric_limits<std::uint64_t>::max(),
+                 channel::inline_limit(ring_bytes)),
       seed_(options.seed) {
-  os::make_adaptive(mutex);
   // First: the workers are told of the blocks that it lets go.
   trimmer->add(*buffer_pool);
   trimmer->add(*task_slab);
   trimmer->add(slots);
-  resize(wanted);
+  resize(wanted_);
 }
 
 // Tasks and blocks that are still referred to may outlive the core.
@@ -76,24 +75,24 @@ void Core::close_memory() {
 }
 
 void Core::resize(std::size_t workers) {
-  std::lock_guard const lock(mutex);
+  Lock const lock(mutex_);
   slots.grow(workers, buffer_pool);
-  scheduler.resize(workers);
-  for (std::size_t i = per_worker.size(); i < workers; ++i) {
-    per_worker.emplace_back().index = static_cast<unsigned>(i);
+  scheduler_.resize(workers);
+  for (std::size_t i = per_worker_.size(); i < workers; ++i) {
+    per_worker_.emplace_back().index = static_cast<unsigned>(i);
   }
-  wanted = workers;
+  wanted_ = workers;
 }
 
 // ---- calls of the engine
 
 void Core::check_open() const {
-  if (broken) std::rethrow_exception(broken);
-  if (closed) throw PoolClosed("pool \"" + name + "\" takes no more tasks: it was closed");
+  if (broken_) std::rethrow_exception(broken_);
+  if (closed_) throw PoolClosed("pool \"" + name + "\" takes no more tasks: it was closed");
 }
 
 void Core::check_intake() const {
-  std::lock_guard const lock(mutex);
+  Lock const lock(mutex_);
   check_open();
 }
 
@@ -117,9 +116,9 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
   Move move;
   bool urgent = false;
   {
-    std::unique_lock lock(mutex);
+    Lock lock(mutex_);
     if (task->stream()) {
-      if (phase >= Phase::draining) {
+      if (phase_ >= Phase::draining) {
         throw PoolClosed("pool \"" + name + "\" is ending: this stream gets no more elements");
       }
     } else {
@@ -136,27 +135,27 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
     }
     // Steps that may find no memory come first: nothing is counted that is in nobody's hands.
     if (auto const wait = task->queue_timeout()) {
-      queue_deadlines.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
+      queue_deadlines_.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
     }
-    if (broken) {
-      refused = broken;
-    } else if (phase >= Phase::cancelling) {
+    if (broken_) {
+      refused = broken_;
+    } else if (phase_ >= Phase::cancelling) {
       cancelled.push_back(std::move(chunk));
     } else {
       // A call may be cancelled, or stopped by a failure, while later elements of it still come.
       if (std::uint64_t const end = task->cancelled_from(); end < chunk.end()) {
         cancelled.push_back(chunk.take_from(end));
       }
-      if (chunk.count != 0) scheduler.add(std::move(chunk));
+      if (chunk.count != 0) scheduler_.add(std::move(chunk));
     }
-    accepted += count;
-    if (first && !task->stream()) ++unsealed;
+    accepted_ += count;
+    if (first && !task->stream()) ++unsealed_;
     // It cannot be complete by that: these elements have not ended.
-    if (task->announce(count, last) && !task->stream()) --unsealed;
-    if (task->timeout()) timed += count;
+    if (task->announce(count, last) && !task->stream()) --unsealed_;
+    if (task->timeout()) timed_ += count;
     // From here on the elements are the pool's, and the caller hears of no error any more.
-    if (!refused && phase < Phase::cancelling) {
-      urgent = scheduler.outranks(task->priority());
+    if (!refused && phase_ < Phase::cancelling) {
+      urgent = scheduler_.outranks(task->priority());
       // In a limited queue, elements that wait for company would keep others out.
       if (cancelled.empty()) {
         next_move(move, queue_limit_ ? Scheduler::Coalescing::goes : Scheduler::Coalescing::waits);
@@ -188,8 +187,8 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   Chunks waiting;
   Chunks off;
   {
-    std::lock_guard const lock(mutex);
-    waiting = scheduler.remove(task, first);
+    Lock const lock(mutex_);
+    waiting = scheduler_.remove(task, first);
     tell_room();
     off = remove_delayed(
         [&](Chunk const& chunk) { return chunk.task.get() == &task && chunk.first >= first; });
@@ -201,57 +200,57 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
 }
 
 void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
-  resolved += elements;
-  if (task.timeout()) timed -= elements;
+  resolved_ += elements;
+  if (task.timeout()) timed_ -= elements;
   tell_room();
 }
 
 void Core::seal(detail::Task& task) {
   if (!task.seal()) return;
-  std::lock_guard const lock(mutex);
-  if (!task.stream()) --unsealed;
-  if (phase != Phase::open && drained()) wake_dispatcher();
+  Lock const lock(mutex_);
+  if (!task.stream()) --unsealed_;
+  if (phase_ != Phase::open && drained()) wake_dispatcher();
 }
 
 Stats Core::stats() const {
-  std::lock_guard const lock(mutex);
-  Stats stats = counted;
-  stats.submitted = accepted;
-  stats.done = resolved;
+  Lock const lock(mutex_);
+  Stats stats = counted_;
+  stats.submitted = accepted_;
+  stats.done = resolved_;
   stats.running = running();
-  stats.queued = accepted - resolved - stats.running;
-  stats.workers = static_cast<unsigned>(ready);
+  stats.queued = accepted_ - resolved_ - stats.running;
+  stats.workers = static_cast<unsigned>(ready_);
   return stats;
 }
 
 std::vector<WorkerStats> Core::worker_stats() const {
-  std::lock_guard const lock(mutex);
-  return per_worker;
+  Lock const lock(mutex_);
+  return per_worker_;
 }
 
 // ---- the queue's limit
 
 // A busy worker has at least one element that is not resolved.
-std::uint64_t Core::running() const { return scheduler.busy_workers(); }
+std::uint64_t Core::running() const { return scheduler_.busy_workers(); }
 
 bool Core::has_room(std::uint64_t count) const {
-  std::uint64_t const queued = accepted - resolved - running();
+  std::uint64_t const queued = accepted_ - resolved_ - running();
   return queued == 0 || queued + count <= *queue_limit_;
 }
 
-void Core::await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task,
-                      std::uint64_t first, std::uint64_t count) {
+void Core::await_room(Lock& lock, detail::Task const& task, std::uint64_t first,
+                      std::uint64_t count) {
   if (has_room(count)) return;
   if (first == 0 && task.when_full() == WhenFull::refuse) {
     throw QueueFull("pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
                     std::to_string(*queue_limit_) + " is reached");
   }
   ++waiting_for_room_;
-  room_.wait(lock, [&] {
-    bool const senseless = broken || phase >= Phase::cancelling || (first == 0 && closed) ||
-                           task.cancelled_from() <= first;
-    return senseless || has_room(count);
-  });
+  auto const is_senseless = [&]() PROCPOOL_REQUIRES(mutex_) {
+    return broken_ || phase_ >= Phase::cancelling || (first == 0 && closed_) ||
+           task.cancelled_from() <= first;
+  };
+  while (!is_senseless() && !has_room(count)) room_.wait(lock);
   --waiting_for_room_;
 }
 
@@ -265,8 +264,8 @@ std::chrono::microseconds Core::spin_time() {
     return std::chrono::microseconds(0);
   }
   std::size_t const spinning = spinning_.load(std::memory_order_relaxed);
-  return scheduler.busy_workers() + spinning + 1 <= cpus ? long_enough
-                                                         : std::chrono::microseconds(0);
+  return scheduler_.busy_workers() + spinning + 1 <= cpus_ ? long_enough
+                                                           : std::chrono::microseconds(0);
 }
 
 // The cores may be wanted by other programs, of which nothing is known here. Then a thread that spins
@@ -278,13 +277,13 @@ void Core::note_spin(bool preempted) {
     preempted_spins_.store(0, std::memory_order_relaxed);
   } else if (preempted_spins_.fetch_add(1, std::memory_order_relaxed) + 1 >= enough) {
     preempted_spins_.store(enough - 1, std::memory_order_relaxed);  // one more says it again
-    std::lock_guard const lock(mutex);
+    Lock const lock(mutex_);
     spins_left_out_ = left_out;
   }
 }
 
 void Core::note_busy() {
-  others_busy_.store(scheduler.busy_workers() != 0, std::memory_order_relaxed);
+  others_busy_.store(scheduler_.busy_workers() != 0, std::memory_order_relaxed);
 }
 
 // This thread looks for outcomes of a worker, which need not notify meanwhile.
@@ -324,10 +323,10 @@ void Core::help(detail::Task& task) {
   if (options.max_tasks_per_worker || options.recycle_above) return;
   std::chrono::microseconds time{0};
   {
-    std::lock_guard const lock(mutex);
+    Lock const lock(mutex_);
     time = spin_time();
     // The thread sleeps for an element that takes long.
-    if (scheduler.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
+    if (scheduler_.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
   }
   Spin spin(*this, *worker);
   // The worker wakes up first, and a sleep of this thread would cost one more wake-up.
@@ -357,7 +356,7 @@ void Core::help(detail::Task& task) {
 
 bool Core::drained() const {
   // seq_cst: see count_delivered().
-  return delivered.load(std::memory_order_seq_cst) == accepted && unsealed == 0;
+  return delivered_.load(std::memory_order_seq_cst) == accepted_ && unsealed_ == 0;
 }
 
 void Core::log(std::string_view text) const noexcept {
@@ -383,19 +382,19 @@ std::string Core::awaited() {
   std::string list;
   for (std::uint64_t const id : ids) list += (list.empty() ? "task " : ", ") + std::to_string(id);
   if (!list.empty()) return list;
-  std::lock_guard const lock(mutex);
+  Lock const lock(mutex_);
   // Relaxed: for a text.
-  std::uint64_t const left = accepted - delivered.load(std::memory_order_relaxed);
+  std::uint64_t const left = accepted_ - delivered_.load(std::memory_order_relaxed);
   if (left != 0) {
     list = std::to_string(left) + " element" + (left == 1 ? "" : "s") + " that no worker has";
-    if (!delayed.empty()) {
-      list += ", the first of them of task " + std::to_string(delayed.begin()->second.task->id()) +
+    if (!delayed_.empty()) {
+      list += ", the first of them of task " + std::to_string(delayed_.begin()->second.task->id()) +
               ", which is to be run again";
     }
     return list;
   }
-  if (unsealed != 0) return std::to_string(unsealed) + " calls whose inputs are still being read";
-  if (live != 0) return std::to_string(live) + " workers that have not exited";
+  if (unsealed_ != 0) return std::to_string(unsealed_) + " calls whose inputs are still being read";
+  if (live_ != 0) return std::to_string(live_) + " workers that have not exited";
   return "what its workers have left behind";
 }
 
@@ -404,23 +403,23 @@ std::string Core::awaited() {
 bool Core::place() {
   Move move;
   {
-    std::lock_guard const lock(mutex);
+    Lock const lock(mutex_);
     next_move(move);
   }
   return carry_out(move);
 }
 
 bool Core::next_move(Move& move, Scheduler::Coalescing coalescing) {
-  scheduler.expect_more(live < wanted || starting != 0);
-  if (!scheduler.next(move.group, coalescing)) {
-    move.short_of_workers = scheduler.waiting() != 0 && live < wanted;
+  scheduler_.expect_more(live_ < wanted_ || starting_ != 0);
+  if (!scheduler_.next(move.group, coalescing)) {
+    move.short_of_workers = scheduler_.waiting() != 0 && live_ < wanted_;
     return false;
   }
-  counted.records += move.group.chunks.size();
+  counted_.records += move.group.chunks.size();
   tell_room();
-  move.was_deep_sleep = std::exchange(deep_sleep, false);
+  move.was_deep_sleep = std::exchange(deep_sleep_, false);
   move.spin = spin_time();
-  move.last = scheduler.waiting() == 0;
+  move.last = scheduler_.waiting() == 0;
   return true;
 }
 
@@ -436,13 +435,13 @@ bool Core::carry_out(Move& move) {
     } else if (keyed) {
       // The next one with a key waits until this one has arrived.
       Load const load = slots[worker].load();
-      std::lock_guard const lock(mutex);
-      scheduler.observe(worker, load, std::chrono::steady_clock::now());
+      Lock const lock(mutex_);
+      scheduler_.observe(worker, load, std::chrono::steady_clock::now());
     } else if (move.last) {
       return false;  // the scheduler counts these chunks as on their way until the next report
     }
     chunks.clear();
-    std::lock_guard const lock(mutex);
+    Lock const lock(mutex_);
     next_move(move);
   }
   return move.short_of_workers;
@@ -459,8 +458,8 @@ void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
     report.returned.pop_front();
   }
   {
-    std::lock_guard const lock(mutex);
-    counted.records -= chunks.size() - put.sent;
+    Lock const lock(mutex_);
+    counted_.records -= chunks.size() - put.sent;
   }
   // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
   apply(worker, std::move(report));
@@ -499,24 +498,24 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
   std::uint64_t elements = 0;
   bool waiting = !report.returned.empty();
   {
-    std::lock_guard const lock(mutex);
-    scheduler.observe(index, report.load, std::chrono::steady_clock::now());
-    report.for_each_item([&](Slot::Item const& item) {
+    Lock const lock(mutex_);
+    scheduler_.observe(index, report.load, std::chrono::steady_clock::now());
+    report.for_each_item([&](Slot::Item const& item) PROCPOOL_REQUIRES(mutex_) {
       if (item.task->internal()) return;
-      detail::patiently([&] {
-        scheduler.measure(item.task->function().code, item.block.count, item.nanoseconds);
+      detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) {
+        scheduler_.measure(item.task->function().code, item.block.count, item.nanoseconds);
       });
       if (item.again) return;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
-      per_worker[index].done += item.block.count;
+      per_worker_[index].done += item.block.count;
       // The worker says so: lies must not overflow it.
       constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62};
-      auto& busy = per_worker[index].busy;
+      auto& busy = per_worker_[index].busy;
       busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
     });
-    summary.done += elements;
-    waiting = waiting || scheduler.waiting() != 0;
+    summary_.done += elements;
+    waiting = waiting || scheduler_.waiting() != 0;
     note_busy();
   }
   report.for_each_item([&](Slot::Item& item) {
@@ -536,10 +535,10 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
 void Core::count_delivered(std::uint64_t elements) {
   // seq_cst, both: either this thread sees that the pool ends, or the thread that ends it sees this
   // count.
-  delivered.fetch_add(elements, std::memory_order_seq_cst);
+  delivered_.fetch_add(elements, std::memory_order_seq_cst);
   if (!ending_.load(std::memory_order_seq_cst)) return;
-  std::lock_guard const lock(mutex);
-  if (delivered.load(std::memory_order_relaxed) == accepted) wake_dispatcher();
+  Lock const lock(mutex_);
+  if (delivered_.load(std::memory_order_relaxed) == accepted_) wake_dispatcher();
 }
 
 std::optional<std::size_t> Core::collect(std::size_t index) {
@@ -559,8 +558,8 @@ bool Core::balance() {
     bool look_again = false;
     std::optional<Scheduler::Revocation> wanted_back;
     {
-      std::lock_guard const lock(mutex);
-      wanted_back = scheduler.steal(std::chrono::steady_clock::now(), look_again);
+      Lock const lock(mutex_);
+      wanted_back = scheduler_.steal(std::chrono::steady_clock::now(), look_again);
     }
     if (!wanted_back) return look_again;
     Slot::Report report = slots[wanted_back->worker].revoke(wanted_back->elements);
@@ -584,11 +583,12 @@ void Core::requeue(Chunks chunks) {
   Chunks hopeless;
   std::exception_ptr reason;
   {
-    std::lock_guard const lock(mutex);
-    reason = broken;
+    Lock const lock(mutex_);
+    reason = broken_;
     for (Chunk& chunk : std::views::reverse(chunks)) {
       if (chunk.task->internal()) continue;  // for the worker that is gone
-      std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+      std::uint64_t const wanted_to =
+          phase_ >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
       if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
         detail::patiently([&] { cancelled.push_back(std::move(unwanted)); });
       }
@@ -598,7 +598,7 @@ void Core::requeue(Chunks chunks) {
       } else if (reason) {
         detail::patiently([&] { hopeless.push_back(std::move(chunk)); });
       } else {
-        scheduler.requeue(std::move(chunk));
+        scheduler_.requeue(std::move(chunk));
       }
     }
   }
@@ -642,9 +642,9 @@ void Core::mark_for_kill(std::size_t index, Slot::KillReason kill_reason) {
   bool const cancelled = kill_reason.cancelled;
   Slot::KillResult result = slots[index].mark_for_kill(std::move(kill_reason));
   if (result.marked) {
-    std::lock_guard const lock(mutex);
-    scheduler.worker_leaves(index);
-    ++(cancelled ? counted.workers_cancelled : counted.workers_timed_out);
+    Lock const lock(mutex_);
+    scheduler_.worker_leaves(index);
+    ++(cancelled ? counted_.workers_cancelled : counted_.workers_timed_out);
   }
   apply(index, std::move(result.report));
   if (result.marked) wake_dispatcher();
@@ -659,8 +659,8 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
   element.again = true;
   if (!retries || !allowed || element.unwanted()) return false;
   {
-    std::lock_guard const lock(mutex);
-    if (phase >= Phase::cancelling || broken) return false;
+    Lock const lock(mutex_);
+    if (phase_ >= Phase::cancelling || broken_) return false;
   }
   auto const counted_as_failed = [&] { return element.task->attempt_failed(element.first, how); };
   if (!detail::patiently(counted_as_failed)) return false;
@@ -668,12 +668,13 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
       detail::patiently([&] { return element.task->earlier_attempts(element.first).failed; });
   auto const backoff = retries->backoff_before(attempts);
   {
-    std::lock_guard const lock(mutex);
-    if (phase >= Phase::cancelling || broken) return false;
+    Lock const lock(mutex_);
+    if (phase_ >= Phase::cancelling || broken_) return false;
     auto const time = detail::later(std::chrono::steady_clock::now(), backoff);
-    auto const place = detail::patiently([&] { return delayed.emplace(time, Chunk()); });
+    auto const place = detail::patiently(
+        [&]() PROCPOOL_REQUIRES(mutex_) { return delayed_.emplace(time, Chunk()); });
     place->second = std::move(element);
-    ++counted.retries;
+    ++counted_.retries;
   }
   wake_dispatcher();
   return true;
@@ -710,7 +711,7 @@ bool Core::thrown_is_tried_again(Slot::Item const& item) {
 
 Chunks Core::remove_delayed(std::function<bool(Chunk const&)> const& which) {
   Chunks removed;
-  std::erase_if(delayed, [&](auto& entry) {
+  std::erase_if(delayed_, [&](auto& entry) {
     if (!which(entry.second)) return false;
     detail::patiently([&] { removed.push_back(std::move(entry.second)); });
     return true;
@@ -729,25 +730,26 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   bool running = false;
   Chunks due;
   {
-    std::lock_guard const lock(mutex);
-    while (!delayed.empty() && delayed.begin()->first <= now) {
-      detail::patiently([&] { due.push_back(std::move(delayed.begin()->second)); });
-      delayed.erase(delayed.begin());
+    Lock const lock(mutex_);
+    while (!delayed_.empty() && delayed_.begin()->first <= now) {
+      detail::patiently(
+          [&]() PROCPOOL_REQUIRES(mutex_) { due.push_back(std::move(delayed_.begin()->second)); });
+      delayed_.erase(delayed_.begin());
     }
-    if (!delayed.empty()) next = delayed.begin()->first;
-    while (!queue_deadlines.empty() && queue_deadlines.begin()->first <= now) {
-      if (auto const input = queue_deadlines.begin()->second.lock()) {
+    if (!delayed_.empty()) next = delayed_.begin()->first;
+    while (!queue_deadlines_.empty() && queue_deadlines_.begin()->first <= now) {
+      if (auto const input = queue_deadlines_.begin()->second.lock()) {
         input->expire();
         any_expired = true;
       }
-      queue_deadlines.erase(queue_deadlines.begin());
+      queue_deadlines_.erase(queue_deadlines_.begin());
     }
-    if (any_expired) expired = scheduler.remove_expired();
-    if (!queue_deadlines.empty()) {
-      auto const first = queue_deadlines.begin()->first;
+    if (any_expired) expired = scheduler_.remove_expired();
+    if (!queue_deadlines_.empty()) {
+      auto const first = queue_deadlines_.begin()->first;
       next = next ? std::min(*next, first) : first;
     }
-    running = timed != 0;
+    running = timed_ != 0;
   }
   if (!due.empty()) {
     requeue(std::move(due));
@@ -821,9 +823,9 @@ void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, boo
                        bool begun) {
   if (chunk.count == 0) return;
   {
-    std::lock_guard const lock(mutex);
+    Lock const lock(mutex_);
     count_resolved(*chunk.task, chunk.count);
-    (cancelled ? summary.cancelled : summary.done) += chunk.count;
+    (cancelled ? summary_.cancelled : summary_.done) += chunk.count;
   }
   Block block;
   block.first = chunk.first;
@@ -841,8 +843,8 @@ void Core::cancel_waiting() {
   Chunks waiting;
   Chunks off;
   {
-    std::lock_guard const lock(mutex);
-    waiting = scheduler.remove_all();
+    Lock const lock(mutex_);
+    waiting = scheduler_.remove_all();
     off = remove_delayed([](Chunk const&) { return true; });
   }
   fail_cancelled(waiting);
@@ -856,9 +858,9 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
   apply(index, std::move(death.report));
   bool killed = false;
   {
-    std::lock_guard const lock(mutex);
-    scheduler.worker_leaves(index);
-    killed = phase == Phase::killing;
+    Lock const lock(mutex_);
+    scheduler_.worker_leaves(index);
+    killed = phase_ == Phase::killing;
   }
   for (Chunk& chunk : death.attributed) {
     if (!death.output.empty()) {
@@ -905,65 +907,66 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
 // ---- the dispatcher's
 
 std::size_t Core::wanted_workers() const {
-  std::lock_guard const lock(mutex);
-  return wanted;
+  Lock const lock(mutex_);
+  return wanted_;
 }
 
 bool Core::wants_worker() const {
-  std::lock_guard const lock(mutex);
-  return !broken && phase != Phase::killing && live < wanted && scheduler.waiting() > starting;
+  Lock const lock(mutex_);
+  return !broken_ && phase_ != Phase::killing && live_ < wanted_ &&
+         scheduler_.waiting() > starting_;
 }
 
 void Core::recount(WorkerStanding before, WorkerStanding after) {
-  std::lock_guard const lock(mutex);
-  if (before == WorkerStanding::starting) --starting;
-  if (before == WorkerStanding::ready) --ready;
-  if (after == WorkerStanding::starting) ++starting;
-  if (after == WorkerStanding::ready) ++ready;
-  live = starting + ready;
+  Lock const lock(mutex_);
+  if (before == WorkerStanding::starting) --starting_;
+  if (before == WorkerStanding::ready) --ready_;
+  if (after == WorkerStanding::starting) ++starting_;
+  if (after == WorkerStanding::ready) ++ready_;
+  live_ = starting_ + ready_;
 }
 
 void Core::note_cpus() {
   std::size_t const count = cpu_count();
-  std::lock_guard const lock(mutex);
-  cpus = count;
+  Lock const lock(mutex_);
+  cpus_ = count;
 }
 
 void Core::note_start(std::size_t worker, pid_t pid) {
-  std::lock_guard const lock(mutex);
-  ++counted.worker_starts;
-  ++per_worker[worker].starts;
-  per_worker[worker].pid = pid;
+  Lock const lock(mutex_);
+  ++counted_.worker_starts;
+  ++per_worker_[worker].starts;
+  per_worker_[worker].pid = pid;
 }
 
 void Core::worker_ready(std::size_t worker, TimePoint now) {
   Load const load = slots[worker].load();
-  std::lock_guard const lock(mutex);
-  scheduler.observe(worker, load, now);
-  scheduler.worker_ready(worker, now);
+  Lock const lock(mutex_);
+  scheduler_.observe(worker, load, now);
+  scheduler_.worker_ready(worker, now);
 }
 
 void Core::worker_leaves(std::size_t worker) {
-  std::lock_guard const lock(mutex);
-  scheduler.worker_leaves(worker);
+  Lock const lock(mutex_);
+  scheduler_.worker_leaves(worker);
 }
 
 bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
   Chunks waiting;
   bool fails = false;
   {
-    std::lock_guard const lock(mutex);
-    if (phase == Phase::killing) return false;
-    ++counted.failed_starts;
+    Lock const lock(mutex_);
+    if (phase_ == Phase::killing) return false;
+    ++counted_.failed_starts;
     if (!hopeless) return true;
-    fails = ready == 0 && !broken;
+    fails = ready_ == 0 && !broken_;
     if (fails) {
-      broken = hopeless;
-      waiting = scheduler.remove_all();
+      broken_ = hopeless;
+      waiting = scheduler_.remove_all();
       tell_room();
-    } else if (ready != 0) {
+    } else if (ready_ != 0) {
       // What waits for a place without a worker would wait for as long as the others live.
-      scheduler.count_on_ready_ones();
+      scheduler_.count_on_ready_ones();
     }
   }
   if (fails) {
@@ -977,17 +980,17 @@ bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
 void Core::note_exit(std::size_t worker, ExitReport const& report,
                      std::string const& text) noexcept {
   using When = ExitReport::When;
-  std::lock_guard const lock(mutex);
-  WorkerStats& stats = per_worker[worker];
+  Lock const lock(mutex_);
+  WorkerStats& stats = per_worker_[worker];
   stats.pid = 0;
   detail::if_possible([&] { stats.last_end = text; });
-  if (report.when == When::ready && phase != Phase::killing) ++counted.worker_deaths;
+  if (report.when == When::ready && phase_ != Phase::killing) ++counted_.worker_deaths;
   if (report.when != When::ready && report.when != When::leaving) return;
-  if (report.forced) ++summary.forced;
+  if (report.forced) ++summary_.forced;
   switch (report.leave_reason) {
-    case LeaveReason::recycled: ++counted.workers_recycled; break;
-    case LeaveReason::idle: ++counted.workers_left_idle; break;
-    case LeaveReason::resized: ++counted.workers_resized; break;
+    case LeaveReason::recycled: ++counted_.workers_recycled; break;
+    case LeaveReason::idle: ++counted_.workers_left_idle; break;
+    case LeaveReason::resized: ++counted_.workers_resized; break;
     case LeaveReason::none:
     case LeaveReason::with_pool:
     case LeaveReason::hung_up:
@@ -996,96 +999,100 @@ void Core::note_exit(std::size_t worker, ExitReport const& report,
 }
 
 void Core::amend_last_end(std::size_t worker, std::string_view from, std::string_view to) {
-  std::lock_guard const lock(mutex);
-  std::string& last_end = per_worker[worker].last_end;
+  Lock const lock(mutex_);
+  std::string& last_end = per_worker_[worker].last_end;
   if (last_end.starts_with(from)) last_end.replace(0, from.size(), to);
 }
 
 void Core::count_forced() {
-  std::lock_guard const lock(mutex);
-  ++summary.forced;
+  Lock const lock(mutex_);
+  ++summary_.forced;
 }
 
 bool Core::spent(std::size_t worker) const {
-  std::lock_guard const lock(mutex);
-  return scheduler.spent(worker);
+  Lock const lock(mutex_);
+  return scheduler_.spent(worker);
 }
 
 std::optional<Core::TimePoint> Core::idle_since(std::size_t worker) const {
-  std::lock_guard const lock(mutex);
-  return scheduler.idle_since(worker);
+  Lock const lock(mutex_);
+  return scheduler_.idle_since(worker);
 }
 
 std::uint64_t Core::held(std::size_t worker) const {
-  std::lock_guard const lock(mutex);
-  return scheduler.held(worker);
+  Lock const lock(mutex_);
+  return scheduler_.held(worker);
 }
 
 bool Core::is_killing() const {
-  std::lock_guard const lock(mutex);
-  return phase == Phase::killing;
+  Lock const lock(mutex_);
+  return phase_ == Phase::killing;
 }
 
 void Core::retry() {
   {
-    std::lock_guard const lock(mutex);
-    scheduler.retry();
+    Lock const lock(mutex_);
+    scheduler_.retry();
   }
   place();
 }
 
 Core::Sleep Core::prepare_sleep() {
-  std::lock_guard const lock(mutex);
-  deep_sleep = scheduler.busy_workers() == 0 && scheduler.waiting() == 0;
-  return {deep_sleep, phase == Phase::killing ? std::nullopt : end_deadline};
+  Lock const lock(mutex_);
+  deep_sleep_ = scheduler_.busy_workers() == 0 && scheduler_.waiting() == 0;
+  return {deep_sleep_, phase_ == Phase::killing ? std::nullopt : end_deadline_};
 }
 
 Core::EndState Core::advance_end(TimePoint now) {
-  std::lock_guard const lock(mutex);
-  if (end_deadline && now >= *end_deadline && phase != Phase::open) phase = Phase::killing;
-  return {phase, drained(), delivered.load(std::memory_order_seq_cst) == accepted};
+  Lock const lock(mutex_);
+  if (end_deadline_ && now >= *end_deadline_ && phase_ != Phase::open) phase_ = Phase::killing;
+  return {phase_, drained(), delivered_.load(std::memory_order_seq_cst) == accepted_};
 }
 
 void Core::set_ended() {
-  std::lock_guard const lock(mutex);
-  ended = true;
-  ended_changed.notify_all();
+  Lock const lock(mutex_);
+  ended_ = true;
+  ended_changed_.notify_all();
 }
 
 // ---- the end of the pool, as the engine asks for it
 
 void Core::close() {
-  std::lock_guard const lock(mutex);
-  closed = true;
+  Lock const lock(mutex_);
+  closed_ = true;
   tell_room();
 }
 
 void Core::begin_end(Phase end, std::optional<TimePoint> deadline) {
   {
-    std::lock_guard const lock(mutex);
-    closed = true;
-    phase = std::max(phase, end);
+    Lock const lock(mutex_);
+    closed_ = true;
+    phase_ = std::max(phase_, end);
     // seq_cst: see count_delivered().
-    ending_.store(phase != Phase::open, std::memory_order_seq_cst);
+    ending_.store(phase_ != Phase::open, std::memory_order_seq_cst);
     tell_room();
-    if (deadline) end_deadline = end_deadline ? std::min(*end_deadline, *deadline) : *deadline;
+    if (deadline) end_deadline_ = end_deadline_ ? std::min(*end_deadline_, *deadline) : *deadline;
   }
   wake_dispatcher();
 }
 
 bool Core::wait_for_end(bool running, std::optional<TimePoint> deadline) {
-  std::unique_lock lock(mutex);
+  Lock lock(mutex_);
   // Closed, and nothing will start the dispatcher any more.
-  if (!running) ended = true;
-  auto const has_ended = [this] { return ended; };
-  if (deadline) return ended_changed.wait_until(lock, *deadline, has_ended);
-  ended_changed.wait(lock, has_ended);
+  if (!running) ended_ = true;
+  while (!ended_) {
+    if (!deadline) {
+      ended_changed_.wait(lock);
+    } else if (!ended_changed_.wait_until(lock, *deadline)) {
+      return ended_;
+    }
+  }
   return true;
 }
 
 Summary Core::end_summary() const {
-  std::lock_guard const lock(mutex);
-  return summary;
+  Lock const lock(mutex_);
+  return summary_;
 }
 
 }  // namespace procpool::inline v0::parent

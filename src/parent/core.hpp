@@ -4,21 +4,18 @@
 // the slots, and the counts of the elements that were accepted and have ended. It moves elements: from
 // the queue to a worker, from there to their task, and back to the queue if a worker gave them up.
 //
-// Any thread may call anything here. `mutex` guards the fields that say so. It is never held together
-// with the mutex of a slot; under it the mutex of a task may be taken, which is the last. No user code
-// runs under it.
+// Any thread may call anything here. The mutex is never held together with the mutex of a slot; under
+// it the mutex of a task may be taken, which is the last. No user code runs under it.
 
 #include <sys/types.h>
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,6 +23,7 @@
 #include <vector>
 
 #include <procpool/detail/engine/engine.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/options.hpp>
 
 #include "os/event.hpp"
@@ -94,10 +92,6 @@ class Core {
   // `reason`, the others go back to the queue.
   void resolve_death(std::size_t slot, Slot::Death death,
                      std::function<std::exception_ptr(Chunk const&)> const& reason);
-  // Wakes the threads that wait for room in the queue. mutex is held.
-  void tell_room() {
-    if (waiting_for_room_ != 0) room_.notify_all();
-  }
   // These end elements with this reason, or with TaskCancelled.
   void fail(Chunks const& chunks, std::exception_ptr const& reason);
   void fail_cancelled(Chunks const& chunks);
@@ -105,12 +99,10 @@ class Core {
   // Elements that had not begun go back to the queue, or end if they may not begin any more.
   void requeue(Chunks chunks);
 
-  // Everything that was accepted has ended and was delivered. mutex is held.
-  bool drained() const;
   void log(std::string_view text) const noexcept;
   std::string awaited();  // what the end of the pool waits for, for the log
 
-  // ---- the dispatcher's. Each takes the mutex for a moment, unless it says more.
+  // ---- the dispatcher's
   std::size_t wanted_workers() const;
   // A worker that starts now would have something to do.
   bool wants_worker() const;
@@ -181,35 +173,6 @@ class Core {
   std::shared_ptr<Slab> const task_slab;          // of tasks
   SlotTable slots;
 
-  mutable std::mutex mutex;
-  std::condition_variable ended_changed;
-  // Guarded by mutex:
-  std::size_t wanted;  // workers
-  Scheduler scheduler;
-  Phase phase = Phase::open;
-  bool closed = false;                    // intake has ended
-  std::optional<TimePoint> end_deadline;  // when draining or cancelling turns into killing
-  bool ended = false;                     // no worker is left and none will be
-  std::exception_ptr broken;              // set: no worker can be had
-  std::size_t cpus = 1;                   // that spinning threads may keep busy, workers included
-  std::size_t live = 0;                   // workers starting or ready
-  std::size_t starting = 0;
-  std::size_t ready = 0;
-  // The dispatcher saw no work, and sleeps without an end. New work ends that, so that a worker which
-  // does not notify is looked at in time all the same.
-  bool deep_sleep = false;
-  Summary summary;
-  std::uint64_t accepted = 0;  // elements
-  std::uint64_t resolved = 0;  // their outcome is known
-  std::uint64_t timed = 0;     // elements accepted and not resolved whose running time is limited
-  std::multimap<TimePoint, std::weak_ptr<SharedInput>> queue_deadlines;
-  std::multimap<TimePoint, Chunk> delayed;  // to be run again, but not yet
-  std::uint64_t unsealed = 0;  // tasks that more elements may come for, streams not counted
-  Stats counted;               // the counts that no other field has
-  std::vector<WorkerStats> per_worker;
-
-  std::atomic<std::uint64_t> delivered{0};  // elements whose outcome has reached their task
-
  private:
   class Spin;
 
@@ -221,8 +184,9 @@ class Core {
     bool last = false;              // nothing else waits
     bool short_of_workers = false;  // elements wait, and there could be more workers
   };
-  // Fills a move, which is empty. False: there is nothing to carry. mutex is held.
-  bool next_move(Move& move, Scheduler::Coalescing coalescing = Scheduler::Coalescing::goes);
+  // Fills a move, which is empty. False: there is nothing to carry.
+  bool next_move(Move& move, Scheduler::Coalescing coalescing = Scheduler::Coalescing::goes)
+      PROCPOOL_REQUIRES(mutex_);
   // Carries out this move, and all that come behind it. As place().
   bool carry_out(Move& move);
   // The chunks of a move, whose worker was not put all of them or has some that are not wanted any more.
@@ -232,26 +196,32 @@ class Core {
   // The same for what was collected, and places elements. As collect().
   std::optional<std::size_t> apply_collected(std::size_t slot, Slot::Report&& report);
 
-  void check_open() const;  // mutex is held
+  // Everything that was accepted has ended and was delivered.
+  bool drained() const PROCPOOL_REQUIRES(mutex_);
+  // Wakes the threads that wait for room in the queue.
+  void tell_room() PROCPOOL_REQUIRES(mutex_) {
+    if (waiting_for_room_ != 0) room_.notify_all();
+  }
+  void check_open() const PROCPOOL_REQUIRES(mutex_);
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the
   // queue, or until it makes no sense to wait any longer.
-  void await_room(std::unique_lock<std::mutex>& lock, detail::Task const& task, std::uint64_t first,
-                  std::uint64_t count);
-  std::uint64_t running() const;  // mutex is held
-  void note_busy();               // mutex is held
-  // How long one more thread may spin: not at all unless there is a CPU for it. mutex is held.
-  std::chrono::microseconds spin_time();
-  void note_spin(bool preempted);            // a thread has spun
-  bool has_room(std::uint64_t count) const;  // mutex is held
+  void await_room(detail::Lock& lock, detail::Task const& task, std::uint64_t first,
+                  std::uint64_t count) PROCPOOL_REQUIRES(mutex_);
+  std::uint64_t running() const PROCPOOL_REQUIRES(mutex_);
+  void note_busy() PROCPOOL_REQUIRES(mutex_);
+  // How long one more thread may spin: not at all unless there is a CPU for it.
+  std::chrono::microseconds spin_time() PROCPOOL_REQUIRES(mutex_);
+  void note_spin(bool preempted);  // a thread has spun
+  bool has_room(std::uint64_t count) const PROCPOOL_REQUIRES(mutex_);
   std::exception_ptr cancellation(detail::Task const& task, char const* what) const noexcept;
-  void count_resolved(detail::Task const& task, std::uint64_t elements);  // mutex is held
+  void count_resolved(detail::Task const& task, std::uint64_t elements) PROCPOOL_REQUIRES(mutex_);
   void mark_for_kill(std::size_t slot, Slot::KillReason kill_reason);
   // An attempt at an element has failed. True: the element will be run again when its time has come.
   bool try_again(Chunk const& failed, bool allowed, std::string const& how);
   // The reason of an element that was ended, with the ends of its earlier attempts.
   static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
   bool thrown_is_tried_again(Slot::Item const& item);
-  Chunks remove_delayed(std::function<bool(Chunk const&)> const& which);  // mutex is held
+  Chunks remove_delayed(std::function<bool(Chunk const&)> const& which) PROCPOOL_REQUIRES(mutex_);
   void fail_expired(Chunks const& chunks);
   // Elements of the task from `first` on that have not begun never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
@@ -260,32 +230,62 @@ class Core {
                    bool begun = false);
   void count_delivered(std::uint64_t elements);
 
-  std::atomic<bool> ending_{false};  // the phase is not `open`
+  std::atomic<std::uint64_t> delivered_{0};  // elements whose outcome has reached their task
+  std::atomic<bool> ending_{false};          // the phase is not `open`
   // All for threads that spin, and relaxed: only a matter of speed.
   std::atomic<std::size_t> spinning_{0};      // so many of them
   std::atomic<unsigned> preempted_spins_{0};  // the last ones, in a row
   std::atomic<bool> others_busy_{false};      // a worker was busy when this was last looked at
   std::optional<std::size_t> const queue_limit_;
-  std::condition_variable room_;  // in the queue, or no sense in waiting for it
-  // Guarded by mutex:
+
+  mutable detail::Mutex mutex_{detail::Mutex::Adaptive{}};
+  detail::Condition ended_changed_;
+  detail::Condition room_;                          // in the queue, or no sense in waiting for it
+  std::size_t wanted_ PROCPOOL_GUARDED_BY(mutex_);  // workers
+  Scheduler scheduler_ PROCPOOL_GUARDED_BY(mutex_);
+  Phase phase_ PROCPOOL_GUARDED_BY(mutex_) = Phase::open;
+  bool closed_ PROCPOOL_GUARDED_BY(mutex_) = false;  // nothing new is taken
+  // When draining or cancelling turns into killing.
+  std::optional<TimePoint> end_deadline_ PROCPOOL_GUARDED_BY(mutex_);
+  bool ended_ PROCPOOL_GUARDED_BY(mutex_) = false;         // no worker is left and none will be
+  std::exception_ptr broken_ PROCPOOL_GUARDED_BY(mutex_);  // set: no worker can be had
+  // That spinning threads may keep busy, workers included.
+  std::size_t cpus_ PROCPOOL_GUARDED_BY(mutex_) = 1;
+  std::size_t live_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // workers starting or ready
+  std::size_t starting_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::size_t ready_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  // The dispatcher saw no work, and sleeps without an end. New work ends that, so that a worker which
+  // does not notify is looked at in time all the same.
+  bool deep_sleep_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  Summary summary_ PROCPOOL_GUARDED_BY(mutex_);
+  std::uint64_t accepted_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // elements
+  std::uint64_t resolved_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // their outcome is known
+  // Elements that were accepted, are not resolved, and have a limited running time.
+  std::uint64_t timed_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::multimap<TimePoint, std::weak_ptr<SharedInput>> queue_deadlines_ PROCPOOL_GUARDED_BY(mutex_);
+  std::multimap<TimePoint, Chunk> delayed_ PROCPOOL_GUARDED_BY(mutex_);  // to be run again
+  // Tasks that more elements may come for, streams not counted.
+  std::uint64_t unsealed_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  Stats counted_ PROCPOOL_GUARDED_BY(mutex_);  // the counts that no other field has
+  std::vector<WorkerStats> per_worker_ PROCPOOL_GUARDED_BY(mutex_);
   // Drawn with the first call: a global pool of a fork server is that of many workers.
-  std::optional<std::uint64_t> seed_;
-  std::size_t waiting_for_room_ = 0;
-  unsigned spins_left_out_ = 0;  // so many are not worth trying
-  std::uint64_t calls_ = 0;      // taken so far
+  std::optional<std::uint64_t> seed_ PROCPOOL_GUARDED_BY(mutex_);
+  std::size_t waiting_for_room_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  unsigned spins_left_out_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // so many are not worth trying
+  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;      // taken so far
 };
 
 template <class Vacant>
 std::optional<std::size_t> Core::choose_vacant(std::size_t end, Vacant const& vacant) const {
   std::optional<std::size_t> first;
-  std::lock_guard const lock(mutex);
+  detail::Lock const lock(mutex_);
   for (std::size_t worker = 0; worker < end; ++worker) {
     if (!vacant(worker)) continue;
-    if (scheduler.awaited(worker)) return worker;  // something waits for this very worker
+    if (scheduler_.awaited(worker)) return worker;  // something waits for this very worker
     if (!first) first = worker;
   }
   // What waits for a place that its last worker is still leaving has no use for another.
-  return scheduler.waits_for_any() ? first : std::nullopt;
+  return scheduler_.waits_for_any() ? first : std::nullopt;
 }
 
 }  // namespace procpool::inline v0::parent

@@ -1,7 +1,7 @@
 #pragma once
 
-// Scheduler: which elements go to which worker, in chunks of what size, and when a worker gives up
-// elements that have not begun. Pure: no I/O, no clock, no lock. The owner calls it under a mutex and
+// Scheduler: which elements go to which worker, in chunks of what size, and which
+// worker returns elements that have not begun. Pure: no I/O, no clock, no lock. The owner calls it under a mutex and
 // carries out the answers.
 //
 // Rules.
@@ -121,7 +121,7 @@ class Scheduler {
     std::size_t worker;
     std::uint64_t elements;  // at most so many from the end of what it holds
   };
-  // Which worker gives up elements, for an idle one or for more urgent ones. `look_again`: the answer
+  // Which worker returns elements, for an idle one or for more urgent ones. `look_again`: the answer
   // may change by the passing of time alone.
   std::optional<Revocation> steal(TimePoint now, bool& look_again);
   // Workers may have less urgent elements than those of this priority: steal() knows.

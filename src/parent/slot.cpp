@@ -391,7 +391,7 @@ bool Slot::drain(Report& report) {
       distrust(bad);
       changed = true;
     } catch (std::bad_alloc const&) {
-      // Whatever else needs memory here is patient: only the text of a BadFrame found none.
+      // All other steps here wait for memory: only the text of a BadFrame found none.
       bad_ = "a bad frame";
       changed = true;
     }

@@ -71,7 +71,7 @@ class Slot {
     void add(Item&& item);
     std::size_t outcomes() const noexcept { return items.size() + more_items.size(); }
     template <class Use>
-    void for_each_item(Use const& use) {
+    void for_each_item(Use const& use) PROCPOOL_UNCHECKED_LOCKS {  // as patiently()
       for (Item& item : items) use(item);
       for (Item& item : more_items) use(item);
     }

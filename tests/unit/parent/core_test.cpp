@@ -2,14 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <mutex>
+#include <exception>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <procpool/detail/engine/task.hpp>
 #include <procpool/options.hpp>
 
 #include "parent/core.hpp"
+#include "parent/worker_state.hpp"
 
 namespace procpool::parent {
 namespace {
@@ -30,17 +32,29 @@ TEST(CoreAwaited, NamesWhatNoWorkerHasAndWhatIsLeft) {
   core.cancel(call);
   EXPECT_TRUE(call->ended());
   EXPECT_EQ(core.awaited(), "what its workers have left behind");
-  {
-    std::lock_guard const lock(core.mutex);
-    core.live = 2;
-  }
+  for (int i = 0; i < 2; ++i) core.recount(WorkerStanding::none, WorkerStanding::starting);
   EXPECT_EQ(core.awaited(), "2 workers that have not exited");
-  core.live = 0;
-  core.delayed.emplace(std::chrono::steady_clock::time_point(), Chunk{call, nullptr, 0, 1});
-  core.accepted += 1;
+}
+
+TEST(CoreAwaited, NamesWhatIsToBeRunAgain) {
+  PoolOptions options;
+  options.workers = 1;
+  Core core(options);
+  detail::TaskControl const control{.retries = Retries(1)};
+  detail::TaskOptions task_options;
+  task_options.control = &control;
+  auto const call = core.make_task(detail::Function{}, std::move(task_options));
+  detail::InputBuffer input;
+  input.count = 1;
+  input.bytes = detail::Bytes(1);
+  core.append(call, std::move(input), true);
+  Slot::Death death;
+  death.attributed.push_back(Chunk{call, nullptr, 0, 1});
+  core.resolve_death(0, std::move(death), [](Chunk const&) {
+    return std::make_exception_ptr(std::runtime_error("its worker died"));
+  });
   EXPECT_EQ(core.awaited(), "1 element that no worker has, the first of them of " + task(*call) +
                                 ", which is to be run again");
-  core.delayed.clear();
 }
 
 }  // namespace

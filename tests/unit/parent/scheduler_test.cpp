@@ -205,7 +205,7 @@ TEST_F(SchedulerTest, IdleWorkersFirstThenOneAhead) {
   EXPECT_EQ(scheduler_.held(0), 2u);
 }
 
-TEST_F(SchedulerTest, NobodyGetsASecondPortionWhileMoreWorkersAreExpected) {
+TEST_F(SchedulerTest, NoWorkerGetsASecondChunkWhileMoreWorkersAreExpected) {
   ready(1);
   scheduler_.expect_more(true);
   scheduler_.add(make_chunk(make_task(), 10));
@@ -224,7 +224,7 @@ TEST_F(SchedulerTest, FirstComeFirstServed) {
   EXPECT_EQ(workers_.next()->chunk.task, second);
 }
 
-TEST_F(SchedulerTest, WhatWasGivenBackGoesAheadOfEverything) {
+TEST_F(SchedulerTest, RequeuedElementsGoAheadOfTheirEquals) {
   ready(1);
   auto const task = make_task(5);
   scheduler_.add(make_chunk(task, 5, 100));
@@ -240,7 +240,7 @@ TEST_F(SchedulerTest, AChunkSetByHandIsKeptExactly) {
   EXPECT_EQ(place(), (Placed{{0, 14, 1}}));
 }
 
-TEST_F(SchedulerTest, PortionsFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
+TEST_F(SchedulerTest, ChunksFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
   ready(1);
   auto const task = make_task();
   scheduler_.add(make_chunk(task, 100'001));
@@ -268,7 +268,7 @@ TEST_F(SchedulerTest, PortionsFollowTheMeasuredCostAndShrinkTowardsTheEnd) {
   EXPECT_LE(last, least);
 }
 
-TEST_F(SchedulerTest, PortionsAreWorthTheirWay) {
+TEST_F(SchedulerTest, ChunksAreWorthTheirWay) {
   ready(2);
   know_cost(10);
   scheduler_.add(make_chunk(make_task(), 100'000));
@@ -284,7 +284,7 @@ TEST_F(SchedulerTest, PortionsAreWorthTheirWay) {
   }
 }
 
-TEST_F(SchedulerTest, PortionsHaveNoMoreBytesThanTheyMay) {
+TEST_F(SchedulerTest, ChunksHaveNoMoreBytesThanTheyMay) {
   Workers workers(1, std::numeric_limits<std::uint64_t>::max(), 16);
   workers.ready(0, now_);
   auto const task = make_task();  // a byte each
@@ -518,7 +518,7 @@ TEST_F(SchedulerTest, AnIdleWorkerGetsWhatWaitsBehindSomethingLong) {
   EXPECT_EQ(wanted->elements, 3u);  // all but the one it works on
 }
 
-TEST_F(SchedulerTest, NothingIsTakenWhileElementsWait) {
+TEST_F(SchedulerTest, NothingIsStolenWhileElementsWait) {
   ready(2);
   scheduler_.add(make_chunk(make_task(4), 4));
   ASSERT_TRUE(workers_.next());
@@ -527,7 +527,7 @@ TEST_F(SchedulerTest, NothingIsTakenWhileElementsWait) {
   EXPECT_FALSE(scheduler_.steal(now_ + 1s, look_again));
 }
 
-TEST_F(SchedulerTest, WhatIsUrgentOvertakesWhatHasNotBegun) {
+TEST_F(SchedulerTest, UrgentElementsPreemptThoseThatHaveNotBegun) {
   ready(2);
   know_cost(1'000);
   scheduler_.add(make_chunk(make_urgent(-3), 100'000));
@@ -573,7 +573,7 @@ TEST_F(SchedulerTest, NoMoreGiveWayThanThereIsUrgent) {
   EXPECT_TRUE(scheduler_.steal(now_, look_again));
 }
 
-TEST_F(SchedulerTest, NothingOvertakesWhatIsThroughSoonOrHasAKey) {
+TEST_F(SchedulerTest, NothingPreemptsElementsThatAreThroughSoonOrHaveAKey) {
   ready(1);
   know_cost(1'000);
   auto const soon = static_cast<std::uint64_t>(Scheduler::backlog_ns / 1'000);
@@ -581,7 +581,7 @@ TEST_F(SchedulerTest, NothingOvertakesWhatIsThroughSoonOrHasAKey) {
   scheduler_.add(make_chunk(make_task(), soon + soon / 2));
   while (workers_.next()) {
   }
-  ASSERT_NE(scheduler_.waiting(), 0u);  // it has two portions
+  ASSERT_NE(scheduler_.waiting(), 0u);  // it has two chunks
   scheduler_.add(make_chunk(make_urgent(1), 1));
   EXPECT_FALSE(scheduler_.steal(now_, look_again));
 
@@ -612,7 +612,7 @@ TEST_F(SchedulerTest, NothingIsUrgentAnyMoreWhenTheLessUrgentIsOver) {
   EXPECT_FALSE(scheduler_.outranks(1));
 }
 
-TEST_F(SchedulerTest, ASingleElementIsNeverTaken) {
+TEST_F(SchedulerTest, ASingleElementIsNeverStolen) {
   ready(2);
   scheduler_.add(make_chunk(make_task(1), 1));
   ASSERT_TRUE(workers_.next());
@@ -621,7 +621,7 @@ TEST_F(SchedulerTest, ASingleElementIsNeverTaken) {
   EXPECT_FALSE(look_again);
 }
 
-TEST_F(SchedulerTest, AWorkerThatGivesUpElementsGetsNoneUntilItHasSettled) {
+TEST_F(SchedulerTest, AWorkerGetsNothingUntilItHasAcknowledgedARevocation) {
   ready(1);
   scheduler_.add(make_chunk(make_task(4), 4));
   ASSERT_TRUE(workers_.next());
@@ -676,7 +676,7 @@ TEST_F(SchedulerTest, KeysWaitForTheirPlaceWhoeverWorksThere) {
   EXPECT_EQ(place(), (Placed{{1, 0, 1}}));
 }
 
-TEST_F(SchedulerTest, KeysOfPlacesThatAreGivenUpAreBoundAnew) {
+TEST_F(SchedulerTest, KeysOfRemovedPlacesAreBoundAnew) {
   workers_.ready(3, now_);
   scheduler_.add(make_chunk(make_keyed(7), 1));
   EXPECT_EQ(place(), (Placed{{3, 0, 1}}));
@@ -717,7 +717,7 @@ TEST_F(SchedulerTest, KeysOfWorkersThatNobodyReplacesAreBoundAnew) {
   EXPECT_EQ(place(), (Placed{{0, 0, 1}}));
 }
 
-// Two threads must not overtake each other on the way to the worker.
+// Two threads must not change their order on the way to the worker.
 TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   ready(1);
   scheduler_.add(make_chunk(make_keyed(1), 1));
@@ -734,7 +734,7 @@ TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   EXPECT_FALSE(workers_.take());
 }
 
-TEST_F(SchedulerTest, ElementsWithKeysAreNotTakenBackForBalance) {
+TEST_F(SchedulerTest, ElementsWithKeysAreNotStolen) {
   ready(2);
   scheduler_.add(make_chunk(make_keyed(1), 2));
   EXPECT_EQ(place().size(), 2u);

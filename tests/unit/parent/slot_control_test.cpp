@@ -1,4 +1,4 @@
-// What may be given to a worker and when, what is taken back from it, and whom an end meets.
+// Sending to a worker, revocation, and the element that a kill is for.
 
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ class SlotControlTest : public SlotTest {
   TimePoint const now_{1h};
 };
 
-// The worker has been given elements that were taken back: the serials of what comes next are behind a gap.
+// The worker was sent elements that were revoked: the serials of the next ones are behind a gap.
 struct Gap {
   std::uint64_t elements;
   bool done_before;  // it has done something already
@@ -71,7 +71,7 @@ class BehindAGap : public SlotControlTest, public testing::WithParamInterface<Ga
 
 // ---- giving
 
-TEST_F(SlotControlTest, NothingIsPutUntilATakeBackIsAcknowledged) {
+TEST_F(SlotControlTest, NothingIsPutUntilARevocationIsAcknowledged) {
   give(chunk_of(3));
   answer(0);
   auto const taken = slot_.revoke(2);
@@ -89,7 +89,7 @@ TEST_F(SlotControlTest, NothingIsPutUntilATakeBackIsAcknowledged) {
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::sent);
 }
 
-TEST_F(SlotControlTest, NothingIsPutForAWorkerThatIsToBeEnded) {
+TEST_F(SlotControlTest, NothingIsPutForAWorkerThatIsToBeKilled) {
   give(chunk_of(1));
   ASSERT_TRUE(worker_->begin(0));
   ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(0)).marked);
@@ -115,7 +115,7 @@ TEST_F(SlotControlTest, ElementsWithADeadlineAreClaimedOneByOne) {
   EXPECT_EQ(worker_->header().apart, 1u);
 }
 
-TEST_F(SlotControlTest, AFunctionThatFoundNoRoomIsDeclaredLater) {
+TEST_F(SlotControlTest, AFunctionThatFoundNoRoomIsRegisteredLater) {
   std::uint64_t chunks = 0;
   Slot::Put put = Slot::Put::sent;
   while ((put = slot_.put(chunk_of(1))) == Slot::Put::sent) ++chunks;
@@ -158,9 +158,9 @@ TEST_F(SlotControlTest, AReplacementKnowsNoFunction) {
   EXPECT_EQ(taken_, (std::vector{InboxKind::register_function, InboxKind::chunk}));
 }
 
-// ---- taking back
+// ---- revocation
 
-TEST_P(BehindAGap, WhatSurelyRunsIsNotTakenBack) {
+TEST_P(BehindAGap, AnElementThatSurelyRunsIsNotRevoked) {
   give(chunk_of(1));
   ASSERT_TRUE(worker_->begin(at(0)));
   EXPECT_FALSE(slot_.revoke(1).load.revoking);
@@ -213,7 +213,7 @@ TEST_P(BehindAGap, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
 }
 
 // Outcomes come before the acknowledgement that is seen with them, so each element has one end: its outcome, or
-// its return. The worker runs through a chunk that is taken back meanwhile.
+// its return. The worker runs through a chunk that is revoked meanwhile.
 TEST_F(SlotControlTest, EachElementIsAnsweredOrReturned) {
   constexpr std::uint64_t rounds = 5'000;
   constexpr std::uint64_t count = 64;
@@ -306,9 +306,9 @@ TEST_P(BehindAGap, AnEndMeetsTheElementThatRunsAndNoOther) {
   EXPECT_FALSE(worker_->begin(at(1))) << "it may begin nothing more";
 }
 
-// The worker is condemned for what it runs, and runs something else by then: each time that it was, nothing
+// The worker is marked for kill for one element, and runs another one by then: each time that it was, nothing
 // behind that element had begun.
-TEST_F(SlotControlTest, WhoIsCondemnedHasBegunNothingMore) {
+TEST_F(SlotControlTest, AWorkerMarkedForKillHasBegunNothingMore) {
   constexpr std::uint64_t count = 60;
   for (int round = 0; round < support::rounds(1'000, 150); ++round) {
     std::uint64_t const first = std::array{0u, 1u, 64u, 1'000u}.at(round % 4);
@@ -343,7 +343,7 @@ TEST_F(SlotControlTest, WhoIsCondemnedHasBegunNothingMore) {
   }
 }
 
-TEST_P(BehindAGap, ASentenceIsForTheElementItWasPassedOn) {
+TEST_P(BehindAGap, AKillReasonIsForItsElementOnly) {
   for (bool const cancelled : {false, true}) {
     give(chunk_of(100));
     words().claim.store(at(64));
@@ -357,7 +357,7 @@ TEST_P(BehindAGap, ASentenceIsForTheElementItWasPassedOn) {
   }
 }
 
-TEST_P(BehindAGap, WhatIsCondemnedIsChargedWhateverItsMarksSayByThen) {
+TEST_P(BehindAGap, AnElementThatIsKilledIsTheCauseWhateverTheMarksSayByThen) {
   give(chunk_of(2));
   ASSERT_TRUE(worker_->begin(at(0)));
   ASSERT_TRUE(slot_.mark_for_kill(kill_reason_for(at(0))).marked);
@@ -368,8 +368,8 @@ TEST_P(BehindAGap, WhatIsCondemnedIsChargedWhateverItsMarksSayByThen) {
   EXPECT_EQ(death.attributed[0].first, 0u);
 }
 
-// Another take-back is under way, which has left more to it.
-TEST_P(BehindAGap, WhoIsCondemnedBeginsNothingOfWhatAnotherTakeBackHasLeft) {
+// Another revocation is under way, which has left more to the worker.
+TEST_P(BehindAGap, AWorkerMarkedForKillBeginsNothingThatAnotherRevocationHasLeft) {
   give(chunk_of(10));
   ASSERT_TRUE(worker_->begin(at(0)));
   EXPECT_EQ(elements_of(slot_.revoke(5).returned), 5u);
@@ -383,7 +383,7 @@ TEST_P(BehindAGap, WhoIsCondemnedBeginsNothingOfWhatAnotherTakeBackHasLeft) {
   EXPECT_EQ(death.report.outcomes(), 1u);
 }
 
-TEST_P(BehindAGap, ASecondTakeBackAllowsNothingThatTheFirstForbade) {
+TEST_P(BehindAGap, ASecondRevocationAllowsNothingThatTheFirstForbade) {
   give(chunk_of(100));
   words().claim.store(at(64));
   EXPECT_EQ(elements_of(slot_.revoke(100).returned), 36u);
@@ -406,9 +406,9 @@ TEST_P(BehindAGap, WhatListensIsAskedToStop) {
   EXPECT_EQ(worker_->wait_until_asked(0), at(1));
 }
 
-// ---- silence
+// ---- stalls
 
-TEST_P(BehindAGap, WhoRunsIsNotSilent) {
+TEST_P(BehindAGap, AWorkerThatRunsIsNotStalled) {
   give(timed_chunk_of(2));
   for (std::uint64_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(worker_->begin(at(i)));
@@ -418,11 +418,12 @@ TEST_P(BehindAGap, WhoRunsIsNotSilent) {
       EXPECT_EQ(runs->element, i);
     }
     worker_->append_value(at(i), std::as_bytes(std::span("four", 4)), false);
+    slot_.collect();  // it is published already if the worker took its time
   }
   EXPECT_FALSE(slot_.marked_for_kill());
 }
 
-TEST_P(BehindAGap, WhoBeginsNothingIsSilentAndNothingIsCharged) {
+TEST_P(BehindAGap, AWorkerThatBeginsNothingIsStalledAndNothingIsItsCause) {
   ASSERT_EQ(slot_.put(timed_chunk_of(3)), Slot::Put::sent);
   EXPECT_FALSE(running(now_));
   EXPECT_FALSE(running(now_ + 999ms));
@@ -438,7 +439,7 @@ TEST_P(BehindAGap, WhoBeginsNothingIsSilentAndNothingIsCharged) {
 }
 
 // It begins the element at the last moment: then it is looked at again.
-TEST_P(BehindAGap, WhoBeginsInTheMomentOfTheVerdictIsNotSilent) {
+TEST_P(BehindAGap, AWorkerThatBeginsAtTheLastMomentIsNotStalled) {
   give(timed_chunk_of(3));
   EXPECT_FALSE(running(now_));
   words().done.store(channel::pack_done(at(1), 0));  // as it looks between two looks at the marks
@@ -451,8 +452,8 @@ TEST_P(BehindAGap, WhoBeginsInTheMomentOfTheVerdictIsNotSilent) {
   EXPECT_FALSE(slot_.marked_for_kill());
 }
 
-// A take-back is under way that has left it the element: it must not begin that when it is to be ended.
-TEST_P(BehindAGap, WhoIsSilentBeginsNothingOfWhatAnotherTakeBackHasLeft) {
+// A revocation is under way that has left it the element: it must not begin that when it is to be killed.
+TEST_P(BehindAGap, AStalledWorkerBeginsNothingThatAnotherRevocationHasLeft) {
   ASSERT_EQ(slot_.put(timed_chunk_of(10)), Slot::Put::sent);
   EXPECT_EQ(elements_of(slot_.revoke(5).returned), 5u);
   EXPECT_FALSE(running(now_));
@@ -465,7 +466,7 @@ TEST_P(BehindAGap, WhoIsSilentBeginsNothingOfWhatAnotherTakeBackHasLeft) {
 
 // ---- deaths
 
-TEST_P(BehindAGap, ADeathChargesTheElementThatRanAndNoOther) {
+TEST_P(BehindAGap, TheCauseOfADeathIsTheElementThatRanAndNoOther) {
   for (std::uint64_t position = 0; position < 3; ++position) {
     give(chunk_of(3));
     for (std::uint64_t i = 0; i < position; ++i) answer(at(i));
@@ -482,7 +483,7 @@ TEST_P(BehindAGap, ADeathChargesTheElementThatRanAndNoOther) {
   }
 }
 
-TEST_P(BehindAGap, ADeathBeforeTheNextElementChargesNobody) {
+TEST_P(BehindAGap, ADeathBeforeTheNextElementHasNoCause) {
   give(chunk_of(3));
   auto const death = slot_.reap();
   EXPECT_EQ(death.bad, "");

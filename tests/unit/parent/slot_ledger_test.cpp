@@ -1,5 +1,5 @@
 // What a worker says is held against the ledger of what it was given: each lie is told by itself, with everything
-// around it as it should be. And what a dead worker leaves is resolved, charged or returned, each element once.
+// around it as it should be. And what a dead worker leaves is resolved, attributed or returned, each element once.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -61,7 +61,7 @@ class SlotLedgerTest : public SlotTest {
 
 // ---- outcomes
 
-TEST_F(SlotLedgerTest, ARecordAsItShouldBeIsTaken) {
+TEST_F(SlotLedgerTest, AFrameAsItShouldBeIsTaken) {
   give(chunk_of(3));
   publish(header_of(0, 2, 8), 8);
   auto const collected = slot_.collect();
@@ -94,7 +94,7 @@ TEST_F(SlotLedgerTest, AnOutcomeOfMoreElementsThanAreOwedIsRefused) {
   expect_refused("an outcome came for elements 0 + 4");
 }
 
-TEST_F(SlotLedgerTest, ARecordForOneElementIsOfOne) {
+TEST_F(SlotLedgerTest, AFrameForOneElementIsOfOne) {
   give(chunk_of(3));
   OutboxHeader header = header_of(0, 2, 8);
   header.kind = OutboxKind::thrown;
@@ -182,7 +182,7 @@ TEST_F(SlotLedgerTest, ADeathReturnsWhatHadNotBegun) {
   EXPECT_EQ(death.report.returned[1].attempt_deaths, 0u);
 }
 
-TEST_F(SlotLedgerTest, ADeathChargesTheElementThatHadBegun) {
+TEST_F(SlotLedgerTest, TheCauseOfADeathIsTheElementThatHadBegun) {
   give(chunk_of(3));
   answer(0);
   ASSERT_TRUE(worker_->begin(1));
@@ -211,7 +211,7 @@ TEST_F(SlotLedgerTest, WhatCameBeforeADeathIsKept) {
   EXPECT_TRUE(death.attributed.empty());
 }
 
-TEST_F(SlotLedgerTest, AnOpenRecordOfAnotherSizeThanItMustHaveIsALie) {
+TEST_F(SlotLedgerTest, AnOpenFrameOfAnotherSizeThanItMustHaveIsALie) {
   give(chunk_of(3));
   answer(0);
   words().done.store(channel::pack_done(1, 3));
@@ -230,7 +230,7 @@ TEST_F(SlotLedgerTest, MarksThatCannotBeTrueAreALie) {
 }
 
 // The element next in turn, and all that it says to have begun.
-TEST_F(SlotLedgerTest, ALiarIsChargedWithWhatItClaims) {
+TEST_F(SlotLedgerTest, ALiarIsTheCauseOfAllThatItClaims) {
   for (std::uint64_t const claims : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{4}}) {
     give(chunk_of(3));
     ASSERT_EQ(slot_.put(chunk_of(2)), Slot::Put::sent);
@@ -249,7 +249,7 @@ TEST_F(SlotLedgerTest, ALiarIsChargedWithWhatItClaims) {
   }
 }
 
-TEST_F(SlotLedgerTest, TheEighthLossOfAnElementIsOneTooMany) {
+TEST_F(SlotLedgerTest, TheEighthDeathAtAnElementIsOneTooMany) {
   Chunk chunk = chunk_of(2);
   for (unsigned death = 1; death <= 8; ++death) {
     give(std::move(chunk));
@@ -265,7 +265,7 @@ TEST_F(SlotLedgerTest, TheEighthLossOfAnElementIsOneTooMany) {
   EXPECT_EQ(chunk.attempt_deaths, 0u) << "those were of the first one";
 }
 
-TEST_F(SlotLedgerTest, AnOutcomeEndsTheLossesOfItsElement) {
+TEST_F(SlotLedgerTest, AnOutcomeForgetsTheDeathsAtItsElement) {
   Chunk chunk = chunk_of(2);
   chunk.attempt_deaths = 7;
   give(std::move(chunk));

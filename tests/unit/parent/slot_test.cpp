@@ -16,7 +16,7 @@ namespace procpool::parent {
 namespace {
 
 // What the worker publishes meanwhile is found by who spins, or told at the end of that.
-TEST_F(SlotTest, AWorkerDoesNotRingWhileSomebodySpins) {
+TEST_F(SlotTest, AWorkerDoesNotNotifyWhileAThreadSpins) {
   slot_.park(7);
   ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
   slot_.begin_spin();
@@ -91,7 +91,7 @@ TEST_F(SlotTest, ItsReplacementGetsItAgain) {
   EXPECT_EQ(arrivals_, 2u);
 }
 
-TEST_F(SlotTest, WhatNobodyHasIsForgottenWithTheNextChunk) {
+TEST_F(SlotTest, AValueThatNobodyHasIsEvictedWithTheNextChunk) {
   auto kept = share_of(100);
   {
     ASSERT_EQ(slot_.put(chunk_with({kept, share_of(100), share_of(50'000)})), Slot::Put::sent);
