@@ -147,7 +147,7 @@ void Trial::put_what_can_be() {
     std::uint64_t const first = chunk.first;
     std::uint64_t const end = first + chunk.count;
     Slot::Put const put = slot_.put(chunk);
-    if (put == Slot::Put::full && slot_.await_room()) continue;
+    if (put == Slot::Put::full && slot_.load().writable) continue;
     if (put != Slot::Put::sent) return;  // gone: its death is on the way
     for (std::uint64_t element = first; element < end; ++element) {
       State& state = states_.at(element);
@@ -259,8 +259,8 @@ void Trial::act() {
 
 void Trial::revoke(std::uint64_t elements, bool again) {
   again_ = again;
-  Slot::Revoked taken = slot_.revoke(elements);
-  for (Chunk& chunk : taken.chunks) returned(std::move(chunk), again);
+  Slot::Report report = slot_.revoke(elements);
+  for (Chunk& chunk : report.returned) returned(std::move(chunk), again);
 }
 
 void Trial::cancel() {
@@ -273,8 +273,8 @@ void Trial::cancel() {
   if (running->task == task_) task_->mark_for_end();
   Slot::KillResult kill_result = slot_.mark_for_kill(
       {running->serial, std::make_exception_ptr(std::runtime_error("cancelled")), true});
-  for (Chunk& chunk : kill_result.taken.chunks) returned(std::move(chunk), false);
-  if (!kill_result.marked_for_kill) return;
+  for (Chunk& chunk : kill_result.report.returned) returned(std::move(chunk), false);
+  if (!kill_result.marked) return;
   marked_for_kill_ = true;
   victim_ = running->element;
   os::send_signal(pidfd_.get(), SIGKILL);
@@ -290,8 +290,8 @@ void Trial::watch_deadline() {
   }
   Slot::KillResult kill_result = slot_.mark_for_kill(
       {running->serial, std::make_exception_ptr(std::runtime_error("too late")), false});
-  for (Chunk& chunk : kill_result.taken.chunks) returned(std::move(chunk), false);
-  if (!kill_result.marked_for_kill) return;
+  for (Chunk& chunk : kill_result.report.returned) returned(std::move(chunk), false);
+  if (!kill_result.marked) return;
   marked_for_kill_ = overdue_ = true;
   victim_ = running->element;
   os::send_signal(pidfd_.get(), SIGTERM);
@@ -308,10 +308,10 @@ void Trial::collect() {
   put_what_can_be();
 }
 
-void Trial::accept(Slot::Collected&& collected, bool alive) {
-  if (!collected.bad.empty()) wrong("not believed: " + collected.bad);
-  for (Slot::Item const& item : collected.items) answered(item.block);
-  for (Chunk& chunk : collected.returned) returned(std::move(chunk), alive && again_);
+void Trial::accept(Slot::Report&& report, bool alive) {
+  if (!report.bad.empty()) wrong("not believed: " + report.bad);
+  for (Slot::Item const& item : report.items) answered(item.block);
+  for (Chunk& chunk : report.returned) returned(std::move(chunk), alive && again_);
 }
 
 void Trial::answered(Block const& block) {
@@ -378,11 +378,11 @@ void Trial::reap() {
     wrong("the worker ended with status " + std::to_string(status_));
   }
   Slot::Death death = slot_.reap();
-  if (!died_ && !termed && !death.collected.returned.empty())
+  if (!died_ && !termed && !death.report.returned.empty())
     wrong("the worker left though it had something");
   stage_ = static_cast<unsigned>(death.stage);
   if (!death.bad.empty()) wrong("not believed after the death: " + death.bad);
-  accept(std::move(death.collected), false);
+  accept(std::move(death.report), false);
   for (Chunk const& chunk : death.attributed) {
     attributions_ += static_cast<unsigned>(chunk.count);
     for (std::uint64_t i = 0; i < chunk.count; ++i) {

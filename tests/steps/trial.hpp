@@ -66,7 +66,7 @@ class Trial {
   void revoke(std::uint64_t elements, bool again);
   void collect();
   void reap();
-  void accept(Slot::Collected&& collected, bool alive);
+  void accept(Slot::Report&& report, bool alive);
   void answered(detail::Block const& block);
   void returned(Chunk&& chunk, bool again);
   void move(std::uint64_t element, State from, State to, char const* what);
