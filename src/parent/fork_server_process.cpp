@@ -40,7 +40,7 @@ ForkServerProcess::ForkServerProcess(Settings const& settings)
   request.control = theirs.get();
   // Workers write their titles in its place, so it must not be shorter than theirs.
   request.arguments = {program_invocation_name,
-                       "[" + settings.pool + "/template]" + worker::title_space()};
+                       "[" + settings.pool + "/forkserver]" + worker::title_space()};
   request.environment = settings.environment;
   request.environment_additions = {std::string(protocol::worker_mark) + "=" +
                                    protocol::fork_server_mark};

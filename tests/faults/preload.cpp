@@ -102,7 +102,7 @@ __attribute__((constructor(101))) void begin(int argc, char** argv, char**) {
   // The mark of workers may be gone by now; what `ps` shows of them is not.
   bool const ours = argc > 1 && argv[1][0] == '[';
   is_program = !ours;
-  is_fork_server = ours && ::strstr(argv[1], "/template]") != nullptr;
+  is_fork_server = ours && ::strstr(argv[1], "/forkserver]") != nullptr;
   board = there;
 }
 

@@ -94,7 +94,7 @@ class Chaos {
   bool fits(pid_t pid, bool is_fork_server) const {
     std::string const line = read_text(proc(pid, "cmdline"));
     return line.find(mark_) != std::string::npos &&
-           (line.find("/template]") != std::string::npos) == is_fork_server;
+           (line.find("/forkserver]") != std::string::npos) == is_fork_server;
   }
 
   static bool send(int pidfd, int signal) {

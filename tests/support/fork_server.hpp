@@ -14,7 +14,7 @@ namespace support {
 // 0: there is none. Of several, one.
 inline pid_t fork_server_pid() {
   for (pid_t const pid : children_of(::getpid())) {
-    if (read_text(proc(pid, "cmdline")).find("/template]") != std::string::npos && alive(pid)) {
+    if (read_text(proc(pid, "cmdline")).find("/forkserver]") != std::string::npos && alive(pid)) {
       return pid;
     }
   }
