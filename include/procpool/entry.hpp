@@ -3,7 +3,7 @@
 // How a process becomes a worker. A worker is another execution of this same program: it is taken over
 // after static initialisation and before the program's own main, and never reaches that main.
 //
-// Programs that link procpool::procpool need nothing of this: the link carries the hook. Programs that
+// Programs that link procpool::procpool need nothing of this: the link carries the entry hook. Programs that
 // link procpool::core call init() themselves.
 
 #include <procpool/detail/export.hpp>

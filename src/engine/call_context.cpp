@@ -76,7 +76,7 @@ void ContextWork::run() noexcept {
     } catch (...) {
       callbacks().log("an executor threw: " + describe(std::current_exception()));
     }
-  } catch (...) {  // no memory for the ticket
+  } catch (...) {  // no memory for the guard
     perform();
   }
 }

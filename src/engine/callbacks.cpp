@@ -22,7 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a thread without a pool waits for more: many that come one by one shall not make one each.
+// How long a thread without a pool waits for more: many that come one by one shall not make one
+// each.
 constexpr std::chrono::milliseconds linger{200};
 
 // At most one error that nobody looked at is told in this time.
@@ -99,10 +100,12 @@ Callbacks::~Callbacks() {
     return std::array{&state.callbacks, &state.executors};
   };
   for (Queue* const queue : queues()) {
-    // The thread keeps this alive, so there is none any more, or it is the one that runs here, at its end.
+    // The thread keeps this alive, so there is none any more, or it is the one that runs here, at
+    // its end.
     if (!queue->thread.joinable()) continue;
     if (forked_since(state_->forks)) {
-      // It runs in another process; a std::thread that was neither joined nor detached would end this one.
+      // It runs in another process; a std::thread that was neither joined nor detached would end
+      // this one.
       static_cast<void>(new std::thread(std::move(queue->thread)));
     } else {
       queue->thread.detach();
@@ -317,7 +320,8 @@ std::string Callbacks::State::awaited() const {
 void Callbacks::log(std::string_view text) const noexcept {
   try {
     std::string const clean = os::clean_lines(text);
-    // Relaxed: whoever ended the pool does not expect to be told afterwards; nothing else hangs on it.
+    // Relaxed: whoever ended the pool does not expect to be told afterwards; nothing else hangs on
+    // it.
     if (state_->log && !state_->over.load(std::memory_order_relaxed)) {
       state_->log(clean);
     } else {

@@ -21,13 +21,13 @@ constexpr std::uint32_t complete = 2;
 
 constexpr std::int32_t many_callbacks = 64;
 
-// Stands in hooks_ once it has ended.
+// The top of the stack of callbacks once the completion has ended.
 struct : Completion::Callback {
   void ended() noexcept override {}
 } closed;
 
-// Whom this thread still has to tell. What they end in turn queues up here, so that a chain of any length
-// needs no more stack than one link.
+// Whom this thread still has to tell. What they end in turn queues up here, so that a chain of any
+// length needs no more stack than one link.
 struct Telling {
   Completion::Callback* first = nullptr;
   Completion::Callback* last = nullptr;
@@ -48,7 +48,8 @@ Completion::Completion(std::shared_ptr<CallContext const> context, Kind kind)
       kind_(kind) {}
 
 Completion::~Completion() {
-  // One that never ends, as in a forked child or after a verb that failed half-way, tells nobody.
+  // A completion that never ends, as in a forked child or after a call that failed half-way, tells
+  // nobody.
   Callback* callback = end_callbacks_.load(std::memory_order_relaxed);
   while (callback != nullptr && callback != &closed)
     delete std::exchange(callback, callback->next_);
@@ -89,25 +90,27 @@ void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {
   if (until_look_.fetch_sub(1, std::memory_order_relaxed) <= 0) drop_stale_callbacks();
   Callback* before = end_callbacks_.load(std::memory_order_acquire);
   do {
-    // Also in the moment between the word and the stack: what is ready() is ready for hooks too.
+    // Also in the moment between the word and the stack: what is ready() is ready for callbacks
+    // too.
     if (before == &closed || ended()) {
       callback->ended();
       return;
     }
     callback->next_ = before;
-    // Release: who takes the stack sees the hook. Acquire on failure: `closed` means that it has ended,
-    // and what ended it must be visible here.
+    // Release: the thread that takes the stack sees the callback. Acquire on failure: `closed`
+    // means that it has ended, and what ended it must be visible here.
   } while (!end_callbacks_.compare_exchange_weak(before, callback.get(), std::memory_order_release,
                                                  std::memory_order_acquire));
   static_cast<void>(callback.release());
 }
 
-// What lives long and is waited for again and again, along with others, would gather what these left.
+// What lives long and is waited for again and again, along with others, would gather what these
+// left.
 void Completion::drop_stale_callbacks() noexcept {
   Callback* stack = end_callbacks_.load(std::memory_order_acquire);
   do {
     if (stack == nullptr || stack == &closed) return;
-    // Acquire: who takes the stack sees the hooks.
+    // Acquire: the thread that takes the stack sees the callbacks.
   } while (!end_callbacks_.compare_exchange_weak(stack, nullptr, std::memory_order_acquire));
   Callback* first = nullptr;
   Callback** end = &first;
@@ -139,8 +142,8 @@ void Completion::drop_stale_callbacks() noexcept {
 }
 
 void Completion::end() noexcept {
-  // seq_cst: publishes what ended it (release), and stands before the look at `left_`, against the look
-  // at the word behind left_'s store in leave(): one of the two sees the other.
+  // seq_cst: publishes what ended it (release), and stands before the look at `left_`, against the
+  // look at the word behind left_'s store in leave(): one of the two sees the other.
   if (ended_.exchange(complete, std::memory_order_seq_cst) == open_with_sleepers) {
     os::futex_wake(ended_, std::numeric_limits<int>::max(), os::FutexScope::process_private);
   }

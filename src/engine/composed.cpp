@@ -154,8 +154,8 @@ Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
 
 }  // namespace
 
-// What was cancelled does not run on for want of a little memory: who waits for its end, as a pool's own does, would
-// wait for as long as it runs.
+// What was cancelled does not run on for want of a little memory: who waits for its end, as a
+// pool's own does, would wait for as long as it runs.
 Cancel cancel(std::shared_ptr<Completion> const& what) {
   for (;;) {
     what->check_usable();

@@ -95,9 +95,10 @@ bool is_glue(std::string_view name) {
          name == "std::invoke" || name == "std::apply" || name == "std::__apply_impl";
 }
 
-// The calls of the task alone, from where it was down to what our trampoline has called. What the compiler has put into
-// the trampoline's own code is told by its place, without a name that is not its own. Without a trampoline it
-// was a thread of the task's, or our own loop, and then all is told.
+// The calls of the task alone, from where it was down to what our trampoline has called. What the
+// compiler has put into the trampoline's own code is told by its place, without a name that is not
+// its own. Without a trampoline it was a thread of the task's, or our own loop, and then all is
+// told.
 std::vector<StackFrame> of_task(std::vector<StackFrame> const& frames) {
   std::vector<StackFrame> task;
   bool called = false;

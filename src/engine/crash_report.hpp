@@ -1,8 +1,9 @@
 #pragma once
 
-// CrashReport: what a worker wrote about its own crash (channel/crash_words.hpp), as the parent believes it,
-// and the stack in it with names. Immutable but for the names, which are looked up when somebody asks first:
-// that reads files, so it is done by whoever asks, and not by the dispatcher. Any thread may ask.
+// CrashReport: a worker's own words about its crash (channel/crash_words.hpp), as far as the parent
+// believes them, and the stack in them with names. Immutable but for the names. They are looked up
+// when they are first asked for: that reads files, so the asking thread does it, and not the
+// dispatcher. Any thread may ask.
 
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +27,8 @@ class CrashReport {
   // One has been begun there, or what looks like it.
   static bool begun(std::span<std::byte const> area) noexcept;
 
-  // Can it be of a process that was ended by this signal? (One that hung while it wrote was killed.)
+  // Can it be of a process that was ended by this signal? (One that hung while it wrote was
+  // killed.)
   bool belongs_to(std::optional<int> signal) const noexcept;
 
   int signal() const noexcept { return signal_; }

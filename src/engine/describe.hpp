@@ -1,7 +1,7 @@
 #pragma once
 
-// What describe() says of an error, in one line, and without looking for anything: what the dispatcher may
-// call. Any thread; nothing is left by a crash.
+// The text that describe() gives for an error, in one line, and without looking anything up: the
+// dispatcher may call it. Any thread; a crash leaves nothing.
 
 #include <exception>
 #include <string>

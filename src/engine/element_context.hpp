@@ -1,7 +1,7 @@
 #pragma once
 
-// ElementContext: what this_task answers from. A worker has one for the process; the in-process engine one
-// for each thread that runs an element.
+// ElementContext: the source of the answers of this_task. A worker has one for the process; the
+// in-process engine has one for each thread that runs an element.
 
 #include <atomic>
 #include <cstdint>
@@ -25,17 +25,17 @@ class ElementContext {
   virtual bool running() const noexcept = 0;
   virtual std::uint64_t index() const noexcept = 0;
   virtual std::uint64_t random() const noexcept = 0;  // what the call's streams derive from
-  // A number that no other run of an element has in this context: the same element run again has another.
+  // A number that no other run of an element has in this context. A repeated run has a new one.
   virtual std::uint64_t run() const noexcept = 0;
   virtual bool stop_requested() noexcept = 0;
   virtual std::stop_token stop_token() = 0;
 
-  // The next number of the stream of what runs. Threads of the task draw from the same one, in turn.
+  // The next number of the stream of the running element. Threads of the task share the stream.
   std::uint64_t draw();
   // The seed of the i-th stream beside that one, or of the slice's i-th element.
   std::uint64_t seed_of(std::uint64_t i) const noexcept;
 
-  // Where the loop over a slice is; null: no slice is gone through. See detail::SlicePosition.
+  // The position of the loop over a slice; null: there is no such loop. See detail::SlicePosition.
   std::atomic<detail::SlicePosition const*> slice{nullptr};
 
  private:
@@ -53,7 +53,7 @@ class ElementContext {
   std::optional<std::mt19937_64> engine_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-// The worker's own; before its first element.
+// The context of a worker; to be called before its first element.
 void set_worker_context(ElementContext* context) noexcept;
 
 // This thread runs an element as long as this object lives.
@@ -71,10 +71,10 @@ class ThreadContext {
 // A seed for a pool that was given none.
 std::uint64_t random_seed();
 
-// What the streams of a pool's n-th call derive from.
+// The number from which the streams of a pool's n-th call derive.
 std::uint64_t random_of_call(std::uint64_t seed, std::uint64_t call) noexcept;
 
-// Likewise, of a call whose stream has a name. No named one is a numbered one.
+// The same for a call whose stream has a name. It differs from those of all numbered calls.
 std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept;
 
 }  // namespace procpool::inline v0

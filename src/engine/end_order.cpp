@@ -42,7 +42,8 @@ void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completio
 
 std::size_t EndOrder::wait(std::size_t before) {
   if (forked_since(forks_)) {
-    // The lock may be held by a thread that is not here. What was written down before is there to be read.
+    // The lock may be held by a thread that is not here. What was written down before is there to
+    // be read.
     if (number_.load(std::memory_order_acquire) > before) return entry(before);
     throw SetupError("these futures belong to a pool of the process that this one was forked from; "
                      "their results "

@@ -1,19 +1,18 @@
 #pragma once
 
-// How many forks lie between this process and the program's start. What belongs to a pool (threads,
-// sockets, workers) stays with the process that made it; in a forked child of the program every pool
-// object compares this count with the one it was born with, and is inert when they differ.
-//
-// May be called from any thread.
+// The number of forks between the start of the program and this process. Threads, sockets and
+// workers of a pool stay with the process that made them. In a forked child of the program, each
+// object of a pool compares this number with the one at its creation, and is inert if they differ.
+// Any thread.
 
 namespace procpool::inline v0 {
 
 unsigned fork_count() noexcept;
 
-// Has the current process been forked since `born`?
+// True if this process was forked since fork_count() was `born`.
 inline bool forked_since(unsigned born) noexcept { return fork_count() != born; }
 
-// For a process that was forked to be a worker: what static initialisation has made belongs to it.
+// For a process that was forked to be a worker: the objects of static initialisation belong to it.
 void forget_forks() noexcept;
 
 }  // namespace procpool::inline v0

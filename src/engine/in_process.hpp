@@ -1,8 +1,8 @@
 #pragma once
 
-// The engine of Start::in_process: append runs every element at once, in the calling thread, through
-// the same trampolines and the same bytes as a worker would. Nothing is isolated: a crash is a crash of
-// the program, where a debugger sees it.
+// The engine of Start::in_process: append() runs each element at once, in the calling thread,
+// through the same trampolines and the same bytes as a worker would. Nothing is isolated: a crash
+// is a crash of the program, where a debugger sees it.
 //
 // Any thread may call anything; tasks of several threads run side by side.
 
@@ -30,15 +30,15 @@ class InProcessEngine final : public detail::Engine {
   unsigned size() const noexcept override { return 1; }
   Stats stats() const override;
   std::vector<WorkerStats> worker_stats() const override { return {}; }
-  void help(detail::Task&) override {}  // all is done when append returns
-  void resize(std::size_t) override {}  // it has none
+  void help(detail::Task&) override {}  // nothing is left to do when append() returns
+  void resize(std::size_t) override {}  // there are no workers
   std::size_t input_elements(detail::Task const& task) const override;
 
  private:
   ExceptionTypes const exceptions_;
   std::atomic<bool> closed_{false};
   std::atomic<bool> ending_{false};  // streams get nothing more
-  std::atomic<bool> ended_{false};   // by cancel or kill: what is appended now does not run
+  std::atomic<bool> ended_{false};   // by cancel or kill: elements that are appended now do not run
   mutable detail::Mutex mutex_;
   Stats stats_ PROCPOOL_GUARDED_BY(mutex_);
   std::uint64_t cancelled_ PROCPOOL_GUARDED_BY(mutex_) = 0;

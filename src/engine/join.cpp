@@ -50,7 +50,8 @@ std::size_t Join::take_any() {
   return last_;
 }
 
-// Its parts are cancelled one after the other. One of them may end by itself meanwhile, and then be the first.
+// Its parts are cancelled one after the other. One of them may end by itself meanwhile, and then be
+// the first.
 bool Join::ask() noexcept {
   Lock const lock(mutex_);
   if (!any_ || decided()) return false;

@@ -1,8 +1,8 @@
 #pragma once
 
-// ListedExceptions: PoolOptions::exceptions where elements run. A worker is told them as (module, offset)
-// and finds them when something is first thrown: that may open a module, which belongs to an element that has
-// begun. On the thread that runs elements. A crash leaves nothing.
+// ListedExceptions: PoolOptions::exceptions where elements run. A worker gets them as (module,
+// offset) and finds them when something is first thrown: that may open a module, which belongs to
+// an element that has begun. For the thread that runs elements. A crash leaves nothing.
 
 #include <span>
 #include <string>
@@ -18,13 +18,13 @@ class ListedExceptions {
   ListedExceptions() = default;
   explicit ListedExceptions(ExceptionTypes types)
       : functions_(types.functions().begin(), types.functions().end()) {}
-  // What text_of() has made of them in another process.
+  // From the result of text_of() in another process.
   explicit ListedExceptions(std::string told) : told_(std::move(told)) {}
 
   // Throws std::runtime_error when one lies in no module.
   static std::string text_of(ExceptionTypes types);
 
-  // In their order; null: this process has not that one. May run static constructors.
+  // In their order; null: this process has no such exception. May run static constructors.
   std::span<detail::ExceptionFunction const> functions();
 
  private:

@@ -1,9 +1,9 @@
 #pragma once
 
-// The executor: calls a trampoline for one element, or a run of them, and turns whatever comes of it into bytes. Both
-// engines run elements through it, the local one in its workers, the in-process one in the caller.
+// LoadedCallable: calls a trampoline for one element, or for a run of them, and encodes its result
+// or exception. Workers and the in-process engine run elements through it.
 //
-// One thread at a time. User code runs inside; what it throws is caught here, except the forced
+// One thread at a time. User code runs inside. Its exceptions are caught here, except the forced
 // unwinding of a thread that is being ended, which must pass.
 
 #include <atomic>
@@ -20,11 +20,11 @@
 
 namespace procpool::inline v0 {
 
-// A callable as it lives where elements run: made from its state once, then called for each.
+// A callable where elements run: made from its state once, then called for each element.
 class LoadedCallable {
  public:
   LoadedCallable() = default;
-  // May throw what the loading of the state throws.
+  // Exceptions of the loading of the state pass through.
   LoadedCallable(detail::Trampoline code, std::span<std::byte const> state);
   LoadedCallable(LoadedCallable&& other) noexcept;
   LoadedCallable& operator=(LoadedCallable&& other) noexcept;
@@ -34,8 +34,8 @@ class LoadedCallable {
   bool call(std::span<std::byte const> arguments, detail::Bytes& out,
             std::atomic<std::uint32_t>& stage, ListedExceptions& listed);
 
-  // Goes through the run until it is over: true; or until an element throws: false, `thrown` holds the
-  // encoded exception. Only where can_run() says so.
+  // Goes through the run until it is over: true; or until an element throws: false, `thrown` holds
+  // the encoded exception. Only where can_run() says so.
   bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage,
            ListedExceptions& listed);
   bool can_run() const;

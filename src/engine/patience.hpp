@@ -14,8 +14,8 @@
 
 namespace procpool::inline v0::detail {
 
-// `body` may be repeated: when it throws, it has changed nothing. Its locks are those of the caller,
-// which are checked where the lambda is written.
+// `body` may be repeated: when it throws, it has changed nothing. Its locks are those of the
+// caller, which are checked where the lambda is written.
 template <class Body>
 auto patiently(Body&& body) PROCPOOL_UNCHECKED_LOCKS {
   for (;;) {

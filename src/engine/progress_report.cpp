@@ -53,7 +53,8 @@ void ProgressReport::perform() noexcept {
   }
   bool again = false;
   for (;;) {
-    // Dropped here, and not by whoever is the task's last owner; and before those go on who wait for it.
+    // Dropped here, and not by whoever is the task's last owner; and before those go on who wait
+    // for it.
     ProgressCallback dropped;
     Lock const lock(mutex_);
     over_ |= progress.finished;

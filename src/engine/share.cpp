@@ -1,4 +1,4 @@
-// Shares and their registry. What others may do with them stands in the header.
+// Shares and their registry. The header says what others may do with them.
 
 #include <procpool/detail/engine/share.hpp>
 
@@ -23,7 +23,7 @@
 namespace procpool::inline v0::detail {
 namespace {
 
-// What is larger lies in a memory file from birth, so that the workers share its pages.
+// Larger values lie in a memory file from the start, so that the workers share its pages.
 constexpr std::size_t largest_in_memory = 16 * 1024;
 
 constexpr char const* file_name = "procpool shared value";
@@ -55,7 +55,7 @@ std::uint64_t next_id() noexcept {
 
 }  // namespace
 
-// ---- birth and death
+// ---- begin and end
 
 Share::Share(std::uint64_t id, Payload payload, List parts, std::type_info const* type)
     : id_(id), payload_(std::move(payload)), parts_(std::move(parts)), type_(type) {}

@@ -8,14 +8,14 @@
 
 #include <procpool/errors.hpp>
 
-#include "entry/hook.hpp"
+#include "entry/entry_hook.hpp"
 #include "entry/mark.hpp"
 #include "forkserver/fork_server.hpp"
 #include "os/spawn.hpp"
 #include "worker/worker_main.hpp"
 
-// Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs, and
-// null in a program whose main is not wrapped.
+// Defined beside __wrap_main. Its address is a fact of the link: there before any initialiser runs,
+// and null in a program whose main is not wrapped.
 extern "C" __attribute__((weak, visibility("default"))) char procpool_main_is_wrapped;
 
 namespace procpool::inline v0 {
@@ -35,7 +35,7 @@ namespace entry {
 
 bool marked() noexcept { return mark() != Mark::none; }
 
-void check_exit_handler() {
+void check_entry_hook() {
   static std::atomic<bool> passed{false};
   // Relaxed: what was looked at does not change any more.
   if (passed.load(std::memory_order_relaxed)) return;

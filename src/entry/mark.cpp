@@ -1,4 +1,5 @@
-// Runs before anything else of the process does, so it uses nothing but system calls and memory that is there.
+// Runs before anything else of the process does, so it uses nothing but system calls and memory
+// that is there.
 #include "entry/mark.hpp"
 
 #include <fcntl.h>
@@ -18,8 +19,8 @@
 #include "worker/parent_watchdog.hpp"
 
 extern "C" {
-// Defined beside __wrap_main, and exported: all copies of this library in a process look at one word. It is null
-// in a program whose main is not wrapped; the other one serves there.
+// Defined beside __wrap_main, and exported: all copies of this library in a process look at one
+// word. It is null in a program whose main is not wrapped; the other one serves there.
 extern __attribute__((weak, visibility("default"))) char procpool_main_is_wrapped;
 __attribute__((weak, visibility("default"))) char procpool_mark_of_process = 0;
 }

@@ -1,9 +1,10 @@
-// The hook of procpool::procpool: the link option --wrap=main makes the start-up code call __wrap_main
-// in place of the program's main. In the program it calls that main; in a worker it never does. And a function
-// that the start-up code calls before all constructors takes the worker mark off the environment.
+// The entry hook of procpool::procpool. The link option --wrap=main makes the start-up code call
+// __wrap_main in place of the main of the program. In the program, __wrap_main calls that main; in
+// a worker it never does. A function that the start-up code calls before all constructors removes
+// the worker mark from the environment.
 //
-// Lies in a static archive of its own, because inside a shared library the option would find no main
-// to wrap, and there may be no function before the constructors.
+// This source is a static archive of its own: inside a shared library the option would find no main
+// to wrap, and a shared library can have no function before the constructors.
 
 #include <procpool/entry.hpp>
 

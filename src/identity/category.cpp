@@ -1,5 +1,6 @@
-// How the Itanium C++ ABI lays out an object with a vtable, and how libstdc++ answers whether a type is
-// derived from another. Everything is looked at from the outside before anything of it is called.
+// How the Itanium C++ ABI lays out an object with a vtable, and how libstdc++ answers whether a
+// type is derived from another. Everything is looked at from the outside before anything of it is
+// called.
 #include "identity/category.hpp"
 
 #include <array>
@@ -16,7 +17,8 @@ using Word = std::uintptr_t;
 
 // An object of an unknown type: where sanitizers keep their own bytes, it may not be one.
 __attribute__((no_sanitize("address"))) Word word_at(Word address) noexcept {
-  // Relaxed: it may be under construction in another thread; then it is one of its bases yet, and refused.
+  // Relaxed: it may be under construction in another thread; then it is one of its bases yet, and
+  // refused.
   return __atomic_load_n(reinterpret_cast<Word const*>(address), __ATOMIC_RELAXED);
 }
 
@@ -35,8 +37,8 @@ bool is_class_with_bases(Word type) {
 }
 
 bool is_category(Word object) {
-  // Ahead of the functions the vtable has where the whole object begins, and its type. The functions are
-  // two destructors and what error_category declares.
+  // Ahead of the functions the vtable has where the whole object begins, and its type. The
+  // functions are two destructors and what error_category declares.
   constexpr std::size_t ahead = 2;
   constexpr std::size_t functions = 7;
   Word const functions_at = word_at(object);

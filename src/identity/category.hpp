@@ -1,14 +1,15 @@
 #pragma once
 
-// Error categories by their place. A category is told from another by its address, so an error code is
-// equal to one of this process only if its category is the object that this process has. Most categories are
-// static objects: one that lies in the data of a module becomes (identity of the module, offset).
+// Error categories by their place. The address of a category is its identity, so an error code
+// equals one of this process only if its category is the object in this process. Most categories
+// are static objects: a category in the data of a module becomes (identity of the module, offset).
 //
-// Threat model: the reference may be nonsense, and what it leads to is going to be called. So an address
-// is given only for what must be a category: its vtable and the type in that lie where nobody, not even
-// this process, can write, and the type is derived from std::error_category. No module is opened for it.
-// What was not constructed here yet, lies on the heap, or is of a module that this process has not, is
-// nothing. Any thread.
+// Threat model: the reference may be nonsense, and the object behind it is going to be called. So
+// an address is returned only if it must be a category: its vtable and the type in that lie in
+// memory that nothing can write, this process included, and the type derives from
+// std::error_category. No module is opened for it. A category that is not constructed here yet,
+// lies on the heap, or belongs to a module that this process has not loaded, is not found. Any
+// thread.
 
 #include <optional>
 #include <system_error>

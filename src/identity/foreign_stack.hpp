@@ -1,9 +1,9 @@
 #pragma once
 
-// ForeignStack: where the code lay that another process of this program was running, and the names of it by
-// the modules of this process. The other process may be dead, and its word is not believed: a module is
-// known by being mapped here too, with the kernel's name for its file, and is opened by the path that this
-// process has it from. Any thread; no lock is taken that user code could hold.
+// ForeignStack: the places of the code that another process of this program was running, with names
+// from the modules of this process. The other process may be dead, and its words are not believed.
+// A module is known only if it is mapped here too, with the kernel's name for its file, and is
+// opened by the path that this process has. Any thread; no lock is taken that user code could hold.
 
 #include <cstddef>
 #include <cstdint>

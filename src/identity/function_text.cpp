@@ -13,7 +13,8 @@ bool is_word(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// The length of "operator<<" and its kin at the front, whose characters are no brackets; 0: it is none.
+// The length of "operator<<" and its kin at the front, whose characters are no brackets; 0: it is
+// none.
 std::size_t operator_at(std::string_view text, std::size_t at) noexcept {
   if (!text.substr(at).starts_with(operator_word) || (at > 0 && is_word(text[at - 1]))) return 0;
   constexpr std::array symbols{"()", "[]", "<=>", "<<=", ">>=", "->*", "<<",
@@ -25,7 +26,8 @@ std::size_t operator_at(std::string_view text, std::size_t at) noexcept {
   return 0;
 }
 
-// Tells `visit` each character, with how many brackets are open around it: of a bracket, those around the bracket.
+// Tells `visit` each character, with how many brackets are open around it: of a bracket, those
+// around the bracket.
 template <class Visit>
 void walk(std::string_view text, Visit const& visit) {
   std::size_t depth = 0;

@@ -1,6 +1,6 @@
-// Reading program headers, build-id notes and /proc/thread-self/maps. Inside the callback, under the
-// loader's lock, only memory of the module is read; files are looked at afterwards. Any thread; a
-// crash leaves nothing.
+// Reading program headers, build-id notes and /proc/thread-self/maps. Inside the callback, under
+// the loader's lock, only memory of the module is read; files are looked at afterwards. Any thread;
+// a crash leaves nothing.
 #include "identity/images.hpp"
 
 #include <elf.h>

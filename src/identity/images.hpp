@@ -1,8 +1,9 @@
-// The modules that are loaded into this process, as dl_iterate_phdr and /proc tell: where each one
-// lies, what of it is executable, and which build it is. The part of identity/module that reads the
-// system; nobody else needs it. Any thread may call; the answers are copies and may be out of date
-// as soon as another thread opens or closes a module. A crash leaves nothing.
 #pragma once
+
+// The modules that are loaded into this process, as dl_iterate_phdr and /proc tell: their
+// addresses, their executable parts, and their builds. The part of identity/module that reads the
+// system; other code uses that. Any thread may call. The answers are copies, which are out of date
+// as soon as another thread opens or closes a module. A crash leaves nothing.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +34,7 @@ struct Image {
   };
 
   std::string path;
-  std::uintptr_t base = 0;  // what is added to the addresses in the file; 0 for a non-PIE program
+  std::uintptr_t base = 0;  // added to the addresses in the file; 0 for a non-PIE program
   std::vector<InputBuffer> inputs;
   std::uint64_t relro_begin =
       0;  // what is read-only once the module is loaded, in a writable segment
@@ -43,21 +44,21 @@ struct Image {
   bool has_loader = false;  // of the main program: false when it is statically linked
 
   bool executable_at(std::uint64_t offset) const noexcept;
-  // So many bytes from there on: of variables and constants; of what nobody can write.
+  // Do so many bytes from there lie in variables or constants; in memory that nothing can write?
   bool data_at(std::uint64_t offset, std::uint64_t size) const noexcept;
   bool constant_at(std::uint64_t offset, std::uint64_t size) const noexcept;
 };
 
-// All of them, the main program first, without the vdso, and the generation in which that was so.
+// All images, the main program first, without the vdso; and the generation that they belong to.
 std::vector<Image> all_images(Generation& seen);
 
-// The one whose segments hold the address.
+// The image whose segments hold the address.
 std::optional<Image> image_around(void const* address, Generation& seen);
 
 // The build-id among notes that lie one behind the other.
 BuildId build_id_in(std::span<std::byte const> notes, std::uint64_t align);
 
-// What stands for the build-id of a file that has none.
+// The replacement of the build-id for a file that has none.
 BuildId file_identity(char const* path);
 BuildId file_identity(int fd);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The files that are mapped into this process, as /proc/thread-self/maps tells. The kernel's word counts: it knows
-// a file by itself, not by a path that may lead elsewhere by now. Any thread may call; the answers are
+// The files that are mapped into this process, as /proc/thread-self/maps tells. The kernel knows
+// the file itself, not a path that may lead elsewhere by now. Any thread may call; the answers are
 // copies and may be out of date at once. A crash leaves nothing.
 
 #include <cstdint>

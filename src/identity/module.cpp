@@ -57,7 +57,8 @@ auto& located() {
   return cache;
 }
 
-// The images as they are now. Kept until modules come or go: a process that is forked later has them.
+// The images as they are now. Kept until modules come or go: a process that is forked later has
+// them.
 std::shared_ptr<std::vector<Image> const> current_images() {
   struct Kept {
     detail::Mutex mutex;

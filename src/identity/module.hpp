@@ -1,10 +1,13 @@
-// Functions by module: the address of a function in this process becomes (identity of its module,
-// offset), which another process that runs the same build turns back into an address. Addresses
-// themselves differ between processes; builds must not. Threat model: the other side may be an
-// older or newer build, or name nonsense. What is not provably the same code is refused with a
-// sentence, and an offset outside executable memory is refused too. Any thread may call anything.
-// A crash leaves nothing; modules that resolve() opened stay open until the process ends.
 #pragma once
+
+// Functions by module: the address of a function in this process becomes (identity of its module,
+// offset). Another process that runs the same build turns that back into an address. Addresses
+// differ between processes; builds must not.
+//
+// Threat model: the other side may be an older or newer build, or name nonsense. Code that is not
+// provably the same is refused with a sentence, as is an offset outside executable memory. Any
+// thread may call anything. A crash leaves nothing; modules that resolve() opened stay open until
+// the process ends.
 
 #include <array>
 #include <compare>
@@ -18,7 +21,7 @@
 
 namespace procpool::inline v0::identity {
 
-// What tells one build of a module from another. Trivially copyable, without padding.
+// The identity of a build of a module. Trivially copyable, without padding.
 class BuildId {
  public:
   enum class Kind : std::uint8_t {
@@ -35,7 +38,7 @@ class BuildId {
   static BuildId from_note(std::span<std::byte const> note) noexcept;
   static BuildId from_file(std::uint64_t device, std::uint64_t inode, std::uint64_t size,
                            std::uint64_t nanoseconds) noexcept;
-  // What came over a wire; no identity at all when it is nonsense.
+  // From bytes of another process; nothing if they are no identity.
   static std::optional<BuildId> from_parts(std::uint8_t kind,
                                            std::span<std::byte const> bytes) noexcept;
 
@@ -57,36 +60,39 @@ class BuildId {
 
 struct CodeRef {
   BuildId module;
-  std::uint64_t offset = 0;  // from where the module is loaded
+  std::uint64_t offset = 0;  // from the begin of the module
   std::string path;          // of the module's file: to open it, and for people
 
   friend bool operator==(CodeRef const&, CodeRef const&) = default;
 };
 
-// Which module the code at this address belongs to. Answers are remembered until a module is loaded
+// Returns the module of the code at this address. Answers are remembered until a module is loaded
 // or unloaded. Throws std::runtime_error when the address is not in executable memory of a module.
 CodeRef locate(void const* code);
 
 // The address here of code that another process located there. Opens the module when it is not
 // loaded yet, which runs its static constructors; its file is asked first which build it is. Throws
-// std::runtime_error when the module is another build or cannot be opened, or when the offset is outside its executable memory.
+// std::runtime_error when the module is another build or cannot be opened, or when the offset is
+// outside its executable memory.
 void* resolve(CodeRef const& ref);
 
-// This process has loaded another build of the module than the file has now, and that is the one of the
-// reference: a new process could run the code. Opens nothing.
+// This process has loaded another build of the module than the file has now, and that is the one of
+// the reference: a new process could run the code. Opens nothing.
 bool is_stale_here(CodeRef const& ref);
 
-// Did resolve() fail for that reason, ever?
+// True if resolve() has ever failed for that reason.
 bool met_stale_module() noexcept;
 
-// As locate(), for a variable of so many bytes: nothing, if it is not in the data of a loaded module.
+// As locate(), for a variable of so many bytes. Nothing: it is not in the data of a loaded
+// module.
 std::optional<CodeRef> locate_data(void const* data, std::size_t bytes);
 
-// The address here of a variable that another process located there; null when no module that is loaded has
-// it. Opens nothing. That something lies there does not mean that it is what it is said to be.
+// The address here of a variable that another process located there; null when no module that is
+// loaded has it. Opens nothing. That something lies there does not mean that it is what it is said
+// to be.
 void const* find_data(CodeRef const& ref, std::size_t bytes);
 
-// Do so many bytes lie where nobody can write, in a loaded module?
+// True if so many bytes lie in memory of a loaded module that nothing can write.
 bool is_constant(void const* address, std::size_t bytes);
 
 struct LoadedModule {

@@ -1,5 +1,5 @@
-// Read from /proc, a file at a time: a process that goes on meanwhile may show halves of two moments. So
-// whoever concludes anything looks several times, and compares.
+// Read from /proc, a file at a time: a process that goes on meanwhile may show halves of two
+// moments. So whoever concludes anything looks several times, and compares.
 #include "os/activity.hpp"
 
 #include <dirent.h>
@@ -101,7 +101,8 @@ enum StatField { user_ticks = 14, system_ticks = 15, threads = 20, exit_code = 5
 
 bool is_stop(char state) noexcept { return state == 'T' || state == 't'; }
 
-// Calls what it is given for each thread, until that says no. False: it did, or they cannot be listed.
+// Calls what it is given for each thread, until that says no. False: it did, or they cannot be
+// listed.
 template <class Visit>
 bool for_each_thread(pid_t pid, Visit const& visit) noexcept {
   std::array<char, 32> path{};
@@ -190,8 +191,8 @@ struct Call {
   }
 };
 
-// Signals whose handlers wake nobody: those of crashes, what ends or is blocked by itself, and what the C library has for
-// itself (32, 33) and the worker's watch for the parent's end.
+// Signals whose handlers wake nobody: those of crashes, what ends or is blocked by itself, and what
+// the C library has for itself (32, 33) and the worker's watch for the parent's end.
 bool handlers_wake_nobody(Text const& status) noexcept {
   std::uint64_t harmless = 0;
   for (int const signal :
@@ -261,7 +262,8 @@ bool is_thread_of(pid_t thread, pid_t process) noexcept {
 bool let_go_traced(pid_t pid) noexcept {
   bool any = false;
   for_each_thread(pid, [&](pid_t thread) {
-    // Who is no thread of its own process, and not our child, can be waited for only if it is traced by us.
+    // Who is no thread of its own process, and not our child, can be waited for only if it is
+    // traced by us.
     if (thread == pid) return true;
     siginfo_t info{};
     constexpr int look = WEXITED | WNOHANG | __WALL;

@@ -1,8 +1,9 @@
-// A control group (version 2) for one child and everything that it starts, so that what leaves the child's
-// process group ends with it all the same. Any thread; one object belongs to one at a time. A crash of this
-// process leaves an empty folder at worst: the child is given the means to end its group, see open_kill(); the next
-// pool in the same place removes such folders.
 #pragma once
+
+// A control group (version 2) for one child and all processes that it starts. The group ends
+// processes that have left the process group of the child. Any thread; an object belongs to one
+// thread at a time. A crash of this process leaves at most an empty folder: the child can end its
+// group by open_kill(), and the next pool in the same place removes such folders.
 
 #include <sys/types.h>
 
@@ -29,12 +30,13 @@ class Cgroup {
 
   // Throws std::system_error.
   void add(pid_t pid);
-  // Kills all that is in it; they are gone soon.
+  // Kills all processes in the group. They are gone soon, not at once.
   void kill() noexcept;
-  // Removes the group; false: somebody is still in it.
+  // Removes the group. False: there is still a process in it.
   bool remove() noexcept;
 
-  // For one that is in it: whoever writes "1" there ends the group. Throws std::system_error.
+  // For a process in the group, which ends the group by writing "1" there. Throws
+  // std::system_error.
   UniqueFd open_kill() const;
 
  private:

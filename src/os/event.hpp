@@ -1,9 +1,12 @@
-// A bell: an eventfd that wakes whoever polls it. Any thread of any process that holds the
-// descriptor may ring; ringing many times before anybody looks is one wake-up. Threat model: all
-// holders share one open file, so a faulty worker can ring without end, swallow a ring, or make the
-// file blocking. Therefore a bell that a worker holds is polled edge-triggered and never drained,
-// and nothing is concluded from a ring except that it is worth looking. A crash leaves nothing.
 #pragma once
+
+// Event: an eventfd that wakes the threads that poll it. Any thread of any process that has the
+// descriptor may notify. Many notifications before a look are one wake-up.
+//
+// Threat model: all holders share one open file, so that a faulty worker can notify without end,
+// take away a notification, or make the file blocking. Therefore an event that a worker holds is
+// polled edge-triggered and never drained, and a notification means only that a look is worth
+// while. A crash leaves nothing.
 
 #include <cstdint>
 
@@ -18,11 +21,11 @@ class Event {
   // Takes over a descriptor that was received.
   explicit Event(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
 
-  // False when the descriptor is gone (closed, or not a bell any more). Keeps errno; may be called
-  // from a signal handler.
+  // Notifies. False: the descriptor is gone (closed, or no event any more). Keeps errno; may be
+  // called from a signal handler.
   bool ring() const noexcept;
 
-  // Takes all rings and returns how many there were. Only for a bell that no worker holds.
+  // Takes all notifications and returns their number. Only for an event that no worker holds.
   std::uint64_t drain() const noexcept;
 
   int fd() const noexcept { return fd_.get(); }

@@ -1,17 +1,18 @@
-// Descriptors that close themselves, and the rule about their numbers. Every descriptor that this
-// layer makes is close-on-exec and has a number of at least 10: a program that closed its standard
-// streams cannot print into a socket of ours, and the fixed low numbers that a child gets can be
-// filled by dup2 without one step destroying the source of the next. Any thread may call anything
-// here; one UniqueFd object belongs to one thread at a time. A crash leaves nothing: the kernel
-// closes descriptors.
 #pragma once
+
+// Descriptors that close themselves, and the rule about their numbers. Each descriptor that this
+// layer makes is close-on-exec and has a number of at least 10. So a program that closed its
+// standard streams cannot print into a socket of the pool, and dup2 can fill the low numbers of a
+// child without destroying the source of its next step. Any thread may call anything here; a
+// UniqueFd object belongs to one thread at a time. A crash leaves nothing: the kernel closes
+// descriptors.
 
 #include <string>
 #include <utility>
 
 namespace procpool::inline v0::os {
 
-// The lowest number that a descriptor of ours may have.
+// The lowest number of a descriptor that this layer makes.
 inline constexpr int lowest_descriptor = 10;
 
 class UniqueFd {
@@ -46,8 +47,9 @@ class UniqueFd {
 // The same with an error number that was kept or chosen.
 [[noreturn]] void throw_error(int error, std::string const& what);
 
-// For the end of such a sentence: a guess at the reason where /proc is not there, else nothing. Keeps errno. (What is our own is
-// looked for under /proc/thread-self: /proc/self is empty in a process whose main thread has ended.)
+// For the end of such a sentence: a guess at the reason if there is no /proc, else nothing. Keeps
+// errno. (Entries of this process are read under /proc/thread-self: /proc/self is empty in a
+// process whose main thread has ended.)
 std::string proc_hint();
 
 // The same open file under a number of at least `lowest_descriptor`, close-on-exec. Throws, with

@@ -1,9 +1,12 @@
-// Sleeping on a 32-bit word until somebody says that it changed. Any thread of any process that
-// maps the word; a waiter needs only a read-only view of it. Every return except `changed` may be
-// spurious: look at the word again. A waker that dies before its call wakes nobody, so a wait on a
-// word that another process should change always needs a deadline or another way to learn of that
-// death. A waiter that dies leaves nothing behind.
 #pragma once
+
+// Sleeping on a 32-bit word until a change of it is told. Any thread of any process that maps the
+// word may sleep or wake; a sleeper needs only a read-only view. Each return except `changed` may
+// be spurious: the caller looks at the word again.
+//
+// A process that dies before its wake wakes nobody. A wait on a word of another process therefore
+// needs a deadline, or another way to learn of that death. A sleeper that dies leaves nothing
+// behind.
 
 #include <atomic>
 #include <chrono>

@@ -1,5 +1,5 @@
-// The pipe, and whom its closing ends. Nothing is ever written: the one event that the pipe can have is that
-// its last end for writing is closed, and for that event the signal is SIGKILL.
+// The pipe, and whom its closing ends. Nothing is ever written: the one event that the pipe can
+// have is that its last end for writing is closed, and for that event the signal is SIGKILL.
 #include "os/liveness_pipe.hpp"
 
 #include <fcntl.h>
@@ -17,7 +17,8 @@ LivenessPipe::LivenessPipe() {
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("procpool could not make a pipe");
   UniqueFd const read(ends[0]);
   held_ = above_standard(UniqueFd(ends[1]));
-  // A program that gives up its rights later still opens ends; and nobody without any opens one for writing.
+  // A program that gives up its rights later still opens ends; and nobody without any opens one for
+  // writing.
   if (::fchmod(held_.get(), S_IRUSR | S_IRGRP | S_IROTH) != 0) {
     throw_errno("procpool could not set the mode of a pipe");
   }

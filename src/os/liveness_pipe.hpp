@@ -1,10 +1,11 @@
-// A lifeline: a pipe into which nobody writes, and of which one process alone holds the end for writing. When
-// that process is gone the kernel itself ends the process groups of all who hang on it: also of those that are
-// stopped, that block every signal, or whose threads do not get to run.
-//
-// A process that was forked from the holder and has not executed another program holds that end too: the
-// kernel then acts when the last of them is gone. Any thread may call anything here. A crash is what it is for.
 #pragma once
+
+// LivenessPipe: a pipe into which nothing is written. One process alone holds the end for writing.
+// When it is gone, the kernel ends the process groups of all processes on the pipe: also of those
+// that are stopped, block every signal, or have no thread that gets to run.
+//
+// A process that was forked from the holder and has not executed another program holds the end too:
+// the kernel acts when the last holder is gone. Any thread may call anything here.
 
 #include "os/fd.hpp"
 
@@ -12,20 +13,20 @@ namespace procpool::inline v0::os {
 
 class LivenessPipe {
  public:
-  // Of this process.
+  // This process becomes the holder.
   LivenessPipe();
 
-  // An open file of its own on the other end, for one who is to hang on it: whose group is to be ended is
-  // noted in the open file.
+  // A new open file on the other end, for one process that hangs on it: the open file stores which
+  // group the kernel is to end.
   UniqueFd end() const;
 
  private:
   UniqueFd held_;
 };
 
-// From here on this process' group ends with the lifeline, or this process alone if it does not lead its group;
-// as long as the open file that was given is open anywhere. Throws std::system_error. False: the holder is gone
-// already.
+// From now on the group of this process ends with the holder, or this process alone if it does not
+// lead its group. That lasts while the given open file is open anywhere. Throws std::system_error.
+// False: the holder is gone already.
 bool hang_on(int liveness_pipe_end);
 
 }  // namespace procpool::inline v0::os

@@ -1,5 +1,5 @@
-// Mapping memfds. Any thread; other threads may map and unmap at the same time, so the second view of a ring
-// is never put over what somebody else may have mapped by now. A crash leaves nothing.
+// Mapping memfds. Any thread; other threads may map and unmap at the same time, so the second view
+// of a ring is never put over what somebody else may have mapped by now. A crash leaves nothing.
 #include "os/mapping.hpp"
 
 #include <sys/mman.h>
@@ -114,9 +114,10 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
   std::size_t const total = control_bytes + 2 * ring_bytes;
   std::size_t const once = control_bytes + ring_bytes;
   int const protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
-  // The first view has room behind it for the second. That room is given back and asked for anew, and only if
-  // it is still free: a mapping that takes the place of another may fail with the old one gone already, and
-  // then nobody could tell whose the place is. Another thread may be faster, but not often in a row.
+  // The first view has room behind it for the second. That room is freed and asked for again, and
+  // only if it is still free: a mapping that takes the place of another may fail with the old one
+  // gone already, and then nobody could tell whose the place is. Another thread may be faster, but
+  // not often in a row.
   for (int attempt = 1;; ++attempt) {
     auto whole = map(memory, access, 0, total);
     auto* const base = static_cast<std::byte*>(whole.get_address());

@@ -1,11 +1,14 @@
-// Views of a Memfd, made by boost::interprocess::mapped_region. `Mapping` is a plain view;
-// `RingMapping` shows a file that is laid out as [control pages][ring] with the ring twice in a
-// row, so that a record that wraps around the end is still one piece of memory. An object belongs
-// to one thread at a time, the bytes may be used by any. The other process may change bytes under
-// a view at any moment: check after copying. A view holds no descriptor; its memory lives as long
-// as the view. By default views are left out of forked children and of core dumps, which keeps the
-// rings single-producer and dumps small. A crash leaves nothing: mappings go with the process.
 #pragma once
+
+// Views of a Memfd, made by boost::interprocess::mapped_region. `Mapping` is a plain view.
+// `RingMapping` shows a file of the form [control pages][ring] with the ring twice in a row, so
+// that a frame across the end is one piece of memory. An object belongs to one thread at a time,
+// the bytes to all.
+//
+// The other process may change bytes under a view at any time: copy, then check. A view holds no
+// descriptor; its memory lives as long as the view. By default views are left out of forked
+// children and of core dumps, which keeps the rings single-producer and dumps small. A crash leaves
+// nothing.
 
 #include <boost/interprocess/mapped_region.hpp>
 
@@ -58,8 +61,8 @@ class Mapping {
   boost::interprocess::mapped_region region_;
 };
 
-// Has the pages of a view entered into the page tables at once, which takes a fraction of what a fault
-// for each would. Only a matter of speed: older kernels refuse, and nothing happens.
+// Enters the pages of a view into the page tables at once, which takes a fraction of the time of
+// one fault for each. A matter of speed only: older kernels refuse, and nothing happens.
 void enter_pages(std::span<std::byte const> view, Access access) noexcept;
 
 // Address space is scarce in this process (RLIMIT_AS): views are not kept longer than they must.

@@ -43,9 +43,9 @@ UniqueFd make(char const* name) {
   return above_standard(UniqueFd(fd));
 }
 
-// RLIMIT_FSIZE holds for memory too: the kernel refuses, and sends SIGXFSZ to the thread, which would end a
-// program that knows nothing of it. While this exists the signal is kept away; what the refusal sent is taken
-// out again at its end, what was sent by others stays.
+// RLIMIT_FSIZE holds for memory too: the kernel refuses, and sends SIGXFSZ to the thread, which
+// would end a program that knows nothing of it. While this exists the signal is kept away; what the
+// refusal sent is taken out again at its end, what was sent by others stays.
 class NoSignalForSize {
  public:
   NoSignalForSize() noexcept {
@@ -93,10 +93,10 @@ std::uint64_t available_memory() {
   return said ? kibibytes * 1024 : std::numeric_limits<std::uint64_t>::max();
 }
 
-off_t checked_offset(std::uint64_t offset, std::size_t length, char const* verb) {
+off_t checked_offset(std::uint64_t offset, std::size_t length, char const* action) {
   auto const limit = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
   if (offset > limit || length > limit - offset) {
-    throw_error(EFBIG, "procpool could not " + std::string(verb) + " " + std::to_string(length) +
+    throw_error(EFBIG, "procpool could not " + std::string(action) + " " + std::to_string(length) +
                            " bytes at offset " + std::to_string(offset) + " of shared memory");
   }
   return static_cast<off_t>(offset);
@@ -112,7 +112,7 @@ Memfd Memfd::create(char const* name, std::uint64_t size) {
   if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) fail(EFBIG);
   Memfd made(make(name));
   NoSignalForSize const quiet;
-  // In steps: an interrupted fallocate gives back all that it had allocated, and under a steady
+  // In steps: an interrupted fallocate frees all that it had allocated, and under a steady
   // stream of signals a large one would never end.
   for (std::uint64_t done = 0; done < size;) {
     // A kernel that overcommits would not say no: it would end some process to make room. So what
@@ -137,7 +137,8 @@ std::uint64_t Memfd::size() const {
 }
 
 void Memfd::seal(int seals) {
-  // The kernel may have hold of a page for a moment (to swap, to merge, to look at it), and says so.
+  // The kernel may have hold of a page for a moment (to swap, to merge, to look at it), and says
+  // so.
   for (int tries = 1; ::fcntl(fd(), F_ADD_SEALS, seals) != 0; ++tries) {
     constexpr int max_tries = 10;
     if (errno != EBUSY || tries == max_tries) {

@@ -1,11 +1,13 @@
-// Anonymous shared memory: a memfd has no name that could outlive its users, so there is nothing to
-// clean up after a crash; the memory goes with the last descriptor and the last mapping, whoever
-// dies first. Any thread may call anything; the calls are single system calls or loops of them, and
-// two threads that write the same range are on their own. Memory is allocated when it is made, so a
-// shortage is an exception here and not a SIGBUS at some later touch, as long as the size is sealed
-// before the descriptor is shown to anyone else. (Two that allocate large pieces at the same time,
-// and a cgroup's own memory limit, can still meet the out-of-memory killer.)
 #pragma once
+
+// Anonymous shared memory. A memfd has no name that could outlive its users: the memory goes with
+// the last descriptor and the last mapping, whichever process dies first. Any thread may call
+// anything; two threads that write the same range must agree themselves.
+//
+// Memory is allocated when the file is made. So a shortage is an exception here, and not a SIGBUS
+// at a later touch, if the size is sealed before another process gets the descriptor. (Two
+// processes that allocate large pieces at the same time, and the memory limit of a cgroup, can
+// still meet the out-of-memory killer.)
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -42,7 +44,7 @@ class Memfd {
   void seal(int seals);
 
   // The F_SEAL_* bits, or -1 for a file that knows no seals. Test for the bits that are needed: on
-  // newer kernels a memfd carries F_SEAL_EXEC from birth.
+  // newer kernels a memfd carries F_SEAL_EXEC from the start.
   int seals() const noexcept;
 
   // Whole ranges of any size: the calls are repeated after signals and above the kernel's limit

@@ -1,8 +1,8 @@
-// Waiting for many descriptors at once: a thin face of epoll. One thread waits; any thread may add
-// and remove meanwhile. `Ready` entries of one wait may name a descriptor that was removed while
-// they were handled: use keys that stay meaningful (numbers of a table, not addresses of objects).
-// A crash leaves nothing.
 #pragma once
+
+// Poller: a thin wrapper of epoll. One thread waits; any thread may add and remove meanwhile.
+// `Ready` entries of one wait may name a descriptor that was removed while they were handled: keys
+// should stay meaningful (numbers of a table, not addresses of objects). A crash leaves nothing.
 
 #include <chrono>
 #include <cstddef>

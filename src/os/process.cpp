@@ -57,8 +57,9 @@ ssize_t read_start(char const* path, std::span<char> into) noexcept {
   return got;
 }
 
-// Whether the number is still that of the process behind the pidfd: once it is reaped, others may get it. Where
-// that cannot be seen it is taken to be so: these are our children, whom hardly anybody else reaps.
+// Whether the number is still that of the process behind the pidfd: once it is reaped, others may
+// get it. Where that cannot be seen it is taken to be so: these are our children, whom hardly
+// anybody else reaps.
 bool has_its_number(int pidfd, pid_t pid) noexcept {
   std::array<char, 64> path{};
   std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", pidfd);
@@ -69,8 +70,8 @@ bool has_its_number(int pidfd, pid_t pid) noexcept {
   return line == nullptr || std::strtol(line + name.size(), nullptr, 10) == pid;
 }
 
-// As look(), where the system does not let us ask by pidfd (a kernel before 5.4, or a container's profile of
-// system calls): by number.
+// As look(), where the system does not let us ask by pidfd (a kernel before 5.4, or a container's
+// profile of system calls): by number.
 std::optional<Exit> look_by_number(int pidfd, pid_t pid, bool takes, bool& gone) noexcept {
   gone = !has_its_number(pidfd, pid);
   if (gone) return std::nullopt;
@@ -95,8 +96,8 @@ std::optional<Exit> look_by_number(int pidfd, pid_t pid, bool takes, bool& gone)
   }
 }
 
-// The next answer of waitid; nothing while the child cannot be waited for (ptrace). `gone` when it is no child
-// of ours any more.
+// The next answer of waitid; nothing while the child cannot be waited for (ptrace). `gone` when it
+// is no child of ours any more.
 std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   for (;;) {
     siginfo_t info{};

@@ -1,9 +1,12 @@
-// Watching, signalling and reaping one child. The pidfd is the child's identity: a number can pass
-// to a stranger as soon as somebody (also the host program) has reaped the child, a pidfd cannot.
-// Any thread may ask and signal; one thread reaps. No SIGCHLD handler, never waitpid(-1): children
-// of the host program are not touched, and a host that takes our children's statuses costs only the
-// status. A crash of this process leaves the child to its own watch on its parent.
 #pragma once
+
+// Watching, signalling and reaping one child. The pidfd is the identity of the child: its number
+// can pass to a stranger as soon as the child is reaped, by this library or by the host program.
+// Any thread may ask and signal; one thread reaps.
+//
+// There is no SIGCHLD handler and no waitpid(-1): children of the host program are not touched. A
+// host that takes the statuses of the pool's children costs only the status. If this process
+// crashes, the watchdog of the child ends the child.
 
 #include <sys/types.h>
 
@@ -21,43 +24,48 @@ struct Exit {
   enum class Kind {
     exited,     // code: the exit status, 0..255
     signalled,  // code: the signal's number
-    unknown,    // code: 0; somebody else took the status
+    unknown,    // code: 0; the status was taken elsewhere
     none,       // code: 0; it has not ended, and is waited for no more
   };
   Kind kind = Kind::unknown;
   int code = 0;
-  // Bytes that were resident at most, in it or in a child that it waited for; of what was spawned, no less
-  // than in whoever did it. 0: not known.
+  // The most bytes that were resident, in the child or in a process that it waited for. For a
+  // spawned child no less than those of its parent. 0: not known.
   std::uint64_t peak = 0;
 };
 
-// To be called once `pidfd` is readable, or -1 where none could be had of a child that has ended; once. Kills what is left of the child's process group (if
-// it leads one), reaps it and says how it ended. Never waits for long: where a debugger still
-// holds the dead child for more than 50 ms the answer is `unknown` and the zombie stays until this
-// process ends. Where the system refuses to be asked by pidfd, by number, as long as it is the child's own.
+// Kills the rest of the child's process group, if the child leads one, reaps the child, and returns
+// how it ended. To be called once, when `pidfd` is readable; -1 for a child that has ended and of
+// which none could be had.
+//
+// Never waits for long. While a debugger holds the dead child for more than 50 ms, the answer is
+// `unknown`, and the zombie stays until this process ends. If the system refuses pidfds, the number
+// of the child serves as long as it is the child's own.
 Exit reap(int pidfd, pid_t pid) noexcept;
 
 // False when the signal did not arrive: the process is gone or is not ours to signal (it became
 // another user's). Throws for a descriptor that is not a pidfd and for a signal that is none.
 bool send_signal(int pidfd, int signal);
 
-// Signals the process group that the process leads; where it leads none, itself. To be called only before reap(). Returns false
-// when nobody was reached. On kernels before 6.9, of one that is no child of ours or that somebody else
-// may have reaped, only the process itself is reached: its number could be a stranger's by then. Where the
-// system refuses pidfds, by number, as long as that is its own.
+// Signals the process group that the process leads, or the process if it leads none. To be called
+// only before reap(). False: no process was reached. If the system refuses pidfds, the number
+// serves as long as it is the process's own.
+//
+// Kernels before 6.9 reach only the process itself if it is no child of this process, or may have
+// been reaped elsewhere: its number could be a stranger's by then.
 bool signal_group(int pidfd, pid_t pid, int signal) noexcept;
 
-// Whether the process has ended, reaped or not.
+// True if the process has ended, reaped or not.
 bool exited(int pidfd);
 
-// When the process began, in the system's ticks: with its number, the identity of a process. 0: there is
-// no such process, or it has ended and was not reaped yet.
+// The start time of the process in ticks of the system. Together with its number it identifies a
+// process. 0: there is no such process, or it has ended and was not reaped yet.
 std::uint64_t start_time(pid_t pid) noexcept;
 
-// Threads of this process. 0: the system does not say.
+// The number of threads of this process. 0: the system does not say.
 std::size_t thread_count() noexcept;
 
-// Bytes of this process that are in memory, and the most that ever were. 0: the system does not say.
+// Resident bytes of this process, now and at most. 0: the system does not say.
 std::uint64_t resident_bytes() noexcept;
 std::uint64_t peak_resident_bytes() noexcept;
 

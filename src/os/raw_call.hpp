@@ -1,6 +1,8 @@
-// System calls that need nothing of this process but its registers: no table of the linker, no errno, no thread
-// storage. For code that runs where any of these may be in ruins. Gives what the kernel does: -errno on failure.
 #pragma once
+
+// System calls that need nothing of this process but its registers: no table of the linker, no
+// errno, no thread storage. For code that runs while any of these may be damaged. They return what
+// the kernel returns: -errno on failure.
 
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -19,7 +19,8 @@ namespace procpool::inline v0::os {
 namespace {
 
 constexpr std::size_t control_size = CMSG_SPACE(max_packet_fds * sizeof(int));
-// Receiving there is room for as many as the kernel sends along: what found none would be closed there and then.
+// Receiving there is room for as many as the kernel sends along: what found none would be closed
+// there and then.
 constexpr std::size_t max_received = 253;
 constexpr std::size_t receive_size =
     CMSG_SPACE(max_received * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
@@ -59,7 +60,8 @@ void wait_for(int fd, short events) {
   if (::poll(&one, 1, -1) < 0 && errno != EINTR) throw_errno("procpool could not wait on a socket");
 }
 
-// What the kernel lacks for a moment, and will have again: memory, or room for descriptors under way.
+// What the kernel lacks for a moment, and will have again: memory, or room for descriptors under
+// way.
 bool passes(int error) noexcept {
   return error == ENOMEM || error == ENOBUFS || error == ETOOMANYREFS;
 }
@@ -73,8 +75,8 @@ bool be_patient(int& tries) noexcept {
   return true;
 }
 
-// How much memory the next packet needs. A packet may be long where it is short most of the time, and to
-// clear that much memory costs more than to ask.
+// How much memory the next packet needs. A packet may be long where it is short most of the time,
+// and to clear that much memory costs more than to ask.
 std::size_t room_for_next(int fd, bool wait, std::size_t most) noexcept {
   constexpr std::size_t not_worth_asking = 4096;
   if (most <= not_worth_asking) return most;
@@ -83,7 +85,8 @@ std::size_t room_for_next(int fd, bool wait, std::size_t most) noexcept {
   return size < 0 ? not_worth_asking : std::min(static_cast<std::size_t>(size), most);
 }
 
-// Takes the descriptors of a packet into our hands, before anything can throw them away. How many there were.
+// Takes the descriptors of a packet into our hands, before anything can throw them away. How many
+// there were.
 std::size_t adopt(msghdr& message, Packet& into, Takes takes) noexcept {
   std::size_t count = 0;
   each_descriptor(message, [&](UniqueFd received) {
@@ -249,8 +252,8 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
 
 void close_socket(UniqueFd fd) noexcept {
   if (!fd) return;
-  // Nothing more comes now. A packet may be empty but for its descriptors: with this each says who sent it, and the
-  // end says nothing.
+  // Nothing more comes now. A packet may be empty but for its descriptors: with this each says who
+  // sent it, and the end says nothing.
   int const on = 1;
   ::shutdown(fd.get(), SHUT_RDWR);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);

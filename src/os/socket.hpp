@@ -1,10 +1,12 @@
-// Packets with descriptors between two processes: AF_UNIX SOCK_SEQPACKET pairs and SCM_RIGHTS.
-// Threat model: the peer is faulty. It may send packets of any size and content, with any number of
-// descriptors, close its end, or never read. It cannot make a call that does not wait block, cannot
-// raise SIGPIPE here, and cannot make descriptors pile up: what is not wanted is closed before the
-// error is thrown. Any thread may send and receive; packets stay whole. What a process sent before
-// it died is still received, and after that `closed`.
 #pragma once
+
+// Packets with descriptors between two processes: AF_UNIX SOCK_SEQPACKET pairs and SCM_RIGHTS.
+//
+// Threat model: the peer is faulty. It may send packets of any size and content, with any number of
+// descriptors, close its end, or never read. It cannot block a call that does not wait, cannot
+// raise SIGPIPE here, and cannot make descriptors pile up: unwanted ones are closed before the
+// error is thrown. Any thread may send and receive; packets stay whole. Packets that a process sent
+// before its death are still received, and `closed` after them.
 
 #include <sys/types.h>
 
@@ -23,8 +25,8 @@ inline constexpr std::size_t max_packet_fds = 8;
 
 std::pair<UniqueFd, UniqueFd> socket_pair();
 
-// Who made the pair of which `fd` is an end: the process, with the user that it acted for then, as they are called
-// here (0: a process that has no number here). Nothing: it is no such socket.
+// The process that made the pair of which `fd` is an end, and its effective user then, in the
+// numbers of this process (0: a process that has no number here). Nothing: `fd` is no such socket.
 struct Peer {
   pid_t pid = 0;
   uid_t uid = 0;
@@ -35,13 +37,13 @@ std::optional<Peer> packet_peer(int fd) noexcept;
 enum class SendResult {
   sent,
   would_block,  // the peer has not read enough; never with `wait`
-  closed,       // the peer's end is gone, or `fd` is not a socket of ours any more
+  closed,       // the end of the peer is gone, or `fd` is no such socket any more
 };
 
-// Sends one packet: all of it or nothing. `bytes` must not be empty (the receiver could not tell
-// that from a closed peer). The descriptors stay open here. Throws when the system refuses, for
-// example a packet larger than the socket's buffer (EMSGSIZE). With `wait` it is patient, for a quarter of a second, with
-// a kernel that lacks memory; so is receive_packet.
+// Sends one packet, all of it or nothing. `bytes` must not be empty: the receiver could not tell
+// the packet from a closed peer. The descriptors stay open here. Throws when the system refuses,
+// for example a packet larger than the buffer of the socket (EMSGSIZE). With `wait`, this function
+// and receive_packet() retry for a quarter of a second if the kernel lacks memory.
 SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int const> fds,
                        bool wait);
 
@@ -51,7 +53,8 @@ struct Packet {
   bool foreign = false;  // it came with a descriptor that was not taken
 };
 
-// Which descriptors are taken. Others are got rid of without a look at them, where they block nobody.
+// The descriptors that are taken. Others are discarded without a look at them, where they block
+// nobody.
 enum class Takes { all, memory_files };
 
 enum class ReceiveResult { received, would_block, closed };
@@ -63,7 +66,8 @@ enum class ReceiveResult { received, would_block, closed };
 ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes = 16384,
                              Takes takes = Takes::all);
 
-// Closes it, and lets nobody block us by what was sent and never received: that would be closed with it.
+// Closes the socket. Packets that were never received are closed with it; their descriptors must
+// not block this thread.
 void close_socket(UniqueFd fd) noexcept;
 
 }  // namespace procpool::inline v0::os

@@ -83,8 +83,8 @@ std::string name_of_file(int fd) {
   return length > 0 ? std::string(name.data(), static_cast<std::size_t>(length)) : link;
 }
 
-// posix_spawn tells a number and not which of its steps it is from; what the steps need was looked at before, but
-// for the execution.
+// posix_spawn tells a number and not which of its steps it is from; what the steps need was looked
+// at before, but for the execution.
 [[noreturn]] void throw_unspawned(int error, SpawnRequest const& request) {
   std::string why;
   if (error == EAGAIN) {
@@ -144,8 +144,8 @@ void inherit_output(FileActions& actions, int null, int fd) {
   }
 }
 
-// An execution that changes the process's rights makes a worker that does not act on its mark, or one that has
-// rights which the program has given up.
+// An execution that changes the process's rights makes a worker that does not act on its mark, or
+// one that has rights which the program has given up.
 void check_rights(int image) {
   if (::geteuid() != ::getuid() || ::getegid() != ::getgid()) {
     throw_error(
@@ -195,7 +195,7 @@ Child spawn(SpawnRequest const& request) {
   for (int const fd : {STDOUT_FILENO, STDERR_FILENO}) {
     if (request.output >= 0) {
       actions.copy(safe_number(request.output, output_keeper), fd);
-    } else if (request.silent) {
+    } else if (request.drops_output) {
       actions.copy(null.get(), fd);
     } else {
       inherit_output(actions, null.get(), fd);

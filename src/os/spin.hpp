@@ -1,5 +1,6 @@
-// Looking for something that will be there soon, without sleeping. Any thread.
 #pragma once
+
+// Waiting for a condition that will hold soon, without sleeping. Any thread.
 
 #include <chrono>
 #include <thread>
@@ -17,10 +18,10 @@ inline void pause() noexcept {
 #endif
 }
 
-// Asks until it is told true, or until the time is over: false. The fewer the pauses between two questions, the
-// sooner the answer; but where a question takes something from others, they should be some. After the first few
-// microseconds it yields again and again: whoever is waited for may be waiting for this very core. `preempted`,
-// where it is given, says whether somebody else had the core for longer than a spin is worth.
+// Asks until `done` is true, or until the time is over: false. Fewer pauses between two looks give
+// a sooner answer; more pauses leave shared cache lines to their writers. After the first few
+// microseconds it yields again and again: the awaited thread may be waiting for this very core.
+// `preempted`, unless null, is set if another thread had the core for longer than a spin is worth.
 template <class Done>
 bool spin_until(std::chrono::nanoseconds time, int pauses_per_look, Done const& done,
                 bool* preempted = nullptr) {

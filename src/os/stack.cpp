@@ -16,7 +16,8 @@ struct Known {
   Stack stack;
 };
 
-// Without a constructor or a destructor: costs nothing to have, and is there as long as the thread is.
+// Without a constructor or a destructor: costs nothing to have, and is there as long as the thread
+// is.
 constinit thread_local Known known;
 
 rlim_t stack_limit() {

@@ -1,8 +1,8 @@
 #pragma once
 
-// How far the stack of the calling thread reaches. A thread's own stack is asked for once, which costs
-// the main thread a look at /proc/self/maps; nothing is kept for other stacks (of fibers, of signals).
-// Any thread may call. Nothing is left behind.
+// The bounds of the stack of the calling thread. They are asked for once per thread, which costs
+// the main thread a look at /proc/self/maps. Nothing is kept for other stacks (of fibers, of
+// signals). Any thread may call.
 
 #include <cstdint>
 #include <optional>
@@ -14,11 +14,11 @@ struct Stack {
   std::uintptr_t end = 0;
 };
 
-// The calling thread's own stack, if that can be found out. That of the main thread follows the limit
-// of the process: `again` looks whether it has changed.
+// The own stack of the calling thread, if it can be found out. The stack of the main thread follows
+// the limit of the process: `again` looks whether the limit has changed.
 std::optional<Stack> own_stack(bool again = false);
 
-// The memory around an address, which on a stack with a guard below it is the stack.
+// The mapping around an address. On a stack with a guard below it, the mapping is the stack.
 std::optional<Stack> mapping_around(std::uintptr_t address);
 
 }  // namespace procpool::inline v0::os

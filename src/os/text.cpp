@@ -1,4 +1,5 @@
-// Cutting and cleaning. Works on bytes, and knows of UTF-8 what it must: lengths, and what is not allowed.
+// Cutting and cleaning. Works on bytes, and knows of UTF-8 what it must: lengths, and what is not
+// allowed.
 #include "os/text.hpp"
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 #pragma once
 
-// Texts that workers chose, made fit for a terminal and a log: cut to a length, and without what is not to be
-// printed. Pure; any thread.
+// Texts that workers chose, made fit for a terminal and a log: cut to a length, and without
+// characters that must not be printed. Pure; any thread.
 
 #include <cstddef>
 #include <string>
@@ -9,12 +9,13 @@
 
 namespace procpool::inline v0::os {
 
-// The text, or as much of its beginning as fits into `most` bytes with a note of how long it was. Never
-// cut inside a character of UTF-8.
+// The text, or as much of its beginning as fits into `most` bytes with a note of how long it was.
+// Never cut inside a character of UTF-8.
 std::string cut(std::string_view text, std::size_t most);
 
-// Everything in one line: control characters (C0, C1, those that change the direction of writing, line and
-// paragraph separators) and bytes that are no UTF-8 become '?', tabs and ends of lines blanks.
+// Everything in one line: control characters (C0, C1, those that change the direction of writing,
+// line and paragraph separators) and bytes that are no UTF-8 become '?', tabs and ends of lines
+// blanks.
 std::string one_line(std::string_view text);
 
 // The same, but ends of lines and tabs stay.

@@ -1,6 +1,7 @@
-// A timer that a thread can wait for beside other descriptors: a timerfd. Any thread may arm it; arming
-// wakes nobody, which is what it is for. No worker holds it. A crash leaves nothing.
 #pragma once
+
+// Timer: a timerfd, for a thread that waits for it beside other descriptors. Any thread may arm it;
+// arming wakes no thread. No worker holds it. A crash leaves nothing.
 
 #include <chrono>
 
@@ -11,13 +12,14 @@ namespace procpool::inline v0::os {
 class Timer {
  public:
   Timer();
-  // One that is not there: only to be assigned to.
+  // With an empty descriptor: a timer that can only be assigned to.
   explicit Timer(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
 
-  // It becomes readable when this time is over, which is more than none; an earlier arming is forgotten.
+  // The timer becomes readable when this time, which is more than zero, is over. Replaces an
+  // earlier arming.
   void arm(std::chrono::milliseconds time) const noexcept;
 
-  // It is not readable any more.
+  // Makes it unreadable until it is armed again.
   void drain() const noexcept;
 
   int fd() const noexcept { return fd_.get(); }

@@ -1,8 +1,8 @@
 #pragma once
 
-// The few values of our own messages as bytes: numbers as they lie in memory (both ends are the same
-// program), strings and byte runs behind their length. Reading is bounded: what is not there makes the
-// reader bad() and gives zeros.
+// The few values of the pool's own messages as bytes: numbers as they lie in memory (both ends are
+// the same program), strings and bytes behind their length. Reading is bounded: if something is
+// missing, the reader becomes bad() and returns zeros.
 
 #include <cstddef>
 #include <cstdint>
@@ -90,7 +90,7 @@ class WireReader {
   bool bad_ = false;
 };
 
-// A message that is nothing but a few values, behind a number that tells it from all others.
+// A message of a few values, behind a number that tells it from all other messages.
 template <class... Fields>
 std::vector<std::byte> write_packet(std::uint32_t magic, Fields const&... fields) {
   std::vector<std::byte> out;
@@ -100,7 +100,7 @@ std::vector<std::byte> write_packet(std::uint32_t magic, Fields const&... fields
   return out;
 }
 
-// Into the same values. False: it is another message, or none.
+// Reads into the same values. False: the bytes are another message, or none.
 template <class... Fields>
 bool read_packet(std::span<std::byte const> bytes, std::uint32_t magic, Fields&... fields) {
   WireReader reader(bytes);

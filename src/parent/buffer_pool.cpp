@@ -117,7 +117,7 @@ std::shared_ptr<detail::MessageBlock> BufferPool::lease(std::unique_ptr<Block> b
   }
   return {block.release(), [pool = weak_from_this()](Block* raw) noexcept {
             std::unique_ptr<Block> back(raw);
-            if (auto const there = pool.lock()) there->give_back(std::move(back));
+            if (auto const there = pool.lock()) there->return_block(std::move(back));
           }};
 }
 
@@ -135,7 +135,7 @@ std::unique_ptr<BufferPool::Block> BufferPool::find(std::size_t bytes, Worker co
   return found;
 }
 
-void BufferPool::give_back(std::unique_ptr<Block> block) noexcept {
+void BufferPool::return_block(std::unique_ptr<Block> block) noexcept {
   {
     detail::Lock const lock(mutex_);
     --leased_;

@@ -1,16 +1,16 @@
 #pragma once
 
-// BufferPool: the shared memory of a pool's large arguments. This program alone writes to its blocks;
-// workers map them for reading. A block stays as it is while something refers to it, then it is free
-// for another message.
+// BufferPool: the shared memory of a pool's large arguments. This program alone writes to its
+// blocks; workers map them for reading. A block stays as it is while something refers to it, then
+// it is free for another message.
 //
-// Any free block serves any worker. In a hardened pool a block has one worker in its life: no worker
-// ever sees a message of another. There, a message is encoded into ordinary memory and copied into a
-// block as soon as its worker is known.
+// Any free block serves any worker. In a hardened pool a block has one worker in its life: no
+// worker ever sees a message of another. There, a message is encoded into ordinary memory and
+// copied into a block as soon as its worker is known.
 //
-// Free blocks are kept for a second, up to a number and a sum of bytes. Any thread. The mutex may be
-// taken under that of a slot; under it the mutexes of PeerBuffers and Trimmer are taken. A crash leaves
-// nothing.
+// Free blocks are kept for a second, up to a number and a sum of bytes. Any thread. The mutex may
+// be taken under that of a slot; under it the mutexes of PeerBuffers and Trimmer are taken. A crash
+// leaves nothing.
 
 #include <atomic>
 #include <cstdint>
@@ -41,8 +41,8 @@ class BufferPool final : public detail::MessageMemory,
   std::shared_ptr<detail::MessageBlock> take(std::size_t bytes) override;
   // To copy into, for this worker. Throws std::system_error when there is no memory.
   std::shared_ptr<detail::MessageBlock> take_for(Worker const& worker, std::size_t bytes);
-  // Must precede the sending of a block to a worker, which is told when the block is gone. False: the
-  // block is none of this pool's, or it is another worker's for ever.
+  // Must precede the sending of a block to a worker, which is told when the block is gone. False:
+  // the block is none of this pool's, or it is another worker's for ever.
   bool add_reader(detail::MessageBlock& block, Worker const& worker);
 
   Trimmer& trimmer() const noexcept { return *trimmer_; }
@@ -63,7 +63,7 @@ class BufferPool final : public detail::MessageMemory,
   std::unique_ptr<Block> find(std::size_t bytes, Worker const* worker) PROCPOOL_REQUIRES(mutex_);
   bool may_read(Block const& block, Worker const& worker) const PROCPOOL_REQUIRES(mutex_);
   bool is_useless(Block const& block) const PROCPOOL_REQUIRES(mutex_);
-  void give_back(std::unique_ptr<Block> block) noexcept PROCPOOL_EXCLUDES(mutex_);
+  void return_block(std::unique_ptr<Block> block) noexcept PROCPOOL_EXCLUDES(mutex_);
 
   bool const hardened_;
   std::shared_ptr<Trimmer> const trimmer_;

@@ -44,7 +44,7 @@ ForkServerProcess::ForkServerProcess(Settings const& settings)
   request.environment = settings.environment;
   request.environment_additions = {std::string(protocol::worker_mark) + "=" +
                                    protocol::fork_server_mark};
-  request.silent = settings.silent;
+  request.drops_output = settings.drops_output;
   request.blocked = settings.blocked;
   process_ = os::spawn(request);
   socket_ = std::move(ours);

@@ -33,7 +33,7 @@ class ForkServerProcess {
     int program = -1;  // pidfd of this process
     std::string pool;
     std::vector<std::string> environment;
-    bool silent = false;
+    bool drops_output = false;
     std::chrono::milliseconds start_timeout;
     int blocked = 0;  // as in os::SpawnRequest, also for the workers
   };

@@ -1,7 +1,8 @@
 #pragma once
 
-// FunctionTable: which function lies in which slot of one worker. The parent alone decides, and evicts the least
-// recently used; a registration for a slot replaces what was there. Owned by the worker's slot, under its mutex.
+// FunctionTable: the functions that one worker knows, each in a place of a fixed number. The parent
+// alone decides. The least recently used function makes room; its place gets the registration of
+// another. A slot owns the table, under its mutex.
 
 #include <array>
 #include <cstddef>
@@ -23,9 +24,9 @@ class FunctionTable {
     bool registered;  // the worker knows it already
   };
 
-  // The slot for a task's function, which counts as used and, from now on, as declared.
+  // The place of a task's function, which counts as used and, from now on, as registered.
   Place place(detail::Task const& task);
-  // The declaration did not go out.
+  // The registration did not go out.
   void forget(std::size_t slot) { entries_[slot] = Entry{}; }
 
  private:

@@ -8,7 +8,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/fork_detection.hpp"
-#include "entry/hook.hpp"
+#include "entry/entry_hook.hpp"
 #include "parent/core.hpp"
 #include "parent/dispatcher.hpp"
 
@@ -49,7 +49,7 @@ void LocalEngine::check_process() const {
 
 void LocalEngine::prepare() {
   check_process();
-  entry::check_exit_handler();
+  entry::check_entry_hook();
   entry::check_depth(core_->options.nesting_limit);
   dispatcher_->start_once();
 }

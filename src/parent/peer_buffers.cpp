@@ -1,4 +1,5 @@
-// What a worker and the program hold of each other's message memory. Threads and trust: see the header.
+// What a worker and the program hold of each other's message memory. Threads and trust: see the
+// header.
 #include "parent/peer_buffers.hpp"
 
 #include <fcntl.h>
@@ -142,8 +143,8 @@ void PeerBuffers::returned(std::uint64_t block) noexcept {
 
 PeerBuffers::News PeerBuffers::take_notices(std::size_t most) {
   News news;
-  // Relaxed: seen late, it is told with a later record. Mostly there is none, and this is on the way of
-  // every task.
+  // Relaxed: seen late, it is told with a later record. Mostly there is none, and this is on the
+  // way of every task.
   if (!has_notices_.load(std::memory_order_relaxed)) return news;
   detail::Lock const lock(mutex_);
   news.words.let_go = std::exchange(let_go_, false);

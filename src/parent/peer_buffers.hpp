@@ -1,13 +1,13 @@
 #pragma once
 
-// Holdings: the message memory that the program and one worker share, as the program knows it. For
-// arguments: which blocks of the arena the worker has mapped, and which of these are no more. For
-// results: views of the worker's blocks, kept from one result to the next, and which blocks nobody
-// here refers to any more, so that the worker may write to them again.
+// PeerBuffers: the message memory that the program and one worker share. For arguments: the blocks
+// of the buffer pool that the worker has mapped, and those of them that are gone. For results:
+// views of the worker's blocks, which are kept from one result to the next, and the blocks that
+// nothing here refers to any more, so that the worker may write to them again.
 //
-// Lives as long as its worker: nothing of it is ever used for another. Any thread; its mutex is taken
-// under a slot's and takes no other. What a worker says of a block is believed after a look at the
-// descriptor: it cannot shrink, and it has the size. Its bytes may change at any time.
+// Lives as long as its worker. Any thread; its mutex is taken under that of a slot, and no mutex
+// under it. A worker's words about a block are believed only after a look at the descriptor: it
+// cannot shrink, and it has the size. The bytes may change at any time.
 
 #include <sys/types.h>
 
@@ -36,16 +36,16 @@ class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
   bool has(std::uint64_t block) const;
   void sent(std::uint64_t block);
   void not_sent(std::uint64_t block) noexcept;
-  void gone(std::uint64_t block) noexcept;  // it is no more
+  void gone(std::uint64_t block) noexcept;  // the block is no more
 
   // ---- results
-  // A message of `size` bytes at `offset` of the worker's block; when the payload goes, the worker may
-  // have the block back. Throws BadFrame for what no proper worker sends, std::system_error when it
+  // A message of `size` bytes at `offset` of the worker's block. The worker gets the block again when
+  // the payload ends. Throws BadFrame for a message of no proper worker, std::system_error if the block
   // cannot be mapped.
   detail::Payload receive(os::Memfd const& file, std::uint64_t block, std::uint64_t offset,
                           std::uint64_t size);
 
-  // ---- what the worker is to be told; taken as told. Not more ids than `most`.
+  // ---- notices for the worker: at most so many ids. Once taken, they count as told.
   struct News {
     channel::MemoryNotice words;
     std::vector<std::uint64_t> ids;
@@ -54,7 +54,7 @@ class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
   News take_notices(std::size_t most);
   void not_told(News news);  // there was no room
 
-  // Lets go what has not been used for a while; there may be news then. Says when to look again.
+  // For the slot's trim(). There may be notices then.
   std::optional<TimePoint> trim(TimePoint now);
 
  private:
@@ -72,9 +72,9 @@ class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
   std::vector<View> views_ PROCPOOL_GUARDED_BY(mutex_);  // the latest last
   std::vector<std::uint64_t> returned_ PROCPOOL_GUARDED_BY(mutex_);
   std::size_t leases_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  TimePoint used_
-      PROCPOOL_GUARDED_BY(mutex_){};  // when the worker last sent a block, or had one returned
-  bool keeps_ PROCPOOL_GUARDED_BY(mutex_) = false;   // it may have some of its own mapped
+  // When the worker last sent a block, or had one returned.
+  TimePoint used_ PROCPOOL_GUARDED_BY(mutex_){};
+  bool keeps_ PROCPOOL_GUARDED_BY(mutex_) = false;   // it may have blocks of its own mapped
   bool let_go_ PROCPOOL_GUARDED_BY(mutex_) = false;  // it is to be told that it shall not
 
   std::atomic<bool> has_notices_{false};  // perhaps

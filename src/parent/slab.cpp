@@ -49,7 +49,8 @@ struct Slab::Region {
     ++used;
     if (free != nullptr) return std::exchange(free, free->next);
     std::byte* const block = std::exchange(fresh, fresh + bytes);
-    // Who needs many has no cache that holds them all: the next one is on its way while this one is filled.
+    // Who needs many has no cache that holds them all: the next one is on its way while this one is
+    // filled.
     for (std::byte* at = fresh; at < std::min(fresh + bytes, end()); at += line) {
       __builtin_prefetch(at, 1);
     }
@@ -67,7 +68,7 @@ struct Slab::Region {
   Slab* const owner;  // has regions, so is there
   Region* previous = nullptr;
   Region* next = nullptr;
-  Free* free = nullptr;  // what was given back, the latest first: it is warm
+  Free* free = nullptr;  // returned blocks, the latest first: it is in the cache
   std::byte* fresh;      // from here on nothing was ever taken
   std::size_t used = 0;
 };

@@ -1,14 +1,14 @@
 #pragma once
 
 // Slab: memory for a pool's many small objects of one size, such as the tasks of submitted calls. A
-// program that queues a million of them would spend a third of its time in page faults, and in joining
-// freed pieces again, if they came from the heap. Here they lie side by side in regions that the kernel
-// fills at once. Empty regions are kept for a second or two.
+// program that queues a million of them would spend a third of its time in page faults, and in
+// joining freed pieces again, if they came from the heap. Here they lie side by side in regions
+// that the kernel fills at once. Empty regions are kept for a second or two.
 //
-// Any thread may take and give, also a thread that has not taken what it gives. The mutex is held for
-// some instructions and may be taken under any other; under it only that of the trimmer is. Blocks may
-// outlive the pool, and keep the slab alive. In a forked child nothing can be taken, and giving does
-// nothing: the child's memory is a copy. A crash leaves nothing behind.
+// Any thread may take and give, also a thread that has not taken what it gives. The mutex is held
+// for some instructions and may be taken under any other; under it only that of the trimmer is.
+// Blocks may outlive the pool, and keep the slab alive. In a forked child nothing can be taken, and
+// giving does nothing: the child's memory is a copy. A crash leaves nothing behind.
 
 #include <cstddef>
 #include <memory>
@@ -89,7 +89,7 @@ class SlabAllocator {
   template <class>
   friend class SlabAllocator;
 
-  Slab* memory_;  // may be gone when what it gave is given back
+  Slab* memory_;  // may be gone when its blocks are returned
 };
 
 }  // namespace procpool::inline v0::parent

@@ -1,8 +1,8 @@
 #pragma once
 
-// Trimmer: lets memory go that a pool has not used for a while. It has a list of the objects that keep
-// such memory, and one time at which it looks at them next. The dispatcher's thread looks; it is woken
-// when an object keeps something while no look is due.
+// Trimmer: lets memory go that a pool has not used for a while. It has a list of the objects that
+// keep such memory, and one time at which it looks at them next. The dispatcher's thread looks; it
+// is woken when an object keeps something while no look is due.
 
 #include <atomic>
 #include <chrono>
@@ -39,8 +39,8 @@ class Trimmable {
 
 class Trimmer {
  public:
-  // `wake` wakes the thread that calls look(). It is called under the mutex, which may be taken under
-  // any other.
+  // `wake` wakes the thread that calls look(). It is called under the mutex, which may be taken
+  // under any other.
   explicit Trimmer(std::function<void()> wake = {});
   Trimmer(Trimmer const&) = delete;
   Trimmer& operator=(Trimmer const&) = delete;

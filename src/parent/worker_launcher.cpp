@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "engine/listed_exceptions.hpp"
-#include "entry/hook.hpp"
+#include "entry/entry_hook.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "parent/core.hpp"
@@ -71,7 +71,7 @@ os::Child WorkerLauncher::spawn(PendingWorker const& pending, std::size_t index)
   request.environment = environment_;
   request.environment_additions = {std::string(protocol::worker_mark) + "=" +
                                    std::to_string(channel::protocol_version)};
-  request.silent = core_.options.output == Output::drop;
+  request.drops_output = core_.options.output == Output::drop;
   if (core_.options.ignore_sigterm) request.blocked = SIGTERM;
   if (pending.output) request.output = pending.output->workers_end();
   return os::spawn(request);

@@ -17,7 +17,7 @@
 #include <procpool/detail/export.hpp>
 
 #include "channel/worker_end.hpp"
-#include "entry/hook.hpp"
+#include "entry/entry_hook.hpp"
 #include "identity/module.hpp"
 #include "os/event.hpp"
 #include "os/memfd.hpp"

@@ -1,5 +1,5 @@
 // Callbacks: one thread, made at first use, that outlives what is still registered; and Completion,
-// whose hooks are told once.
+// whose callbacks are told once.
 
 #include <gtest/gtest.h>
 
@@ -126,7 +126,7 @@ TEST(Callbacks, WithoutAPoolIsOneForAll) {
   EXPECT_EQ(Callbacks::without_pool(), Callbacks::without_pool());
 }
 
-// ---- hooks
+// ---- callbacks of completions
 
 struct Count final : Completion::Callback {
   explicit Count(std::atomic<int>& given) : count(given) {}
@@ -134,7 +134,7 @@ struct Count final : Completion::Callback {
   std::atomic<int>& count;
 };
 
-TEST(Completion, TellsEveryHookOnceBeforeOrAfterItsEnd) {
+TEST(Completion, TellsEveryCallbackOnceBeforeOrAfterItsEnd) {
   std::atomic<int> count = 0;
   Task task{Function{}};
   task.on_end(std::make_unique<Count>(count));
@@ -146,7 +146,7 @@ TEST(Completion, TellsEveryHookOnceBeforeOrAfterItsEnd) {
   EXPECT_EQ(count, 3);
 }
 
-TEST(Completion, LosesNoHookThatComesWithItsEnd) {
+TEST(Completion, LosesNoCallbackThatComesWithItsEnd) {
   for (int round = 0; round < 500; ++round) {
     std::atomic<int> count = 0;
     Task task{Function{}};
@@ -171,7 +171,7 @@ struct Stale final : Completion::Callback {
   bool const old;
 };
 
-TEST(Completion, LetsGoOfHooksThatNobodyHasAUseFor) {
+TEST(Completion, LetsGoOfStaleCallbacks) {
   std::atomic<int> told = 0;
   std::atomic<int> gone = 0;
   Task task{Function{}};
@@ -185,7 +185,7 @@ TEST(Completion, LetsGoOfHooksThatNobodyHasAUseFor) {
   EXPECT_EQ(gone, 10'000);
 }
 
-TEST(Completion, LosesNoHookWhenItLooksForStaleOnesWhileItEnds) {
+TEST(Completion, LosesNoCallbackWhenItLooksForStaleOnesWhileItEnds) {
   for (int round = 0; round < 200; ++round) {
     std::atomic<int> count = 0;
     std::atomic<int> told = 0;

@@ -1,5 +1,5 @@
-// Shared values as bytes: born once, found by id, decoded once by whoever looks, named by those that
-// are encoded while somebody collects, and never part of an element.
+// Shared values as bytes: made once, found by id, decoded once by whoever looks, named by those
+// that are encoded while somebody collects, and never part of an element.
 
 #include <procpool/shared.hpp>
 

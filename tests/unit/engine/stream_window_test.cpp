@@ -1,5 +1,5 @@
-// StreamWindow: never more than the window, never nothing when nothing is under way, and how it grows
-// and shrinks.
+// StreamWindow: never more than the window, never nothing when nothing is under way, and how it
+// grows and shrinks.
 
 #include <procpool/detail/operations/stream_window.hpp>
 
@@ -35,8 +35,8 @@ TEST(StreamWindow, NotGivenBeginsWithSomeForEachWorker) {
   EXPECT_EQ(StreamWindow(std::nullopt, 100, 7).size(), 1400u);
 }
 
-// Whatever has been taken and is under way: within the window, in whole chunks where there is room for
-// one, and never nothing for ever.
+// Whatever has been taken and is under way: within the window, in whole chunks where there is room
+// for one, and never nothing for ever.
 TEST(StreamWindow, RefillFitsAndNeverStarves) {
   for (std::size_t const size : {1u, 2u, 3u, 5u, 16u, 17u, 100u, 1000u}) {
     for (std::size_t const chunk : {0u, 1u, 2u, 3u, 7u, 16u, 100u, 5000u}) {

@@ -1,4 +1,5 @@
-// Who hangs on a lifeline ends with its holder, whatever state it is in, and with nothing else.
+// A process on a liveness pipe ends with its holder, whatever state it is in, and with nothing
+// else.
 #include "os/liveness_pipe.hpp"
 
 #include <fcntl.h>
@@ -21,7 +22,7 @@ namespace {
 
 namespace os = procpool::os;
 
-// In a process that leads its own group and does not hold the lifeline.
+// In a process that leads its own group and does not hold the liveness pipe.
 template <class Body>
 pid_t start(std::optional<os::LivenessPipe>& liveness_pipe, Body body) {
   os::UniqueFd const end = liveness_pipe->end();
@@ -94,8 +95,8 @@ TEST(OsLivenessPipe, OneThatIsCutAlreadyIsTold) {
   EXPECT_EQ(status_of(pid), 0);
 }
 
-TEST(OsLivenessPipe, AHolderThatGaveUpItsRightsStillGivesEnds) {
-  if (::geteuid() != 0) GTEST_SKIP() << "this process has no rights to give up";
+TEST(OsLivenessPipe, AHolderWithFewerRightsStillGivesEnds) {
+  if (::geteuid() != 0) GTEST_SKIP() << "this process has no rights to drop";
   pid_t const pid = ::fork();
   if (pid == 0) {
     os::LivenessPipe const liveness_pipe;

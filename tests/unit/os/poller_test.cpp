@@ -42,13 +42,13 @@ TEST(OsPoller, NamesWhatIsReadyByItsKey) {
   EXPECT_THROW(poller.add(a.fd(), 1, EPOLLIN), std::system_error) << "watched already";
 }
 
-TEST(OsPoller, EdgeTriggeredBellsNeedNoDraining) {
+TEST(OsPoller, EdgeTriggeredEventsNeedNoDraining) {
   os::Poller poller;
-  os::Event bell;
-  poller.add(bell.fd(), 1, EPOLLIN | EPOLLET);
+  os::Event event;
+  poller.add(event.fd(), 1, EPOLLIN | EPOLLET);
   std::array<os::Ready, 4> ready{};
   for (int i = 0; i < 3; ++i) {
-    bell.ring();
+    event.ring();
     EXPECT_EQ(poller.wait(ready, 10s), 1U);
     EXPECT_EQ(poller.wait(ready, 0ms), 0U);
   }
@@ -66,10 +66,10 @@ TEST(OsPoller, SeesAHangUp) {
 
 TEST(OsPoller, TakesOddTimesAndManyEvents) {
   os::Poller poller;
-  std::vector<os::Event> bells(100);
-  for (std::size_t i = 0; i < bells.size(); ++i) {
-    poller.add(bells[i].fd(), i, EPOLLIN | EPOLLET);
-    bells[i].ring();
+  std::vector<os::Event> events(100);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    poller.add(events[i].fd(), i, EPOLLIN | EPOLLET);
+    events[i].ring();
   }
   std::vector<os::Ready> ready(200);
   std::size_t seen = 0;

@@ -63,8 +63,8 @@ TEST(OsSocket, PassesDescriptors) {
   auto const before = open_count();
   {
     auto [a, b] = os::socket_pair();
-    os::Event bell;
-    std::vector<int> const eight(8, bell.fd());
+    os::Event event;
+    std::vector<int> const eight(8, event.fd());
     ASSERT_EQ(os::send_packet(a.get(), bytes("x"), eight, false), os::SendResult::sent);
     os::Packet packet;
     ASSERT_EQ(os::receive_packet(b.get(), packet, false), os::ReceiveResult::received);
@@ -74,7 +74,7 @@ TEST(OsSocket, PassesDescriptors) {
       EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
     }
     EXPECT_TRUE(os::Event(std::move(packet.fds[7])).ring());
-    EXPECT_EQ(bell.drain(), 1U);
+    EXPECT_EQ(event.drain(), 1U);
     // The next receive drops the descriptors that nobody took.
     os::send_packet(a.get(), bytes("y"), {}, false);
     ASSERT_EQ(os::receive_packet(b.get(), packet, false), os::ReceiveResult::received);

@@ -1,4 +1,5 @@
-// Spinning: until it is told, or until its time is over; and whether somebody else had the core meanwhile.
+// Spinning: until it is told, or until its time is over; and whether somebody else had the core
+// meanwhile.
 
 #include "os/spin.hpp"
 

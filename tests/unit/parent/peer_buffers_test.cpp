@@ -1,5 +1,5 @@
-// Holdings: a worker's block is mapped once however often it comes, is handed back when nobody refers to
-// it, and is believed only if it can do no harm.
+// Peer buffers: a worker's block is mapped once however often it comes, is returned when nothing refers
+// to it, and is believed only if it can do no harm.
 
 #include "parent/peer_buffers.hpp"
 

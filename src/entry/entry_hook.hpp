@@ -1,0 +1,35 @@
+#pragma once
+
+// The role of this process: the program, a worker, or a worker that has not reached its entry; and
+// whether the program has the entry hook that turns its fresh executions into workers.
+//
+// Any thread, also during static initialisation.
+
+#include <procpool/count.hpp>
+
+namespace procpool::inline v0::entry {
+
+// Throws SetupError, which says what to do, in these cases:
+// - The program has more rights than its caller.
+// - The program has no entry hook: a "worker" would run its main again.
+// - This process carries the worker mark and has not reached main: a pool that a static initialiser
+//   uses must not become a fork bomb.
+void check_entry_hook();
+
+// This process is to become a worker, and has not reached its entry; see mark.hpp.
+bool marked() noexcept;
+
+// Removes the mark and becomes what the mark says: a worker, or a fork server. A fork server never
+// returns from here, but each worker that it forks does. Returns the exit status of the worker when
+// the parent needs it no more.
+int run_worker(int argc, char** argv);
+
+void set_worker_index(int index) noexcept;
+
+// The number of pools above this process: 0 in the program.
+void set_depth(unsigned depth) noexcept;
+unsigned depth() noexcept;
+// Throws SetupError when a pool here would be deeper than that.
+void check_depth(Count limit);
+
+}  // namespace procpool::inline v0::entry
