@@ -345,7 +345,7 @@ PROCPOOL_PASSES_FORCED_END void write_listed(Bytes& out,
       listed[i](save);
     } catch (abi::__forced_unwind&) {
       throw;
-    } catch (...) {  // its value cannot travel; what is written already can
+    } catch (...) {  // its value cannot be serialized; the bytes written before can
       break;
     }
     if (!save.matches) continue;

@@ -27,7 +27,7 @@ void refuse_bool() { refuse("procpool: a bool in a message is neither 0 nor 1");
 
 void refuse_nesting() {
   throw SerializationError("procpool: values nest deeper than " + std::to_string(nesting_limit) +
-                           " levels (a long linked list travels better as a std::vector)");
+                           " levels (a long linked list is better sent as a std::vector)");
 }
 
 void refuse_stack(unsigned levels) {

@@ -1,8 +1,12 @@
 // Results of the standard library's types.
 
+#include <bitset>
 #include <chrono>
 #include <complex>
+#include <deque>
 #include <filesystem>
+#include <forward_list>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>

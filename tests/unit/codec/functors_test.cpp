@@ -3,6 +3,7 @@
 #include "support.hpp"
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory_resource>
 #include <optional>

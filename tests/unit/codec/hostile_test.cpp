@@ -5,11 +5,20 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <filesystem>
+#include <forward_list>
+#include <list>
+#include <map>
 #include <new>
+#include <set>
 #include <thread>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "support/build.hpp"
 

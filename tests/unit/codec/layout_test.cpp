@@ -3,7 +3,9 @@
 #include "support.hpp"
 
 #include <any>
+#include <complex>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <thread>
 

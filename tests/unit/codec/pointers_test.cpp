@@ -1,6 +1,8 @@
 // Objects behind pointers: sharing, cycles, true classes, ownership; and the same under hostile
 // bytes.
 
+#include <map>
+
 #include "support.hpp"
 #include "support/build.hpp"
 #include "support/people.hpp"

@@ -1,5 +1,7 @@
 // Users' own serialize, in every form that Boost knows, wins over the automatic handling.
 
+#include <map>
+
 #include <boost/serialization/array.hpp>
 #include <boost/serialization/binary_object.hpp>
 #include <boost/serialization/map.hpp>

@@ -3,7 +3,17 @@
 #include "support.hpp"
 #include "support/people.hpp"
 
+#include <bitset>
+#include <complex>
+#include <deque>
+#include <filesystem>
+#include <forward_list>
 #include <limits>
+#include <list>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
 
 namespace {
 

@@ -2,7 +2,7 @@
 
 // The codec: values to bytes and back. Any thread, any number at once; each call works on its own
 // message. encode that throws leaves the buffer as long as it was; decode that throws destroys what
-// it had made. What travels and how is written in procpool/serialize.hpp.
+// it had made. procpool/serialize.hpp lists the types and their forms.
 
 #include <cstddef>
 #include <span>

@@ -1,8 +1,8 @@
 #pragma once
 
-// ExceptionTypes: types of exceptions that a program has listed, as the compiled core sees them: one
-// function per type, whose address is the identity of the type, as a trampoline's is that of a call. Values;
-// any thread.
+// ExceptionTypes: the types of exceptions that a program has listed, as the compiled core sees them. Each
+// type has one function. Its address is the identity of the type, as that of a trampoline is the identity of
+// a call. Values; any thread.
 
 #include <cstdint>
 #include <exception>
@@ -42,7 +42,7 @@ using ExceptionFunction = void (*)(ExceptionOperation&);
 class ExceptionTypes {
  public:
   ExceptionTypes() = default;
-  /// For exception_types: derived types before their bases; lives for ever.
+  /// For exception_types: derived types before their bases. The functions live for ever.
   explicit constexpr ExceptionTypes(std::span<detail::ExceptionFunction const> functions) noexcept
       : functions_(functions) {}
 

@@ -3,12 +3,10 @@
 // std::stack, std::queue and std::priority_queue: the container within; in front of that of a
 // priority_queue its comparator, if that has a state. Reading checks that it is a heap.
 
-#include <algorithm>
-#include <queue>
-#include <stack>
-#include <utility>
+#include <cstddef>
 
 #include <procpool/detail/codec/archive/functors.hpp>
+#include <procpool/detail/codec/archive/std_shapes.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -37,14 +35,13 @@ struct AdaptorCodec {
   static Adaptor make(Source& in) { return Adaptor(make_value<Container>(in)); }
 };
 
-template <class T, class C>
-struct StdCodec<std::stack<T, C>> : AdaptorCodec<std::stack<T, C>> {};
-template <class T, class C>
-struct StdCodec<std::queue<T, C>> : AdaptorCodec<std::queue<T, C>> {};
+template <StdAdaptor Adaptor>
+struct StdCodec<Adaptor> : AdaptorCodec<Adaptor> {};
 
-template <class T, class Container, class Compare>
-struct StdCodec<std::priority_queue<T, Container, Compare>> {
-  using Queue = std::priority_queue<T, Container, Compare>;
+template <StdPriorityQueue Queue>
+struct StdCodec<Queue> {
+  using Container = typename Queue::container_type;
+  using Compare = typename Queue::value_compare;
   using Parts = Types<Container, Functor<Compare>>;
   static constexpr std::size_t least = 0;
 
@@ -69,8 +66,15 @@ struct StdCodec<std::priority_queue<T, Container, Compare>> {
  private:
   static void check(Queue const& value) {
     auto const& heap = Within<Queue>::container(value);
-    if (!std::is_heap(heap.begin(), heap.end(), Within<Queue>::compare(value))) {
-      refuse("procpool: a std::priority_queue in a message is no heap");
+    auto const& less = Within<Queue>::compare(value);
+    auto const begin = heap.begin();
+    for (std::size_t child = 1; child < heap.size(); ++child) {
+      auto const at = [&](std::size_t index) -> decltype(auto) {
+        return begin[static_cast<typename Container::difference_type>(index)];
+      };
+      if (less(at((child - 1) / 2), at(child))) {
+        refuse("procpool: a std::priority_queue in a message is no heap");
+      }
     }
   }
 };

@@ -5,21 +5,17 @@
 // keys where there can be only one are refused. A key must be complete before it finds its place: it
 // is made in the node that it will stay in.
 
-#include <algorithm>
-#include <map>
 #include <memory>
-#include <set>
 #include <tuple>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include <procpool/detail/codec/archive/containers.hpp>
 #include <procpool/detail/codec/archive/functors.hpp>
+#include <procpool/detail/codec/archive/std_shapes.hpp>
 
 namespace procpool::inline v0::detail {
 
-template <class Container, bool unique>
+template <class Container>
 struct SetCodec : SequenceCodec<Container> {
   using T = typename Container::value_type;
   using Parts = Types<T, typename FunctorsOf<Container>::type>;
@@ -46,7 +42,8 @@ struct SetCodec : SequenceCodec<Container> {
         put_value<T, emplaces_plainly<Container>>(in, [&](auto&& key) -> T const& {
           auto const before = value.size();
           auto const place = value.emplace_hint(value.end(), std::forward<decltype(key)>(key));
-          if (unique && value.size() == before) refuse("procpool: a set in a message has twins");
+          if (has_unique_keys<Container> && value.size() == before)
+            refuse("procpool: a set in a message has twins");
           return *place;
         });
       });
@@ -54,7 +51,7 @@ struct SetCodec : SequenceCodec<Container> {
   }
 };
 
-template <class Container, bool unique>
+template <class Container>
 struct MapCodec {
   using Key = typename Container::key_type;
   using Value = typename Container::mapped_type;
@@ -134,26 +131,15 @@ struct MapCodec {
     auto const place = value.emplace_hint(value.end(), std::piecewise_construct,
                                           std::forward_as_tuple(std::forward<K>(key)),
                                           std::forward_as_tuple(std::forward<Mapped>(mapped)...));
-    if (unique && value.size() == before) refuse("procpool: a map in a message has twins");
+    if (has_unique_keys<Container> && value.size() == before)
+      refuse("procpool: a map in a message has twins");
     return place;
   }
 };
 
-template <class... A>
-struct StdCodec<std::set<A...>> : SetCodec<std::set<A...>, true> {};
-template <class... A>
-struct StdCodec<std::multiset<A...>> : SetCodec<std::multiset<A...>, false> {};
-template <class... A>
-struct StdCodec<std::unordered_set<A...>> : SetCodec<std::unordered_set<A...>, true> {};
-template <class... A>
-struct StdCodec<std::unordered_multiset<A...>> : SetCodec<std::unordered_multiset<A...>, false> {};
-template <class... A>
-struct StdCodec<std::map<A...>> : MapCodec<std::map<A...>, true> {};
-template <class... A>
-struct StdCodec<std::multimap<A...>> : MapCodec<std::multimap<A...>, false> {};
-template <class... A>
-struct StdCodec<std::unordered_map<A...>> : MapCodec<std::unordered_map<A...>, true> {};
-template <class... A>
-struct StdCodec<std::unordered_multimap<A...>> : MapCodec<std::unordered_multimap<A...>, false> {};
+template <StdSet Set>
+struct StdCodec<Set> : SetCodec<Set> {};
+template <StdMap Map>
+struct StdCodec<Map> : MapCodec<Map> {};
 
 }  // namespace procpool::inline v0::detail

@@ -4,17 +4,15 @@
 // elements as one block. While reading, a count is held against the bytes that remain before
 // anything is reserved.
 
-#include <algorithm>
-#include <deque>
-#include <forward_list>
+#include <cstddef>
 #include <iterator>
-#include <list>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include <procpool/detail/codec/archive/functors.hpp>
+#include <procpool/detail/codec/archive/std_shapes.hpp>
 #include <procpool/detail/codec/archive/values.hpp>
 
 namespace procpool::inline v0::detail {
@@ -279,14 +277,14 @@ struct StdCodec<std::vector<bool, A>> {
   }
 };
 
-template <class T, class A>
-struct StdCodec<std::deque<T, A>> : SequenceCodec<std::deque<T, A>> {};
-template <class T, class A>
-struct StdCodec<std::list<T, A>> : SequenceCodec<std::list<T, A>> {};
+template <StdTwoEnded Container>
+struct StdCodec<Container> : SequenceCodec<Container> {};
 
-template <class T, class A>
-struct StdCodec<std::forward_list<T, A>> : SequenceCodec<std::forward_list<T, A>> {
-  static void load(Source& in, std::forward_list<T, A>& value) {
+template <StdForwardList List>
+struct StdCodec<List> : SequenceCodec<List> {
+  using T = typename List::value_type;
+
+  static void load(Source& in, List& value) {
     Level level(in);
     auto const elements = in.count(min_size<T>());
     value.clear();
@@ -296,7 +294,6 @@ struct StdCodec<std::forward_list<T, A>> : SequenceCodec<std::forward_list<T, A>
         if constexpr (fills_in_place<T>()) {
           load_value(in, *(last = value.emplace_after(last)));
         } else {
-          using List = std::forward_list<T, A>;
           put_value<T, emplaces_plainly<List>>(in, [&](auto&& made) -> T const& {
             return *(last = value.emplace_after(last, std::forward<decltype(made)>(made)));
           });

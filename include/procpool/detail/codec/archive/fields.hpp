@@ -14,7 +14,7 @@ namespace procpool::inline v0::detail {
 template <class T>
 inline constexpr Counted counted = count_members<T>();
 
-// Nobody has said how it travels, and its members are open to everybody.
+// A class without a serialized form of its own, whose members are open to everybody.
 template <class T>
 concept Aggregate =
     std::is_class_v<T> && std::is_aggregate_v<T> && !HasStdCodec<T> && !AsBytes<T> && !UserType<T>;

@@ -1,9 +1,10 @@
 #pragma once
 
-// What a container goes by: a comparator, or a hash and an equality. It is part of the value: its state travels
-// in front of the elements, and the container is made with it. One without a state is made anew. Function
-// pointers never travel here: the program would call what a worker named. Allocators do not travel:
-// a container comes with a new one, as a copy of a pmr container comes with the default resource.
+// The functors of a container: a comparator, or a hash and an equality. They are part of the value: their
+// state is written in front of the elements, and the container is made with them. A functor without a
+// state is made anew. Function pointers are never sent here: the program would call a function that a
+// worker has named. Allocators are not sent: a container comes with a new one, as a copy of a pmr container
+// comes with the default resource.
 
 #include <concepts>
 #include <memory>

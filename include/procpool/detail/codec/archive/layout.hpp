@@ -1,11 +1,10 @@
 #pragma once
 
-// What is known of an encoded type without a value: does it travel as its object bytes, how few
-// bytes can it take, can it be filled in place. Compile-time only.
+// Properties of an encoded type, without a value. Is it written as its object bytes? How few bytes can it
+// take? Can it be filled in place? Compile-time only.
 
 #include <array>
 #include <chrono>
-#include <complex>
 #include <cstddef>
 #include <limits>
 #include <tuple>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include <procpool/detail/codec/archive/fields.hpp>
+#include <procpool/detail/codec/archive/std_shapes.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -35,9 +35,9 @@ struct SideBySide<std::tuple<Ts...>> {
   using type = Types<Ts...>;
   static constexpr std::size_t times = sizeof...(Ts) == 0 ? 0 : 1;
 };
-template <class T>
-struct SideBySide<std::complex<T>> {
-  using type = Types<T>;
+template <StdComplex Complex>
+struct SideBySide<Complex> {
+  using type = Types<typename Complex::value_type>;
   static constexpr std::size_t times = 2;
 };
 template <class R, class P>

@@ -11,10 +11,14 @@
 #include <memory>
 #include <new>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
+// Definitions of what base_object.hpp only declares.
+#include <boost/serialization/extended_type_info_typeid.hpp>
 #include <boost/serialization/void_cast.hpp>
 
+#include <procpool/detail/codec/archive/save_pointers.hpp>
 #include <procpool/detail/codec/archive/user.hpp>
 
 namespace procpool::inline v0::detail {
@@ -23,23 +27,21 @@ template <class T>
 struct Loaded {
   T* pointer = nullptr;
   std::size_t number = 0;  // in the table
-  Destroy destroy;
+  void (*destroy)(void* whole) = nullptr;
 };
 
 template <class T>
-T* as_pointer(void* whole, TypeInfo const& type) {
-  if (type == type_info_of<T>()) return static_cast<T*>(whole);
+T* as_pointer(void* whole, std::type_info const& type) {
+  if (type == typeid(T)) return static_cast<T*>(whole);
   void const* part = nullptr;
-  if constexpr (std::is_polymorphic_v<T>) {
-    part = boost::serialization::void_upcast(type, type_info_of<T>(), whole);
-  }
+  if constexpr (std::is_polymorphic_v<T>) part = find_base(type, typeid(T), whole);
   if (part == nullptr) refuse("procpool: a message refers to an object of another class");
   return static_cast<T*>(const_cast<void*>(part));
 }
 
 // If `fill` throws, the object goes unless somebody in its own subtree owns it by now.
 template <class Fill>
-void fill_or_destroy(InputArchive& archive, std::size_t number, Destroy destroy, Fill fill) {
+void fill_or_destroy(InputArchive& archive, std::size_t number, void (*destroy)(void*), Fill fill) {
   archive.object(number).destroy = destroy;
   try {
     fill();
@@ -94,10 +96,11 @@ struct RawMemory {
 // Constructs and fills the object with that number, of a class that was known by its name alone, in memory
 // that came from RawMemory.
 template <class T>
-void load_named(InputArchive& archive, std::size_t number, void* place, unsigned version) {
+void load_named(InputArchive& archive, std::size_t number, void* place) {
   RawMemory<T> memory(place);
   auto* const whole = static_cast<T*>(place);
-  boost::serialization::load_construct_data_adl<InputArchive, T>(archive, whole, version);
+  boost::serialization::load_construct_data_adl<InputArchive, T>(archive, whole,
+                                                                 boost_version<T>());
   memory.place = nullptr;
   archive.object(number).whole = true;
   Level level(archive.source());
@@ -108,13 +111,13 @@ template <class T>
 Loaded<T> load_fresh(InputArchive& archive) {
   using Owner = InputArchive::Owner;
   auto& in = archive.source();
-  Destroy const destroy{&destroy_typed<T>};
+  auto* const destroy = &destroy_typed<T>;
   if constexpr (UserType<T>) {
     RawMemory<T> memory;
-    auto const number = archive.add(memory.place, type_info_of<T>(), sizeof(T), false, Owner::none);
+    auto const number = archive.add(memory.place, typeid(T), sizeof(T), false, Owner::none);
     auto* whole = static_cast<T*>(memory.place);
-    boost::serialization::load_construct_data_adl<InputArchive, T>(
-        archive, whole, boost::serialization::version<T>::value);
+    boost::serialization::load_construct_data_adl<InputArchive, T>(archive, whole,
+                                                                   boost_version<T>());
     memory.place = nullptr;
     archive.object(number).whole = true;
     fill_or_destroy(archive, number, destroy, [&] { call_load(archive, *whole); });
@@ -122,13 +125,13 @@ Loaded<T> load_fresh(InputArchive& archive) {
   } else if constexpr (fills_in_place<T>()) {
     auto* whole = new T();
     std::unique_ptr<T> guard(whole);
-    auto const number = archive.add(whole, type_info_of<T>(), sizeof(T), true, Owner::none);
+    auto const number = archive.add(whole, typeid(T), sizeof(T), true, Owner::none);
     guard.release();
     fill_or_destroy(archive, number, destroy, [&] { load_value(in, *whole); });
     return {whole, number, destroy};
   } else {
     // Its number precedes those of its parts, as when it was saved.
-    auto const number = archive.add(nullptr, type_info_of<T>(), sizeof(T), false, Owner::none);
+    auto const number = archive.add(nullptr, typeid(T), sizeof(T), false, Owner::none);
     auto* whole = new T(make_value<T>(in));
     archive.object(number).address = whole;
     archive.object(number).whole = true;
@@ -138,21 +141,16 @@ Loaded<T> load_fresh(InputArchive& archive) {
 
 template <class T>
 Loaded<T> load_derived(InputArchive& archive, Tag tag) {
-  auto const& loader = archive.read_class(tag);
-  auto const& serializer = loader.get_basic_serializer();
-  auto const& type = loader.get_eti();
-  Destroy const destroy{nullptr, &serializer};
-  auto const number = archive.add(nullptr, type, 0, false, InputArchive::Owner::none);
-  void* const whole = loader.heap_allocation();
+  PointerClass const& known = archive.read_class(tag);
+  auto const number = archive.add(nullptr, *known.type, 0, false, InputArchive::Owner::none);
+  void* const whole = known.allocate();
   archive.object(number).address = whole;
-  archive.pending = number;
   T* pointer = nullptr;
-  fill_or_destroy(archive, number, destroy, [&] {
-    auto const version = serializer.version();  // const: only then is the conversion unambiguous
-    loader.load_object_ptr(archive, whole, static_cast<unsigned>(version));
-    pointer = as_pointer<T>(whole, type);
+  fill_or_destroy(archive, number, known.destroy, [&] {
+    known.load(archive, number, whole);
+    pointer = as_pointer<T>(whole, *known.type);
   });
-  return {pointer, number, destroy};
+  return {pointer, number, known.destroy};
 }
 
 // The object that follows in the message, fresh or known; a null pointer if there is none.
@@ -227,36 +225,64 @@ void load_shared(Source& in, std::shared_ptr<T>& pointer) {
   }
 }
 
+// --- classes that messages may name ----------------------------------------------------------------
+
+template <class T>
+char const* key_of_class() {
+  if constexpr (requires { requires boost::serialization::guid_defined<T>::value; }) {
+    return boost::serialization::guid<T>();
+  } else {
+    return nullptr;
+  }
+}
+
+template <class T>
+PointerClass const& pointer_class() {
+  static PointerClass const known{&typeid(T),
+                                  key_of_class<T>(),
+                                  !never_tracked<T>,
+                                  [](OutputArchive& archive, void const* whole) {
+                                    Level level(archive.sink());
+                                    save_object(archive, *static_cast<T const*>(whole));
+                                  },
+                                  []() -> void* {
+                                    RawMemory<T> memory;
+                                    return std::exchange(memory.place, nullptr);
+                                  },
+                                  &load_named<T>,
+                                  &destroy_typed<T>};
+  return known;
+}
+
+template <class T>
+struct Exported {
+  static inline ExportedClass const exported{pointer_class<T>()};
+};
+
+template <class T>
+void OutputArchive::register_type(T const*) {
+  register_class(pointer_class<T>());
+}
+template <class T>
+void InputArchive::register_type(T const*) {
+  register_class(pointer_class<T>());
+}
+
 }  // namespace procpool::inline v0::detail
 
 namespace boost::archive::detail {
 
-// What BOOST_CLASS_EXPORT keeps for a class and our archive. Boost's own gives nobody the memory back when
-// the constructor throws.
+// What BOOST_CLASS_EXPORT makes for a class and our archives.
 template <class T>
-class pointer_iserializer<procpool::detail::InputArchive, T> : public basic_pointer_iserializer {
-  using Archive = procpool::detail::InputArchive;
-  using Serializer = boost::serialization::singleton<iserializer<Archive, T>>;
-
- public:
-  pointer_iserializer() : basic_pointer_iserializer(procpool::detail::type_info_of<T>()) {
-    Serializer::get_mutable_instance().set_bpis(this);
-    archive_serializer_map<Archive>::insert(this);
+struct ptr_serialization_support<procpool::detail::OutputArchive, T> {
+  [[gnu::used]] static void instantiate() {
+    static_cast<void>(&procpool::detail::Exported<T>::exported);
   }
-  ~pointer_iserializer() override { archive_serializer_map<Archive>::erase(this); }
-
- private:
-  void* heap_allocation() const override {
-    procpool::detail::RawMemory<T> memory;
-    return std::exchange(memory.place, nullptr);
-  }
-  basic_iserializer const& get_basic_serializer() const override {
-    return Serializer::get_const_instance();
-  }
-  void load_object_ptr(basic_iarchive& boosts, void* place, unsigned version) const override {
-    auto& archive = static_cast<Archive&>(boosts);
-    procpool::detail::load_named<T>(archive, archive.pending, place, version);
-  }
+  template <void (*)()>
+  struct Instantiated {};
+  using x = Instantiated<&ptr_serialization_support::instantiate>;
 };
 
 }  // namespace boost::archive::detail
+
+BOOST_SERIALIZATION_REGISTER_ARCHIVE(procpool::detail::OutputArchive)

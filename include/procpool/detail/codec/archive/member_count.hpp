@@ -66,7 +66,7 @@ struct AnyBase {
   operator B() const&;
 };
 
-// The type of an anonymous union has no name, but can be deduced. A union that says how it travels
+// The type of an anonymous union has no name, but can be deduced. A union that has a serialized form
 // is a member as any other.
 struct AnyUnion {
   template <class U>

@@ -1,11 +1,11 @@
 #pragma once
 
-// The reasons for which a type does not travel, and which of them it is where a class says nothing.
+// The reasons why a type cannot be serialized, and the reason for a class that says nothing.
 // Compile-time only. The sentences are in assert.hpp.
 
-#include <functional>
-#include <string_view>
 #include <type_traits>
+
+#include <procpool/detail/codec/archive/std_shapes.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -38,21 +38,14 @@ enum class Refusal {
   // What goes with a container.
   functor,
   allocator,
-  // Types that say how they travel, but not all of it.
+  // Types with a serialized form that is not complete.
   no_default,
   not_movable,
   not_trivial,
   no_way
 };
 
-// Is this a class of the standard library, by its name?
-template <class T>
-consteval bool is_of_std() {
-  std::string_view const name = __PRETTY_FUNCTION__;
-  return name.find("T = std::") != name.npos;
-}
-
-// Why a class that says nothing of how it travels cannot be taken apart, as far as can be told from outside.
+// Why a class without a serialized form cannot be taken apart, as far as can be told from outside.
 template <class T>
 consteval Refusal why_not_open() {
   if constexpr (!std::is_class_v<T>) {
@@ -72,7 +65,7 @@ consteval Refusal why_not_open() {
     return Refusal::reference;
   } else if constexpr (requires { &T::operator(); }) {
     return Refusal::callable;
-  } else if constexpr (is_of_std<T>()) {
+  } else if constexpr (StdClass<T>) {
     return Refusal::std_type;
   } else if constexpr (std::is_polymorphic_v<T>) {
     return Refusal::virtual_functions;

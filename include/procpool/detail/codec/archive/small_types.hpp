@@ -4,16 +4,13 @@
 // chrono, bitset, filesystem::path.
 
 #include <array>
-#include <bitset>
 #include <chrono>
-#include <complex>
-#include <filesystem>
 #include <optional>
 #include <tuple>
 #include <utility>
-#include <variant>
 
 #include <procpool/detail/codec/archive/containers.hpp>
+#include <procpool/detail/codec/archive/std_shapes.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -126,27 +123,28 @@ struct StdCodec<std::optional<T>> {
   }
 };
 
-template <>
-struct StdCodec<std::monostate> {
+template <StdMonostate Monostate>
+struct StdCodec<Monostate> {
   using Parts = Types<>;
   static constexpr std::size_t least = 0;
-  static void save(Sink&, std::monostate const&) {}
-  static void load(Source&, std::monostate&) {}
+  static void save(Sink&, Monostate const&) {}
+  static void load(Source&, Monostate&) {}
 };
 
-template <class... Ts>
-struct StdCodec<std::variant<Ts...>> {
+template <template <class...> class VariantOf, class... Ts>
+  requires StdVariant<VariantOf<Ts...>>
+struct StdCodec<VariantOf<Ts...>> {
   using Parts = Types<Ts...>;
-  using Variant = std::variant<Ts...>;
+  using Variant = VariantOf<Ts...>;
   using Index = std::conditional_t<sizeof...(Ts) <= 255, std::uint8_t, std::uint32_t>;
   static constexpr std::size_t least = sizeof(Index);
 
   static void save(Sink& out, Variant const& value) {
     if (value.valueless_by_exception()) {
-      refuse("procpool: a std::variant that is valueless by exception cannot travel");
+      refuse("procpool: a std::variant that is valueless by exception cannot be serialized");
     }
     out.scalar(static_cast<Index>(value.index()));
-    std::visit([&]<class T>(T const& alternative) { save_value<T>(out, alternative); }, value);
+    visit([&]<class T>(T const& alternative) { save_value<T>(out, alternative); }, value);
   }
 
   static void load(Source& in, Variant& value) {
@@ -162,11 +160,13 @@ struct StdCodec<std::variant<Ts...>> {
 
  private:
   template <std::size_t I>
-  using alternative_t = std::remove_cv_t<std::variant_alternative_t<I, Variant>>;
+  using declared_t = std::tuple_element_t<I, std::tuple<Ts...>>;
+  template <std::size_t I>
+  using alternative_t = std::remove_cv_t<declared_t<I>>;
 
   template <std::size_t I>
   static void load_alternative(Source& in, Variant& value) {
-    using T = std::variant_alternative_t<I, Variant>;
+    using T = declared_t<I>;
     if constexpr (!std::is_const_v<T> && fills_in_place<T>()) {
       load_value(in, value.template emplace<I>());
     } else {
@@ -197,19 +197,21 @@ struct StdCodec<std::variant<Ts...>> {
     std::unique_ptr<T> const made(new T(make_value<T>(in)));
     will_move(in, mark, made.get());
     Variant value(std::in_place_index<I>, std::move(*made));
-    has_moved<T>(in, mark, made.get(), std::addressof(std::get<I>(value)));
+    has_moved<T>(in, mark, made.get(), std::addressof(get<I>(value)));
     return value;
   }
 };
 
-template <class T>
-struct StdCodec<std::complex<T>> {
+template <StdComplex Complex>
+struct StdCodec<Complex> {
+  using T = typename Complex::value_type;
   using Parts = Types<T>;
-  static void save(Sink& out, std::complex<T> const& value) {
+
+  static void save(Sink& out, Complex const& value) {
     save_value<T>(out, value.real());
     save_value<T>(out, value.imag());
   }
-  static void load(Source& in, std::complex<T>& value) {
+  static void load(Source& in, Complex& value) {
     auto const real = make_value<T>(in);
     value = {real, make_value<T>(in)};
   }
@@ -238,21 +240,23 @@ struct StdCodec<std::chrono::time_point<C, D>> {
 };
 
 // Does a std::bitset have its bits where a message has them: the first in the lowest bit of the first byte?
+template <template <std::size_t> class Bitset>
 inline constexpr bool bits_are_bytes = [] {
-  if constexpr (sizeof(std::bitset<128>) != 16) {
+  if constexpr (sizeof(Bitset<128>) != 16) {
     return false;
   } else {
-    auto const first = std::bit_cast<std::array<unsigned char, 16>>(std::bitset<128>(0x8001));
-    auto const last = std::bit_cast<std::array<unsigned char, 8>>(std::bitset<64>(1ull << 56));
+    auto const first = std::bit_cast<std::array<unsigned char, 16>>(Bitset<128>(0x8001));
+    auto const last = std::bit_cast<std::array<unsigned char, 8>>(Bitset<64>(1ull << 56));
     return first[0] == 1 && first[1] == 0x80 && last[7] == 1;
   }
 }();
 
-template <std::size_t N>
-struct StdCodec<std::bitset<N>> {
+template <template <std::size_t> class Bitset, std::size_t N>
+  requires StdBitset<Bitset<N>>
+struct StdCodec<Bitset<N>> {
   using Parts = Types<>;
   static constexpr std::size_t least = (N + 7) / 8;
-  static void save(Sink& out, std::bitset<N> const& value) {
+  static void save(Sink& out, Bitset<N> const& value) {
     if constexpr (is_bytes) return out.write(std::addressof(value), least);
     for (std::size_t i = 0; i < N; i += 8) {
       unsigned byte = 0;
@@ -260,7 +264,7 @@ struct StdCodec<std::bitset<N>> {
       out.scalar(static_cast<std::uint8_t>(byte));
     }
   }
-  static void load(Source& in, std::bitset<N>& value) {
+  static void load(Source& in, Bitset<N>& value) {
     if constexpr (is_bytes) return load_block(in, value);
     for (std::size_t i = 0; i < N; i += 8) {
       unsigned const byte = in.scalar<std::uint8_t>();
@@ -272,14 +276,14 @@ struct StdCodec<std::bitset<N>> {
 
  private:
   // In memory as in a message, but for what follows.
-  static constexpr bool is_bytes = N != 0 && bits_are_bytes && sizeof(std::bitset<N>) >= least &&
-                                   std::is_trivially_copyable_v<std::bitset<N>>;
+  static constexpr bool is_bytes = N != 0 && bits_are_bytes<Bitset> && sizeof(Bitset<N>) >= least &&
+                                   std::is_trivially_copyable_v<Bitset<N>>;
 
   [[noreturn]] static void refuse_bits() {
     refuse("procpool: stray bits after a std::bitset in a message");
   }
 
-  static void load_block(Source& in, std::bitset<N>& value) {
+  static void load_block(Source& in, Bitset<N>& value) {
     value.reset();
     auto* const bytes = reinterpret_cast<unsigned char*>(std::addressof(value));
     in.read(bytes, least);
@@ -289,16 +293,12 @@ struct StdCodec<std::bitset<N>> {
   }
 };
 
-template <>
-struct StdCodec<std::filesystem::path> {
+template <StdPath Path>
+struct StdCodec<Path> {
   using Parts = Types<>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
-  static void save(Sink& out, std::filesystem::path const& value) {
-    save_value(out, value.native());
-  }
-  static void load(Source& in, std::filesystem::path& value) {
-    value = make_value<std::filesystem::path::string_type>(in);
-  }
+  static void save(Sink& out, Path const& value) { save_value(out, value.native()); }
+  static void load(Source& in, Path& value) { value = make_value<typename Path::string_type>(in); }
 };
 
 }  // namespace procpool::inline v0::detail

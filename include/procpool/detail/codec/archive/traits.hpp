@@ -19,7 +19,7 @@
 namespace procpool::inline v0 {
 
 /// Say `template <> inline constexpr bool procpool::as_bytes<X> = true;` to let the trivially
-/// copyable type X (with a union or private members, say) travel as its object bytes, padding
+/// copyable type X (with a union or private members, say) be sent as its object bytes, padding
 /// included and unchecked: every pattern of bytes must be a value, and no address may be in it.
 template <class T>
 inline constexpr bool as_bytes = false;
@@ -31,7 +31,7 @@ namespace procpool::inline v0::detail {
 class OutputArchive;
 class InputArchive;
 
-// How a std type travels: specialised for each in containers.hpp and its siblings.
+// The serialized form of a std type: specialized for each in containers.hpp and its siblings.
 template <class T>
 struct StdCodec;
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// May a type travel, and if not, why? One verdict per type, found by walking its parts at compile
-// time, and one readable sentence for a caller to fail with.
+// Can a type be serialized, and if not, why? The answer is found by walking its parts at compile time.
+// A caller fails with one readable sentence.
 
 #include <concepts>
 #include <cstddef>

@@ -1,6 +1,6 @@
 #pragma once
 
-// Values whose type has its own `serialize`, and what such code hands to an archive: wrappers, raw
+// Values whose type has its own `serialize`, and the values that such code hands to an archive: wrappers, raw
 // pointers, C arrays, std types, plain structs. Versions are not sent: both ends are one build, and
 // `version` is BOOST_CLASS_VERSION's on both.
 //
@@ -8,45 +8,78 @@
 // the number of the same object met before. Tracked are, as in Boost, classes that the program also
 // serializes through pointers.
 
-#include <cstring>
+#include <cstddef>
+#include <cstdint>
 #include <type_traits>
+#include <typeinfo>
 
-#include <boost/archive/archive_exception.hpp>
-#include <boost/archive/detail/archive_serializer_map.hpp>
-#include <boost/archive/detail/iserializer.hpp>
-#include <boost/archive/detail/oserializer.hpp>
-#include <boost/serialization/array_wrapper.hpp>
-#include <boost/serialization/collection_size_type.hpp>
-#include <boost/serialization/item_version_type.hpp>
-#include <boost/serialization/level.hpp>
-#include <boost/serialization/library_version_type.hpp>
-#include <boost/serialization/nvp.hpp>
 #include <boost/serialization/serialization.hpp>
-#include <boost/serialization/singleton.hpp>
-#include <boost/serialization/tracking.hpp>
-#include <boost/serialization/version.hpp>
-#include <boost/serialization/wrapper.hpp>
 
 #include <procpool/detail/codec/archive/archives.hpp>
 #include <procpool/detail/codec/archive/assert.hpp>
 
+// Traits and wrappers of Boost.Serialization. A source that has not included the header of a trait has not
+// specialized it either, so the default holds.
+namespace boost::serialization {
+class collection_size_type;
+class item_version_type;
+template <class T>
+class nvp;
+template <class T>
+class array_wrapper;
+template <class T>
+struct version;
+template <class T>
+struct tracking_level;
+template <class T>
+struct is_wrapper;
+}  // namespace boost::serialization
+
 namespace procpool::inline v0::detail {
 
 template <class T>
-TypeInfo const& type_info_of() {
-  return boost::serialization::singleton<
-      typename boost::serialization::type_info_implementation<T>::type>::get_const_instance();
+consteval unsigned boost_version() {
+  if constexpr (requires { boost::serialization::version<T>::value; }) {
+    return boost::serialization::version<T>::value;
+  } else {
+    return 0;
+  }
 }
 
 template <class T>
-inline constexpr bool never_tracked =
-    boost::serialization::tracking_level<T>::value == boost::serialization::track_never;
+consteval bool is_boost_wrapper() {
+  if constexpr (requires { boost::serialization::is_wrapper<T>::type::value; }) {
+    return boost::serialization::is_wrapper<T>::type::value;
+  } else {
+    return false;
+  }
+}
+
+// The values of boost::serialization::tracking_type.
+enum class Tracking { never = 0, selectively = 1, always = 2 };
+
+template <class T>
+consteval Tracking tracking_of() {
+  if constexpr (requires { boost::serialization::tracking_level<T>::value; }) {
+    return static_cast<Tracking>(int{boost::serialization::tracking_level<T>::value});
+  } else {
+    return Tracking::selectively;
+  }
+}
+
+template <class T>
+inline constexpr bool never_tracked = tracking_of<T>() == Tracking::never;
+
+// Does the program also serialize objects of the class through pointers? Known before main: code that does
+// mentions marked_through_pointers.
+template <class T>
+inline bool through_pointers = false;
+template <class T>
+inline bool const marked_through_pointers = (through_pointers<T> = true);
 
 template <class T>
 bool tracked_when_saved() {
-  return boost::serialization::singleton<
-             boost::archive::detail::oserializer<OutputArchive, T>>::get_const_instance()
-      .tracking(0);
+  return tracking_of<T>() == Tracking::always || through_pointers<T>;
 }
 
 enum class ByValue : std::uint8_t { untracked = 0, tracked = 1, known = 2 };
@@ -54,37 +87,34 @@ enum class ByValue : std::uint8_t { untracked = 0, tracked = 1, known = 2 };
 // The user's code itself, without anything around it.
 template <class T>
 void call_save(OutputArchive& archive, T const& value) {
-  boost::serialization::serialize_adl(archive, const_cast<T&>(value),
-                                      boost::serialization::version<T>::value);
+  boost::serialization::serialize_adl(archive, const_cast<T&>(value), boost_version<T>());
 }
 template <class T>
 void call_load(InputArchive& archive, T& value) {
-  boost::serialization::serialize_adl(archive, value, boost::serialization::version<T>::value);
+  boost::serialization::serialize_adl(archive, value, boost_version<T>());
 }
 
 template <class T>
 void save_user(Sink& out, T const& value) {
   auto& archive = out.archive();
-  if constexpr (boost::serialization::is_wrapper<T>::type::value) {
+  if constexpr (is_boost_wrapper<T>()) {
     call_save(archive, value);
   } else {
     Level level(out);
-    if (archive.pending == std::addressof(value)) {
-      archive.pending = nullptr;  // the object of a pointer: introduced already
-    } else if constexpr (!never_tracked<T>) {
+    if constexpr (!never_tracked<T>) {
       if (!tracked_when_saved<T>()) {
         out.scalar(ByValue::untracked);
-      } else if (auto const* known = archive.find(std::addressof(value), type_info_of<T>())) {
+      } else if (auto const* known = archive.find(std::addressof(value), typeid(T))) {
         if (known->by_pointer) {
           refuse_class("is saved by value after a pointer to it was: save the value first:",
-                       type_info_of<T>().get_debug_info());
+                       typeid(T).name());
         }
         out.scalar(ByValue::known);
         out.scalar(known->number);
         return;
       } else {
         out.scalar(ByValue::tracked);
-        archive.add(std::addressof(value), type_info_of<T>(), false);
+        archive.add(std::addressof(value), typeid(T), false);
       }
     }
     call_save(archive, value);
@@ -94,7 +124,7 @@ void save_user(Sink& out, T const& value) {
 template <class T>
 void load_user(Source& in, T& value) {
   auto& archive = in.archive();
-  if constexpr (boost::serialization::is_wrapper<T>::type::value) {
+  if constexpr (is_boost_wrapper<T>()) {
     call_load(archive, value);
   } else {
     Level level(in);
@@ -102,14 +132,14 @@ void load_user(Source& in, T& value) {
       switch (in.scalar<ByValue>()) {
         case ByValue::untracked: break;
         case ByValue::tracked:
-          archive.add(std::addressof(value), type_info_of<T>(), sizeof(T), true,
+          archive.add(std::addressof(value), typeid(T), sizeof(T), true,
                       InputArchive::Owner::embedded);
           break;
         case ByValue::known: {
           // The same object once more: loaded already, if it is this one.
           std::size_t number = 0;
           auto const& object = archive.read_reference(number);
-          if (*object.type != type_info_of<T>()) {
+          if (*object.type != typeid(T)) {
             refuse("procpool: a message refers to an object of another class");
           }
           return;
@@ -141,12 +171,14 @@ concept BoostVersion = std::same_as<T, boost::serialization::item_version_type> 
 template <class T>
 consteval void check_pointer_in_user_code() {
   using U = std::remove_cv_t<std::remove_pointer_t<T>>;
-  static_assert(!std::is_void_v<U> && !std::is_function_v<U>,
-                "procpool: a raw pointer to void or to a function cannot travel, also not inside "
-                "serialize");
-  static_assert(!Scalar<U> && !std::is_pointer_v<U>,
-                "procpool: a raw pointer to a fundamental type cannot travel: nobody knows how "
-                "many elements there are. Use std::string or std::vector, or make_array");
+  static_assert(
+      !std::is_void_v<U> && !std::is_function_v<U>,
+      "procpool: a raw pointer to void or to a function cannot be serialized, also not inside "
+      "serialize");
+  static_assert(
+      !Scalar<U> && !std::is_pointer_v<U>,
+      "procpool: a raw pointer to a fundamental type cannot be serialized: nobody knows how "
+      "many elements there are. Use std::string or std::vector, or make_array");
 }
 
 template <class T>
@@ -199,7 +231,7 @@ void InputArchive::load_override(T& value) {
       if (count > weightless_limit) refuse_length();
       source_.charge_weightless(static_cast<std::size_t>(count));
     }
-    value = boost::serialization::collection_size_type(static_cast<std::size_t>(count));
+    value = T(static_cast<std::size_t>(count));
   } else if constexpr (BoostVersion<T>) {
     value = T(source_.scalar<std::uint32_t>());
   } else if constexpr (std::is_array_v<T>) {
@@ -215,7 +247,7 @@ void InputArchive::load_override(T& value) {
   } else if constexpr (fixed_size<T> != 0) {
     load_value(source_, value);
   } else {
-    auto const first = objects_.size();
+    auto const first = objects();
     load_value(source_, value);
     recent_ = first;
   }

@@ -168,7 +168,7 @@ void load_bytes(Source& in, T& value) {
 inline constexpr std::size_t long_double_bytes =
     std::numeric_limits<long double>::digits == 64 ? 10 : sizeof(long double);
 
-// Side by side in memory, each with padding that does not travel.
+// Side by side in memory, each with padding that is not written.
 inline void save_long_doubles(Sink& out, long double const* from, std::size_t count) {
   auto* to = out.claim(count * long_double_bytes);
   for (std::size_t i = 0; i < count; ++i, to += long_double_bytes) {
