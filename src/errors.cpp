@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include <procpool/detail/call/type_name.hpp>
+#include <procpool/detail/codec/exception_codec.hpp>
 #include <procpool/detail/engine/reason.hpp>
 
 #include "engine/crash_report.hpp"
@@ -206,11 +207,36 @@ std::string describe(std::exception_ptr const& error) {
 
 // ---- which element an error is of
 
+namespace {
+
+template <class E>
+std::exception_ptr tell_element(void const* error, std::uint64_t task, std::uint64_t element) {
+  E told = *static_cast<E const*>(error);
+  told.tell(task, element);
+  return std::make_exception_ptr(std::move(told));
+}
+
+template <>
+std::exception_ptr tell_element<SetupError>(void const* error, std::uint64_t task,
+                                            std::uint64_t element) {
+  auto const& told = *static_cast<SetupError const*>(error);
+  Origin origin;
+  origin.pid = ::getpid();
+  origin.task = task;
+  origin.element = element;
+  origin.type = detail::type_name(typeid(SetupError));
+  return std::make_exception_ptr(FromWorker<SetupError>(told, told.what(), std::move(origin)));
+}
+
+}  // namespace
+
 detail::SharedReason::SharedReason(std::exception_ptr reason) : reason_(std::move(reason)) {
-  // Only what is exactly that: what a task threw has its Origin, and stays what it is.
+  // Only an error of exactly that type: what a task threw has its Origin, and stays what it is.
   auto const keep = [this](auto const& error) {
     using E = std::remove_cvref_t<decltype(error)>;
-    if (typeid(error) == typeid(E)) telling_.emplace<E>(error);
+    if (typeid(error) != typeid(E)) return;
+    error_ = std::make_shared<E const>(error);
+    tell_ = &tell_element<E>;
   };
   try {
     if (reason_) std::rethrow_exception(reason_);
@@ -227,25 +253,30 @@ detail::SharedReason::SharedReason(std::exception_ptr reason) : reason_(std::mov
 }
 
 std::exception_ptr detail::SharedReason::of(std::uint64_t task, std::uint64_t element) const {
-  return std::visit(
-      [&](auto const& error) {
-        using E = std::remove_cvref_t<decltype(error)>;
-        if constexpr (std::is_same_v<E, std::monostate>) {
-          return reason_;
-        } else if constexpr (std::is_same_v<E, SetupError>) {
-          Origin origin;
-          origin.pid = ::getpid();
-          origin.task = task;
-          origin.element = element;
-          origin.type = type_name(typeid(E));
-          return std::make_exception_ptr(FromWorker<E>(error, error.what(), std::move(origin)));
-        } else {
-          E told = error;
-          told.tell(task, element);
-          return std::make_exception_ptr(std::move(told));
-        }
-      },
-      telling_);
+  return error_ == nullptr ? reason_ : tell_(error_.get(), task, element);
+}
+
+Origin detail::origin_of(Block const& block, std::uint64_t task) {
+  Origin origin;
+  origin.worker = block.worker;
+  origin.pid = block.pid;
+  origin.task = task;
+  origin.element = block.first;
+  return origin;
+}
+
+std::exception_ptr detail::reason_of(Block const& block, std::uint64_t task,
+                                     ExceptionTypes listed) {
+  if (block.kind == Block::Kind::failed) return block.failure;
+  Origin origin = origin_of(block, task);
+  if (block.earlier.failed > block.earlier.told.size()) {
+    origin.causes.push_back(std::to_string(block.earlier.failed - block.earlier.told.size()) +
+                            " attempts before those that follow");
+  }
+  for (std::string const& attempt : block.earlier.told) {
+    origin.causes.push_back("an earlier attempt: " + attempt);
+  }
+  return decode_exception(block.payload.bytes(), origin, listed.functions());
 }
 
 void detail::throw_of_element(std::uint64_t task, std::uint64_t element) {

@@ -1,6 +1,7 @@
-#include <procpool/detail/operations/call_options.hpp>
-
 #include <stdexcept>
+
+#include <procpool/detail/engine/task_control.hpp>
+#include <procpool/detail/operations/call_options.hpp>
 
 namespace procpool::inline v0 {
 
@@ -11,6 +12,16 @@ std::size_t Count::checked(std::string_view what, std::size_t most) const {
   throw std::invalid_argument("procpool: " + std::string(what) + " is " + given +
                               "; it must be from 1 to " + std::to_string(most));
 }
+
+std::chrono::milliseconds Retries::backoff_before(std::size_t attempt) const {
+  constexpr std::size_t max_doublings = 20;
+  std::int64_t const factor = std::int64_t{1}
+                              << (attempt - 1 < max_doublings ? attempt - 1 : max_doublings);
+  std::chrono::milliseconds const first = backoff;
+  return first > first.max() / factor ? first.max() : first * factor;
+}
+
+Key::Key(std::string_view text) noexcept : value_(std::hash<std::string_view>{}(text)) {}
 
 namespace detail {
 
@@ -73,13 +84,20 @@ CallOptions merge_options(CallOptions const& defaults, CallOptions const& given)
   return merged;
 }
 
-void refuse_unused(CallOptions const& given, unsigned used, std::string_view verb) {
+void refuse_unused(CallOptions const& given, unsigned used, std::string_view operation) {
   each_option(given, [&](char const* name, unsigned bit, bool is_given) {
     if (is_given && (used & bit) == 0) {
       throw std::invalid_argument("procpool: the option `" + std::string(name) +
-                                  "` has no meaning for " + std::string(verb));
+                                  "` has no meaning for " + std::string(operation));
     }
   });
+}
+
+TaskControl control_of(CallOptions const& options) {
+  return {options.timeout, options.queue_timeout,
+          options.retries, options.priority.value_or(0),
+          options.key,     options.when_full.value_or(WhenFull::block),
+          options.stream};
 }
 
 }  // namespace detail

@@ -1,7 +1,7 @@
 #pragma once
 
-// CallOptions: how one call is to be made, and the values it is made of. Given ahead of the verb, or for
-// all calls of a pool as PoolOptions::defaults. The order of the members is API: new ones go to the end.
+// CallOptions: how one call is to be made. Given ahead of the operation, or for all calls of a pool as
+// PoolOptions::defaults. The order of the members is API: new ones go to the end.
 
 #include <chrono>
 #include <concepts>
@@ -22,21 +22,24 @@
 
 namespace procpool::inline v0 {
 
-// What a call over a range does when elements of it fail.
+/// What a call over a range does when elements of it fail.
 enum class OnError {
-  stop,    // throws the first failure by index, as a loop would; nothing behind it begins any more
-  finish,  // runs all elements, then throws the first failure by index
-  collect  // runs all elements, then throws ElementErrors with every failure
+  /// Throws the first failure by index, as a loop would. No element behind that one begins any more.
+  stop,
+  /// Runs all elements, then throws the first failure by index.
+  finish,
+  /// Runs all elements, then throws ElementErrors with every failure.
+  collect
 };
 
-// When an element that failed is run again, and how often. A number stands for: so many times, after a
-// crash of its worker or a timeout. An element that was cancelled is never run again.
+/// When an element that failed is run again, and how often. A number stands for: so many times, after a
+/// crash of its worker or a timeout. An element that was cancelled is never run again.
 struct Retries {
   template <std::integral I>
     requires(!std::same_as<I, bool>)
   Retries(I most) noexcept : times(most) {}  // NOLINT(google-explicit-constructor): as Count
 
-  // Also after an exception of this type, or derived from it, that the function threw.
+  /// Also after an exception of this type, or derived from it, that the function threw.
   template <class E>
   Retries& on() & {
     exceptions.push_back([](std::exception_ptr const& error) {
@@ -57,97 +60,100 @@ struct Retries {
     return std::move(on<E>());
   }
 
-  // Before so-and-so many-th attempt after the first.
-  std::chrono::milliseconds backoff_before(std::size_t attempt) const {
-    constexpr std::size_t max_doublings = 20;
-    std::int64_t const factor = std::int64_t{1}
-                                << (attempt - 1 < max_doublings ? attempt - 1 : max_doublings);
-    std::chrono::milliseconds const first = backoff;
-    return first > first.max() / factor ? first.max() : first * factor;
-  }
+  /// The wait before an attempt. The first attempt after the failed one has number 1.
+  PROCPOOL_API std::chrono::milliseconds backoff_before(std::size_t attempt) const;
 
-  Count times;             // after the first
-  bool on_crash = true;    // WorkerDied, BadMessage
-  bool on_timeout = true;  // TaskTimeout of an element that ran
-  // How long to wait before the first of them; twice as long before each further one.
+  /// How often, after the first attempt: 1 to 1,000,000.
+  Count times;
+  /// After WorkerDied and BadMessage.
+  bool on_crash = true;
+  /// After TaskTimeout of an element that ran.
+  bool on_timeout = true;
+  /// The wait before the first of them. Each further wait is twice as long.
   Milliseconds backoff{};
+  /// Made by on().
   std::vector<bool (*)(std::exception_ptr const&)> exceptions;
 };
 
-// What a call does when PoolOptions::queue_limit is reached.
+/// What a call does when PoolOptions::queue_limit is reached.
 enum class WhenFull {
-  block,  // waits until there is room
-  refuse  // throws QueueFull; nothing was submitted
+  /// Blocks until there is room.
+  block,
+  /// Throws QueueFull. Nothing was submitted.
+  refuse
 };
 
-// Equal keys name the same worker, see CallOptions::key.
+/// Equal keys name the same worker, see CallOptions::key. A number or a text.
 class Key {
  public:
   template <std::integral I>
   constexpr Key(I number) noexcept  // NOLINT(google-explicit-constructor): a number is a Key
       : value_(static_cast<std::uint64_t>(number)) {}
-  Key(std::string_view text) noexcept  // NOLINT(google-explicit-constructor): a text is a Key
-      : value_(std::hash<std::string_view>{}(text)) {}
+  PROCPOOL_API Key(std::string_view text) noexcept;  // NOLINT(google-explicit-constructor)
   Key(char const* text) noexcept : Key(std::string_view(text)) {}         // NOLINT
   Key(std::string const& text) noexcept : Key(std::string_view(text)) {}  // NOLINT
 
+  /// The number, or the hash of the text.
   constexpr std::uint64_t value() const noexcept { return value_; }
 
  private:
   std::uint64_t value_;
 };
 
-// Options of one call, given ahead of the verb: pool.with({.chunk = 64}).map<f>(xs). What is not given
-// comes from PoolOptions::defaults. An option that a verb has no use for is refused by
-// std::invalid_argument.
+/// Options of one call: pool.with({.chunk = 64}).map<f>(xs). An option that is not given comes from
+/// PoolOptions::defaults. An operation refuses an option that it does not use, by std::invalid_argument.
 struct CallOptions {
-  // map, starmap, try_map, imap and their kin: how many consecutive elements travel together. Not
-  // given: chosen by the measured cost of an element. Several that are over in 50 us may go together. Never
-  // a unit of failure, cancelling or blame.
+  /// map, starmap, try_map, imap and their variants: how many consecutive elements are sent together, 1 to
+  /// 1,048,576. Not given: chosen by the measured cost of an element. Several chunks that end within 50 us
+  /// may go together. A chunk is never a unit of failure, cancelling or attribution.
   std::optional<Count> chunk{};
-  // imap, imap_unordered: after k results at most k + window inputs were read. Not given: begins with
-  // 4 x workers and grows while a window is taken in less than 50 ms, up to 4096 x workers and 64 MiB.
+  /// imap, imap_unordered: after k results at most k + window inputs were read. Not given: begins with 4
+  /// x workers and grows while a window is taken in less than 50 ms, up to 4096 x workers and 64 MiB.
   std::optional<Count> window{};
-  // parallelize: how many slices; not given: one per worker. parallelize_reduce: four per worker. Fewer
-  // if there are not so many elements.
+  /// How many slices there are: parallelize (not given: one per worker) and parallelize_reduce (four per
+  /// worker). Fewer if there are fewer elements.
   std::optional<Count> slices{};
-  // map, starmap, parallelize and their kin. Not given: stop.
+  /// map, starmap, parallelize and their variants. Not given: stop.
   std::optional<OnError> on_error{};
-  // Calls over ranges: told how far it has come; see progress.hpp. map and the others that block
-  // return after it was told of the end, unless there is an executor.
+  /// Calls over ranges: told how far the call has come, see progress.hpp. The operations that block return
+  /// after it was told of the end, unless there is an executor.
   ProgressCallback progress{};
-  // Where continuations, callbacks and progress run; not given: on the pool's callback thread.
+  /// Where continuations, callbacks and progress run. Not given: on the pool's callback thread.
   Executor executor{};
-  // How long an element may run, from its begin. One that takes longer is ended with its worker: SIGTERM,
-  // then SIGKILL after PoolOptions::term_grace; it ends with TaskTimeout, nothing else is touched.
+  /// How long an element may run, from its begin. An element that takes longer is ended with its worker:
+  /// SIGTERM, then SIGKILL after PoolOptions::term_grace. It ends with TaskTimeout. No other element is
+  /// touched.
   std::optional<Milliseconds> timeout{};
-  // How long an element may wait, from its submit to its begin. After that it never runs, and ends with
-  // TaskTimeout.
+  /// How long an element may wait, from its submit to its begin. After that it never runs, and ends with
+  /// TaskTimeout.
   std::optional<Milliseconds> queue_timeout{};
-  // How often an element that failed is run again. Not given: never, since it may have done half of what
-  // it does. What it ends with in the end also tells what became of the earlier attempts.
+  /// How often an element that failed is run again. Not given: never, because it may have done half of its
+  /// work. The final error also tells how the earlier attempts ended.
   std::optional<Retries> retries{};
-  // Among what waits, higher ones go first; equal ones in the order of their submits. Not given: 0.
-  // What a worker has been given, and not begun, gives way too, unless it is over soon.
+  /// Among waiting elements, higher priorities go first, and equal ones in the order of their submits. Not
+  /// given: 0. Elements that a worker has been given and not begun give way too, unless they end soon.
   std::optional<int> priority{};
-  // A number or a text. All calls with equal keys run in one worker, as long as that lives; after that in
-  // another, again all in one. They wait for it even while others are idle.
+  /// All calls with equal keys run in one worker as long as it lives, and after that in another one, again
+  /// all of them. They wait for this worker even while others are idle.
   std::optional<Key> key{};
-  // What happens at PoolOptions::queue_limit. Not given: block.
+  /// What happens at PoolOptions::queue_limit. Not given: block.
   std::optional<WhenFull> when_full{};
-  // The name of the call's random streams: this_task::random() derives from it instead of from how many calls
-  // the pool had taken. For threads that submit in no fixed order. Calls of the same name draw the same
-  // numbers, so it is refused in PoolOptions::defaults.
+  /// The name of the call's random streams: this_task::random() derives from it instead of from the number
+  /// of calls that the pool has taken. For threads that submit in no fixed order. Calls of the same name
+  /// draw the same numbers, so it is refused in PoolOptions::defaults.
   std::optional<std::uint64_t> stream{};
 };
 
-// What cancel() found, and did.
+/// What cancel() found and did.
 enum class Cancel {
-  too_late,     // all had ended already
-  never_began,  // what had not ended had not begun, and never will
-  ended         // something was running: it was ended with its worker; or, where it listens to
-  // this_task::stop_requested(), ended itself; or it is code of the program's own, which goes
-  // on, but gives no value any more, see Future::cancel
+  /// All elements had ended already.
+  too_late,
+  /// No element that had not ended had begun, and none ever will.
+  never_began,
+  /// Something was running. It was ended with its worker. A task that listens to
+  /// this_task::stop_requested() ended itself. Code of the program's own goes on, but gives no value any
+  /// more, see Future::cancel.
+  ended
 };
 
 }  // namespace procpool::inline v0

@@ -175,32 +175,7 @@ auto take_parts(Completion& join, Parts& parts, Take const& take) {
 
 // Of many that have no values. One that is of the same kind is taken apart with them: they may be put together
 // in a loop.
-inline void take_nothing(Completion& join, void* extra) {
-  static_cast<Join&>(join).taken();
-  auto& parts = *static_cast<std::vector<Future<void>>*>(extra);
-  std::vector<Future<void>> open;
-  auto const add = [&open](std::vector<Future<void>>& more) {
-    for (auto each = more.rbegin(); each != more.rend(); ++each) open.push_back(std::move(*each));
-  };
-  add(parts);
-  struct Forget {
-    std::vector<Future<void>>& all;
-    ~Forget() {
-      for (auto& each : all) HandleAccess::forget(each);
-    }
-  } const forget{open};
-  while (!open.empty()) {
-    Future<void> one = std::move(open.back());
-    open.pop_back();
-    if (!HandleAccess::takes(one, &take_nothing)) {
-      one.get();
-      continue;
-    }
-    static_cast<Join&>(HandleAccess::completion(one)).taken();
-    add(*static_cast<std::vector<Future<void>>*>(HandleAccess::extra(one).get()));
-    HandleAccess::forget(one);
-  }
-}
+PROCPOOL_API void take_nothing(Completion& join, void* extra);
 
 }  // namespace detail
 
@@ -256,8 +231,8 @@ auto when_all(R&& handles) {
   }
 }
 
-/// What when_any gives: which one ended first, and all of them. `futures` is a std::tuple, or a
-/// std::vector for a range.
+/// The value of when_any: the index of the future that ended first, and all futures. `futures` is a
+/// std::tuple, or a std::vector for a range.
 template <class Futures>
 struct WhenAny {
   std::size_t index = 0;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Count: how options take numbers of things, and the most that is taken for each. Plain values.
+// Count: a number of things, as options take it, and the largest number for each option. Plain values.
 
 #include <concepts>
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace procpool::inline v0 {
 
-// A number of things. Takes any integral type, so that a negative one is seen as such and refused where
-// it is used, with a sentence, instead of becoming enormous.
+/// A number of things. Takes any integral type: a negative number is refused with a sentence when it is
+/// used, and does not become enormous.
 class Count {
  public:
   template <std::integral I>
@@ -21,7 +21,7 @@ class Count {
       : negative_(std::signed_integral<I> && value < I{}),
         value_(static_cast<std::uint64_t>(value)) {}
 
-  // The value if it lies in [1, most]; otherwise throws std::invalid_argument that names `what`.
+  /// The value if it lies in [1, most]. Otherwise throws std::invalid_argument that names `what`.
   PROCPOOL_API std::size_t checked(std::string_view what, std::size_t most) const;
 
  private:
@@ -29,15 +29,23 @@ class Count {
   std::uint64_t value_;
 };
 
-// The most that is taken for a number by an option.
+/// The largest PoolOptions::workers.
 inline constexpr std::size_t max_workers = 4096;
+/// The largest CallOptions::chunk.
 inline constexpr std::size_t max_chunk = std::size_t{1} << 20;
+/// The largest CallOptions::window.
 inline constexpr std::size_t max_window = std::size_t{1} << 30;
+/// The largest CallOptions::slices.
 inline constexpr std::size_t max_slices = std::size_t{1} << 30;
+/// The largest Retries::times.
 inline constexpr std::size_t max_retries = 1'000'000;
+/// The largest PoolOptions::queue_limit.
 inline constexpr std::size_t max_queue_limit = std::size_t{1} << 40;
+/// The largest PoolOptions::nesting_limit.
 inline constexpr std::size_t max_nesting = 64;
+/// The largest PoolOptions::output_limit.
 inline constexpr std::size_t max_output = std::size_t{1} << 30;
+/// The largest PoolOptions::max_tasks_per_worker.
 inline constexpr std::size_t max_tasks_per_worker = std::size_t{1} << 40;
 
 }  // namespace procpool::inline v0

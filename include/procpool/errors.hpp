@@ -1,7 +1,7 @@
 #pragma once
 
-// What a task can end with, other than its value. Every outcome has one reason, set once: the error the
-// task threw, as itself where its type is known here, or one of the reasons below. Plain values; any
+// The errors that a task can end with instead of a value. Every outcome has one reason, set once: the error
+// that the task threw, as itself if its type is known here, or one of the reasons below. Plain values; any
 // thread may catch, copy and rethrow them.
 //
 //   Error                    the base of all that procpool itself reports
@@ -11,12 +11,12 @@
 //   +- TaskCancelled         it was cancelled, or its pool ended, before it had
 //   +- PoolClosed            the pool takes no more tasks
 //   +- QueueFull             the pool takes no more tasks now (CallOptions::when_full)
-//   +- SetupError            what the pool needs is not there: hook, processes, memory, descriptors
+//   +- SetupError            what the pool needs is not there: entry hook, processes, memory, ...
 //   +- BadMessage            what came back cannot be understood
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
 //   +- ElementErrors         several elements of a call with OnError::collect failed
-//   FromWorker<E>            a standard exception E that the task threw, or the nearest one to what it
-//                            threw, or a type that is listed (exceptions.hpp): caught as E, and as Origin
+//   FromWorker<E>            a standard exception E that the task threw, or the nearest standard class of
+//                            its exception, or a listed type (exceptions.hpp): caught as E, and as Origin
 
 #include <sys/types.h>
 
@@ -37,12 +37,12 @@ namespace procpool::inline v0 {
 
 /// Where an exception was thrown. Not an exception itself, so that it can stand beside any base.
 struct PROCPOOL_API Origin {
-  int worker = -1;                  // index in its pool; -1: this process
-  pid_t pid = 0;                    // of that worker
-  std::uint64_t task = 0;           // id of the call
-  std::uint64_t element = 0;        // index of the input; 0 for submit
-  std::string type;                 // of the exception, as it was over there
-  std::vector<std::string> causes;  // of nested exceptions, outermost first: "type: text"
+  int worker = -1;                  ///< index in its pool; -1: this process
+  pid_t pid = 0;                    ///< of that worker
+  std::uint64_t task = 0;           ///< id of the call
+  std::uint64_t element = 0;        ///< index of the input; 0 for submit
+  std::string type;                 ///< of the exception, as it was in the worker
+  std::vector<std::string> causes;  ///< of nested exceptions, outermost first: "type: text"
 };
 
 /// The task threw something that is no exception of the standard library, is derived from none, and is not
@@ -54,8 +54,8 @@ class PROCPOOL_API RemoteError : public Error, public Origin {
 };
 
 /// An exception that a task threw. `catch (std::out_of_range const&)` works as if it had been thrown
-/// here, also of a type derived from that, and `catch (procpool::Origin const&)` tells from where, and of
-/// which type it was. what() is the text over there, cut to 64 KiB.
+/// here, also for a derived type. `catch (procpool::Origin const&)` tells its place and its type in the
+/// worker. what() is the text in the worker, cut to 64 KiB.
 template <class E>
 class FromWorker : public E, public Origin {
  public:
@@ -74,23 +74,23 @@ class CrashReport;
 
 /// One call on the stack of a task that crashed.
 struct StackFrame {
-  std::string function;      // empty: not known
-  std::string module;        // the file that its code is in; empty: not in any
-  std::uint64_t offset = 0;  // there; without a module, the address
+  std::string function;      ///< empty: not known
+  std::string module;        ///< the file that its code is in; empty: not in any
+  std::uint64_t offset = 0;  ///< in the module; without a module, the address
 
   /// "parse(char const*) (/usr/lib/libparse.so+0x1234)"
   PROCPOOL_API std::string text() const;
 };
 
-/// How a worker ended that had begun an element, as WorkerDied tells it.
+/// How a worker ended that had begun an element. WorkerDied is made of it.
 struct WorkerDeath {
   std::string pool;
   int worker = -1;
   pid_t pid = 0;
   std::uint64_t task = 0;
   std::uint64_t element = 0;
-  std::optional<int> signal;       // killed by it
-  std::optional<int> exit_status;  // left with it; neither: somebody else took the status
+  std::optional<int> signal;       ///< that killed it
+  std::optional<int> exit_status;  ///< neither: another part of the program took the status
   detail::Stage stage = detail::Stage::running;
   std::string detail;                  // a further clause, or empty
   std::vector<std::string> earlier{};  // how the last attempts at the same element failed
@@ -119,9 +119,13 @@ class PROCPOOL_API WorkerDied : public Error {
   std::optional<int> signal() const noexcept { return death_.signal; }
   /// The status that it left with; none if it was killed or if its status is not known.
   std::optional<int> exit_status() const noexcept { return death_.exit_status; }
+  /// The process that ended.
   pid_t pid() const noexcept { return death_.pid; }
+  /// The index of the worker in its pool.
   int worker() const noexcept { return death_.worker; }
+  /// The id of the call.
   std::uint64_t task() const noexcept { return death_.task; }
+  /// The index of the input; 0 for submit.
   std::uint64_t element() const noexcept { return death_.element; }
   /// How many attempts at the element there were; all of them have failed.
   std::uint64_t attempts() const noexcept { return death_.attempts_failed + 1; }
@@ -220,8 +224,8 @@ class PROCPOOL_API BadMessage : public detail::ElementFailure {
 
 /// The failure of one element of a call over a range.
 struct ElementError {
-  std::uint64_t element = 0;  // its index
-  std::exception_ptr error;   // never null
+  std::uint64_t element = 0;  ///< its index
+  std::exception_ptr error;   ///< never null
 };
 
 /// What a call with OnError::collect throws if elements of it failed: all failures.

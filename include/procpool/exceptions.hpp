@@ -26,7 +26,7 @@ namespace procpool::inline v0 {
 
 namespace detail {
 
-// It has nothing that its base from the standard library has not: all that travels is the text.
+// It has no members beside those of its base from the standard library: only the text is sent.
 template <class E>
 inline constexpr bool is_only_a_text =
     (std::is_base_of_v<std::runtime_error, E> || std::is_base_of_v<std::logic_error, E>) &&
@@ -134,7 +134,7 @@ inline constexpr std::array<ExceptionFunction, sizeof...(Es)> listed_functions =
 }  // namespace detail
 
 /// For PoolOptions::exceptions: what a task throws of these types, or of types derived from them, is thrown
-/// here as the nearest of them, whatever their order. They travel as any value does (see serialize.hpp): a type
+/// here as the nearest of them, whatever their order. They are sent as any value is (see serialize.hpp): a type
 /// with members needs its `serialize`. One that has no members beside those of a standard exception needs
 /// nothing: std::runtime_error with another name, made of a text. what() is the text over there in any
 /// case. Beside its type it is an Origin, except where it is final, no class, or has std::exception as a
@@ -145,9 +145,9 @@ constexpr ExceptionTypes exception_types() noexcept {
                 "procpool: a type is listed by its name, without const and references");
   static_assert(
       ((Transmissible<Es> || detail::is_only_a_text<Es> || detail::is_only_a_name<Es>) && ...),
-      "procpool: this exception has members that do not travel by themselves: give it a "
+      "procpool: this exception has members that cannot be serialized by themselves: give it a "
       "`serialize`, "
-      "and a default constructor, as any class that travels by value");
+      "and a default constructor, as any class that is sent by value");
   return ExceptionTypes(detail::listed_functions<Es...>);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Future: the result of one submit, or of what was composed of others. Made by the verbs, by then(),
+// Future: the result of one submit, or of several futures. Made by the operations, by then(),
 // when_all() and when_any(), and by a coroutine that returns one.
 
 #include <memory>
@@ -20,7 +20,7 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
  public:
   /// Refers to nothing: valid() is false.
   Future() = default;
-  /// For the verbs: of a task with one element.
+  /// For the operations: of a task with one element.
   explicit Future(std::shared_ptr<detail::Task> task) : Base(std::move(task), &take_only) {}
   /// For what composes: `take` gets the value out of the completion once that has ended, with what else
   /// the future keeps.

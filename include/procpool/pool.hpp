@@ -29,25 +29,15 @@
 namespace procpool::inline v0 {
 
 /// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). When the pool is
-/// gone, its verbs throw PoolClosed.
-class PoolView : public detail::Operations<PoolView>,
-                 public detail::StreamOperations<PoolView>,
-                 public detail::SliceOperations<PoolView> {
+/// gone, its operations throw PoolClosed.
+class PROCPOOL_API PoolView : public detail::Operations<PoolView>,
+                              public detail::StreamOperations<PoolView>,
+                              public detail::SliceOperations<PoolView> {
  public:
   /// For ProcessPool::with.
   PoolView(std::shared_ptr<detail::Engine> engine,
            std::shared_ptr<detail::CallContext const> context, CallOptions const& defaults,
-           CallOptions const& given)
-      : engine_(std::move(engine)),
-        context_(std::move(context)),
-        given_(given),
-        effective_(detail::merge_options(defaults, given)) {
-    detail::check_options(given);
-    auto own = std::make_shared<detail::CallContext>(*context_);
-    if (given.executor) own->executor = given.executor;
-    own->control = detail::control_of(effective_);
-    context_ = std::move(own);
-  }
+           CallOptions const& given);
 
  private:
   friend detail::Operations<PoolView>;
@@ -55,12 +45,7 @@ class PoolView : public detail::Operations<PoolView>,
   friend detail::SliceOperations<PoolView>;
   friend detail::ContextAccess;
 
-  detail::Caller make_caller(unsigned used, char const* verb) const {
-    if (!engine_) throw std::logic_error("procpool: this view of a pool was moved from");
-    detail::check_process(*context_);
-    detail::refuse_unused(given_, used, verb);
-    return {engine_, context_, effective_};
-  }
+  detail::Caller make_caller(unsigned used, char const* operation) const;
 
   std::shared_ptr<detail::Engine> engine_;
   std::shared_ptr<detail::CallContext const> context_;
@@ -68,50 +53,35 @@ class PoolView : public detail::Operations<PoolView>,
   CallOptions effective_;
 };
 
-class ProcessPool : public detail::Operations<ProcessPool>,
-                    public detail::StreamOperations<ProcessPool>,
-                    public detail::SliceOperations<ProcessPool> {
+/// A pool of worker processes. All members may be called from any thread, at the same time, except moving,
+/// assigning and destroying.
+class PROCPOOL_API ProcessPool : public detail::Operations<ProcessPool>,
+                                 public detail::StreamOperations<ProcessPool>,
+                                 public detail::SliceOperations<ProcessPool> {
  public:
   /// One worker per usable CPU. Constructing starts nothing: the first call does.
-  ProcessPool() : ProcessPool(PoolOptions{}) {}
+  ProcessPool();
   /// So many workers. Throws std::invalid_argument unless it is 1 to 4096.
   template <std::integral I>
     requires(!std::same_as<I, bool>)
-  explicit ProcessPool(I workers) : ProcessPool(PoolOptions{.workers = workers}) {}
+  explicit ProcessPool(I workers) : ProcessPool(Count(workers)) {}
   /// Throws std::invalid_argument for options that make no sense.
-  explicit ProcessPool(PoolOptions options) : ProcessPool(detail::make_engine(options), options) {}
-  /// For tests of the face: a pool over an engine of one's own.
-  explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {})
-      : engine_(std::move(engine)),
-        context_(std::make_shared<detail::CallContext const>(detail::CallContext{
-            engine_, std::make_shared<detail::Callbacks>(options.log, options.name),
-            options.defaults.executor, detail::control_of(options.defaults), options.exceptions})),
-        options_(std::move(options)) {}
+  explicit ProcessPool(PoolOptions options);
+  /// For tests of the public API: a pool over another engine.
+  explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {});
 
-  ProcessPool(ProcessPool&&) noexcept = default;
-  ProcessPool& operator=(ProcessPool&& other) noexcept {
-    if (this != &other) {
-      end();
-      engine_ = std::move(other.engine_);
-      context_ = std::move(other.context_);
-      options_ = std::move(other.options_);
-      exceptions_ = other.exceptions_;
-    }
-    return *this;
-  }
+  ProcessPool(ProcessPool&&) noexcept;
+  ProcessPool& operator=(ProcessPool&& other) noexcept;
 
-  /// Ends the pool as options.at_exit says, by default with a drain: everything accepted is run. Blocks
-  /// until every worker is gone and continuations and callbacks of what has ended have run, which includes
-  /// what an executor is running, but not what it has still to run; after 10 s the log says which one it
-  /// waits for. In one of them itself it does not block for the others, which run after it. While an exception unwinds that was
-  /// not there at construction it kills instead.
-  ~ProcessPool() { end(); }
+  /// Ends the pool as options.at_exit says, by default with a drain: every accepted element is run. Blocks
+  /// until every worker is gone and the continuations and callbacks of ended calls have run. Those that an
+  /// executor is running count, those that it has still to run do not. After 10 s the log says which one it
+  /// waits for. Called from one of them it does not block for the others, which run after it. It kills
+  /// instead if an exception unwinds that was not there when the pool was made.
+  ~ProcessPool();
 
-  /// The same verbs with these options; what is not given comes from options.defaults.
-  PoolView with(CallOptions const& options) & {
-    engine();
-    return {engine_, context_, options_.defaults, options};
-  }
+  /// The same operations with these options. An option that is not given comes from options.defaults.
+  PoolView with(CallOptions const& options) &;
   /// Not of a temporary pool.
   template <class Pool = void>
   PoolView with(CallOptions const&) && {
@@ -132,47 +102,37 @@ class ProcessPool : public detail::Operations<ProcessPool>,
   }
 
   /// Ends intake: later calls throw PoolClosed. Does not block.
-  void close() {
-    detail::go_on_with_postponed();
-    engine().close();
-  }
+  void close();
 
   /// close, and blocks until everything accepted has ended and every worker is gone.
-  void join() {
-    detail::go_on_with_postponed();
-    engine().join_until(std::nullopt);
-  }
+  void join();
 
   /// As join, but no longer than this; says whether all is over. What is not goes on.
   template <class Rep, class Period>
   bool join_for(std::chrono::duration<Rep, Period> time) {
-    detail::go_on_with_postponed();
-    return engine().join_until(detail::deadline_after(time));
+    return join_until(detail::deadline_after(time));
   }
 
   /// Kills the workers; what has not ended ends with TaskCancelled. Blocks until they are gone.
-  Summary terminate() { return shutdown(End::kill); }
+  Summary terminate();
 
   /// Ends the pool; blocks until every worker is gone. At the deadline, from now, what is left is
   /// killed. May be called again, at the same time, and with a stronger end: the strongest counts.
-  Summary shutdown(End end = End::drain, std::optional<Milliseconds> deadline = std::nullopt) {
-    detail::go_on_with_postponed();
-    return engine().shutdown(end, deadline ? detail::deadline_after(*deadline) : std::nullopt);
-  }
+  Summary shutdown(End end = End::drain, std::optional<Milliseconds> deadline = std::nullopt);
 
   /// Sets how many workers it has, 1 to 4096, whatever it was made with; throws std::invalid_argument.
   /// Does not block: more of them start when there is something for them to do, those that are too many
   /// end what they run and leave; what they had not begun goes to others.
-  void resize(Count workers) { engine().resize(workers.checked("workers", max_workers)); }
+  void resize(Count workers);
 
   /// How many workers it has when all are wanted.
-  unsigned size() const { return engine().size(); }
+  unsigned size() const;
 
   /// Counters, consistent among themselves.
-  Stats stats() const { return engine().stats(); }
+  Stats stats() const;
 
   /// What happened at each of its places for workers.
-  std::vector<WorkerStats> worker_stats() const { return engine().worker_stats(); }
+  std::vector<WorkerStats> worker_stats() const;
 
  private:
   friend detail::Operations<ProcessPool>;
@@ -180,37 +140,17 @@ class ProcessPool : public detail::Operations<ProcessPool>,
   friend detail::SliceOperations<ProcessPool>;
   friend detail::ContextAccess;
 
-  detail::Engine& engine() const {
-    if (!engine_) throw std::logic_error("procpool: this pool was moved from");
-    detail::check_process(*context_);
-    return *engine_;
-  }
+  explicit ProcessPool(Count workers);
 
-  detail::Caller make_caller(unsigned, char const*) const {
-    engine();
-    return {engine_, context_, options_.defaults};
-  }
-
-  void end() noexcept {
-    if (!engine_) return;
-    if (context_->callbacks->forked()) {  // all of it is elsewhere
-      engine_.reset();
-      return;
-    }
-    try {
-      bool const unwinding = std::uncaught_exceptions() > exceptions_;
-      shutdown(unwinding ? End::kill : options_.at_exit, options_.at_exit_deadline);
-    } catch (...) {  // no memory or no thread to wait with: the engine's own end kills
-    }
-    // While the engine is still there: a callback that uses the pool meanwhile gets PoolClosed.
-    context_->callbacks->retire();
-    engine_.reset();
-  }
+  detail::Engine& engine() const;
+  detail::Caller make_caller(unsigned used, char const* operation) const;
+  bool join_until(std::optional<detail::TimePoint> deadline);
+  void end() noexcept;
 
   std::shared_ptr<detail::Engine> engine_;
   std::shared_ptr<detail::CallContext const> context_;
   PoolOptions options_;
-  int exceptions_ = std::uncaught_exceptions();
+  int exceptions_ = std::uncaught_exceptions();  // when the pool was made
 };
 
 }  // namespace procpool::inline v0

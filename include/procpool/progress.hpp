@@ -16,17 +16,17 @@ namespace procpool::inline v0 {
 
 /// How far a call has come, in elements (for parallelize: in slices).
 struct Progress {
-  std::uint64_t done = 0;              // ended, in whatever way
-  std::optional<std::uint64_t> total;  // as soon as it is known how many there are
-  std::uint64_t failed = 0;            // of those done: ended with an error of their own
-  std::uint64_t cancelled = 0;         // of those done: not run any more
-  std::chrono::nanoseconds elapsed{};  // since the call began
-  bool finished = false;               // the last time: nothing follows
+  std::uint64_t done = 0;              ///< ended, in whatever way
+  std::optional<std::uint64_t> total;  ///< as soon as their number is known
+  std::uint64_t failed = 0;            ///< of those done: ended with an error of their own
+  std::uint64_t cancelled = 0;         ///< of those done: not run any more
+  std::chrono::nanoseconds elapsed{};  ///< since the call began
+  bool finished = false;               ///< the last time: nothing follows
 };
 
 /// Told of progress, on the pool's callback thread or by the executor of the call, never twice at the
-/// same time. News that come while it runs are told together afterwards, so a slow one misses steps but
-/// never the end. What it throws is logged and disturbs nothing.
+/// same time. News that come while it runs are told together afterwards. So a slow callback misses steps,
+/// but never the end. Its exceptions are logged and disturb nothing.
 using ProgressCallback = std::function<void(Progress const&)>;
 
 /// A ready one: a line on standard error that shows done, total, rate, remaining time and failures;

@@ -23,8 +23,8 @@ using results_t = std::conditional_t<std::is_void_v<R>, void, std::vector<R>>;
 
 }  // namespace detail
 
-/// What R-valued elements give, once all have ended: get() gives the std::vector<R> (nothing, if they
-/// are void functions) or throws as map would.
+/// The results of all elements, once they have ended. get() gives the std::vector<R> (nothing for void
+/// functions) or throws as map would.
 template <class R>
 class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_t<R>> {
   using Value = detail::results_t<R>;
@@ -33,7 +33,7 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
  public:
   /// Refers to nothing: valid() is false.
   Results() = default;
-  /// For the verbs.
+  /// For the operations.
   Results(std::shared_ptr<detail::Task> task, OnError on_error)
       : Base(std::move(task), take_for(on_error)) {}
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Shared<T>: a value for all tasks that want it. pool.share(value) encodes it once; it travels at most
+// Shared<T>: a value for all tasks that want it. pool.share(value) encodes it once; it is sent at most
 // once to each worker, with the first task there that has a handle, and each process decodes it at most
 // once, when a task first looks at it. A handle may be an argument, be bound, lie in a functor, a
 // container or a struct, and come back as a result. A function that takes `T const&` or `T` can be

@@ -1,6 +1,6 @@
 #pragma once
 
-// The plain values of parallelize: how long each slice took.
+// The plain values of parallelize_timed: how long each slice took.
 
 #include <chrono>
 #include <cstddef>
@@ -10,18 +10,18 @@ namespace procpool::inline v0 {
 
 /// One slice of a parallelize_timed.
 struct SliceTiming {
-  std::size_t first = 0;  // index of its first element
-  std::size_t count = 0;
-  int worker = -1;                  // index of the worker that it ran in
-  std::chrono::nanoseconds took{};  // of the function alone
+  std::size_t first = 0;            ///< index of its first element
+  std::size_t count = 0;            ///< of its elements
+  int worker = -1;                  ///< index of the worker that it ran in
+  std::chrono::nanoseconds took{};  ///< by the function alone
 };
 
 /// What parallelize_timed gives: the results, and where the time went.
 template <class Values>
 struct Timed {
   Values values;
-  std::vector<SliceTiming> slices;     // in order
-  std::chrono::nanoseconds elapsed{};  // the whole call, as its caller saw it
+  std::vector<SliceTiming> slices;     ///< in order
+  std::chrono::nanoseconds elapsed{};  ///< by the whole call, as its caller saw it
 };
 template <>
 struct Timed<void> {

@@ -10,41 +10,43 @@
 
 namespace procpool::inline v0 {
 
-// What shutdown did, in elements and workers.
+/// What shutdown did.
 struct Summary {
-  std::uint64_t done = 0;       // ended with a value or an error of their own, over the pool's life
-  std::uint64_t cancelled = 0;  // ended with TaskCancelled
-  unsigned forced = 0;          // workers that had to be killed at the end
+  std::uint64_t done = 0;       ///< elements that ended with a value or an error of their own
+  std::uint64_t cancelled = 0;  ///< elements that ended with TaskCancelled
+  unsigned forced = 0;          ///< workers that had to be killed at the end
 };
 
-// Counters of a pool, in elements. queued + running + done = submitted at every moment.
+/// Counters of a pool, in elements. queued + running + done = submitted at every moment.
 struct Stats {
-  std::uint64_t submitted = 0;
-  std::uint64_t queued = 0;   // accepted, not begun
-  std::uint64_t running = 0;  // begun, not ended
-  std::uint64_t done = 0;     // ended, in whatever way
-  std::uint64_t records = 0;  // that carried chunks to a worker: one each, or several short ones
-  std::uint64_t worker_starts = 0;
-  std::uint64_t worker_deaths = 0;  // ends that nobody asked for
-  unsigned workers = 0;             // ready at this moment
-  std::uint64_t retries = 0;        // attempts that failed and were followed by another
+  std::uint64_t submitted = 0;  ///< accepted since the pool was made
+  std::uint64_t queued = 0;     ///< accepted, not begun
+  std::uint64_t running = 0;    ///< begun, not ended
+  std::uint64_t done = 0;       ///< ended, in whatever way
+  std::uint64_t records =
+      0;  ///< messages that carried one chunk, or several short ones, to a worker
+  std::uint64_t worker_starts = 0;  ///< workers that were started, replacements included
+  std::uint64_t worker_deaths = 0;  ///< ends that the pool had not asked for
+  unsigned workers = 0;             ///< ready at this moment
+  std::uint64_t retries = 0;        ///< attempts that failed and were followed by another
+
   // Ends of workers that were asked for before the pool's own, by reason.
-  std::uint64_t workers_timed_out = 0;  // an element ran longer than its timeout
-  std::uint64_t workers_cancelled = 0;  // an element that ran was cancelled
-  std::uint64_t workers_recycled = 0;   // max_tasks_per_worker, recycle_above, recycle_after
-  std::uint64_t workers_left_idle = 0;  // idle_timeout
-  std::uint64_t workers_resized = 0;    // resize
-  std::uint64_t failed_starts = 0;      // never got as far as its first element
+  std::uint64_t workers_timed_out = 0;  ///< an element ran longer than its timeout
+  std::uint64_t workers_cancelled = 0;  ///< an element that ran was cancelled
+  std::uint64_t workers_recycled = 0;   ///< max_tasks_per_worker, recycle_above, recycle_after
+  std::uint64_t workers_left_idle = 0;  ///< idle_timeout
+  std::uint64_t workers_resized = 0;    ///< resize
+  std::uint64_t failed_starts = 0;      ///< workers that never got as far as their first element
 };
 
-// One of a pool's places for workers.
+/// One of a pool's places for workers.
 struct WorkerStats {
-  unsigned index = 0;
-  pid_t pid = 0;                     // of the worker that is there now; 0: none
-  std::uint64_t starts = 0;          // workers that were started here
-  std::uint64_t done = 0;            // elements that ended here, in whatever way
-  std::chrono::nanoseconds busy{0};  // spent on them, as the workers measured it
-  std::string last_end{};            // how the last one that is gone ended
+  unsigned index = 0;                ///< of the place: 0 to size - 1
+  pid_t pid = 0;                     ///< of the worker that is there now; 0: none
+  std::uint64_t starts = 0;          ///< workers that were started here
+  std::uint64_t done = 0;            ///< elements that ended here, in whatever way
+  std::chrono::nanoseconds busy{0};  ///< spent on them, as the workers measured it
+  std::string last_end{};            ///< how the last worker that is gone ended
 };
 
 }  // namespace procpool::inline v0

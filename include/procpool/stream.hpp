@@ -1,6 +1,6 @@
 #pragma once
 
-// Stream: what imap and imap_unordered give: an input range of results whose inputs are read as the
+// Stream: the result of imap and imap_unordered, an input range of results. The inputs are read as the
 // results are taken, on the thread that takes them. For one thread at a time.
 //
 // It holds a window: after k results at most k + window inputs were read. Destroying it before its end
@@ -53,7 +53,7 @@ class [[nodiscard]] Stream : public std::ranges::view_interface<Stream<State>> {
     State* state_;
   };
 
-  /// For the verbs.
+  /// For the operations.
   explicit Stream(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
   /// Reads the first inputs and blocks until there is a result. Later calls give the same place.

@@ -28,7 +28,7 @@ inline int worker_index() noexcept { return v0::worker_index(); }
 /// few nanoseconds. False where no task runs.
 PROCPOOL_API bool stop_requested() noexcept;
 
-/// The same as a token, for std::condition_variable_any, callbacks and std::jthread's kin. Callbacks run on a
+/// The same as a token, for std::condition_variable_any, callbacks and std::jthread. Callbacks run on a
 /// thread of the worker's own. Throws std::logic_error where no task runs, and std::system_error when
 /// that thread cannot be made.
 PROCPOOL_API std::stop_token stop_token();

@@ -1,10 +1,8 @@
 #pragma once
 
-// worker_local: an object for each worker, that its tasks find again: a connection, a model, a cache. What
-// a static variable does, with a type and a moment of making of its own. Isolated like everything in a
-// worker: neither the program nor another worker sees it, and it goes with its worker.
-//
-// For the thread that runs tasks. In the program (with Start::in_process) there is one for each thread.
+// WorkerLocal: an object for each worker, which its tasks find again: a connection, a model, a cache. It is
+// as a static variable, but is named by its type and made when the program says so. Neither the program
+// nor another worker sees it, and it ends with its worker.
 
 #include <optional>
 #include <stdexcept>
@@ -13,6 +11,8 @@
 
 namespace procpool::inline v0 {
 
+/// The T of this worker. For the thread that runs tasks. In the program (with Start::in_process) there is
+/// one for each thread.
 template <class T>
 class WorkerLocal {
  public:
@@ -22,8 +22,8 @@ class WorkerLocal {
     return place().emplace(std::forward<Args>(args)...);
   }
 
-  /// The object; made by its default constructor if there is none. Throws std::logic_error where it has
-  /// no such constructor.
+  /// The object; made by its default constructor if there is none. Throws std::logic_error if it has no
+  /// such constructor.
   static T& get() {
     if (!place()) {
       if constexpr (std::is_default_constructible_v<T>) {
@@ -37,7 +37,9 @@ class WorkerLocal {
     return *place();
   }
 
+  /// Is there an object?
   static bool exists() noexcept { return place().has_value(); }
+  /// Destroys the object, if there is one.
   static void reset() noexcept { place().reset(); }
 
  private:

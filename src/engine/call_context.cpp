@@ -82,6 +82,14 @@ void ContextWork::run() noexcept {
 }
 
 // Moved on, so that the last owner is not this thread: with the work goes what is the user's.
+void ContextWork::schedule() noexcept { callbacks().post(shared_from_this()); }
+
+void ScheduleCallback::at_end(Completion& completion, std::unique_ptr<ScheduleCallback> callback,
+                              std::shared_ptr<ContextWork> work) noexcept {
+  callback->work_ = std::move(work);
+  completion.on_end(std::move(callback));
+}
+
 void ScheduleCallback::ended() noexcept {
   Callbacks& callbacks = work_->callbacks();
   callbacks.post(std::move(work_));

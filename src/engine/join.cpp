@@ -92,4 +92,31 @@ void Join::part_ended(std::size_t index) noexcept {
   end();
 }
 
+void take_nothing(Completion& join, void* extra) {
+  static_cast<Join&>(join).taken();
+  auto& parts = *static_cast<std::vector<Future<void>>*>(extra);
+  std::vector<Future<void>> open;
+  auto const add = [&open](std::vector<Future<void>>& more) {
+    for (auto each = more.rbegin(); each != more.rend(); ++each) open.push_back(std::move(*each));
+  };
+  add(parts);
+  struct Forget {
+    std::vector<Future<void>>& all;
+    ~Forget() {
+      for (auto& each : all) HandleAccess::forget(each);
+    }
+  } const forget{open};
+  while (!open.empty()) {
+    Future<void> one = std::move(open.back());
+    open.pop_back();
+    if (!HandleAccess::takes(one, &take_nothing)) {
+      one.get();
+      continue;
+    }
+    static_cast<Join&>(HandleAccess::completion(one)).taken();
+    add(*static_cast<std::vector<Future<void>>*>(HandleAccess::extra(one).get()));
+    HandleAccess::forget(one);
+  }
+}
+
 }  // namespace procpool::inline v0::detail

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <procpool/detail/async/call_context.hpp>
@@ -27,6 +30,13 @@ std::size_t room_for_one_more(std::vector<Block> const& blocks) noexcept {
 }
 
 }  // namespace
+
+struct Task::Rare {
+  std::unordered_map<std::uint64_t, Attempts> attempts;  // of elements that were run again
+  std::map<std::uint64_t, std::string> outputs;
+  std::unordered_set<std::shared_ptr<Share>> kept;
+  Condition block_arrived;  // of streams
+};
 
 Task::Task(Function function, TaskOptions options)
     : Completion(std::move(options.context), Kind::task),
@@ -146,9 +156,10 @@ std::string Task::output(std::uint64_t element) const {
   return found == rare_->outputs.end() ? std::string() : found->second;
 }
 
-std::map<std::uint64_t, std::string> Task::outputs() const {
+std::vector<std::pair<std::uint64_t, std::string>> Task::outputs() const {
   Lock const lock(mutex_);
-  return rare_ ? rare_->outputs : std::map<std::uint64_t, std::string>();
+  if (!rare_) return {};
+  return {rare_->outputs.begin(), rare_->outputs.end()};
 }
 
 bool Task::announce(std::uint64_t elements, bool last) {

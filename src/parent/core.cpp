@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <procpool/cpu_count.hpp>
+#include <procpool/detail/codec/exception_codec.hpp>
 #include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/engine/reason.hpp>
 #include <procpool/errors.hpp>

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <memory>
 #include <procpool.hpp>
+#include <set>
 #include <string>
 
 #include "support/build.hpp"

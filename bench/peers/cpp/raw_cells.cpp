@@ -1,6 +1,7 @@
 // The machine's limit for a map of integers: two forked workers, contiguous integers in warm shared
 // memory, eight chunks claimed from a counter, copied in and copied out.
 
+#include <algorithm>
 #include <numeric>
 #include <vector>
 

@@ -28,7 +28,7 @@ struct CallContext {
   ExceptionTypes exceptions{};  // that come back as themselves
 };
 
-// The site of a completion, as far as it is known; may be null.
+// The context of a completion, as far as it is known; may be null.
 PROCPOOL_API std::shared_ptr<CallContext const> known_context(Completion const& completion);
 // The same, or the one of all that has no pool.
 PROCPOOL_API std::shared_ptr<CallContext const> context_of(Completion const& completion);
@@ -42,7 +42,7 @@ class PROCPOOL_API ContextWork : public Work, public std::enable_shared_from_thi
   ~ContextWork() override;
 
   // Runs perform(), by the executor if there is one. Never fails; any thread.
-  void schedule() noexcept { callbacks().post(shared_from_this()); }
+  void schedule() noexcept;
   void run() noexcept final;
 
  protected:
@@ -60,10 +60,7 @@ class PROCPOOL_API ContextWork : public Work, public std::enable_shared_from_thi
 class PROCPOOL_API ScheduleCallback final : public Completion::Callback {
  public:
   static void at_end(Completion& completion, std::unique_ptr<ScheduleCallback> callback,
-                     std::shared_ptr<ContextWork> work) noexcept {
-    callback->work_ = std::move(work);
-    completion.on_end(std::move(callback));
-  }
+                     std::shared_ptr<ContextWork> work) noexcept;
   void ended() noexcept override;
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
 
-// Completion: something that ends once. Threads wait for it, and callbacks are told. A Task is one, and so
-// is the state of a future that was composed of others.
+// Completion: something that ends once. Threads wait for it, and callbacks are told. A Task is one, and
+// so is the state of a future that was composed of others.
 //
 // Any thread may call anything. In a forked child of the process that made it, what waits for it throws.
 
@@ -43,7 +43,7 @@ class PROCPOOL_API Completion {
   // Blocks until it has ended, or until the deadline; says whether it has.
   bool wait_until(std::optional<TimePoint> deadline) const;
 
-  // If it has ended already, the callback is told at once, by the caller.
+  // If it has ended already, the caller tells the callback at once.
   void on_end(std::unique_ptr<Callback> callback) noexcept;
 
   // Throws SetupError in a process that it will never end in.
@@ -71,7 +71,7 @@ class PROCPOOL_API Completion {
 
   void end() noexcept;  // once; with no lock held
   void check_process() const;
-  // Its site, if it has none so far. Only for who is going to end it.
+  // Its context, if it has none so far. Only for the code that is going to end it.
   void adopt_context(std::shared_ptr<CallContext const> const& context) noexcept;
 
  private:
@@ -83,7 +83,7 @@ class PROCPOOL_API Completion {
   unsigned const forks_;  // made after so many forks of the program: later children must not wait
   mutable std::atomic<std::uint32_t> ended_{0};    // futex word, see completion.cpp
   std::atomic<Callback*> end_callbacks_{nullptr};  // a stack of them, or the mark that it has ended
-  std::atomic<std::int32_t> until_look_;  // so many callbacks more, then stale ones are looked for
+  std::atomic<std::int32_t> until_look_;  // so many callbacks more, then stale ones are dropped
   std::atomic<bool> adopted_;
   std::atomic<bool> left_{false};  // set once by its owner, cleared once by who reports
   Kind const kind_;

@@ -44,7 +44,7 @@ class PROCPOOL_API Composed : public Completion {
   // Code of the program's runs from now on. True: there is such a request.
   bool waits_no_more() noexcept;
   void request() noexcept;
-  // Its site, if it has none so far. For who makes its value.
+  // Its context, if it has none so far. For the code that makes its value.
   void found_context(std::shared_ptr<CallContext const> const& context) noexcept {
     adopt_context(context);
   }

@@ -253,9 +253,10 @@ struct FuturePromise : FuturePromiseBase<T> {
     this->next_ = std::make_unique<Future<T>>(std::move(next));
   }
 };
-template <>
-struct FuturePromise<void> : FuturePromiseBase<void> {
-  using FuturePromiseBase<void>::FuturePromiseBase;
+template <class T>
+  requires std::is_void_v<T>
+struct FuturePromise<T> : FuturePromiseBase<T> {
+  using FuturePromiseBase<T>::FuturePromiseBase;
   void return_void() { this->state_->set_value(); }
 };
 

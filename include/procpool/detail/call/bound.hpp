@@ -1,7 +1,7 @@
 #pragma once
 
-// A callable with some of its arguments fixed, in front or behind: what std::bind_front gives, but
-// able to travel.
+// A callable with some of its arguments fixed, in front or behind. It is as the result of
+// std::bind_front, but can be sent to a worker.
 
 #include <functional>
 #include <span>

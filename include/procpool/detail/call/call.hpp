@@ -1,7 +1,7 @@
 #pragma once
 
-// Call<C, Args...>: what a callable and the arguments given make of each other: in which types the
-// arguments travel, what comes back, and, where something is wrong, one sentence at compile time.
+// Call<C, Args...>: the compile-time check of a callable with its arguments. It names the serialized
+// forms of the arguments and the type of the result. If something is wrong, it says one sentence.
 
 #include <functional>
 #include <tuple>
@@ -43,7 +43,7 @@ template <class T>
 struct procpool_result : type_check_of<T> {
   using Said = void;
 };
-// What the callable is called with over there.
+// The argument of the callable in the worker.
 template <class P>
 using argument_view_t = decltype(argument_view<P>(std::declval<serialized_t<P>&>()));
 

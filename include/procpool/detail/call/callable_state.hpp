@@ -1,6 +1,6 @@
 #pragma once
 
-// How a callable reaches the worker. Its type is the trampoline's template argument and travels as the
+// How a callable reaches the worker. Its type is the trampoline's template argument and is sent as the
 // trampoline's address; what is left is its state: nothing for functions as template arguments and
 // captureless lambdas, an identity for a pointer to a function or member, the members for an object.
 
@@ -88,8 +88,7 @@ struct CallableState<C> {
   static constexpr bool stateless = false;
   static constexpr bool has_code = std::is_member_function_pointer_v<C>;
   static void save(Bytes& out, C const& member) {
-    auto const* const bytes = reinterpret_cast<std::byte const*>(&member);
-    out.insert(out.end(), bytes, bytes + sizeof member);
+    append(out, &member, sizeof member);
     if constexpr (has_code) {
       auto const parts = std::bit_cast<Parts>(member);
       if (!parts.is_virtual()) encode_code(out, reinterpret_cast<void const*>(parts.code));
@@ -135,8 +134,7 @@ template <class L>
 struct CallableState<BytesOf<L>> {
   static constexpr bool stateless = false;
   static void save(Bytes& out, BytesOf<L> const& value) {
-    auto const* const bytes = reinterpret_cast<std::byte const*>(&value.callable);
-    out.insert(out.end(), bytes, bytes + sizeof(L));
+    append(out, std::addressof(value.callable), sizeof(L));
   }
   static BytesOf<L> load(std::span<std::byte const>& in) {
     if (in.size() < sizeof(L)) refuse_callable();
@@ -173,14 +171,14 @@ inline constexpr bool is_std_function<std::function<F>> = true;
 template <class C>
 consteval bool check_callable() {
   static_assert(!is_std_function<C>,
-                "procpool: a std::function hides what it holds, so it cannot travel to another "
+                "procpool: a std::function hides what it holds, so it cannot be sent to another "
                 "process: pass the function itself, a captureless lambda, or a struct with "
                 "operator()");
   static_assert(
       has_callable_state<C> || is_std_function<C>,
-      "procpool: this callable has captures, which cannot travel to another process: "
+      "procpool: this callable has captures, which cannot be sent to another process: "
       "pass the values as arguments, use procpool::bind_front, bind_back or by_value, or write a "
-      "struct with operator() whose members can travel");
+      "struct with operator() whose members can be serialized");
   return has_callable_state<C>;
 }
 

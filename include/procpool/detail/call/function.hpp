@@ -1,7 +1,7 @@
 #pragma once
 
-// What a function is to the compiled core: the address of one trampoline per (callable type,
-// argument types), and the bytes of the callable's state if it has any. The address is what travels,
+// A function as the compiled core sees it: the address of one trampoline per (callable type,
+// argument types), and the bytes of the callable's state if it has any. The address is sent,
 // as (build-id of its module, offset); the worker calls the same trampoline in its own copy.
 
 #include <atomic>
@@ -19,7 +19,7 @@
 
 namespace procpool::inline v0::detail {
 
-// One request of the executor to a trampoline. A trampoline may throw anything out of
+// One request of the engine to a trampoline. A trampoline may throw anything out of
 // `load_callable`, `call` and `run`: what a task throws is its outcome.
 struct Operation {
   enum class Kind : std::uint8_t { load_callable, call, run, drop_callable, describe };

@@ -1,7 +1,8 @@
 #pragma once
 
-// As what an argument or a result travels. Views and literals mean memory of this process, so they
-// travel as what they show; everything else as itself. Any thread; nothing is kept.
+// The serialized form of an argument or a result. Views and literals mean memory of this process, so
+// they are sent as the values that they show. Everything else is sent as itself. Any thread; nothing is
+// kept.
 
 #include <cstddef>
 #include <span>
@@ -43,13 +44,13 @@ struct SerializedForm<std::span<T, N>> {
 template <class T>
 using serialized_t = typename SerializedForm<std::decay_t<T>>::type;
 
-// A parameter through which the function would change what it was given.
+// A parameter through which the function would change its argument.
 template <class P>
 inline constexpr bool loses_change =
     std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
 
-// Where a reference to a base is wanted and something derived is given, it travels as what it is:
-// cut down to its base it would behave differently over there.
+// If a reference to a base is wanted and an object of a derived class is given, that object is sent
+// whole: cut down to its base it would behave differently in the worker.
 template <class P, class Arg>
 struct AsGiven {
   using type = P;
@@ -68,7 +69,7 @@ struct AsGiven<B&&, Arg> {
   using type = std::remove_cvref_t<Arg>&&;
 };
 
-// A handle given for its value travels as the handle, and becomes the value in the call.
+// A handle that is given for its value is sent as the handle, and becomes the value in the call.
 template <class Arg>
 struct SharedValue {
   using type = void;
@@ -93,30 +94,30 @@ concept GivenAs =
     std::is_convertible_v<T, serialized_t<P>> || std::is_convertible_v<T, std::remove_cvref_t<P>> ||
     std::is_same_v<serialized_t<T>, serialized_t<P>>;
 
-// A value as it travels for the parameter P; converts as an argument would.
+// The serialized form of a value for the parameter P. Converts as an argument would.
 template <class P, class T>
 serialized_t<P> to_serialized(T&& value) {
-  using Travel = serialized_t<P>;
+  using Form = serialized_t<P>;
   using Plain = std::remove_cvref_t<P>;
-  if constexpr (std::is_arithmetic_v<Travel> && std::is_convertible_v<T&&, Travel>) {
+  if constexpr (std::is_arithmetic_v<Form> && std::is_convertible_v<T&&, Form>) {
     // As in a call, but without the warning that a narrowing argument would give in our header.
-    return static_cast<Travel>(std::forward<T>(value));
-  } else if constexpr (std::is_convertible_v<T&&, Travel>) {
+    return static_cast<Form>(std::forward<T>(value));
+  } else if constexpr (std::is_convertible_v<T&&, Form>) {
     return std::forward<T>(value);
-  } else if constexpr (std::is_convertible_v<T&&, Plain> && !std::is_same_v<Plain, Travel> &&
+  } else if constexpr (std::is_convertible_v<T&&, Plain> && !std::is_same_v<Plain, Form> &&
                        !std::is_same_v<std::remove_cvref_t<T>, Plain>) {
     // By way of the view: an array given for a span.
     return to_serialized<P>(static_cast<Plain>(std::forward<T>(value)));
-  } else if constexpr (requires { Travel(value.begin(), value.end()); }) {
-    return Travel(value.begin(), value.end());
+  } else if constexpr (requires { Form(value.begin(), value.end()); }) {
+    return Form(value.begin(), value.end());
   } else {
-    return Travel(std::forward<T>(value));
+    return Form(std::forward<T>(value));
   }
 }
 
-// What a call returns, as it travels for P.
+// The serialized form of what a call returns, for P.
 template <class P, class Call>
-serialized_t<P> result_to_travel(Call const& call) {
+serialized_t<P> serialized_result(Call const& call) {
   if constexpr (std::is_same_v<std::invoke_result_t<Call const&>, serialized_t<P>>) {
     return call();
   } else {
@@ -124,7 +125,7 @@ serialized_t<P> result_to_travel(Call const& call) {
   }
 }
 
-// The same for encoding: what has its travelling form already is not copied.
+// The same for encoding: a value that is its own serialized form is not copied.
 template <class P, class T>
 decltype(auto) as_serialized(T&& value) {
   if constexpr (std::is_same_v<std::remove_cvref_t<T>, serialized_t<P>>) {
@@ -139,16 +140,17 @@ inline constexpr std::size_t fixed_extent = std::dynamic_extent;
 template <class T, std::size_t N>
 inline constexpr std::size_t fixed_extent<std::span<T, N>> = N;
 
-// The travelled value as the parameter P wants it. P is a value or rvalue reference: it is moved into the
-// call; a const reference: it is shown; a view: it shows the travelled value, which outlives the call.
-template <class P, class Travel>
-decltype(auto) argument_view(Travel& value) {
+// The decoded value as the parameter P wants it. If P is a value or an rvalue reference, the value is
+// moved into the call. If P is a const reference, it refers to the value. If P is a view, it shows the
+// value, which outlives the call.
+template <class P, class Form>
+decltype(auto) argument_view(Form& value) {
   using Plain = std::remove_cvref_t<P>;
   if constexpr (std::is_same_v<Plain, char const*>) {
     return value.c_str();
   } else if constexpr (std::is_same_v<Plain, char*>) {
     return value.data();
-  } else if constexpr (!std::is_same_v<Plain, std::remove_const_t<Travel>>) {
+  } else if constexpr (!std::is_same_v<Plain, std::remove_const_t<Form>>) {
     if constexpr (fixed_extent<Plain> != std::dynamic_extent) {
       if (value.size() != fixed_extent<Plain>) {
         throw std::length_error("procpool: a span of " + std::to_string(fixed_extent<Plain>) +
@@ -156,7 +158,7 @@ decltype(auto) argument_view(Travel& value) {
       }
     }
     return Plain(value);
-  } else if constexpr (std::is_lvalue_reference_v<P> || std::is_const_v<Travel>) {
+  } else if constexpr (std::is_lvalue_reference_v<P> || std::is_const_v<Form>) {
     return std::as_const(value);
   } else {
     return std::move(value);

@@ -4,7 +4,6 @@
 // with whatever keeps them alive (a buffer, a mapping), or, where they are few, themselves. Both are values; a Payload may be shared
 // between threads, a Bytes belongs to one.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -84,27 +83,18 @@ struct DefaultInitAllocator {
 
 using Bytes = std::vector<std::byte, DefaultInitAllocator<std::byte>>;
 
+PROCPOOL_API void append(Bytes& out, void const* from, std::size_t size);
+
 class Payload {
  public:
   Payload() = default;
-  explicit Payload(Bytes bytes) : Payload(std::make_shared<Bytes const>(std::move(bytes))) {}
-  explicit Payload(std::shared_ptr<Bytes const> bytes) : bytes_(*bytes), owner_(std::move(bytes)) {}
+  PROCPOOL_API explicit Payload(Bytes bytes);
+  PROCPOOL_API explicit Payload(std::shared_ptr<Bytes const> bytes);
   Payload(std::shared_ptr<void const> owner, std::span<std::byte const> bytes)
       : bytes_(bytes), owner_(std::move(owner)) {}
 
   // With a copy of these: most results are a few bytes, which need no memory of their own.
-  static Payload copy(std::span<std::byte const> bytes) {
-    Payload payload;
-    if (bytes.size() <= payload.few_.size()) {
-      std::ranges::copy(bytes, payload.few_.begin());
-      payload.bytes_ = {static_cast<std::byte const*>(nullptr), bytes.size()};
-    } else {
-      auto const memory = std::make_shared_for_overwrite<std::byte[]>(bytes.size());
-      std::memcpy(memory.get(), bytes.data(), bytes.size());
-      payload = Payload(memory, {memory.get(), bytes.size()});
-    }
-    return payload;
-  }
+  PROCPOOL_API static Payload copy(std::span<std::byte const> bytes);
 
   std::span<std::byte const> bytes() const noexcept {
     return owner_ ? bytes_ : std::span(few_).first(bytes_.size());

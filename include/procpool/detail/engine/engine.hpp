@@ -1,7 +1,7 @@
 #pragma once
 
-// The engine seam: take the bytes of tasks, give back the bytes of their outcomes. The typed face
-// knows nothing else of how work is done, and an engine knows nothing of types.
+// The engine interface: an engine takes the bytes of tasks and gives back the bytes of their outcomes. The
+// public API knows nothing else of how work is done, and an engine knows nothing of types.
 //
 // Every function may be called from any thread.
 
@@ -75,7 +75,7 @@ class PROCPOOL_API Engine {
   // Where large arguments are best encoded to; null: it does not matter. Lives as long as the engine.
   virtual MessageMemory* message_memory() noexcept { return nullptr; }
 
-  // How many elements the typed face should encode before it hands them over.
+  // How many elements the public API should encode before it hands them over.
   virtual std::size_t input_elements(Task const& task) const = 0;
 };
 

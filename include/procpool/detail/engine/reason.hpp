@@ -4,56 +4,38 @@
 
 #include <cstdint>
 #include <exception>
-#include <string>
-#include <utility>
-#include <variant>
-#include <vector>
+#include <memory>
 
-#include <procpool/detail/codec/exception_codec.hpp>
+#include <procpool/detail/codec/exception_types.hpp>
 #include <procpool/detail/engine/task.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/errors.hpp>
 
 namespace procpool::inline v0::detail {
 
-// The reason that several elements share, as each of them gets it: one that tells its element does.
+// The reason that several elements share, as each of them gets it: an error that tells its element does.
 class PROCPOOL_API SharedReason {
  public:
   explicit SharedReason(std::exception_ptr reason);
   std::exception_ptr of(std::uint64_t task, std::uint64_t element) const;
 
  private:
+  // The error as that of an element.
+  using Tell = std::exception_ptr (*)(void const* error, std::uint64_t task, std::uint64_t element);
+
   std::exception_ptr reason_;
-  std::variant<std::monostate, TaskTimeout, TaskCancelled, BadMessage, SetupError> telling_;
+  std::shared_ptr<void const> error_;  // null: all elements have the same
+  Tell tell_ = nullptr;
 };
 
 // In a handler of what encoding an argument threw, on the thread that makes the call: throws it again, as the
 // error of that element.
 [[noreturn]] PROCPOOL_API void throw_of_element(std::uint64_t task, std::uint64_t element);
 
-inline Origin origin_of(Block const& block, std::uint64_t task) {
-  Origin origin;
-  origin.worker = block.worker;
-  origin.pid = block.pid;
-  origin.task = task;
-  origin.element = block.first;
-  return origin;
-}
+PROCPOOL_API Origin origin_of(Block const& block, std::uint64_t task);
 
-// Of a block that is not of values. Of a type that is `listed`, as itself:
-// that runs the type's own code.
-inline std::exception_ptr reason_of(Block const& block, std::uint64_t task,
-                                    ExceptionTypes listed = {}) {
-  if (block.kind == Block::Kind::failed) return block.failure;
-  Origin origin = origin_of(block, task);
-  if (block.earlier.failed > block.earlier.told.size()) {
-    origin.causes.push_back(std::to_string(block.earlier.failed - block.earlier.told.size()) +
-                            " attempts before those that follow");
-  }
-  for (std::string const& attempt : block.earlier.told) {
-    origin.causes.push_back("an earlier attempt: " + attempt);
-  }
-  return decode_exception(block.payload.bytes(), origin, listed.functions());
-}
+// Of a block that is not of values. Of a type that is `listed`, as itself: that runs the type's own code.
+PROCPOOL_API std::exception_ptr reason_of(Block const& block, std::uint64_t task,
+                                          ExceptionTypes listed = {});
 
 }  // namespace procpool::inline v0::detail

@@ -49,7 +49,7 @@ class PROCPOOL_API Share {
 
   // Never given to another value by this program or by a pool within one of its tasks.
   std::uint64_t id() const noexcept { return id_; }
-  // As it travels: the value, then the ids of its parts.
+  // Its serialized form: the value, then the ids of its parts.
   std::span<std::byte const> bytes() const noexcept { return payload_.bytes(); }
   List const& parts() const noexcept { return parts_; }
   // The bytes as a write-sealed memory file, made when it is first needed: for a large value that was

@@ -1,9 +1,8 @@
 #pragma once
 
-// Task: one call of a verb as the compiled core sees it, and the entry in the ledger that says what
-// became of it: one element for submit, one per input for map. The typed face appends encoded
-// elements through the engine and takes blocks of outcomes; the engine delivers them, each element
-// exactly once.
+// Task: one call of an operation as the compiled core sees it, and what became of it: one element for
+// submit, one per input for map. The public API appends encoded elements through the engine and takes
+// blocks of outcomes. The engine delivers the outcome of each element exactly once.
 //
 // take and wait_for_block belong to the one owner of the handle (as with std::future); everything else
 // may be called from any thread. A task outlives its pool: the engine ends every element before it goes.
@@ -14,12 +13,10 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <sys/types.h>
@@ -37,7 +34,7 @@ namespace procpool::inline v0::detail {
 
 // Consecutive encoded elements, immutable once the engine has them. With a fixed argument size they
 // lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for each
-// of several, where it ends. A chunk never spans two segments.
+// of several, where it ends. A chunk never spans two buffers.
 struct InputBuffer {
   std::uint64_t first = 0;  // index in the task of the first element
   std::uint64_t count = 0;
@@ -86,7 +83,7 @@ struct TaskOptions {
   std::shared_ptr<CallContext const> context{};
   std::shared_ptr<ProgressReport> progress{};
   TaskControl const* control =
-      nullptr;  // null: the usual; lives as long as the task, as the site's does
+      nullptr;  // null: the usual; lives as long as the task, as the context's does
 };
 
 class PROCPOOL_API Task : public Completion {
@@ -148,7 +145,7 @@ class PROCPOOL_API Task : public Completion {
   // place for it.
   void add_output(std::uint64_t element, std::string text);
   std::string output(std::uint64_t element) const;
-  std::map<std::uint64_t, std::string> outputs() const;
+  std::vector<std::pair<std::uint64_t, std::string>> outputs() const;  // by element
 
   // For engines. An attempt at an element has failed, how: false, if it was the last one that there is.
   bool attempt_failed(std::uint64_t element, std::string const& how);
@@ -184,13 +181,7 @@ class PROCPOOL_API Task : public Completion {
   bool is_awaited(Block const& block) const PROCPOOL_REQUIRES(mutex_);
   void tell(bool complete) PROCPOOL_EXCLUDES(mutex_);
 
-  // What only some tasks ever have, so that the many others are small.
-  struct Rare {
-    std::unordered_map<std::uint64_t, Attempts> attempts;  // of what was run again
-    std::map<std::uint64_t, std::string> outputs;
-    std::unordered_set<std::shared_ptr<Share>> kept;
-    Condition block_arrived;  // of streams
-  };
+  struct Rare;  // state that only some tasks ever have, so that the many others are small
   Rare& rare() PROCPOOL_REQUIRES(mutex_);
 
   Function const function_;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <procpool/call_options.hpp>
+#include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -20,11 +21,6 @@ struct TaskControl {
   std::optional<std::uint64_t> stream{};
 };
 
-inline TaskControl control_of(CallOptions const& options) {
-  return {options.timeout, options.queue_timeout,
-          options.retries, options.priority.value_or(0),
-          options.key,     options.when_full.value_or(WhenFull::block),
-          options.stream};
-}
+PROCPOOL_API TaskControl control_of(CallOptions const& options);
 
 }  // namespace procpool::inline v0::detail

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the verbs do with CallOptions: which of them a verb uses, what holds when some were given ahead
-// of it and some with the pool, and the refusal of those that it has no use for. Any thread.
+// CallOptions in the operations: which of them an operation uses, how those of a call and those of the
+// pool are merged, and the refusal of unused ones. Any thread.
 
 #include <string_view>
 
@@ -23,7 +23,7 @@ inline constexpr unsigned use_priority = 512;
 inline constexpr unsigned use_key = 1024;
 inline constexpr unsigned use_when_full = 2048;
 inline constexpr unsigned use_stream = 4096;
-// What every verb uses.
+// Every operation uses these.
 inline constexpr unsigned use_always =
     use_timeout | use_queue_timeout | use_retries | use_priority | use_key | use_stream;
 
@@ -33,6 +33,7 @@ PROCPOOL_API void check_options(CallOptions const& options);
 PROCPOOL_API CallOptions merge_options(CallOptions const& defaults, CallOptions const& given);
 
 // Throws std::invalid_argument that names the first option given and not used.
-PROCPOOL_API void refuse_unused(CallOptions const& given, unsigned used, std::string_view verb);
+PROCPOOL_API void refuse_unused(CallOptions const& given, unsigned used,
+                                std::string_view operation);
 
 }  // namespace procpool::inline v0::detail

@@ -1,9 +1,8 @@
 #pragma once
 
-// Caller: makes the calls that the verbs stand for: the task, with what the options say, and its
-// elements, encoded on this thread and handed to the engine. Lives as long as one call is being made.
+// Caller: makes one call of an operation: the task, with its options, and the elements, encoded on this
+// thread and handed to the engine. Lives as long as the call is being made.
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,7 +29,9 @@ using reference_t = std::ranges::range_reference_t<R>;
 template <class... Rs>
 std::optional<std::uint64_t> known_size([[maybe_unused]] Rs&... ranges) {
   if constexpr ((std::ranges::sized_range<Rs&> && ...)) {
-    return std::min({static_cast<std::uint64_t>(std::ranges::size(ranges))...});
+    std::uint64_t least = UINT64_MAX;
+    ((least = std::ranges::size(ranges) < least ? std::ranges::size(ranges) : least), ...);
+    return least;
   } else {
     return std::nullopt;
   }
@@ -149,7 +150,7 @@ class Caller {
     }
   }
 
-  // The elements lie in memory exactly as they travel.
+  // The elements lie in memory exactly as they are sent.
   template <class Ps, class R>
   static consteval bool packed() {
     if constexpr (std::ranges::contiguous_range<R> && std::ranges::sized_range<R>) {

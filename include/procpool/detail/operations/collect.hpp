@@ -6,7 +6,6 @@
 
 #include <cxxabi.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -30,11 +29,9 @@
 namespace procpool::inline v0::detail {
 
 // All blocks of an ended task, in the order of their elements.
-inline std::vector<Block> take_in_order(Task& task) {
-  std::vector<Block> blocks = task.take();
-  std::ranges::sort(blocks, {}, &Block::first);
-  return blocks;
-}
+PROCPOOL_API std::vector<Block> take_in_order(Task& task);
+
+PROCPOOL_API std::uint64_t count_elements(std::vector<Block> const& blocks) noexcept;
 
 // A value that is still bytes: its call decodes it, into a place of the caller's.
 template <class R>
@@ -88,26 +85,21 @@ std::optional<std::span<std::byte const>> single_value(Block const& block) {
 }
 
 // Why a block of values has none.
-inline std::exception_ptr malformed(Block const& block, std::uint64_t task) {
-  return std::make_exception_ptr(BadMessage(
-      "task " + std::to_string(task) + ", elements " + std::to_string(block.first) + " to " +
-      std::to_string(block.first + block.count - 1) + ": worker " + std::to_string(block.worker) +
-      " (pid " + std::to_string(block.pid) + ") sent results whose lengths cannot be"));
-}
+PROCPOOL_API std::exception_ptr malformed(Block const& block, std::uint64_t task);
 
 // Why a block that is not of values has none.
-inline std::exception_ptr reason_of(Block const& block, Task const& task) {
-  return reason_of(block, task.id(),
-                   task.context() ? task.context()->exceptions : ExceptionTypes());
-}
+PROCPOOL_API std::exception_ptr reason_of(Block const& block, Task const& task);
 
 // What was thrown when an element's value was decoded, as its owner gets it.
-inline std::exception_ptr undecodable(Block const& block, Task const& task, std::uint64_t element,
-                                      std::exception_ptr const& error) {
-  Origin origin = origin_of(block, task.id());
-  origin.element = element;
-  return with_origin(error, origin);
-}
+PROCPOOL_API std::exception_ptr undecodable(Block const& block, Task const& task,
+                                            std::uint64_t element, std::exception_ptr const& error);
+
+// Throws the reason why the only element of a task has no value.
+[[noreturn]] PROCPOOL_API void throw_reason(Block const& block, Task const& task,
+                                            std::exception_ptr reason);
+
+// Do `bytes` consist of `count` values, each behind its length?
+PROCPOOL_API bool well_formed(std::span<std::byte const> bytes, std::uint64_t count) noexcept;
 
 // Hands every element's outcome to `sink`, as value(Undecoded<R> const&), which decodes it (value() for void),
 // or error(exception_ptr), in order. Only what decoding throws counts as the element's.
@@ -137,7 +129,10 @@ class BlockReader {
     std::span<std::byte const> rest = block.payload.bytes();
     // Where one length is wrong, none can be believed: looked at before anything is decoded. Several
     // results never lie where their worker can still write.
-    if (!well_formed(rest, block.count)) return fail_all(block, malformed(block, task_.id()));
+    bool const good = fixed_size<R> != 0
+                          ? rest.size() % sizeof(R) == 0 && rest.size() / sizeof(R) == block.count
+                          : well_formed(rest, block.count);
+    if (!good) return fail_all(block, malformed(block, task_.id()));
     for (std::uint64_t i = 0; i < block.count; ++i) {
       element_ = block.first + i;
       std::uint64_t size = fixed_size<R>;
@@ -147,22 +142,6 @@ class BlockReader {
       }
       read_value(block, rest.first(size));
       rest = rest.subspan(size);
-    }
-  }
-
-  static bool well_formed(std::span<std::byte const> rest, std::uint64_t count) {
-    if constexpr (fixed_size<R> != 0) {
-      return rest.size() % fixed_size<R> == 0 && rest.size() / fixed_size<R> == count;
-    } else {
-      for (std::uint64_t i = 0; i < count; ++i) {
-        std::uint64_t size = 0;
-        if (rest.size() < sizeof size) return false;
-        std::memcpy(&size, rest.data(), sizeof size);
-        rest = rest.subspan(sizeof size);
-        if (rest.size() < size) return false;
-        rest = rest.subspan(size);
-      }
-      return rest.empty();
     }
   }
 
@@ -198,13 +177,10 @@ class BlockReader {
 template <class R>
 PROCPOOL_PASSES_FORCED_END R collect_value(Task& task) {
   Block const block = task.take_only();
-  auto const fail = [&](std::exception_ptr reason) {
-    std::rethrow_exception(SharedReason(std::move(reason)).of(task.id(), block.first));
-  };
-  if (block.kind != Block::Kind::values) fail(reason_of(block, task));
+  if (block.kind != Block::Kind::values) throw_reason(block, task, reason_of(block, task));
   if constexpr (!std::is_void_v<R>) {
     auto const bytes = single_value<R>(block);
-    if (!bytes) fail(malformed(block, task.id()));
+    if (!bytes) throw_reason(block, task, malformed(block, task.id()));
     try {
       return decode<R>(*bytes);
     } catch (abi::__forced_unwind&) {
@@ -217,26 +193,24 @@ PROCPOOL_PASSES_FORCED_END R collect_value(Task& task) {
 
 // ---- for map: values until the first error by index, and errors
 
-class ErrorSink {
+class PROCPOOL_API ErrorSink {
  public:
   explicit ErrorSink(OnError how) : all_(how == OnError::collect) {}
 
-  bool failed() const noexcept { return !errors_.empty(); }
+  bool failed() const noexcept { return failed_; }
   // The next error, or only counts it?
-  bool keeps() const noexcept { return all_ || errors_.empty(); }
+  bool keeps() const noexcept { return all_ || !failed_; }
   void passed(std::uint64_t elements) noexcept { next_ += elements; }
-  void error(std::exception_ptr const& reason) {
-    if (keeps()) errors_.push_back({next_, reason});
-    ++next_;
-  }
+  void error(std::exception_ptr const& reason);
   void throw_if_failed() {
-    if (errors_.empty()) return;
-    if (all_) throw ElementErrors(std::move(errors_));
-    std::rethrow_exception(errors_.front().error);
+    if (failed_) throw_errors();
   }
 
  private:
+  [[noreturn]] void throw_errors();
+
   bool const all_;
+  bool failed_ = false;
   std::uint64_t next_ = 0;  // the element to come
   std::vector<ElementError> errors_;
 };
@@ -257,8 +231,9 @@ struct ValueSink : ErrorSink {
   }
 };
 
-template <>
-struct ValueSink<void> : ErrorSink {
+template <class R>
+  requires std::is_void_v<R>
+struct ValueSink<R> : ErrorSink {
   using ErrorSink::ErrorSink;
   void value() { passed(1); }
 };
@@ -284,9 +259,7 @@ auto collect_values(Task& task, OnError how = OnError::finish)
     -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
   std::vector<Block> const blocks = take_in_order(task);
   ValueSink<R> sink(how);
-  std::uint64_t elements = 0;
-  for (Block const& block : blocks) elements += block.count;
-  if constexpr (!std::is_void_v<R>) sink.values.reserve(elements);
+  if constexpr (!std::is_void_v<R>) sink.values.reserve(count_elements(blocks));
   BlockReader<R, ValueSink<R>> reader(task, sink);
   for (Block const& block : blocks) {
     if constexpr (!std::is_void_v<R>) {
@@ -320,9 +293,10 @@ struct OutcomeSink {
   void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
 };
 
-template <>
-struct OutcomeSink<void> {
-  std::vector<Outcome<void>> outcomes;
+template <class R>
+  requires std::is_void_v<R>
+struct OutcomeSink<R> {
+  std::vector<Outcome<R>> outcomes;
 
   void value() { outcomes.emplace_back(std::in_place); }
   void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
@@ -332,8 +306,7 @@ template <class R>
 std::vector<Outcome<R>> collect_outcomes(Task& task) {
   std::vector<Block> const blocks = take_in_order(task);
   OutcomeSink<R> sink;
-  std::uint64_t elements = 0;
-  for (Block const& block : blocks) elements += block.count;
+  std::uint64_t const elements = count_elements(blocks);
   sink.outcomes.reserve(elements);
   BlockReader<R, OutcomeSink<R>> reader(task, sink);
   for (Block const& block : blocks) reader.read(block);

@@ -1,8 +1,9 @@
 #pragma once
 
-// The verbs, once, for the pool and for pool.with(...): each as verb<f>(...) with the function as a
-// template argument and as verb(callable, ...). Here those that give a future, or results in order;
-// stream_verbs.hpp and slice_verbs.hpp add the others. Derived gives caller(used options, verb).
+// The operations, once, for the pool and for pool.with(...): each as operation<f>(...) with the function
+// as a template argument, and as operation(callable, ...). Here are the operations that give a future, or
+// results in order. stream_operations.hpp and slice_operations.hpp add the others. Derived gives
+// make_caller(used options, operation).
 
 #include <cstddef>
 #include <memory>
@@ -190,8 +191,8 @@ class Operations {
   }
 
  private:
-  Caller caller(unsigned used, char const* verb) {
-    return static_cast<Derived&>(*this).make_caller(used, verb);
+  Caller caller(unsigned used, char const* operation) {
+    return static_cast<Derived&>(*this).make_caller(used, operation);
   }
 };
 

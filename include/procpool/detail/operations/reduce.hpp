@@ -23,7 +23,7 @@ void fold(Op const& op, T& folded, V&& value) {
   auto const next = [&]() -> decltype(auto) {
     return std::invoke(op, std::move(folded), std::forward<V>(value));
   };
-  with_result([&] { return result_to_travel<T>(next); },
+  with_result([&] { return serialized_result<T>(next); },
               [&](T&& result) { folded = std::move(result); });
 }
 
@@ -36,7 +36,8 @@ struct FoldSlice {
   T operator()(I from, I to) const {
     // Each index draws from a stream of its own, whatever slice it is in.
     SlicePosition position(SlicePosition::Of::each_element, static_cast<std::uint64_t>(from));
-    T folded = result_to_travel<T>([&]() -> decltype(auto) { return std::invoke(function, from); });
+    T folded =
+        serialized_result<T>([&]() -> decltype(auto) { return std::invoke(function, from); });
     for (I i = from; ++i != to;) {
       position.at(static_cast<std::uint64_t>(i));
       with_result([&]() -> decltype(auto) { return std::invoke(function, i); },

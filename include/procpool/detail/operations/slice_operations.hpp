@@ -1,6 +1,6 @@
 #pragma once
 
-// The verbs that cut their input into slices: parallelize and parallelize_reduce. See verbs.hpp.
+// The operations that cut their input into slices: parallelize and parallelize_reduce. See operations.hpp.
 
 #include <chrono>
 #include <concepts>
@@ -31,7 +31,7 @@ template <class Derived>
 class SliceOperations {
  public:
   /// Cuts the range into slices that differ by at most one element and calls the callable for each, with
-  /// the slice as a std::vector or std::span and the other arguments behind it, which travel once per
+  /// the slice as a std::vector or std::span and the other arguments behind it, which are sent once per
   /// worker. Vectors that it returns are put together in order; single values become a vector in order;
   /// void functions return nothing. As many slices as CallOptions::slices says, by default one per
   /// worker, but none is empty. Blocks; errors as in map, a slice being an element.
@@ -130,8 +130,8 @@ class SliceOperations {
     return std::move(init);
   }
 
-  Caller caller(char const* verb) {
-    return static_cast<Derived&>(*this).make_caller(slice_options, verb);
+  Caller caller(char const* operation) {
+    return static_cast<Derived&>(*this).make_caller(slice_options, operation);
   }
 
   static std::size_t slices(Caller const& made, std::size_t usual) {

@@ -1,9 +1,8 @@
 #pragma once
 
 // parallelize: a range cut into slices that differ by at most one element, one call per slice, and the
-// results put together in order. Types and arithmetic; runs on the caller's thread.
+// results put together in order. Runs on the caller's thread.
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -25,15 +24,13 @@
 
 namespace procpool::inline v0::detail {
 
-// `count` elements in at most `wanted` slices, none of them empty: where slice `index` begins.
-struct Slices {
-  Slices(std::size_t count, std::size_t wanted)
-      : number(std::min(count, wanted)),
-        each(number == 0 ? 0 : count / number),
-        longer(number == 0 ? 0 : count % number) {}
+// `count` elements in at most `wanted` slices, none of them empty.
+struct PROCPOOL_API Slices {
+  Slices(std::size_t count, std::size_t wanted);
 
+  // Where slice `index` begins.
   std::size_t begin(std::size_t index) const noexcept {
-    return index * each + std::min(index, longer);
+    return index * each + (index < longer ? index : longer);
   }
   std::size_t size(std::size_t index) const noexcept { return each + (index < longer ? 1 : 0); }
   std::size_t count() const noexcept { return number * each + longer; }
@@ -43,8 +40,11 @@ struct Slices {
   std::size_t longer;  // so many, the first ones, have one element more
 };
 
-// What a slice is made of: the elements that the function's first parameter holds, where that can be
-// told, else those of the range.
+PROCPOOL_API void add_place(std::vector<SliceTiming>& places, Slices const& slices,
+                            std::size_t index);
+
+// The element type of a slice: that of the function's first parameter if it can be told, else that of
+// the range.
 template <class T>
 struct ElementOf {
   static constexpr bool known = false;
@@ -67,7 +67,7 @@ template <class C, class R>
 using slice_t =
     std::vector<typename SliceElement<signature_t<C>, std::ranges::range_value_t<R>>::type>;
 
-// The callable with what is the same for all slices bound behind the slice.
+// The callable with the arguments that are the same for all slices bound behind the slice.
 template <class C, class... Args>
 auto bind_rest(C callable, Args&&... args) {
   if constexpr (sizeof...(Args) == 0) {
@@ -91,7 +91,7 @@ struct TimedResult<void> {
   int worker;
 };
 
-// Calls and takes the time, over there.
+// Calls and takes the time, in the worker.
 template <class C>
 struct Stopwatch {
   C callable;
@@ -107,7 +107,7 @@ struct Stopwatch {
       return TimedResult<void>{took(), worker_index()};
     } else {
       // Braces: the call comes first.
-      return TimedResult<serialized_t<R>>{result_to_travel<R>([&]() -> decltype(auto) {
+      return TimedResult<serialized_t<R>>{serialized_result<R>([&]() -> decltype(auto) {
                                             return std::invoke(callable,
                                                                std::forward<Args>(args)...);
                                           }),
@@ -129,9 +129,9 @@ struct CallableState<Stopwatch<C>> {
   static Stopwatch<C> load(std::span<std::byte const>& in) { return {CallableState<C>::load(in)}; }
 };
 
-// ---- where a slice begins
+// ---- the position of a slice
 
-// Calls with a slice, and knows over there where in the range it begins: by its number.
+// Calls with a slice. In the worker it knows from the number of the slice where in the range it begins.
 template <class C>
 struct Sliced {
   C callable;
@@ -190,7 +190,7 @@ std::shared_ptr<Task> start_slices(Caller const& caller, C const& callable, R& r
       for (std::size_t i = 0; i < slices.number && writer.wanted(); ++i) {
         Slice slice;
         slice.reserve(slices.size(i));
-        // The range may be one that ends nowhere else: not a step further than needed.
+        // The range may have no end but the counted one: not a step further than needed.
         for (std::size_t n = 0; n < slices.size(i); ++n) {
           if (i + n != 0) ++next;
           using Element = typename Slice::value_type;
@@ -199,7 +199,7 @@ std::shared_ptr<Task> start_slices(Caller const& caller, C const& callable, R& r
                               slice.emplace_back(std::forward<decltype(element)>(element));
                             });
         }
-        if (places) places->push_back({slices.begin(i), slices.size(i), -1, {}});
+        if (places) add_place(*places, slices, i);
         writer.add(std::as_const(slice));
       }
     });
@@ -212,7 +212,7 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 
-// Lists end to end; what is no list as it is.
+// Vectors end to end. Other results as they are.
 template <class R>
 auto flatten(std::vector<R> results) {
   if constexpr (is_vector<R>) {
@@ -222,7 +222,7 @@ auto flatten(std::vector<R> results) {
     for (R const& each : results) size += each.size();
     all.reserve(size);
     for (R& each : results) {
-      std::ranges::move(each, std::back_inserter(all));
+      for (auto&& element : each) all.push_back(std::move(element));
       each = R();  // its memory is not needed twice for longer than it takes
     }
     return all;

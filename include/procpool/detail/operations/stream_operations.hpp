@@ -1,6 +1,6 @@
 #pragma once
 
-// The verbs that give streams: imap and imap_unordered. See verbs.hpp.
+// The operations that give streams: imap and imap_unordered. See operations.hpp.
 
 #include <memory>
 #include <ranges>
@@ -16,7 +16,7 @@
 
 namespace procpool::inline v0::detail {
 
-// What a refused call gives, after its sentence.
+// The result of a refused call, after its sentence.
 struct NoStream {};
 
 template <class Derived>
@@ -52,7 +52,7 @@ class StreamOperations {
 
  private:
   template <StreamOrder Order, class C, class... Rs>
-  auto stream(char const* verb, C const& callable, Rs&&... ranges) {
+  auto stream(char const* operation, C const& callable, Rs&&... ranges) {
     using Checked = Call<C, reference_t<std::views::all_t<Rs>>...>;
     if constexpr (Checked::check()) {
       using Ps = typename Checked::Params;
@@ -60,7 +60,7 @@ class StreamOperations {
       using Inputs = StreamSource<std::views::all_t<Rs>...>;
       using State = StreamState<Result, Order, Ps, Inputs>;
       Caller const made = static_cast<Derived&>(*this).make_caller(
-          use_chunk | use_window | use_progress | use_executor | use_always, verb);
+          use_chunk | use_window | use_progress | use_executor | use_always, operation);
       auto const& wanted = made.options().window;
       StreamWindow const window(
           wanted ? std::optional(wanted->checked("window", max_window)) : std::nullopt,

@@ -194,8 +194,8 @@ class StreamState {
   }
 
   std::uint64_t bytes_per_element() const noexcept {
-    return writer_.bytes() / std::max<std::uint64_t>(1, writer_.added()) +
-           result_bytes_ / std::max<std::uint64_t>(1, arrived_);
+    return writer_.bytes() / (writer_.added() == 0 ? 1 : writer_.added()) +
+           result_bytes_ / (arrived_ == 0 ? 1 : arrived_);
   }
 
   std::shared_ptr<Engine> const engine_;
