@@ -57,9 +57,9 @@ std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
     }
   } else if (death.exit_status) {
     text += "exited with status " + std::to_string(*death.exit_status);
-  } else if (death.given_up) {
+  } else if (death.abandoned) {
     text += "did not end on SIGKILL (the system does not let this process end it, or does not let "
-            "it go) and was given up";
+            "it go) and was abandoned";
   } else {
     text += "ended, and somebody else took its exit status,";
   }

@@ -241,7 +241,7 @@ struct WhenAny {
 
 /// A future that ends as soon as one of these has ended, in whatever way. Consumes them, unless it
 /// throws, as when_all does; its value gives all of them back. If it is cancelled, it ends with TaskCancelled
-/// and none is given back, whichever ended first.
+/// and none is returned, whichever ended first.
 template <detail::AnyHandle... Hs>
   requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
 auto when_any(Hs&&... handles) {

@@ -97,7 +97,7 @@ struct WorkerDeath {
   std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote itself; null: nothing
   std::uint64_t peak_memory = 0;                       // bytes; 0: not known
   std::string output{};                                // the end of what was captured
-  bool given_up = false;                               // it has not ended: SIGKILL does not end it
+  bool abandoned = false;                              // it has not ended: SIGKILL does not end it
   std::uint64_t attempts_failed = 0;                   // before this one
 };
 

@@ -79,7 +79,7 @@ enum class InboxKind : std::uint32_t {
   chunk = 2,
   share = 3,   // a shared value, ahead of the elements that name it
   forget = 4,  // the payload: ids of shared values that nothing names any more
-  hook =
+  internal_chunk =
       5,  // a chunk of the pool's own: an initializer or an exit handler. A retiring worker runs it
   memory = 6,  // see MemoryNotice; the payload: ids
 };

@@ -70,7 +70,7 @@ void ParentEnd::put_registration(std::uint64_t function, PayloadRef const& paylo
 
 std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, PayloadRef const& payload_ref) {
   InboxHeader header{};
-  header.kind = chunk.hook ? InboxKind::hook : InboxKind::chunk;
+  header.kind = chunk.internal ? InboxKind::internal_chunk : InboxKind::chunk;
   header.function = static_cast<std::uint32_t>(chunk.function);
   header.apart = chunk.apart ? 1 : 0;
   header.serial = next_serial_;

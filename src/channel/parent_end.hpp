@@ -72,7 +72,7 @@ class ParentEnd {
     std::uint64_t element;  // index in the task of the first one
     std::uint64_t count;
     std::uint64_t random = 0;
-    bool hook = false;
+    bool internal = false;
     bool apart = false;  // the worker claims each element by itself
   };
   // Returns the serial of the first element.

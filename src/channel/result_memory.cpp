@@ -38,7 +38,7 @@ void ResultMemory::lease(detail::MessageBlock const& block) noexcept {
   }
 }
 
-void ResultMemory::give_back(std::uint64_t id) noexcept {
+void ResultMemory::release(std::uint64_t id) noexcept {
   for (Kept& kept : kept_) {
     if (kept.block->id() == id) kept.leased = false;
   }

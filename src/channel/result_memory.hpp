@@ -31,8 +31,8 @@ class ResultMemory final : public detail::MessageMemory {
   std::shared_ptr<detail::MessageBlock> take(std::size_t bytes) override;
 
   void lease(detail::MessageBlock const& block) noexcept;
-  void give_back(std::uint64_t id) noexcept;  // a leased block; others are ignored
-  void let_go() noexcept;                     // keeps nothing but the block that is being written
+  void release(std::uint64_t id) noexcept;  // a leased block; others are ignored
+  void let_go() noexcept;                   // keeps nothing but the block that is being written
 
   std::size_t footprint() const noexcept;
 

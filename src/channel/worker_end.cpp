@@ -77,13 +77,13 @@ void WorkerEnd::finish_frame(bool revoked) {
   // After the outcomes: a parent that revoked elements takes the unanswered ones for never begun when
   // it sees this cursor. seq_cst: a release, and before the load of `parked`, as in publish().
   rings_.out().inbox_head.store(head_, std::memory_order_seq_cst);
-  PROCPOOL_SYNC_POINT(given_back);
+  PROCPOOL_SYNC_POINT(frame_released);
   if (!news) news = cursor_is_awaited();
   if (news) outbox_.notify_parent();
 }
 
 bool WorkerEnd::cursor_is_awaited() const noexcept {
-  bool const chunk = header_.kind == InboxKind::chunk || header_.kind == InboxKind::hook;
+  bool const chunk = header_.kind == InboxKind::chunk || header_.kind == InboxKind::internal_chunk;
   // The last outcome was a frame of its own, and published before. A parent that revoked something
   // meanwhile has seen that outcome already, and waits for the cursor. seq_cst: after the store of the
   // cursor; the parent loads the cursor after it stored the limit.
@@ -105,7 +105,7 @@ void WorkerEnd::apply_memory_notice() {
       payloads_.forget_block(id);
       --gone;
     } else {
-      results.give_back(id);
+      results.release(id);
     }
   }
 }
@@ -118,7 +118,7 @@ std::size_t WorkerEnd::kept_bytes() const noexcept {
 
 detail::Run WorkerEnd::start_run(std::uint64_t serial, std::uint64_t max_elements,
                                  detail::RunWords const& task) {
-  if (retiring_ && header_.kind != InboxKind::hook) wait_until_revoked(serial);
+  if (retiring_ && header_.kind != InboxKind::internal_chunk) wait_until_revoked(serial);
   std::uint64_t const before = serial - header_.serial;
   return {{&rings_.out().claim, &rings_.in().limit, &rings_.out().done, task.running, task.index,
            task.abandoned},

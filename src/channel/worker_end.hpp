@@ -55,7 +55,7 @@ class WorkerEnd {
   // ---- elements of the frame
 
   // Starts a run of at most `max_elements` elements, from this serial on. `task` has the
-  // words of the task. A retiring worker blocks until the elements are revoked, except for hooks.
+  // words of the task. A retiring worker blocks until the elements are revoked, except for internal chunks.
   detail::Run start_run(std::uint64_t serial, std::uint64_t max_elements,
                         detail::RunWords const& task);
   // True if a result of this size has room in the open frame.

@@ -113,11 +113,11 @@ class ForkServer {
       say(encode(protocol::Refusal{why}));
     } catch (std::exception const&) {
     }
-    give_up();
+    abandon();
   }
 
   // Workers go on.
-  [[noreturn]] static void give_up() noexcept { ::_exit(EXIT_FAILURE); }
+  [[noreturn]] static void abandon() noexcept { ::_exit(EXIT_FAILURE); }
 
   // The program is gone, or does not use this fork server any more. Workers see that themselves
   // unless they are stopped. Those are resumed, and killed if that does not help.
@@ -153,7 +153,7 @@ class ForkServer {
   // The new worker, in that worker.
   std::optional<worker::WorkerStart> obey(os::Packet& packet) {
     auto const order = protocol::decode_fork_order(packet.bytes);
-    if (!order) give_up();
+    if (!order) abandon();
     if (order->kind == protocol::ForkOrder::Kind::fork) return fork_worker(*order, packet.fds);
     reap(order->request_id);
     return std::nullopt;
@@ -161,7 +161,7 @@ class ForkServer {
 
   std::optional<worker::WorkerStart> fork_worker(protocol::ForkOrder const& order,
                                                  std::vector<os::UniqueFd>& fds) {
-    if (fds.empty()) give_up();
+    if (fds.empty()) abandon();
     protocol::ForkReport report;
     report.request_id = order.request_id;
     // A fork copies the calling thread alone. A lock of another thread would be held for ever.
@@ -271,7 +271,7 @@ worker::WorkerStart fork_server_main(char* title) {
   try {
     return self.serve();
   } catch (std::exception const&) {  // no memory or descriptors: the dispatcher starts another one
-    ForkServer::give_up();
+    ForkServer::abandon();
   }
 }
 

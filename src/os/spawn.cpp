@@ -145,7 +145,7 @@ void inherit_output(FileActions& actions, int null, int fd) {
 }
 
 // An execution that changes the process's rights makes a worker that does not act on its mark, or
-// one that has rights which the program has given up.
+// one that has rights which the program has dropped.
 void check_rights(int image) {
   if (::geteuid() != ::getuid() || ::getegid() != ::getgid()) {
     throw_error(

@@ -52,7 +52,7 @@ std::string text_of_signal(int signal) {
 std::string text_of(os::Exit const& exit) {
   switch (exit.kind) {
     case os::Exit::Kind::exited: return "exited with status " + std::to_string(exit.code);
-    case os::Exit::Kind::none: return "did not end on SIGKILL and was given up";
+    case os::Exit::Kind::none: return "did not end on SIGKILL and was abandoned";
     case os::Exit::Kind::signalled: return "was killed by " + text_of_signal(exit.code);
     case os::Exit::Kind::unknown: break;
   }
@@ -103,7 +103,7 @@ std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
   if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
   if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
   death.stage = stage;
-  death.given_up = exit.kind == os::Exit::Kind::none;
+  death.abandoned = exit.kind == os::Exit::Kind::none;
   detail::Attempts attempts = attributed.task->earlier_attempts(attributed.first);
   death.earlier = std::move(attempts.told);
   death.attempts_failed = attempts.failed;

@@ -71,7 +71,7 @@ class ForkServerProcess {
   bool gone();
   bool greeted() const noexcept { return greeted_; }
   // This process still acts for the user and group for which it started the fork server. If not,
-  // workers would have rights that this process has given up.
+  // workers would have rights that this process has dropped.
   bool has_our_rights() const noexcept;
   // The process has forked a worker.
   bool useful() const noexcept { return useful_; }

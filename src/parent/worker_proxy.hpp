@@ -160,7 +160,7 @@ class WorkerProxy {
   // Takes the exit status from the fork server, or from the kernel.
   void find_status();
   bool ask_for_status();
-  // The worker does not end on SIGKILL: its place is given up.
+  // The worker does not end on SIGKILL: its place is free for another.
   void abandon();
   // The worker has left, and only the exit of its process is missing. True: it has become a stray.
   bool part_with_leaver(WorkerState::Leaving const& leaving);

@@ -57,7 +57,7 @@ std::optional<std::string> apply_scheduling(Hello const& hello) {
 
 std::optional<std::string> harden() {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    return std::string("it cannot be confined: ") + ::strerror(errno);
+    return std::string("it cannot be hardened: ") + ::strerror(errno);
   }
   return std::nullopt;
 }

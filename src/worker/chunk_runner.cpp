@@ -114,7 +114,7 @@ bool ChunkRunner::call(RegisteredFunction& function, detail::Run& run) {
 void ChunkRunner::look_after(channel::InboxKind kind) {
   // Processes that an initializer leaves behind are meant to stay.
   bool const left_writers = tagger_.used() && tagger_.end();
-  if (left_writers && kind != channel::InboxKind::hook) channel_.retire();
+  if (left_writers && kind != channel::InboxKind::internal_chunk) channel_.retire();
   if (recycle_above_ != 0 && is_too_large()) channel_.retire();
 }
 

@@ -49,7 +49,7 @@ void Worker::take_frames() {
       case channel::InboxKind::share: adopt_share(); break;
       case channel::InboxKind::forget: evict(); break;
       case channel::InboxKind::chunk:
-      case channel::InboxKind::hook: revoked = !runner_.run(); break;
+      case channel::InboxKind::internal_chunk: revoked = !runner_.run(); break;
     }
     channel_.finish_frame(revoked);
     if ((missed_ || channel_.lost()) && !channel_.has_frame()) break;

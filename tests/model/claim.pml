@@ -1,21 +1,21 @@
 /* Who has an element: the worker's claim against the parent's take-back, with blocks of elements, a death of the
  * worker at any step, and elements that are given again to the same worker.
  *
- * The first record has elements 0..2. At any time the parent takes back everything from an element on; what
+ * The first record has elements 0..2. At any time the parent revokes everything from an element on; what
  * has not begun is, after the worker has acknowledged, put again as the second record. In the end every
- * element has exactly one outcome: its value, or charged to a death, or never begun.
+ * element has exactly one outcome: its value, or attributed to a death, or never begun.
  *
  * An element of the second record may overrun its deadline. Between the last that the worker has marked and the
- * first of that record lie serials that were taken back. The parent finds out which element runs, forbids
+ * first of that record lie serials that were revoked. The parent finds out which element runs, forbids
  * all behind it, looks again, and ends the worker: that element has the deadline as its outcome, unless it has
- * ended by then, and no other is charged to an end that is the parent's. (Elements with a deadline are claimed one by
+ * ended by then, and no other is attributed to an end that is the parent's. (Elements with a deadline are claimed one by
  * one, so not with blocks.)
  *
  * Broken on purpose by: CLAIM_LATE (look at the limit, then claim), CUT_LATE (look at the claim, then
  * lower the limit), CLAIM_ORDER, LIMIT_ORDER (weaker than seq_cst), NO_ACK (put again without waiting),
  * DONE_EARLY (marked as done ahead of its result), HEAD_EARLY (the acknowledgement ahead of the outcomes),
  * ACK_LATE (the outcomes looked for ahead of the acknowledgement), NO_LIMIT (no look at it), NO_CLAIM (none is
- * made), GAP_RUNS (what was taken back counts as running), GOES_ON (nothing is forbidden to a worker that is to be
+ * made), GAP_RUNS (what was revoked counts as running), GOES_ON (nothing is forbidden to a worker that is to be
  * ended), ONE_LOOK (what runs is not looked at again).
  *
  * What it judges of memory orders: claim and limit must be seq_cst on both sides. The mark of what is done
@@ -47,14 +47,14 @@
 /* What happened, which no process looks at. By serial. */
 bit begun[MOST];
 bit finished[MOST];
-/* What the parent made of it: 1 value, 2 charged, 3 never begun, 4 charged with its deadline. */
+/* What the parent made of it: 1 value, 2 attributed, 3 never begun, 4 attributed with its deadline. */
 byte fate[MOST];
 bool worker_gone = false;
 /* Of one element, serial + 1: over its deadline, and what the parent has made of that. */
 byte overruns = 0;
 byte sentence = 0;
 bool killed = false; /* by the parent, for that */
-bool shot = false;   /* by somebody else */
+bool killed_externally = false;   /* by somebody else */
 
 /* Elements of the second record: as many as came back. */
 byte second = 0;
@@ -68,7 +68,7 @@ inline resolve(e, what) {
 /* Killed here, or not. */
 #define may_die \
   if \
-  :: atomic { shot = true; goto gone } \
+  :: atomic { killed_externally = true; goto gone } \
   :: killed -> goto gone \
   :: skip \
   fi
@@ -175,7 +175,7 @@ proctype Parent() {
   store(1, LIMIT, FIRST, RELAXED);
   store(1, PUT, 1, SEQ_CST);
 
-  /* Take back, from any element on. */
+  /* Revoke, from any element on. */
   select(r : 0 .. 2);
 #ifdef CUT_LATE
   load(1, CLAIM, c);
@@ -304,7 +304,7 @@ proctype Parent() {
      assert(fate[e] != 0);
      assert(fate[e] != 1 || finished[e]);
      assert(fate[e] != 3 || !begun[e]);
-     assert(fate[e] != 2 || shot);
+     assert(fate[e] != 2 || killed_externally);
      assert(fate[e] != 4 || (begun[e] && !finished[e]));
      e++
   :: else -> break

@@ -1,15 +1,15 @@
-/* Who sleeps is woken: the bells both ways. The parent puts records and sleeps until it has all outcomes; the worker
+/* Who sleeps is woken: the doorbells both ways. The parent puts records and sleeps until it has all outcomes; the worker
  * takes records and publishes an outcome for each, sleeps when there is none, and sleeps for room when
- * two outcomes lie in the outbox. Each rings the other once per sleep. The parent may nap instead, which ends by
+ * two outcomes lie in the outbox. Each rings the other once per sleep. The parent may poll shortly instead, which ends by
  * itself; the worker then rings before it sleeps only. Sleeping for ever is an invalid end state.
  *
  * Broken on purpose by: LOOK_LATE (park, then sleep without a look), PARK_LATE (look, then park),
  * PARK_ORDER, TAIL_ORDER (weaker than seq_cst), SAME_NUMBER (sleeps have no numbers of their own),
- * BELL_STILL (the word does not move before the wake), NO_ROOM_WAKE (nobody is woken for room).
+ * DOORBELL_STILL (the word does not move before the wake), NO_ROOM_WAKE (nobody is woken for room).
  */
 #define IN_TAIL 0   /* records put */
-#define IN_PARKED 1 /* the parent's sleep; NAP added if it ends by itself */
-#define BELL 2      /* the worker sleeps on it */
+#define IN_PARKED 1 /* the parent's sleep; SHORT_POLL added if it ends by itself */
+#define DOORBELL 2      /* the worker sleeps on it */
 #define OUT_HEAD 3  /* outcomes taken */
 #define OUT_TAIL 4  /* outcomes published */
 #define OUT_PARKED 5 /* the worker's sleep, odd: for room */
@@ -26,7 +26,7 @@
 #define RECORDS 2
 #endif
 #define ROOM 1
-#define NAP 64
+#define SHORT_POLL 64
 
 bool asleep = false;   /* the worker, in the futex */
 byte event = 0;        /* that the parent sleeps on */
@@ -40,11 +40,11 @@ inline park(what_for) {
   store(0, OUT_PARKED, number + what_for, PARK_ORDER)
 }
 
-inline futex_wait(bell) {
+inline futex_wait(doorbell) {
   atomic {
     drain(0);
     if
-    :: mem[BELL] == bell -> asleep = true
+    :: mem[DOORBELL] == doorbell -> asleep = true
     :: else -> skip
     fi
   };
@@ -55,7 +55,7 @@ inline ring_parent() {
   untold = 1;
   load(0, IN_PARKED, sleep);
   if
-  :: sleep == 0 || sleep == rung || sleep >= NAP -> skip
+  :: sleep == 0 || sleep == rung || sleep >= SHORT_POLL -> skip
   :: else -> rung = sleep; untold = 0; atomic { drain(0); event = 1 }
   fi
 }
@@ -65,7 +65,7 @@ inline ring_before_sleep() {
   :: untold ->
      load(0, IN_PARKED, sleep);
      if
-     :: sleep >= NAP && sleep != rung -> rung = sleep; untold = 0; atomic { drain(0); event = 1 }
+     :: sleep >= SHORT_POLL && sleep != rung -> rung = sleep; untold = 0; atomic { drain(0); event = 1 }
      :: else
      fi
   :: else
@@ -74,7 +74,7 @@ inline ring_before_sleep() {
 
 proctype Worker() {
   byte moved = 0, seen = 0;
-  byte head = 0, tail = 0, taken = 0, published = 0, bell = 0, number = 2, sleep = 0, rung = 0;
+  byte head = 0, tail = 0, taken = 0, published = 0, doorbell = 0, number = 2, sleep = 0, rung = 0;
   bit untold = 0;
   do
   :: head == RECORDS -> break
@@ -82,7 +82,7 @@ proctype Worker() {
      load(0, IN_TAIL, tail);
      if
      :: tail == head ->
-        load(0, BELL, bell);
+        load(0, DOORBELL, doorbell);
 #ifdef PARK_LATE
         load(0, IN_TAIL, tail);
         park(0);
@@ -95,7 +95,7 @@ proctype Worker() {
         tail = head;
 #endif
         if
-        :: tail == head -> futex_wait(bell)
+        :: tail == head -> futex_wait(doorbell)
         :: else
         fi;
         store(0, OUT_PARKED, 0, RELAXED)
@@ -106,12 +106,12 @@ proctype Worker() {
         do
         :: published - taken < ROOM -> break
         :: else ->
-           load(0, BELL, bell);
+           load(0, DOORBELL, doorbell);
            park(1);
            ring_before_sleep();
            load(0, OUT_HEAD, taken);
            if
-           :: published - taken >= ROOM -> futex_wait(bell)
+           :: published - taken >= ROOM -> futex_wait(doorbell)
            :: else
            fi;
            store(0, OUT_PARKED, 0, RELAXED);
@@ -131,8 +131,8 @@ inline wake_from() {
   :: sleep == 0 || sleep == rung -> skip
   :: else ->
      rung = sleep;
-#ifndef BELL_STILL
-     atomic { drain(1); mem[BELL] = mem[BELL] + 1 };
+#ifndef DOORBELL_STILL
+     atomic { drain(1); mem[DOORBELL] = mem[DOORBELL] + 1 };
 #endif
      atomic { drain(1); asleep = false }
   fi
@@ -141,8 +141,8 @@ inline wake_from() {
 proctype Parent() {
   byte moved = 0, seen = 0;
   byte put = 0, taken = 0, tail = 0, sleep = 0, rung = 0, number = 0;
-  bit naps = 0;
-  byte naps_left = 1;
+  bit polls = 0;
+  byte polls_left = 1;
   do
   :: put < RECORDS ->
      put++;
@@ -151,23 +151,23 @@ proctype Parent() {
      wake_from()
   :: taken == RECORDS -> break
   :: taken < put ->
-     /* Sleep, or nap, until something is there. */
+     /* Sleep, or poll shortly, until something is there. */
      number++;
      if
-     :: naps_left > 0 -> naps_left--; naps = 1; store(1, IN_PARKED, number + NAP, PARK_ORDER)
-     :: naps = 0; store(1, IN_PARKED, number, PARK_ORDER)
+     :: polls_left > 0 -> polls_left--; polls = 1; store(1, IN_PARKED, number + SHORT_POLL, PARK_ORDER)
+     :: polls = 0; store(1, IN_PARKED, number, PARK_ORDER)
      fi;
      load(1, OUT_TAIL, tail);
      if
      :: tail == taken ->
         if
         :: event > 0
-        :: naps
+        :: polls
         fi;
         event = 0
      :: else
      fi;
-     naps = 0;
+     polls = 0;
      store(1, IN_PARKED, 0, RELAXED);
      load(1, OUT_TAIL, tail);
      if

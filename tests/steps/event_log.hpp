@@ -131,7 +131,7 @@ inline char const* name_of(unsigned point) {
                                                                  "single_sent",
                                                                  "single_written",
                                                                  "single_marked",
-                                                                 "given_back",
+                                                                 "frame_released",
                                                                  "rang",
                                                                  "retiring",
                                                                  "listening",

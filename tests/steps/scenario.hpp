@@ -22,7 +22,7 @@ struct Scenario {
   std::optional<std::uint64_t> retires{};   // the worker, with this element
   bool one_by_one = false;                  // a chunk is put when the earlier ones have ended
   std::vector<std::size_t> shares{};        // bytes of the shared values that they name
-  bool hook = false;                        // one element of the pool's own comes last
+  bool internal = false;                    // one element of the pool's own comes last
   bool apart = false;                       // they have a deadline
   bool listens = false;                     // each looks for requests to stop
   std::optional<std::uint64_t> overruns{};  // this element runs until its worker is ended
@@ -76,12 +76,12 @@ inline std::vector<Scenario> const& scenarios() {
        .chunks = {1},
        .argument = nearly_large,
        .shares = {nearly_large, nearly_large, nearly_large}},
-      {.name = "the worker retires", .chunks = {3, 2}, .retires = 1, .hook = true},
+      {.name = "the worker retires", .chunks = {3, 2}, .retires = 1, .internal = true},
       {.name = "the worker retires, and the parent is late",
        .chunks = {3},
        .retires = 0,
        .parent = Parent::is_late},
-      {.name = "a hook", .chunks = {2}, .hook = true},
+      {.name = "an internal chunk", .chunks = {2}, .internal = true},
       {.name = "elements that listen", .chunks = {3}, .apart = true, .listens = true},
       {.name = "the first element overruns", .chunks = {2}, .apart = true, .overruns = 0},
       {.name = "an element overruns", .chunks = {3, 2}, .apart = true, .overruns = 3},

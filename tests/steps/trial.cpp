@@ -83,11 +83,11 @@ void Trial::make_work() {
     more_ = std::move(waiting_.back());
     waiting_.pop_back();
   }
-  if (scenario_.hook) {
+  if (scenario_.internal) {
     detail::TaskOptions internal;
     internal.internal = true;
-    hook_ = std::make_shared<detail::Task>(function(), internal);
-    add(hook_, 1);
+    internal_ = std::make_shared<detail::Task>(function(), internal);
+    add(internal_, 1);
   }
   states_.resize(elements_, State::waiting);
 }
@@ -136,14 +136,14 @@ void Trial::run() {
 void Trial::put_what_can_be() {
   while (!waiting_.empty() && !leaving_ && !slot_.marked_for_kill()) {
     Chunk& chunk = waiting_.front();
-    bool const hook = chunk.task == hook_;
-    if (let_go_ && !hook) {  // it begins nothing more
+    bool const internal = chunk.task == internal_;
+    if (let_go_ && !internal) {  // it begins nothing more
       waiting_.pop_front();
       continue;
     }
     bool others = false;
     for (State const state : states_) others |= state == State::given;
-    if (others && (scenario_.one_by_one || hook)) return;
+    if (others && (scenario_.one_by_one || internal)) return;
     std::uint64_t const first = chunk.first;
     std::uint64_t const end = first + chunk.count;
     Slot::Put const put = slot_.put(chunk);
@@ -361,7 +361,7 @@ void Trial::move(std::uint64_t element, State from, State to, char const* what) 
 bool Trial::all_ended() const {
   if (slot_.marked_for_kill()) return false;
   for (Chunk const& chunk : waiting_) {
-    if (!let_go_ || chunk.task == hook_) return false;
+    if (!let_go_ || chunk.task == internal_) return false;
   }
   for (State const state : states_) {
     if (state == State::given) return false;
@@ -443,7 +443,7 @@ void Trial::judge() {
                    last == point_of(SyncPoint::single_written) || last >= point_of(Stage::starting);
   bool const none =
       last == point_of(SyncPoint::loaded) || last == point_of(SyncPoint::received) ||
-      last == point_of(SyncPoint::withdrawn) || last == point_of(SyncPoint::given_back) ||
+      last == point_of(SyncPoint::withdrawn) || last == point_of(SyncPoint::frame_released) ||
       last == point_of(SyncPoint::single_marked) || last == point_of(SyncPoint::parked) ||
       last == point_of(SyncPoint::parked_to_retire) ||
       (last == point_of(SyncPoint::marked) && scenario_.block <= 1);

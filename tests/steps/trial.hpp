@@ -88,10 +88,10 @@ class Trial {
   std::optional<os::RingMapping> outbox_;  // to see that the worker sleeps
 
   std::shared_ptr<detail::Task> task_;
-  std::shared_ptr<detail::Task> hook_;
+  std::shared_ptr<detail::Task> internal_;
   std::deque<Chunk> waiting_;
   std::optional<Chunk> more_;   // put while the worker is stopped
-  std::uint64_t elements_ = 0;  // the hook is behind the last
+  std::uint64_t elements_ = 0;  // the internal chunk is behind the last
   std::vector<State> states_;
   unsigned attributions_ = 0;
   std::uint32_t sleeps_ = 0;

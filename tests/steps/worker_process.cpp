@@ -29,7 +29,8 @@ class WorkerProcess {
   void loop() {
     while (end_.wait()) {
       channel::InboxKind const kind = end_.header().kind;
-      bool const chunk = kind == channel::InboxKind::chunk || kind == channel::InboxKind::hook;
+      bool const chunk =
+          kind == channel::InboxKind::chunk || kind == channel::InboxKind::internal_chunk;
       end_.finish_frame(chunk && !run_chunk());
     }
   }

@@ -22,7 +22,7 @@ enum class SyncPoint : std::uint8_t {
   single_sent,       // the descriptor of a large result
   single_written,    // a frame for one element
   single_marked,     // as done, after its frame was published
-  given_back,        // the space of the frame in the inbox
+  frame_released,    // the space of the frame in the inbox
   rang,              // the parent's event
   retiring,          // was said
   listening,         // was said: the element looks for requests to stop
@@ -40,7 +40,7 @@ enum class SyncPoint : std::uint8_t {
   doorbell_rung,   // the system call
   lowered,         // the limit
   cut,             // the claim was loaded
-  taken,           // the space of the outbox's frames was given back
+  taken,           // the space of the outbox's frames was released
   parent_parked,   // also for a short poll
   parent_unparked,
   asked,  // an element, to stop

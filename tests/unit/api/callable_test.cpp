@@ -395,8 +395,8 @@ TEST(Results, AReferenceArrivesAsACopy) {
   EXPECT_EQ(fake.pool.call<longer>("a", "bcd"), "bcd");
 }
 
-// The view that is given back refers to the argument in the worker, which is still there.
-TEST(Results, AViewOfAnArgumentGivenBack) {
+// The view that is returned refers to the argument in the worker, which is still there.
+TEST(Results, AViewOfAnArgumentReturned) {
   FakePool fake;
   std::string const text(100, 'x');
   EXPECT_EQ(fake.pool.call(std::identity{}, std::string_view(text)), text);

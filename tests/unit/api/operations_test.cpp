@@ -1,4 +1,4 @@
-// The verbs: what of their ranges and options reaches the engine, and what comes back in which
+// The operations: what of their ranges and options reaches the engine, and what comes back in which
 // order.
 
 #include <procpool/detail/operations/operations.hpp>
@@ -46,7 +46,7 @@ std::vector<int> numbers(int count) {
   return all;
 }
 
-// ---- both forms of every verb
+// ---- both forms of every operation
 
 TEST(Operations, Submit) {
   FakePool fake;

@@ -1,4 +1,4 @@
-// The progress bar: its text, its rate, its silence without a terminal.
+// The progress bar: its text, its rate, no output without a terminal.
 
 #include <gtest/gtest.h>
 

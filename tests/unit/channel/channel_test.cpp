@@ -196,7 +196,7 @@ TEST_F(ChannelTest, AShortPollEndsEarlyOnlyIfTheWorkerCouldNotGoOn) {
   run(quarter);  // half of the ring is full
   EXPECT_EQ(event_.drain(), 1u);
   run("r");
-  EXPECT_EQ(event_.drain(), 0u) << "once per nap";
+  EXPECT_EQ(event_.drain(), 0u) << "once per short poll";
   while (parent_.next()) {
   }
   parent_.taken();

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t mib = std::size_t{1} << 20;
 
-TEST(ResultMemory, IsUsedAgainWhenGivenBackAndNotBefore) {
+TEST(ResultMemory, IsUsedAgainWhenReleasedAndNotBefore) {
   ResultMemory memory;
   auto first = memory.take(mib);
   auto const* const place = first->data();
@@ -21,10 +21,10 @@ TEST(ResultMemory, IsUsedAgainWhenGivenBackAndNotBefore) {
   EXPECT_NE(memory.take(mib)->data(), place) << "it is being written";
   memory.lease(*first);
   first.reset();
-  for (int i = 0; i < 5; ++i) EXPECT_NE(memory.take(mib)->data(), place) << "it is lent";
-  memory.give_back(id + 1000);
+  for (int i = 0; i < 5; ++i) EXPECT_NE(memory.take(mib)->data(), place) << "it is leased";
+  memory.release(id + 1000);
   EXPECT_NE(memory.take(mib)->data(), place);
-  memory.give_back(id);
+  memory.release(id);
   std::set<std::byte const*> places;
   std::vector<std::shared_ptr<detail::MessageBlock>> blocks;
   for (int i = 0; i < 2; ++i) places.insert(blocks.emplace_back(memory.take(mib))->data());
@@ -44,7 +44,7 @@ TEST(ResultMemory, LetsAllOfItGo) {
   memory.lease(*memory.take(mib));
   memory.let_go();
   EXPECT_EQ(memory.footprint(), 0u);
-  memory.give_back(block->id());  // too late: no effect
+  memory.release(block->id());  // too late: no effect
   EXPECT_NE(memory.take(mib)->data(), block->data());
 }
 

@@ -314,7 +314,7 @@ struct Part {
   }
 };
 struct Parts {
-  char letter = 'x';
+  char character = 'x';
   std::array<Part, 20> parts;
 };
 struct PartRef {

@@ -43,7 +43,7 @@ struct Broken : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 struct Plain {};
-class Silent : public std::exception {
+class Wordless : public std::exception {
   char const* what() const noexcept override { return nullptr; }
 };
 template <class T>
@@ -682,9 +682,9 @@ TEST(ExceptionCodec, WhatIsNoException) {
 
 TEST(ExceptionCodec, NullTexts) {
   EXPECT_STREQ(remote(arrived([] { throw static_cast<char const*>(nullptr); })).what(), "null");
-  auto const silent = as<std::exception>(arrived([] { throw app::Silent(); }));
-  EXPECT_STREQ(silent.what(), "");
-  EXPECT_EQ(silent.type, "app::Silent");
+  auto const wordless = as<std::exception>(arrived([] { throw app::Wordless(); }));
+  EXPECT_STREQ(wordless.what(), "");
+  EXPECT_EQ(wordless.type, "app::Wordless");
 }
 
 // ---- nested

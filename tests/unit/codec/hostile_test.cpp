@@ -281,7 +281,7 @@ TEST(CodecHostile, Domains) {
 struct Flagged {
   short number = 1;
   bool flag = true;
-  char letter = 'x';
+  char character = 'x';
 };
 
 template <class T>

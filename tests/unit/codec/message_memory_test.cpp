@@ -62,7 +62,7 @@ TEST(MessageMemory, HoldsWhatIsEncodedAtOnce) {
   EXPECT_EQ(message_block_of(out), shelf.last);
   EXPECT_EQ(decode<std::vector<std::uint64_t>>(out), values);
   out = Bytes();
-  EXPECT_EQ(shelf.last.use_count(), 1) << "given back";
+  EXPECT_EQ(shelf.last.use_count(), 1) << "released";
 }
 
 // It is not known how large it will be, and memory there is real.

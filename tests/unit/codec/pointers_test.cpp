@@ -354,7 +354,7 @@ std::size_t weigh(std::shared_ptr<Node> const& node, int depth = 0) {
   return sum;
 }
 
-// Breaks the cycles that a changed byte may have closed, so that the leak checker stays silent.
+// Breaks the cycles that a changed byte may have closed, so that the leak checker reports nothing.
 void take_apart(std::shared_ptr<Node> const& node) {
   if (!node) return;
   auto const children = std::exchange(node->children, {});

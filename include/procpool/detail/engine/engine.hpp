@@ -1,6 +1,6 @@
 #pragma once
 
-// The engine interface: an engine takes the bytes of tasks and gives back the bytes of their outcomes. The
+// The engine interface: an engine takes the bytes of tasks and returns the bytes of their outcomes. The
 // public API knows nothing else of how work is done, and an engine knows nothing of types.
 //
 // Every function may be called from any thread.
@@ -62,7 +62,7 @@ class PROCPOOL_API Engine {
   virtual bool join_until(std::optional<TimePoint> deadline) = 0;
 
   // Ends the engine as `end` says; at the deadline what is left is killed. Idempotent, and a stronger
-  // end overtakes a weaker one.
+  // end replaces a weaker one.
   virtual Summary shutdown(End end, std::optional<TimePoint> deadline) = 0;
 
   virtual unsigned size() const noexcept = 0;

@@ -53,7 +53,7 @@ class PROCPOOL_API Share {
   std::span<std::byte const> bytes() const noexcept { return payload_.bytes(); }
   List const& parts() const noexcept { return parts_; }
   // The bytes as a write-sealed memory file, made when it is first needed: for a large value that was
-  // made here, at birth. Throws std::system_error when there is no memory.
+  // made here, at once. Throws std::system_error when there is no memory.
   os::Memfd const& sealed();
 
   // The value, decoded at the first call. What `load` throws passes through, and the next call tries

@@ -27,7 +27,7 @@ void load_counted(Source& in, Load load) {
   if constexpr (min_size<T>() != 0) {
     load();
   } else {
-    // Charged before room is made for it, given back if it takes bytes after all.
+    // Charged before room is made for it, and released if it takes bytes after all.
     auto const before = in.remaining();
     in.charge_weightless(weight<T>);
     load();

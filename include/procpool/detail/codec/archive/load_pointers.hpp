@@ -62,7 +62,7 @@ void destroy_typed(void* whole) {
   }
 }
 
-// Memory for a T without a T in it, given back if the constructor fails.
+// Memory for a T without a T in it, freed if the constructor fails.
 template <class T>
 struct RawMemory {
   static constexpr auto alignment = std::align_val_t{alignof(T)};
