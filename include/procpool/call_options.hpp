@@ -47,6 +47,7 @@ struct Retries {
         std::rethrow_exception(error);
       } catch (E const&) {
         return true;
+        // NOLINTNEXTLINE(misc-throw-by-value-catch-by-reference)
       } catch (E const*) {  // how the pool asks for a listed type, without an object
         return true;
       } catch (...) {

@@ -246,12 +246,12 @@ void Outbox::notify_before_sleep() noexcept {
   if ((sleep & short_poll) != 0 && sleep != notified_epoch_) notify_epoch(sleep);
 }
 
-void Outbox::notify_now() noexcept { event_.ring(); }
+void Outbox::notify_now() noexcept { event_.notify(); }
 
 void Outbox::notify_epoch(std::uint32_t sleep) noexcept {
   notified_epoch_ = sleep;
   untold_ = false;
-  if (!event_.ring()) descriptors_gone_ = true;
+  if (!event_.notify()) descriptors_gone_ = true;
   PROCPOOL_SYNC_POINT(rang);
 }
 

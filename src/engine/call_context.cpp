@@ -36,7 +36,8 @@ ContextWork::ContextWork(std::shared_ptr<CallContext const> context)
 
 ContextWork::~ContextWork() = default;
 
-// What an executor is given. Without having been run it sends the work back.
+// Goes to an executor with the work. If it is destroyed unused, the work runs on the callback
+// thread.
 class ContextWork::DropGuard {
  public:
   explicit DropGuard(std::shared_ptr<ContextWork> work) : work_(std::move(work)) {}
@@ -47,7 +48,7 @@ class ContextWork::DropGuard {
     work_->refused_ = true;
     work_->callbacks().log(
         "an executor did not run what it was given; it runs on the callback thread");
-    // Where that cannot be made, on the thread that asks executors, which is there.
+    // If there is no callback thread to be had: on the thread that asks executors, which exists.
     static_cast<void>(work_->callbacks().take_from_executor(*work_));
     work_->schedule();
   }

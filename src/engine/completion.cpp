@@ -26,8 +26,8 @@ struct : Completion::Callback {
   void ended() noexcept override {}
 } closed;
 
-// Whom this thread still has to tell. What they end in turn queues up here, so that a chain of any
-// length needs no more stack than one link.
+// The callbacks that this thread still has to call. Completions that they end in turn queue up here,
+// so that a chain of any length needs no more stack than one link.
 struct Telling {
   Completion::Callback* first = nullptr;
   Completion::Callback* last = nullptr;
@@ -104,8 +104,8 @@ void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {
   static_cast<void>(callback.release());
 }
 
-// What lives long and is waited for again and again, along with others, would gather what these
-// left.
+// A completion that lives long, and is waited for together with others again and again, would gather
+// stale callbacks.
 void Completion::drop_stale_callbacks() noexcept {
   Callback* stack = end_callbacks_.load(std::memory_order_acquire);
   do {

@@ -70,7 +70,7 @@ bool Composed::waits_no_more() noexcept {
   return requested_;
 }
 
-// That it was cancelled is no news to anybody.
+// A cancellation is not reported: the program has asked for it.
 void Composed::report_lost() noexcept {
   std::exception_ptr const lost = error();
   if (!lost) return;
@@ -90,7 +90,7 @@ void Composed::report_lost() noexcept {
 
 namespace {
 
-// What hangs below a completion and has not ended.
+// The parts of a completion that have not ended.
 struct Below {
   std::vector<std::shared_ptr<Task>> tasks;
   std::vector<std::shared_ptr<Completion>> asked;  // see Composed::ask
@@ -154,8 +154,8 @@ Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
 
 }  // namespace
 
-// What was cancelled does not run on for want of a little memory: who waits for its end, as a
-// pool's own does, would wait for as long as it runs.
+// A refused allocation must not let a cancelled task run on: a thread that waits for its end, such as
+// the end of its pool, would wait for as long as it runs.
 Cancel cancel(std::shared_ptr<Completion> const& what) {
   for (;;) {
     what->check_usable();
@@ -178,7 +178,7 @@ Cancel cancel(std::shared_ptr<Completion> const& what) {
       return found != Cancel::too_late ? found : Cancel::ended;
     }
     if (below.unask()) return Cancel::ended;
-    // What cannot be ended (of a process that waits in the kernel), or ended by itself just then.
+    // It cannot be ended (its process waits in the kernel), or it has just ended by itself.
     bool const all_ended =
         std::ranges::all_of(below.tasks, [](auto const& task) { return task->ended(); });
     if (!all_ended) return Cancel::too_late;
@@ -194,7 +194,7 @@ void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
     if (!requested_) return;
   }
   try {
-    // Where that has ended by itself, the request is still to be heard.
+    // If that has ended by itself, the request still stands.
     if (cancel(what) == Cancel::too_late) return;
   } catch (...) {  // it cannot be cancelled here (in a forked child)
     return;

@@ -57,7 +57,7 @@ bool has_address(int signal) noexcept {
          signal == SIGSYS || signal == SIGTRAP;
 }
 
-// What stands between a fault and the code that made it.
+// The functions between a fault and the code that made it.
 bool is_runtime(std::string_view function) {
   constexpr std::array exact{"abort",          "raise",          "gsignal",
                              "pthread_kill",   "__libc_message", "__stack_chk_fail",
@@ -69,7 +69,7 @@ bool is_runtime(std::string_view function) {
          std::ranges::any_of(begins, [&](char const* way) { return function.starts_with(way); });
 }
 
-// What a line of it can have. Names of templates may have thousands of characters.
+// For one line. Names of templates may have thousands of characters.
 constexpr std::size_t longest_name = 140;
 
 bool is_ours(std::string_view name) {
@@ -79,7 +79,7 @@ bool is_ours(std::string_view name) {
            return name.substr(ours.size()).starts_with(room);
          });
 }
-// Where our way to the task ends.
+// The last function of the library on the way to the task.
 bool is_trampoline(std::string_view name) {
   constexpr std::array ways{"procpool::v0::detail::trampoline",
                             "procpool::v0::detail::call_element",

@@ -24,7 +24,7 @@ class CrashReport {
  public:
   // Null: there is none, or none that can be understood. `area` may change while it is read.
   static std::shared_ptr<CrashReport const> read(std::span<std::byte const> area);
-  // One has been begun there, or what looks like it.
+  // A report has been begun there, or something that looks like one.
   static bool begun(std::span<std::byte const> area) noexcept;
 
   // Can it be of a process that was ended by this signal? (One that hung while it wrote was

@@ -153,7 +153,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   if (last) task->seal();
 }
 
-// What runs cannot be ended: it runs in a thread of the program. It can be asked to stop.
+// A running element cannot be ended: it runs in a thread of the program. It can be asked to stop.
 void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running running) {
   task->check_usable();  // a stream may be dropped in a forked child
   if (running == Running::is_ended) task->mark_for_end();

@@ -68,7 +68,7 @@ bool Join::unask() noexcept {
 
 bool Join::awaited(List& all) {
   std::shared_ptr<void> kept;  // may be the last owner of much, and then dies behind the lock
-  // From taken() on the parts are their new owner's.
+  // After taken() the parts belong to their new owner.
   Lock const lock(mutex_);
   kept = kept_.lock();
   if (!kept) return false;

@@ -25,8 +25,8 @@ std::optional<os::Stack> stack_around(std::uintptr_t top) {
   return own && own->begin <= top && top < own->end ? own : os::mapping_around(top);
 }
 
-// Where there is no telling, or no memory to look with, as if it ended there. In a frame of its
-// own: those of all others lie on the stack at each level.
+// If the end is unknown, or there is no memory to look with, the stack counts as ending here. In a
+// frame of its own: the frames of all others lie on the stack at each level.
 [[gnu::noinline]] std::uintptr_t end_of_stack(std::uintptr_t top) noexcept {
   try {
     if (auto const stack = stack_around(top)) return stack->begin;
@@ -69,8 +69,8 @@ class Nest {
 
   bool empty() const noexcept { return first_ == nullptr; }
 
-  // What one of them postpones in turn comes before those behind it: they begin in the order in
-  // which they would without all this.
+  // Coroutines that one of them postpones in turn come before those behind it: all begin in the order
+  // of their calls.
   void run() noexcept {
     while (first_ != nullptr) {
       Postponed& one = *first_;

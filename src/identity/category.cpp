@@ -27,7 +27,7 @@ bool constant_words(Word address, std::size_t count) {
          is_constant(reinterpret_cast<void const*>(address), count * sizeof(Word));
 }
 
-// What kinds of type there are is told by the vtable of the type_info.
+// The vtable of a type_info tells the kind of its type.
 bool is_class_with_bases(Word type) {
   static std::array<Word, 2> const kinds{
       word_at(reinterpret_cast<Word>(&typeid(std::out_of_range))),  // one base

@@ -48,7 +48,7 @@ void walk(std::string_view text, Visit const& visit) {
   }
 }
 
-// What is in brackets deeper than `depth` becomes "...".
+// Replaces brackets deeper than `depth` by "...".
 std::string without_deeper(std::string_view text, std::size_t depth) {
   std::string kept;
   bool left_out = false;

@@ -90,7 +90,7 @@ std::vector<std::string> function_names(char const* path, BuildId const& build,
   auto const inputs = file.inputs();
   auto const sections = file.table<Section>(file.header().e_shoff, file.header().e_shnum);
 
-  // What a stripped file has left is the table of what it exports.
+  // A stripped file still has the table of its exports.
   for (auto const type : {SHT_SYMTAB, SHT_DYNSYM}) {
     std::vector<Wanted> wanted;
     for (std::size_t i = 0; i < offsets.size(); ++i) {

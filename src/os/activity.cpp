@@ -262,8 +262,8 @@ bool is_thread_of(pid_t thread, pid_t process) noexcept {
 bool let_go_traced(pid_t pid) noexcept {
   bool any = false;
   for_each_thread(pid, [&](pid_t thread) {
-    // Who is no thread of its own process, and not our child, can be waited for only if it is
-    // traced by us.
+    // A thread of another process, which is no child of this one, can be waited for only if this process
+    // traces it.
     if (thread == pid) return true;
     siginfo_t info{};
     constexpr int look = WEXITED | WNOHANG | __WALL;

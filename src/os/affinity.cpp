@@ -55,7 +55,7 @@ int widest_of_other_threads() {
   return widest;
 }
 
-// What makes OpenMP bind threads, also the first one of the program, before main.
+// The variable that makes OpenMP bind threads, also the first one of the program, before main.
 char const* binding_variable() {
   for (char const* const name : {"GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PROC_BIND"}) {
     char const* const value = std::getenv(name);

@@ -85,7 +85,7 @@ std::vector<Mount> cgroup_mounts(std::string_view mountinfo) {
   return mounts;
 }
 
-// What is left of `path` below `root`; nothing when it is not below.
+// The part of `path` below `root`; nothing: it is not below.
 std::optional<std::string> below(std::string const& path, std::string const& root) {
   // A path with ".." belongs to a process outside of the namespace that is shown.
   if (path == "/.." || path.starts_with("/../")) return std::nullopt;

@@ -1,5 +1,3 @@
-// Ringing and draining an eventfd. Any thread; see the header for the threat model. A crash leaves
-// nothing.
 #include "os/event.hpp"
 
 #include <sys/eventfd.h>
@@ -15,26 +13,26 @@ Event::Event() {
   fd_ = above_standard(UniqueFd(fd));
 }
 
-bool Event::ring() const noexcept {
+bool Event::notify() const noexcept {
   int const kept = errno;
   std::uint64_t const one = 1;
   ssize_t n = -1;
   do n = ::write(fd_.get(), &one, sizeof one);
   while (n < 0 && errno == EINTR);
-  // A full counter (EAGAIN) has been ringing for long: whoever polls it is awake.
-  bool const rung = n == static_cast<ssize_t>(sizeof one) || (n < 0 && errno == EAGAIN);
+  // A full counter (EAGAIN) has notified for long: a thread that polls it is awake.
+  bool const notified = n == static_cast<ssize_t>(sizeof one) || (n < 0 && errno == EAGAIN);
   errno = kept;
-  return rung;
+  return notified;
 }
 
 std::uint64_t Event::drain() const noexcept {
   int const kept = errno;
-  std::uint64_t rings = 0;
+  std::uint64_t count = 0;
   ssize_t n = -1;
-  do n = ::read(fd_.get(), &rings, sizeof rings);
+  do n = ::read(fd_.get(), &count, sizeof count);
   while (n < 0 && errno == EINTR);
   errno = kept;
-  return n == static_cast<ssize_t>(sizeof rings) ? rings : 0;
+  return n == static_cast<ssize_t>(sizeof count) ? count : 0;
 }
 
 }  // namespace procpool::inline v0::os

@@ -23,7 +23,7 @@ class Event {
 
   // Notifies. False: the descriptor is gone (closed, or no event any more). Keeps errno; may be
   // called from a signal handler.
-  bool ring() const noexcept;
+  bool notify() const noexcept;
 
   // Takes all notifications and returns their number. Only for an event that no worker holds.
   std::uint64_t drain() const noexcept;

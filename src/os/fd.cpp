@@ -48,7 +48,7 @@ std::string proc_hint() {
 }
 
 UniqueFd above_standard(UniqueFd fd) {
-  // What has a good number already was made close-on-exec by whoever opened it.
+  // A descriptor with a good number was opened close-on-exec.
   if (fd.get() >= lowest_descriptor) return fd;
   return duplicate(fd.get());
 }

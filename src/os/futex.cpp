@@ -17,7 +17,7 @@ static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free,
               "a word that carries a lock cannot be shared between processes");
 
-// What SYS_futex reads on every machine: two longs, whatever the width of time_t.
+// The time that SYS_futex reads on every machine: two longs, whatever the width of time_t.
 struct KernelTime {
   long seconds;
   long nanoseconds;

@@ -40,7 +40,7 @@ bool hang_on(int liveness_pipe_end) {
       ::fcntl(liveness_pipe_end, F_SETFL, flags | O_ASYNC) != 0) {
     throw_errno("procpool could not have a worker end with the program");
   }
-  // What happened before was told to nobody.
+  // A death before fcntl() was not told.
   pollfd hung_up{liveness_pipe_end, POLLIN, 0};
   return ::poll(&hung_up, 1, 0) <= 0 || (hung_up.revents & POLLHUP) == 0;
 }

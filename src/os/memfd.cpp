@@ -78,7 +78,8 @@ class NoSignalForSize {
 
 constexpr std::uint64_t allocation_step = 64U << 20;
 
-// What the kernel thinks it can still give without ending anybody; everything when it does not say.
+// The memory that the kernel can still give without ending a process; the maximum if it does not
+// say.
 std::uint64_t available_memory() {
   std::ifstream file("/proc/meminfo");
   std::uint64_t kibibytes = 0;

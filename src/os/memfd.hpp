@@ -52,7 +52,7 @@ class Memfd {
   void write_at(std::span<std::byte const> bytes, std::uint64_t offset);
   void read_at(std::span<std::byte> bytes, std::uint64_t offset) const;
 
-  // What Boost.Interprocess asks of a memory-mappable object.
+  // Boost.Interprocess requires this of a memory-mappable object.
   boost::interprocess::mapping_handle_t get_mapping_handle() const noexcept {
     return boost::interprocess::ipcdetail::mapping_handle_from_file_handle(fd_.get());
   }

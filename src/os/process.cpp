@@ -115,7 +115,7 @@ std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   }
 }
 
-// What a new kernel remembers of a process that somebody else has reaped.
+// The status of a process that was reaped elsewhere, as new kernels keep it.
 Exit remembered(int pidfd) {
   for (int attempt = 0; attempt < 4; ++attempt) {
     PidfdInfo info{};
@@ -183,7 +183,7 @@ bool send_signal(int pidfd, int signal) {
 bool signal_group(int pidfd, pid_t pid, int signal) noexcept {
   // Through the pidfd it cannot reach a stranger, whatever became of the number.
   if (pidfd_signal(pidfd, signal, signal_process_group) == 0) return true;
-  // One that was just forked may not lead a group yet.
+  // A process that was just forked may not lead a group yet.
   if (errno == ESRCH) return reaches(pidfd, pid, signal);
   if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return false;
   bool gone = false;
@@ -236,7 +236,7 @@ std::uint64_t start_time(pid_t pid) noexcept {
   // "pid (name) state ppid ...", and the name may be anything.
   char const* const name_end = std::strrchr(text.data(), ')');
   if (name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'X') return 0;
-  // Whose main thread has ended looks dead, though others go on.
+  // A process whose main thread has ended looks dead, though other threads go on.
   if (name_end[2] == 'Z' && field_behind(name_end, field_threads) < 2) return 0;
   return field_behind(name_end, field_start);
 }

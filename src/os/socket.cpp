@@ -60,8 +60,7 @@ void wait_for(int fd, short events) {
   if (::poll(&one, 1, -1) < 0 && errno != EINTR) throw_errno("procpool could not wait on a socket");
 }
 
-// What the kernel lacks for a moment, and will have again: memory, or room for descriptors under
-// way.
+// Errors of a temporary shortage in the kernel: memory, or room for descriptors under way.
 bool passes(int error) noexcept {
   return error == ENOMEM || error == ENOBUFS || error == ETOOMANYREFS;
 }
@@ -81,7 +80,7 @@ std::size_t room_for_next(int fd, bool wait, std::size_t most) noexcept {
   constexpr std::size_t not_worth_asking = 4096;
   if (most <= not_worth_asking) return most;
   ssize_t const size = ::recv(fd, nullptr, 0, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-  // What went wrong shows again, or is over.
+  // An error shows again, or is over.
   return size < 0 ? not_worth_asking : std::min(static_cast<std::size_t>(size), most);
 }
 

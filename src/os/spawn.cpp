@@ -75,7 +75,7 @@ class Attributes {
   posix_spawnattr_t attributes_;
 };
 
-// What the program's image is called, or was.
+// The path of the program's image, or its path before it was deleted.
 std::string name_of_file(int fd) {
   std::array<char, PATH_MAX> name{};
   std::string const link = "/proc/thread-self/fd/" + std::to_string(fd);
@@ -108,6 +108,7 @@ std::string_view name_of(std::string_view variable) {
 std::vector<char*> pointers(std::vector<std::string> const& variables,
                             std::vector<std::string> const& additions) {
   std::vector<char*> all;
+  all.reserve(additions.size() + variables.size() + 1);
   for (std::string const& addition : additions) all.push_back(const_cast<char*>(addition.c_str()));
   for (std::string const& variable : variables) {
     bool replaced = false;
@@ -207,6 +208,7 @@ Child spawn(SpawnRequest const& request) {
   Attributes const attributes(request.blocked);
 
   std::vector<char*> arguments;
+  arguments.reserve(request.arguments.size() + 1);
   for (std::string const& argument : request.arguments) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }

@@ -164,6 +164,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
     }
   }
   if (refused) {
+    // NOLINTNEXTLINE(bugprone-use-after-move): a refused chunk was not moved
     end_element(chunk, refused, false);
     return;
   }

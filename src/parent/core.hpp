@@ -155,7 +155,7 @@ class Core {
   // Wakes the dispatcher, if it has been started. A dispatcher that is started meanwhile looks at
   // everything under the mutex before its first sleep.
   void wake_dispatcher() const noexcept {
-    if (startable.load(std::memory_order_acquire)) wake.ring();
+    if (startable.load(std::memory_order_acquire)) wake.notify();
   }
   os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
                                    // no descriptor

@@ -1,5 +1,3 @@
-// What a worker and the program hold of each other's message memory. Threads and trust: see the
-// header.
 #include "parent/peer_buffers.hpp"
 
 #include <fcntl.h>
@@ -39,7 +37,7 @@ struct stat checked_status(os::Memfd const& file) {
 
 }  // namespace
 
-// What keeps a payload: the view, and the worker's block as its own until it ends, on any thread.
+// Owned by a payload: the view, and the worker's block until the payload ends, on any thread.
 class PeerBuffers::Lease {
  public:
   Lease(std::shared_ptr<os::Mapping const> view, std::weak_ptr<PeerBuffers> peer_buffers,

@@ -16,7 +16,7 @@ constexpr std::chrono::seconds between_looks{1};
 
 constexpr std::size_t rounded(std::size_t bytes) { return (bytes + line - 1) / line * line; }
 
-// What finds uses of ended objects knows the heap only.
+// AddressSanitizer finds uses of ended objects in the heap only.
 #ifdef __has_feature
 #define PROCPOOL_HAS_FEATURE(name) __has_feature(name)
 #else
@@ -49,8 +49,8 @@ struct Slab::Region {
     ++used;
     if (free != nullptr) return std::exchange(free, free->next);
     std::byte* const block = std::exchange(fresh, fresh + bytes);
-    // Who needs many has no cache that holds them all: the next one is on its way while this one is
-    // filled.
+    // The caches do not hold all objects of a program that needs many. The next one is fetched while
+    // this one is filled.
     for (std::byte* at = fresh; at < std::min(fresh + bytes, end()); at += line) {
       __builtin_prefetch(at, 1);
     }
@@ -144,7 +144,7 @@ void Slab::let_empty_go(std::size_t keep) noexcept {
 
 std::optional<TimePoint> Slab::trim(TimePoint now) {
   detail::Lock const lock(mutex_);
-  // One that is not needed now will be soon.
+  // The last region stays: it is needed again soon.
   std::size_t const used = regions_ - empty_regions_;
   std::size_t const least = used == 0 ? 1 : 0;
   let_empty_go(std::max(empty_regions_ - min_empty_, least));

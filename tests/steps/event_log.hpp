@@ -90,7 +90,7 @@ class Logger {
     };
     if (is(event_log_->stop)) {
       stopped_ = now;
-      about_to_stop_->ring();
+      about_to_stop_->notify();
       ::raise(SIGSTOP);
     }
     bool const later =

@@ -83,8 +83,8 @@ TEST(OsEvent, RingsAreCountedAndDrained) {
   os::Event event;
   EXPECT_GE(event.fd(), 10);
   EXPECT_EQ(event.drain(), 0U);
-  EXPECT_TRUE(event.ring());
-  EXPECT_TRUE(event.ring());
+  EXPECT_TRUE(event.notify());
+  EXPECT_TRUE(event.notify());
   EXPECT_EQ(event.drain(), 2U);
   EXPECT_EQ(event.drain(), 0U);
 }
@@ -93,13 +93,13 @@ TEST(OsEvent, AFullCounterStillRings) {
   os::Event event;
   std::uint64_t const most = ~std::uint64_t{0} - 1;
   ASSERT_EQ(::write(event.fd(), &most, sizeof most), static_cast<ssize_t>(sizeof most));
-  EXPECT_TRUE(event.ring());
+  EXPECT_TRUE(event.notify());
 }
 
 TEST(OsEvent, RingSaysWhenTheDescriptorIsGone) {
   os::Event event{os::UniqueFd{}};
   errno = ENOSPC;
-  EXPECT_FALSE(event.ring());
+  EXPECT_FALSE(event.notify());
   EXPECT_EQ(errno, ENOSPC);
 }
 

@@ -27,11 +27,11 @@ TEST(OsPoller, NamesWhatIsReadyByItsKey) {
   poller.add(b.fd(), ~std::uint64_t{0}, EPOLLIN);
   std::array<os::Ready, 4> ready{};
   EXPECT_EQ(poller.wait(ready, 0ms), 0U);
-  b.ring();
+  b.notify();
   ASSERT_EQ(poller.wait(ready, 10s), 1U);
   EXPECT_EQ(ready[0].key, ~std::uint64_t{0});
   EXPECT_NE(ready[0].events & EPOLLIN, 0U);
-  a.ring();
+  a.notify();
   EXPECT_EQ(poller.wait(ready, std::nullopt), 2U);
   EXPECT_EQ(poller.wait(std::span(ready).first(1), 0ms), 1U);
   poller.remove(b.fd());
@@ -48,7 +48,7 @@ TEST(OsPoller, EdgeTriggeredEventsNeedNoDraining) {
   poller.add(event.fd(), 1, EPOLLIN | EPOLLET);
   std::array<os::Ready, 4> ready{};
   for (int i = 0; i < 3; ++i) {
-    event.ring();
+    event.notify();
     EXPECT_EQ(poller.wait(ready, 10s), 1U);
     EXPECT_EQ(poller.wait(ready, 0ms), 0U);
   }
@@ -69,7 +69,7 @@ TEST(OsPoller, TakesOddTimesAndManyEvents) {
   std::vector<os::Event> events(100);
   for (std::size_t i = 0; i < events.size(); ++i) {
     poller.add(events[i].fd(), i, EPOLLIN | EPOLLET);
-    events[i].ring();
+    events[i].notify();
   }
   std::vector<os::Ready> ready(200);
   std::size_t seen = 0;

@@ -73,7 +73,7 @@ TEST(OsSocket, PassesDescriptors) {
       EXPECT_GE(fd.get(), 10);
       EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
     }
-    EXPECT_TRUE(os::Event(std::move(packet.fds[7])).ring());
+    EXPECT_TRUE(os::Event(std::move(packet.fds[7])).notify());
     EXPECT_EQ(event.drain(), 1U);
     // The next receive drops the descriptors that nobody took.
     os::send_packet(a.get(), bytes("y"), {}, false);
@@ -162,7 +162,7 @@ TEST(OsSocket, OverlongPacketsAreErrorsThatLeakNothing) {
   EXPECT_EQ(open_count(), before);
 }
 
-// What a faulty peer can do that send_packet refuses to.
+// A faulty peer can do what send_packet refuses to.
 void send_raw(int fd, std::size_t size, int passed, std::size_t count) {
   constexpr char payload[8] = "faulty";
   ASSERT_TRUE(support::send_with(fd, std::as_bytes(std::span(payload).first(size)),

@@ -84,7 +84,7 @@ template <class H>
 class Awaiter final : public Postponed {
  public:
   explicit Awaiter(H& handle) noexcept : handle_(handle) {}
-  ~Awaiter() {
+  ~Awaiter() override {
     if (work_) work_->forget();
   }
 
@@ -250,6 +250,7 @@ struct FuturePromise : FuturePromiseBase<T> {
   }
   template <std::same_as<Future<T>> V>
   void return_value(V&& next) {
+    // NOLINTNEXTLINE(bugprone-move-forwarding-reference): V is Future<T>, so this is an rvalue
     this->next_ = std::make_unique<Future<T>>(std::move(next));
   }
 };

@@ -216,6 +216,7 @@ consteval Counted count_members() {
     using Here = Bindings<count>;
     if constexpr (has_union<T>(std::make_index_sequence<count>{})) {
       return {Makeup::union_member};
+      // NOLINTNEXTLINE(misc-redundant-expression): the arguments differ
     } else if constexpr (Here::template makes<T, Anything<T>> ||
                          Here::template makes<T, AnyLvalue<T>> ||
                          Here::template makes<T, AnyRvalue<T>>) {

@@ -108,7 +108,7 @@ struct Archive {
 };
 
 template <class A, class T>
-  requires(sizeof(T) > 0)
+  requires(sizeof(T) > 0)  // NOLINT(bugprone-sizeof-expression): T is complete
 Marker serialize(A&, T&, unsigned);
 
 template <class T>
