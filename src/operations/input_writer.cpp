@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include <procpool/detail/engine/reason.hpp>
 #include <procpool/detail/operations/input_writer.hpp>
@@ -21,6 +22,12 @@ std::size_t first_input(std::size_t chunk, std::size_t most) {
   constexpr std::size_t enough = 256;
   std::size_t const whole = chunk == 0 ? enough : chunk * std::max<std::size_t>(1, enough / chunk);
   return std::min(most, whole);
+}
+
+InputBuffer take(InputBuffer& input) noexcept {
+  InputBuffer taken = std::move(input);  // its vectors are empty then
+  input.count = 0;
+  return taken;
 }
 
 }  // namespace
@@ -121,13 +128,12 @@ void InputWriterBase::abandon() noexcept {
 }
 
 void InputWriterBase::flush(bool last) {
-  InputBuffer input = std::exchange(input_, {});
-  input.first = next_;
-  std::uint64_t const count = input.count;
-  bytes_ += input.bytes.size();
+  input_.first = next_;
+  std::uint64_t const count = input_.count;
+  bytes_ += input_.bytes.size();
   full_ = false;
-  if (!input.shares.empty()) task_->keep(input.shares);
-  engine_->append(task_, std::move(input), last);
+  if (!input_.shares.empty()) task_->keep(input_.shares);
+  engine_->append(task_, take(input_), last);
   next_ += count;
   next_elements_ = std::min(max_elements_, 2 * next_elements_);
   begun_ = true;
