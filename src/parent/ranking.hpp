@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace procpool::inline v0::parent {
@@ -21,11 +22,12 @@ class Ranking {
 
   explicit Ranking(std::size_t places) { resize(std::max<std::size_t>(places, 1)); }
 
-  // Only grows. New places are no candidates.
+  // Only grows. New places are no candidates. Nothing has changed if it throws std::bad_alloc.
   void resize(std::size_t places) {
     if (places <= keys_.size()) return;
-    keys_.resize(std::bit_ceil(places), no_candidate);
-    winners_.assign(2 * keys_.size(), 0);
+    std::vector<std::uint32_t> winners(2 * std::bit_ceil(places));
+    keys_.resize(winners.size() / 2, no_candidate);
+    winners_ = std::move(winners);
     for (std::size_t place = 0; place < keys_.size(); ++place) {
       winners_[keys_.size() + place] = static_cast<std::uint32_t>(place);
     }

@@ -103,8 +103,9 @@ std::size_t Scheduler::worker_for(Key key) {
 
 void Scheduler::resize(std::size_t workers) {
   if (workers > workers_.size()) {
-    workers_.resize(workers);
+    // Last the workers: a resize that found no memory for all of it is done again.
     for (Ranking* const ranking : {&idle_, &busy_, &affine_}) ranking->resize(workers);
+    workers_.resize(workers);
   }
   usable_ = workers;
   std::erase_if(keys_, [this](auto const& bound) { return bound.second >= usable_; });
