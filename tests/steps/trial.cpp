@@ -147,8 +147,7 @@ void Trial::put_what_can_be() {
     std::uint64_t const first = chunk.first;
     std::uint64_t const end = first + chunk.count;
     Slot::Put const put = slot_.put(chunk);
-    if (put == Slot::Put::full && slot_.load().writable) continue;
-    if (put != Slot::Put::sent) return;  // gone: its death is on the way
+    if (put != Slot::Put::sent) return;  // there will be room, or its death is on the way
     for (std::uint64_t element = first; element < end; ++element) {
       State& state = states_.at(element);
       if (state != State::waiting) wrong("given though it was not waiting");
