@@ -3,7 +3,7 @@
 // Message memory: memory files that hold large messages and are mapped by the process that writes them,
 // so that a message is encoded to where its reader will find it.
 //
-// MessageBlock is one such file. MessageMemory is whoever has blocks to give: the buffer pool of a pool, the
+// MessageBlock is one such file. MessageMemory gives blocks out: the buffer pool of a pool, the
 // result memory of a worker. A registry knows which buffer (Bytes) lies in which block. Any thread may
 // use the registry and read a block; its bytes belong to whoever was given it, and are not given to
 // anybody else before all pointers to it are gone. A crash leaves nothing: the files have no names.

@@ -320,8 +320,8 @@ std::string Callbacks::State::awaited() const {
 void Callbacks::log(std::string_view text) const noexcept {
   try {
     std::string const clean = os::clean_lines(text);
-    // Relaxed: whoever ended the pool does not expect to be told afterwards; nothing else hangs on
-    // it.
+    // Relaxed: the thread that ended the pool does not expect to be told afterwards. Nothing else
+    // depends on it.
     if (state_->log && !state_->over.load(std::memory_order_relaxed)) {
       state_->log(clean);
     } else {

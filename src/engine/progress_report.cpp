@@ -53,8 +53,7 @@ void ProgressReport::perform() noexcept {
   }
   bool again = false;
   for (;;) {
-    // Dropped here, and not by whoever is the task's last owner; and before those go on who wait
-    // for it.
+    // Destroyed here, not by the last owner of the task, and before the threads that wait go on.
     ProgressCallback dropped;
     Lock const lock(mutex_);
     over_ |= progress.finished;
