@@ -196,7 +196,7 @@ TEST(MessageMemory, OfAHardenedPoolIsNeverSharedBetweenWorkers) {
             std::this_thread::sleep_for(std::chrono::milliseconds(values.empty() ? 0 : 5));
             return std::pair(::getpid(), memory_of(::getpid()));
           },
-          seeded_numbers(round % 2 == 0 ? mib : 40 * kib, i)));
+          seeded_numbers(round % 2 == 0 ? mib : 100 * kib, i)));
     }
     for (auto& future : futures) {
       auto [worker, files] = future.get();
