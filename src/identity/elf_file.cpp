@@ -26,13 +26,13 @@ ElfFile::ElfFile(char const* path) : fd_(::open(path, O_RDONLY | O_CLOEXEC | O_N
     header_ = {};
     return;
   }
-  inputs_ = table<ElfW(Phdr)>(header_.e_phoff, header_.e_phnum);
+  segments_ = table<ElfW(Phdr)>(header_.e_phoff, header_.e_phnum);
 }
 
 // As images.cpp sees it in memory: only notes that are loaded count.
 BuildId ElfFile::build() const {
-  if (std::ranges::none_of(inputs_, [](auto const& s) { return s.p_type == PT_LOAD; })) return {};
-  for (ElfW(Phdr) const& part : inputs_) {
+  if (std::ranges::none_of(segments_, [](auto const& s) { return s.p_type == PT_LOAD; })) return {};
+  for (ElfW(Phdr) const& part : segments_) {
     if (part.p_type != PT_NOTE || part.p_filesz > max_note_bytes || !loads(part)) continue;
     auto const notes = table<std::byte>(part.p_offset, part.p_filesz);
     BuildId const found = build_id_in(notes, part.p_align);
@@ -42,7 +42,7 @@ BuildId ElfFile::build() const {
 }
 
 bool ElfFile::loads(ElfW(Phdr) const& part) const noexcept {
-  return std::ranges::any_of(inputs_, [&part](ElfW(Phdr) const& s) {
+  return std::ranges::any_of(segments_, [&part](ElfW(Phdr) const& s) {
     return s.p_type == PT_LOAD && part.p_vaddr >= s.p_vaddr &&
            part.p_vaddr - s.p_vaddr < s.p_memsz &&
            part.p_memsz <= s.p_memsz - (part.p_vaddr - s.p_vaddr);

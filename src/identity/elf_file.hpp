@@ -24,7 +24,7 @@ class ElfFile {
 
   explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
   ElfW(Ehdr) const& header() const noexcept { return header_; }
-  std::span<ElfW(Phdr) const> inputs() const noexcept { return inputs_; }
+  std::span<ElfW(Phdr) const> segments() const noexcept { return segments_; }
 
   // The identity of a module that is loaded from this file; none if it cannot be loaded.
   BuildId build() const;
@@ -48,7 +48,7 @@ class ElfFile {
 
   os::UniqueFd fd_;
   ElfW(Ehdr) header_ {};
-  std::vector<ElfW(Phdr)> inputs_;
+  std::vector<ElfW(Phdr)> segments_;
 };
 
 }  // namespace procpool::inline v0::identity

@@ -15,7 +15,7 @@ Image const* same_here(ForeignStack::Module const& module, std::vector<Image> co
   for (MappedFile const& file : files) {
     if (file.device != module.device || file.inode != module.inode) continue;
     for (Image const& image : images) {
-      auto const begin = image.base + image.inputs.front().begin;
+      auto const begin = image.base + image.segments.front().begin;
       if (begin >= file.begin && begin < file.end) return &image;
     }
   }

@@ -41,9 +41,8 @@ bool within(std::uint64_t begin, std::uint64_t end, std::uint64_t at, std::uint6
 }
 
 bool holds(Image const& image, std::uint64_t begin, std::uint64_t size) {
-  return std::ranges::any_of(image.inputs, [&](Image::InputBuffer const& s) {
-    return within(s.begin, s.end, begin, size);
-  });
+  return std::ranges::any_of(
+      image.segments, [&](Image::Segment const& s) { return within(s.begin, s.end, begin, size); });
 }
 
 void take(Scan& scan, dl_phdr_info const& info) {
@@ -58,11 +57,11 @@ void take(Scan& scan, dl_phdr_info const& info) {
       image.relro_end = h.p_vaddr + h.p_memsz;
     }
     if (h.p_type != PT_LOAD) continue;
-    image.inputs.push_back({h.p_vaddr, h.p_vaddr + h.p_memsz, (h.p_flags & PF_X) != 0,
-                            (h.p_flags & PF_R) != 0, (h.p_flags & PF_W) != 0});
+    image.segments.push_back({h.p_vaddr, h.p_vaddr + h.p_memsz, (h.p_flags & PF_X) != 0,
+                              (h.p_flags & PF_R) != 0, (h.p_flags & PF_W) != 0});
   }
-  if (image.inputs.empty()) return;
-  if (scan.vdso != 0 && image.base + image.inputs.front().begin == scan.vdso) return;
+  if (image.segments.empty()) return;
+  if (scan.vdso != 0 && image.base + image.segments.front().begin == scan.vdso) return;
   if (scan.only_around && !holds(image, *scan.only_around - image.base, 1)) return;
   for (auto const& h : headers) {
     // Only notes that were loaded with the module are there to be read.
@@ -120,7 +119,7 @@ void complete(Image& image) {
   bool const relative = !image.path.starts_with('/');
   if (!relative && !no_note) return;
   auto const mapped =
-      mapped_file(image.base + static_cast<std::uintptr_t>(image.inputs.front().begin));
+      mapped_file(image.base + static_cast<std::uintptr_t>(image.segments.front().begin));
   if (relative && mapped) image.path = mapped->path;
   if (!no_note) return;
   // Of a file that is no longer under its name, only the inode is known: an identity that no
@@ -174,21 +173,21 @@ BuildId file_identity(int fd) {
 }
 
 bool Image::executable_at(std::uint64_t offset) const noexcept {
-  for (InputBuffer const& s : inputs) {
+  for (Segment const& s : segments) {
     if (s.executable && offset >= s.begin && offset < s.end) return true;
   }
   return false;
 }
 
 bool Image::data_at(std::uint64_t offset, std::uint64_t size) const noexcept {
-  return std::ranges::any_of(inputs, [&](InputBuffer const& s) {
+  return std::ranges::any_of(segments, [&](Segment const& s) {
     return s.readable && !s.executable && within(s.begin, s.end, offset, size);
   });
 }
 
 bool Image::constant_at(std::uint64_t offset, std::uint64_t size) const noexcept {
   return within(relro_begin, relro_end, offset, size) ||
-         std::ranges::any_of(inputs, [&](InputBuffer const& s) {
+         std::ranges::any_of(segments, [&](Segment const& s) {
            return s.readable && !s.writable && within(s.begin, s.end, offset, size);
          });
 }

@@ -26,7 +26,7 @@ struct Generation {
 Generation generation();
 
 struct Image {
-  struct InputBuffer {
+  struct Segment {
     std::uint64_t begin, end;  // offsets from base
     bool executable;
     bool readable;
@@ -35,9 +35,9 @@ struct Image {
 
   std::string path;
   std::uintptr_t base = 0;  // added to the addresses in the file; 0 for a non-PIE program
-  std::vector<InputBuffer> inputs;
-  std::uint64_t relro_begin =
-      0;  // what is read-only once the module is loaded, in a writable segment
+  std::vector<Segment> segments;
+  // The part of a writable segment that is read-only once the module is loaded.
+  std::uint64_t relro_begin = 0;
   std::uint64_t relro_end = 0;
   BuildId id;
   bool main_program = false;

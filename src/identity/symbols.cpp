@@ -15,18 +15,18 @@
 namespace procpool::inline v0::identity {
 namespace {
 
-using InputBuffer = ElfW(Phdr);
+using Segment = ElfW(Phdr);
 using Section = ElfW(Shdr);
 using Symbol = ElfW(Sym);
 
 constexpr std::size_t max_name_bytes = 16 * 1024;
 constexpr std::size_t symbols_at_once = 4'096;
 
-std::optional<std::uint64_t> address_of(std::uint64_t offset, std::span<InputBuffer const> inputs) {
-  for (InputBuffer const& input : inputs) {
-    if (input.p_type == PT_LOAD && offset >= input.p_offset &&
-        offset - input.p_offset < input.p_filesz) {
-      return offset - input.p_offset + input.p_vaddr;
+std::optional<std::uint64_t> address_of(std::uint64_t offset, std::span<Segment const> segments) {
+  for (Segment const& segment : segments) {
+    if (segment.p_type == PT_LOAD && offset >= segment.p_offset &&
+        offset - segment.p_offset < segment.p_filesz) {
+      return offset - segment.p_offset + segment.p_vaddr;
     }
   }
   return std::nullopt;
@@ -87,7 +87,7 @@ std::vector<std::string> function_names(char const* path, BuildId const& build,
       file.header().e_shentsize != sizeof(Section)) {
     return found;
   }
-  auto const inputs = file.inputs();
+  auto const segments = file.segments();
   auto const sections = file.table<Section>(file.header().e_shoff, file.header().e_shnum);
 
   // A stripped file still has the table of its exports.
@@ -95,7 +95,7 @@ std::vector<std::string> function_names(char const* path, BuildId const& build,
     std::vector<Wanted> wanted;
     for (std::size_t i = 0; i < offsets.size(); ++i) {
       if (!found[i].empty()) continue;
-      if (auto const address = address_of(offsets[i], inputs)) wanted.push_back({*address, i});
+      if (auto const address = address_of(offsets[i], segments)) wanted.push_back({*address, i});
     }
     if (wanted.empty()) break;
     std::ranges::sort(wanted, {}, &Wanted::address);
