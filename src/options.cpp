@@ -1,5 +1,10 @@
-#include <stdexcept>
+// Options of a call: each member of CallOptions is listed once, with its name, its bit and its check.
 
+#include <bit>
+#include <stdexcept>
+#include <tuple>
+
+#include <procpool/detail/codec/archive/member_count.hpp>
 #include <procpool/detail/engine/task_control.hpp>
 #include <procpool/detail/operations/call_options.hpp>
 
@@ -27,67 +32,91 @@ namespace detail {
 
 namespace {
 
-// The members of CallOptions, once: name, bit, and how it is told whether one is given.
-template <class Visit>
-void each_option(CallOptions const& options, Visit visit) {
-  visit("chunk", use_chunk, options.chunk.has_value());
-  visit("window", use_window, options.window.has_value());
-  visit("slices", use_slices, options.slices.has_value());
-  visit("on_error", use_on_error, options.on_error.has_value());
-  visit("progress", use_progress, static_cast<bool>(options.progress));
-  visit("executor", use_executor, static_cast<bool>(options.executor));
-  visit("timeout", use_timeout, options.timeout.has_value());
-  visit("queue_timeout", use_queue_timeout, options.queue_timeout.has_value());
-  visit("retries", use_retries, options.retries.has_value());
-  visit("priority", use_priority, options.priority.has_value());
-  visit("key", use_key, options.key.has_value());
-  visit("when_full", use_when_full, options.when_full.has_value());
-  visit("stream", use_stream, options.stream.has_value());
+// A member of CallOptions. `check` is called with a value that was given, and throws
+// std::invalid_argument if that makes no sense.
+template <class T>
+struct Option {
+  char const* name;
+  unsigned bit;
+  T CallOptions::* member;
+  void (*check)(char const* name, T const& given) = nullptr;
+};
+
+template <std::size_t most>
+void at_most(char const* name, std::optional<Count> const& given) {
+  given->checked(name, most);
 }
+
+void positive(char const* name, std::optional<Milliseconds> const& given) {
+  std::chrono::milliseconds const time = *given;
+  if (time > std::chrono::milliseconds::zero()) return;
+  throw std::invalid_argument("procpool: " + std::string(name) + " is " +
+                              std::to_string(time.count()) + " ms; it must be positive");
+}
+
+void sensible(char const* name, std::optional<Retries> const& given) {
+  given->times.checked(name, max_retries);
+  if (given->backoff < std::chrono::milliseconds::zero()) {
+    throw std::invalid_argument("procpool: the backoff of retries is negative");
+  }
+}
+
+constexpr std::tuple all_options{
+    Option{"chunk", use_chunk, &CallOptions::chunk, at_most<max_chunk>},
+    Option{"window", use_window, &CallOptions::window, at_most<max_window>},
+    Option{"slices", use_slices, &CallOptions::slices, at_most<max_slices>},
+    Option{"on_error", use_on_error, &CallOptions::on_error},
+    Option{"progress", use_progress, &CallOptions::progress},
+    Option{"executor", use_executor, &CallOptions::executor},
+    Option{"timeout", use_timeout, &CallOptions::timeout, positive},
+    Option{"queue_timeout", use_queue_timeout, &CallOptions::queue_timeout, positive},
+    Option{"retries", use_retries, &CallOptions::retries, sensible},
+    Option{"priority", use_priority, &CallOptions::priority},
+    Option{"key", use_key, &CallOptions::key},
+    Option{"when_full", use_when_full, &CallOptions::when_full},
+    Option{"stream", use_stream, &CallOptions::stream},
+};
+static_assert(std::tuple_size_v<decltype(all_options)> == count_members<CallOptions>().count,
+              "each member of CallOptions is an option");
+
+template <class Visit>
+constexpr void each_option(Visit visit) {
+  std::apply([&](auto const&... option) { (visit(option), ...); }, all_options);
+}
+
+static_assert(
+    [] {
+      unsigned seen = 0;
+      bool unique = true;
+      each_option([&](auto const& option) {
+        unique = unique && std::has_single_bit(option.bit) && (seen & option.bit) == 0;
+        seen |= option.bit;
+      });
+      return unique;
+    }(),
+    "each option has a bit of its own");
 
 }  // namespace
 
 void check_options(CallOptions const& options) {
-  if (options.chunk) options.chunk->checked("chunk", max_chunk);
-  if (options.window) options.window->checked("window", max_window);
-  if (options.slices) options.slices->checked("slices", max_slices);
-  auto const positive = [](std::optional<std::chrono::milliseconds> time, char const* name) {
-    if (!time || *time > std::chrono::milliseconds::zero()) return;
-    throw std::invalid_argument("procpool: " + std::string(name) + " is " +
-                                std::to_string(time->count()) + " ms; it must be positive");
-  };
-  positive(options.timeout, "timeout");
-  positive(options.queue_timeout, "queue_timeout");
-  if (options.retries) {
-    options.retries->times.checked("retries", max_retries);
-    if (options.retries->backoff < std::chrono::milliseconds::zero()) {
-      throw std::invalid_argument("procpool: the backoff of retries is negative");
-    }
-  }
+  each_option([&](auto const& option) {
+    auto const& value = options.*option.member;
+    if (option.check && value) option.check(option.name, value);
+  });
 }
 
 CallOptions merge_options(CallOptions const& defaults, CallOptions const& given) {
   CallOptions merged = defaults;
-  if (given.chunk) merged.chunk = given.chunk;
-  if (given.window) merged.window = given.window;
-  if (given.slices) merged.slices = given.slices;
-  if (given.on_error) merged.on_error = given.on_error;
-  if (given.progress) merged.progress = given.progress;
-  if (given.executor) merged.executor = given.executor;
-  if (given.timeout) merged.timeout = given.timeout;
-  if (given.queue_timeout) merged.queue_timeout = given.queue_timeout;
-  if (given.retries) merged.retries = given.retries;
-  if (given.priority) merged.priority = given.priority;
-  if (given.key) merged.key = given.key;
-  if (given.when_full) merged.when_full = given.when_full;
-  if (given.stream) merged.stream = given.stream;
+  each_option([&](auto const& option) {
+    if (given.*option.member) merged.*option.member = given.*option.member;
+  });
   return merged;
 }
 
 void refuse_unused(CallOptions const& given, unsigned used, std::string_view operation) {
-  each_option(given, [&](char const* name, unsigned bit, bool is_given) {
-    if (is_given && (used & bit) == 0) {
-      throw std::invalid_argument("procpool: the option `" + std::string(name) +
+  each_option([&](auto const& option) {
+    if (given.*option.member && (used & option.bit) == 0) {
+      throw std::invalid_argument("procpool: the option `" + std::string(option.name) +
                                   "` has no meaning for " + std::string(operation));
     }
   });

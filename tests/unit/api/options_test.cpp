@@ -9,6 +9,7 @@
 #include <climits>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -124,6 +125,57 @@ TEST(PoolOptions, ConstructingStartsNothing) {
   procpool::ProcessPool const pool{{.workers = 4096}};
   EXPECT_EQ(pool.size(), 4096u);
   EXPECT_EQ(pool.stats().worker_starts, 0u);
+}
+
+// ---- options of a call
+
+using procpool::CallOptions;
+
+CallOptions all_given(int number) {
+  return {.chunk = number,
+          .window = number,
+          .slices = number,
+          .on_error = procpool::OnError::collect,
+          .progress = [](procpool::Progress const&) {},
+          .executor = [](std::function<void()> const& work) { work(); },
+          .timeout = std::chrono::milliseconds(number),
+          .queue_timeout = std::chrono::milliseconds(number),
+          .retries = number,
+          .priority = number,
+          .key = number,
+          .when_full = procpool::WhenFull::refuse,
+          .stream = static_cast<std::uint64_t>(number)};
+}
+
+// The names of the options that are given, by the refusal of each.
+std::string names_of_given(CallOptions const& options) {
+  std::string names;
+  for (unsigned bit = 1; bit != 0; bit *= 2) {
+    try {
+      procpool::detail::refuse_unused(options, ~bit, "it");
+    } catch (std::invalid_argument const& error) {
+      std::string const text = error.what();
+      auto const begin = text.find('`') + 1;
+      names += text.substr(begin, text.find('`', begin) - begin) + " ";
+    }
+  }
+  return names;
+}
+
+TEST(CallOptions, EachIsMergedAndEachUnusedOneIsRefused) {
+  std::string const all =
+      "chunk window slices on_error progress executor timeout queue_timeout retries priority key "
+      "when_full stream ";
+  EXPECT_EQ(names_of_given({}), "");
+  EXPECT_EQ(names_of_given(all_given(1)), all);
+  using procpool::detail::merge_options;
+  EXPECT_EQ(names_of_given(merge_options({}, {})), "");
+  EXPECT_EQ(names_of_given(merge_options({}, all_given(1))), all);
+  EXPECT_EQ(names_of_given(merge_options(all_given(1), {})), all);
+  CallOptions const merged = merge_options(all_given(1), {.slices = 3, .priority = 2});
+  EXPECT_EQ(merged.slices->checked("slices", 5), 3u);
+  EXPECT_EQ(merged.priority, 2);
+  EXPECT_EQ(merged.window->checked("window", 5), 1u);
 }
 
 // ---- times
