@@ -12,7 +12,7 @@
 namespace {
 
 constexpr int failing = 0;
-constexpr int handed_over_first = 256 + 512;  // the first segments; the third is not full
+constexpr int handed_over_first = 256 + 512;  // the first input buffers; the third is not full
 constexpr int read = 1'500;
 
 int note_or_fail(int x) {
@@ -25,7 +25,7 @@ TEST(LateInputs, BehindAFailureNeverRun) {
   support::Trace const trace;
   procpool::ProcessPool pool{2};
   auto const cancelled = [&pool] { return pool.stats().done >= handed_over_first; };
-  // The last ones read wait in a segment that is not full while the failure becomes known.
+  // The last ones read wait in an input buffer that is not full while the failure becomes known.
   auto inputs = std::views::iota(0, read) | std::views::transform([&](int x) {
                   if (x == read - 1 && !support::until(cancelled)) ADD_FAILURE();
                   return x;

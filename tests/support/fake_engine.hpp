@@ -53,7 +53,7 @@ class FakeEngine final : public procpool::detail::Engine {
     bool last;
   };
   std::vector<Appended> appended;
-  Bytes argument_bytes;  // of all segments, one behind the other
+  Bytes argument_bytes;  // of all input buffers, one behind the other
   unsigned cancels = 0;
   std::weak_ptr<Task> last_task;
 

@@ -252,9 +252,9 @@ TEST(Encoding, AClosedPoolRefuses) {
   EXPECT_EQ(fake.engine.cancels, 0u);
 }
 
-// ---- segments
+// ---- input buffers
 
-TEST(Segments, CountEveryElementOnce) {
+TEST(InputBuffers, CountEveryElementOnce) {
   FakePool fake;
   for (int count : {1, 63, 64, 65, 127, 128, 129, 1000}) {
     fake.engine.appended.clear();
@@ -271,7 +271,7 @@ TEST(Segments, CountEveryElementOnce) {
   }
 }
 
-TEST(Segments, NoteTheEndsOfElementsThatVary) {
+TEST(InputBuffers, NoteTheEndsOfElementsThatVary) {
   FakePool fake;
   auto const text = [](int x) { return std::string(static_cast<std::size_t>(x % 7), 'x'); };
   auto const size = [](std::string const& s) { return s.size(); };
@@ -281,7 +281,7 @@ TEST(Segments, NoteTheEndsOfElementsThatVary) {
   for (auto const& input : fake.engine.appended) EXPECT_EQ(input.ends, input.count);
 }
 
-TEST(Segments, ALargeElementIsOneOfItsOwn) {
+TEST(InputBuffers, ALargeElementIsOneOfItsOwn) {
   FakePool fake;
   std::vector<std::vector<int>> rows(9);
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -296,7 +296,7 @@ TEST(Segments, ALargeElementIsOneOfItsOwn) {
   EXPECT_EQ(fake.pool.map<size_of>(rows)[6], 20'001u);
 }
 
-TEST(Segments, ALargeElementMayBeTheFirstAndTheLast) {
+TEST(InputBuffers, ALargeElementMayBeTheFirstAndTheLast) {
   FakePool fake;
   std::vector const rows(2, numbers(20'000));
   EXPECT_EQ(fake.pool.map<size_of>(rows), (std::vector<std::size_t>{20'000, 20'000}));
@@ -306,7 +306,7 @@ TEST(Segments, ALargeElementMayBeTheFirstAndTheLast) {
   EXPECT_TRUE(fake.engine.appended.back().last);
 }
 
-TEST(Segments, ElementsTogetherAreBounded) {
+TEST(InputBuffers, ElementsTogetherAreBounded) {
   FakePool fake;
   fake.engine.usual_input = 1'000'000;
   std::vector const rows(100, numbers(5'000));
@@ -314,7 +314,7 @@ TEST(Segments, ElementsTogetherAreBounded) {
   for (auto const& input : fake.engine.appended) EXPECT_LT(input.bytes, 300'000u);
 }
 
-TEST(Segments, BeginSmallAndGrow) {
+TEST(InputBuffers, BeginSmallAndGrow) {
   FakePool fake;
   fake.engine.usual_input = 1000;
   EXPECT_EQ(fake.pool.map<twice>(std::views::iota(0, 3000)).size(), 3000u);
@@ -323,7 +323,7 @@ TEST(Segments, BeginSmallAndGrow) {
   EXPECT_EQ(counts, (std::vector<std::uint64_t>{256, 512, 1000, 1000, 232}));
 }
 
-TEST(Segments, BeginLargerWhereNothingIsEncoded) {
+TEST(InputBuffers, BeginLargerWhereNothingIsEncoded) {
   FakePool fake;
   fake.engine.usual_input = 16'384;
   EXPECT_EQ(fake.pool.map<twice>(numbers(30'000)).size(), 30'000u);
@@ -332,7 +332,7 @@ TEST(Segments, BeginLargerWhereNothingIsEncoded) {
   EXPECT_EQ(counts, (std::vector<std::uint64_t>{8'192, 16'384, 5'424}));
 }
 
-TEST(Segments, AreWholeChunksWhereTheirSizeWasSetByHand) {
+TEST(InputBuffers, AreWholeChunksWhereTheirSizeWasSetByHand) {
   FakePool fake;
   fake.engine.usual_input = 1000;
   fake.pool.with({.chunk = 300}).map<twice>(std::views::iota(0, 3000));
@@ -367,7 +367,7 @@ void expect_paths_agree(std::vector<T> const& elements, std::size_t usual) {
   EXPECT_EQ(cuts(slow.engine), cuts(fast.engine));
 }
 
-TEST(Segments, BitwiseElementsAreCutAlikeOnBothPaths) {
+TEST(InputBuffers, BitwiseElementsAreCutAlikeOnBothPaths) {
   expect_paths_agree(numbers(1), 64);
   expect_paths_agree(numbers(64), 64);
   expect_paths_agree(numbers(1000), 64);
@@ -383,7 +383,7 @@ std::vector<std::uint64_t> input_sizes(FakePool const& fake) {
   return sizes;
 }
 
-TEST(Chunk, SegmentsAreMultiplesOfOneSetByHand) {
+TEST(Chunk, InputBuffersAreMultiplesOfOneSetByHand) {
   FakePool fake;
   EXPECT_EQ(fake.pool.with({.chunk = 24}).map<twice>(std::views::iota(0, 100)).size(), 100u);
   EXPECT_EQ(input_sizes(fake), (std::vector<std::uint64_t>{48, 48, 4}));

@@ -91,7 +91,7 @@ TEST(InProcess, FunctionsThatReturnNothing) {
   EXPECT_EQ(sum, 6);
 }
 
-TEST(InProcess, ManySegments) {
+TEST(InProcess, ManyInputBuffers) {
   auto pool = make_pool();
   auto const texts = pool.map([](int x) { return std::to_string(x); }, std::views::iota(0, 1000));
   ASSERT_EQ(texts.size(), 1000u);
