@@ -1,5 +1,5 @@
-// Read from /proc, a file at a time: a process that goes on meanwhile may show halves of two
-// moments. So whoever concludes anything looks several times, and compares.
+// Activity, as /proc shows it, one file after the other. A process that runs meanwhile may show
+// halves of two moments. Callers therefore look several times, and compare.
 #include "os/activity.hpp"
 
 #include <dirent.h>
@@ -24,10 +24,10 @@ namespace {
 
 constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
 constexpr int max_threads = 1024;
-constexpr std::uint64_t signal_bits =
-    0x7f;  // of how a thread is stopped; above them: a tracer's event
+// The signal in the status of a stopped child. Higher bits hold the event of a tracer.
+constexpr std::uint64_t signal_bits = 0x7f;
 
-// A file below /proc, or its beginning.
+// The beginning of a file below /proc; all of it, if the file is short.
 class Text {
  public:
   Text(pid_t pid, char const* name, pid_t thread = 0) noexcept {
@@ -40,13 +40,13 @@ class Text {
     }
     int const fd = ::open(path.data(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return;
-    // One read: the kernel makes all of it at that moment.
+    // One read: the kernel makes the whole text at that moment.
     ssize_t const got = ::read(fd, bytes_.data(), bytes_.size());
     ::close(fd);
     if (got > 0) size_ = static_cast<std::size_t>(got);
   }
   std::string_view view() const noexcept { return {bytes_.data(), size_}; }
-  // Of a file of lines "Name:\tvalue".
+  // The value of the line "Name:\tvalue".
   std::string_view value_of(std::string_view name) const noexcept {
     std::string_view rest = view();
     for (auto at = rest.find(name); at != std::string_view::npos; at = rest.find(name, at + 1)) {
@@ -71,14 +71,14 @@ std::uint64_t number(std::string_view text, int base = 10) noexcept {
   return value;
 }
 
-// The fields behind the name of a thread, which may be anything: "pid (name) state ppid ...".
+// The fields of "pid (name) state ppid ...". The name may hold any characters.
 class Fields {
  public:
   explicit Fields(std::string_view stat) noexcept {
     auto const name_end = stat.rfind(')');
     if (name_end != std::string_view::npos) rest_ = stat.substr(name_end + 1);
   }
-  // By its number in proc(5), where the state is the third. Empty: it is not there.
+  // `field` counts as proc(5) does, where the state has number 3. Empty: there is no such field.
   std::string_view operator[](int field) const noexcept {
     constexpr int first = 3;
     std::string_view rest = rest_;
@@ -101,8 +101,8 @@ enum StatField { user_ticks = 14, system_ticks = 15, threads = 20, exit_code = 5
 
 bool is_stop(char state) noexcept { return state == 'T' || state == 't'; }
 
-// Calls what it is given for each thread, until that says no. False: it did, or they cannot be
-// listed.
+// Calls `visit` for each thread, until it returns false. False: `visit` did, or the threads cannot
+// be listed.
 template <class Visit>
 bool for_each_thread(pid_t pid, Visit const& visit) noexcept {
   std::array<char, 32> path{};
@@ -118,7 +118,7 @@ bool for_each_thread(pid_t pid, Visit const& visit) noexcept {
   return count != 0;
 }
 
-// By which signal a child is stopped, or its main thread by its tracer; 0: that is not told.
+// The signal that stopped the child, or with which its tracer holds its main thread. 0: not known.
 int stop_signal(int pidfd) noexcept {
   siginfo_t info{};
   constexpr int look = WSTOPPED | WNOHANG | WNOWAIT;
@@ -132,7 +132,7 @@ pid_t tracer_of(pid_t pid, pid_t thread) noexcept {
   return static_cast<pid_t>(number(status.value_of("TracerPid")));
 }
 
-// ---- what it sleeps on
+// ---- sleeping threads
 
 class Mark {
  public:
@@ -146,7 +146,8 @@ class Mark {
   std::uint64_t value_ = 0xcbf29ce484222325;  // FNV-1a
 };
 
-// "number argument argument ...", the arguments in hexadecimal; or "running", or "-1 ...".
+// The system call in which a thread sleeps: "number argument argument ...", the arguments in
+// hexadecimal. Other texts are "running" and "-1 ...".
 struct Call {
   long number = -1;
   std::array<std::uint64_t, 4> argument{};
@@ -168,7 +169,7 @@ struct Call {
   bool waits_for_futex() const noexcept {
     return number == SYS_futex && (kind() == FUTEX_WAIT || kind() == FUTEX_WAIT_BITSET);
   }
-  // For one that no other process can wake, and no clock.
+  // No other process can wake the thread, and no clock.
   bool waits_for_own_futex() const noexcept {
     return waits_for_futex() && (argument[1] & FUTEX_PRIVATE_FLAG) != 0 && argument[3] == 0;
   }
@@ -191,8 +192,8 @@ struct Call {
   }
 };
 
-// Signals whose handlers wake nobody: those of crashes, what ends or is blocked by itself, and what
-// the C library has for itself (32, 33) and the worker's watch for the parent's end.
+// True if no handler of the process could wake a thread. The handlers of these signals wake none:
+// crashes, ends and stops, the signals of the C library (32, 33), and that of the parent watchdog.
 bool handlers_wake_nobody(Text const& status) noexcept {
   std::uint64_t harmless = 0;
   for (int const signal :
@@ -204,7 +205,7 @@ bool handlers_wake_nobody(Text const& status) noexcept {
   return !caught.empty() && (number(caught, 16) & ~harmless) == 0;
 }
 
-// Of one thread that sleeps: what it waits for goes into the mark.
+// The call in which this thread sleeps. Its progress and its call go into the mark.
 std::optional<Call> sleep_of(pid_t pid, pid_t thread, Mark& mark) noexcept {
   Text const status(pid, "status", thread);
   if (!status.value_of("State").starts_with('S')) return std::nullopt;
@@ -237,7 +238,7 @@ Activity activity_of(int pidfd, pid_t pid) noexcept {
       activity.signal = static_cast<int>(number(fields[exit_code]) & signal_bits);
     return activity;
   }
-  // A tracer may hold any thread, and the others wait for that.
+  // A tracer may hold any thread, and the others then wait for that thread.
   constexpr std::uint64_t usual_threads = 2;
   if (number(fields[threads]) <= usual_threads) return activity;
   for_each_thread(pid, [&](pid_t thread) {
@@ -262,8 +263,7 @@ bool is_thread_of(pid_t thread, pid_t process) noexcept {
 bool let_go_traced(pid_t pid) noexcept {
   bool any = false;
   for_each_thread(pid, [&](pid_t thread) {
-    // A thread of another process, which is no child of this one, can be waited for only if this process
-    // traces it.
+    // The threads of another process are no children of this one. Only a tracer can wait for them.
     if (thread == pid) return true;
     siginfo_t info{};
     constexpr int look = WEXITED | WNOHANG | __WALL;
@@ -294,7 +294,7 @@ std::uint64_t deadlock_of(pid_t pid) noexcept {
     auto const call = sleep_of(pid, thread, mark);
     if (!call) return false;
     if (call->waits_for_own_futex()) return true;
-    // One, and not the one that runs tasks.
+    // One thread may, but not the main thread, which runs tasks.
     return thread != pid && call->watches() && !std::exchange(watched, true);
   });
   return all ? mark.value() : 0;

@@ -19,11 +19,11 @@ namespace {
 
 constexpr int most = 1 << 16;
 
-// Machines have more CPUs than one cpu_set_t.
+// A set for more CPUs than one cpu_set_t holds.
 class CpuSet {
  public:
   CpuSet() = default;
-  // Of the thread; 0: the calling one. Empty, if it cannot be had.
+  // The affinity of the thread; 0: of the calling one. Empty, if it cannot be read.
   explicit CpuSet(pid_t thread) noexcept {
     if (::sched_getaffinity(thread, size, words_.data()) != 0) words_ = {};
   }
@@ -55,7 +55,7 @@ int widest_of_other_threads() {
   return widest;
 }
 
-// The variable that makes OpenMP bind threads, also the first one of the program, before main.
+// The variable that makes OpenMP bind threads, the main thread included, before main.
 char const* binding_variable() {
   for (char const* const name : {"GOMP_CPU_AFFINITY", "KMP_AFFINITY", "OMP_PROC_BIND"}) {
     char const* const value = std::getenv(name);

@@ -29,7 +29,7 @@ Cgroup::Cgroup(std::string const& folder, std::string const& name) : path_(folde
     std::string const path = std::exchange(path_, {});
     throw_error(error, "procpool could not make the control group " + path);
   }
-  // Kernels before 5.14 have no way to end a group at once.
+  // Kernels before 5.14 cannot end a group at once.
   if (::access(kill_path().c_str(), W_OK) != 0) {
     std::string const path = kill_path();
     remove();

@@ -1,4 +1,4 @@
-// Finding the process's cgroups among the mounts and reading their quotas. Pure; any thread.
+// Finds the cgroups of the process among the mounts, and reads their quotas. Pure; any thread.
 #include "os/cpu_quota.hpp"
 
 #include <algorithm>
@@ -38,7 +38,7 @@ bool contains(std::string_view list, std::string_view word) {
   return std::ranges::find(parts, word) != parts.end();
 }
 
-// mountinfo writes blanks in paths as \040 and the like.
+// mountinfo writes a blank in a path as \040, and other characters likewise.
 std::string unescape(std::string_view text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -64,8 +64,8 @@ std::optional<std::uint64_t> number(std::string_view text) {
 }
 
 struct Mount {
-  std::string root;   // which cgroup is shown
-  std::string point;  // where
+  std::string root;   // the cgroup that is shown
+  std::string point;  // the folder that shows it
   bool version2;
 };
 
@@ -85,9 +85,9 @@ std::vector<Mount> cgroup_mounts(std::string_view mountinfo) {
   return mounts;
 }
 
-// The part of `path` below `root`; nothing: it is not below.
+// The part of `path` below `root`. Nothing: `path` is not below.
 std::optional<std::string> below(std::string const& path, std::string const& root) {
-  // A path with ".." belongs to a process outside of the namespace that is shown.
+  // A path with ".." belongs to a process outside the namespace that is shown.
   if (path == "/.." || path.starts_with("/../")) return std::nullopt;
   if (root == "/") return path == "/" ? "" : path;
   if (!path.starts_with(root)) return std::nullopt;
@@ -131,7 +131,7 @@ unsigned cpu_count_from(unsigned affinity, std::string const& proc_self_cgroup,
   std::uint64_t count = std::max(affinity, 1U);
   std::vector<Mount> const mounts = cgroup_mounts(proc_self_mountinfo);
   for (std::string_view const line : split(proc_self_cgroup, '\n')) {
-    // hierarchy:controllers:path, where the path may hold colons itself
+    // hierarchy:controllers:path, and the path may hold colons itself
     std::size_t const first = line.find(':');
     std::size_t const second = first == line.npos ? line.npos : line.find(':', first + 1);
     if (second == line.npos) continue;
@@ -150,7 +150,7 @@ unsigned cpu_count_from(unsigned affinity, std::string const& proc_self_cgroup,
         rest = *inside;
         break;
       }
-      // In a container the path may be one of the host; what is mounted is then the best guess.
+      // In a container the path may be one of the host. The mount is the best guess then.
       if (chosen == nullptr) chosen = &mount;
     }
     if (chosen == nullptr) continue;

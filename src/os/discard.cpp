@@ -1,4 +1,4 @@
-// The thread that closes what may block. See the header.
+// The thread that closes descriptors that may block. See the header.
 #include "os/discard.hpp"
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@ void* close_it(void* given) {
 }  // namespace
 
 bool is_memory_file(int fd) noexcept {
-  // Answered by the kernel for what lies in shared memory or huge pages, and for nothing else.
+  // The kernel answers for files in shared memory or huge pages, and for no others.
   return ::fcntl(fd, F_GET_SEALS) >= 0;
 }
 
@@ -32,7 +32,7 @@ void close_elsewhere(UniqueFd fd) noexcept {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attributes, stack);  // where that is too little, it is the usual size
+  pthread_attr_setstacksize(&attributes, stack);  // if that is refused, the usual size stays
   // The program's signals are for the program's own threads.
   sigset_t all;
   sigset_t before;

@@ -1,5 +1,5 @@
-// Closing, renumbering and duplicating descriptors. See the header for who may call what; nothing
-// here has a state of its own that a crash could leave half done.
+// Closing, renumbering and duplicating descriptors. Threads: see the header. Nothing here has a
+// state that a crash could leave half done.
 #include "os/fd.hpp"
 
 #include <fcntl.h>
@@ -15,15 +15,15 @@ void UniqueFd::reset(int fd) noexcept {
   int const old = std::exchange(fd_, fd);
   if (old < 0) return;
   int const kept = errno;
-  // Not repeated on EINTR: Linux has freed the number by then, a second close could hit a
-  // descriptor that another thread has just opened.
+  // Not repeated on EINTR: Linux has freed the number by then. A second close could hit a descriptor
+  // that another thread has just opened.
   ::close(old);
   errno = kept;
 }
 
 namespace {
 
-// The limit with its value: the error of the system call says only that there is one.
+// The limit with its value. The error of the system call says only that there is a limit.
 std::string limit_of_descriptors() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
@@ -55,7 +55,7 @@ UniqueFd above_standard(UniqueFd fd) {
 
 UniqueFd duplicate(int fd) {
   int const copy = ::fcntl(fd, F_DUPFD_CLOEXEC, lowest_descriptor);
-  // EINVAL: there is no number so high.
+  // EINVAL: the limit lies below the lowest number.
   if (copy < 0 && errno == EINVAL) errno = EMFILE;
   if (copy < 0) throw_errno("procpool could not duplicate descriptor " + std::to_string(fd));
   return UniqueFd(copy);

@@ -1,5 +1,5 @@
-// The two futex calls. Stateless; any thread, and futex_wake also from a signal handler. See the
-// header for what deaths leave.
+// The two futex calls, without a state. Any thread; futex_wake also from a signal handler. Crashes:
+// see the header.
 #include "os/futex.hpp"
 
 #include <linux/futex.h>
@@ -17,7 +17,7 @@ static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free,
               "a word that carries a lock cannot be shared between processes");
 
-// The time that SYS_futex reads on every machine: two longs, whatever the width of time_t.
+// The time as SYS_futex reads it on every machine: two longs, for every width of time_t.
 struct KernelTime {
   long seconds;
   long nanoseconds;
@@ -25,8 +25,8 @@ struct KernelTime {
 
 KernelTime kernel_time(std::chrono::steady_clock::time_point deadline) {
   using namespace std::chrono;
-  // steady_clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET takes absolute: no drift when a wait
-  // is repeated. A time before the clock's start would be EINVAL; it means "already over".
+  // steady_clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET takes as an absolute time: repeated
+  // waits do not drift. A time before the start of the clock would be EINVAL; it means "over".
   auto const since = deadline.time_since_epoch();
   if (since < since.zero()) return {0, 0};
   auto const whole = floor<seconds>(since);

@@ -1,5 +1,5 @@
-// The pipe, and whom its closing ends. Nothing is ever written: the one event that the pipe can
-// have is that its last end for writing is closed, and for that event the signal is SIGKILL.
+// The pipe, and the signal for its closing. Nothing is ever written, so the pipe has one event: its
+// last end for writing is closed. The signal of that event is SIGKILL.
 #include "os/liveness_pipe.hpp"
 
 #include <fcntl.h>
@@ -17,8 +17,8 @@ LivenessPipe::LivenessPipe() {
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("procpool could not make a pipe");
   UniqueFd const read(ends[0]);
   held_ = above_standard(UniqueFd(ends[1]));
-  // A program that gives up its rights later still opens ends; and nobody without any opens one for
-  // writing.
+  // A program that drops its rights later can still open ends. No unprivileged process can open one
+  // for writing.
   if (::fchmod(held_.get(), S_IRUSR | S_IRGRP | S_IROTH) != 0) {
     throw_errno("procpool could not set the mode of a pipe");
   }
@@ -26,7 +26,7 @@ LivenessPipe::LivenessPipe() {
 
 UniqueFd LivenessPipe::end() const {
   std::string const path = "/proc/thread-self/fd/" + std::to_string(held_.get());
-  // There is a writer, so it does not wait for one.
+  // There is a writer, so open() does not wait for one.
   int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) throw_errno("procpool could not open the end of a pipe as " + path + proc_hint());
   return above_standard(UniqueFd(fd));
@@ -40,7 +40,7 @@ bool hang_on(int liveness_pipe_end) {
       ::fcntl(liveness_pipe_end, F_SETFL, flags | O_ASYNC) != 0) {
     throw_errno("procpool could not have a worker end with the program");
   }
-  // A death before fcntl() was not told.
+  // A death before fcntl() sent no signal.
   pollfd hung_up{liveness_pipe_end, POLLIN, 0};
   return ::poll(&hung_up, 1, 0) <= 0 || (hung_up.revents & POLLHUP) == 0;
 }

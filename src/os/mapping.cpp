@@ -1,5 +1,6 @@
-// Mapping memfds. Any thread; other threads may map and unmap at the same time, so the second view
-// of a ring is never put over what somebody else may have mapped by now. A crash leaves nothing.
+// Mapping memfds. Any thread. Other threads may map and unmap at the same time, so the second view
+// of a ring is never put over memory that another thread may have mapped by now. A crash leaves
+// nothing.
 #include "os/mapping.hpp"
 
 #include <sys/mman.h>
@@ -114,10 +115,10 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
   std::size_t const total = control_bytes + 2 * ring_bytes;
   std::size_t const once = control_bytes + ring_bytes;
   int const protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
-  // The first view has room behind it for the second. That room is freed and asked for again, and
-  // only if it is still free: a mapping that takes the place of another may fail with the old one
-  // gone already, and then nobody could tell whose the place is. Another thread may be faster, but
-  // not often in a row.
+  // The first view has room behind it for the second. That room is unmapped, and then mapped again
+  // only if it is still free. Replacing it in one call is no way out: such a call may fail after the
+  // old mapping is gone, and the place could then belong to any thread. Another thread may be
+  // faster, but not often in a row.
   for (int attempt = 1;; ++attempt) {
     auto whole = map(memory, access, 0, total);
     auto* const base = static_cast<std::byte*>(whole.get_address());
@@ -132,10 +133,10 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
       break;
     }
     int const error = second == MAP_FAILED ? errno : EEXIST;
-    // A kernel that does not know the flag takes the address for a wish.
+    // A kernel that does not know the flag takes the address as a hint.
     if (second != MAP_FAILED) ::munmap(second, ring_bytes);
     ::munmap(base, once);
-    // Its destructor would unmap what is another thread's.
+    // The destructor would unmap memory of another thread.
     alignas(bip::mapped_region) std::array<std::byte, sizeof(bip::mapped_region)> never_destroyed;
     new (never_destroyed.data()) bip::mapped_region(std::move(whole));
     if (error != EEXIST || attempt == max_attempts) {

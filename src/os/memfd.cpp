@@ -1,5 +1,5 @@
-// Making, sealing, filling and reading memfds. Any thread; a crash between any two calls leaves at
-// most memory that goes when the process's descriptors are closed.
+// Making, sealing, filling and reading memfds. Any thread. A crash between two calls leaves at most
+// memory that is freed with the descriptors of the process.
 #include "os/memfd.hpp"
 
 #include <signal.h>
@@ -28,11 +28,10 @@ namespace {
 
 UniqueFd make(char const* name) {
   unsigned const always = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  // Remembered, so that an old kernel is asked only once. relaxed: it is a hint, nothing is
-  // published through it.
+  // An old kernel is asked only once. relaxed: a hint, through which nothing is published.
   static std::atomic<bool> knows_noexec{true};
   if (knows_noexec.load(std::memory_order_relaxed)) {
-    // Systems with vm.memfd_noexec=2 refuse memfds that do not say this.
+    // Systems with vm.memfd_noexec=2 refuse memfds without this flag.
     int const fd = ::memfd_create(name, always | MFD_NOEXEC_SEAL);
     if (fd >= 0) return above_standard(UniqueFd(fd));
     if (errno != EINVAL) throw_errno("procpool could not make a memfd for " + std::string(name));
@@ -43,9 +42,9 @@ UniqueFd make(char const* name) {
   return above_standard(UniqueFd(fd));
 }
 
-// RLIMIT_FSIZE holds for memory too: the kernel refuses, and sends SIGXFSZ to the thread, which
-// would end a program that knows nothing of it. While this exists the signal is kept away; what the
-// refusal sent is taken out again at its end, what was sent by others stays.
+// RLIMIT_FSIZE holds for memory files too: the kernel refuses, and sends SIGXFSZ to the thread. The
+// signal would end a program without a handler. An object of this class blocks it. Its destructor
+// removes the signal of the refusal; a signal from another sender stays.
 class NoSignalForSize {
  public:
   NoSignalForSize() noexcept {
@@ -78,8 +77,8 @@ class NoSignalForSize {
 
 constexpr std::uint64_t allocation_step = 64U << 20;
 
-// The memory that the kernel can still give without ending a process; the maximum if it does not
-// say.
+// The memory that the kernel can still give without ending a process. The maximum if that is not
+// known.
 std::uint64_t available_memory() {
   std::ifstream file("/proc/meminfo");
   std::uint64_t kibibytes = 0;
@@ -113,11 +112,11 @@ Memfd Memfd::create(char const* name, std::uint64_t size) {
   if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) fail(EFBIG);
   Memfd made(make(name));
   NoSignalForSize const quiet;
-  // In steps: an interrupted fallocate frees all that it had allocated, and under a steady
-  // stream of signals a large one would never end.
+  // In steps: an interrupted fallocate frees all that it had allocated. Under a steady stream of
+  // signals a large one would never end.
   for (std::uint64_t done = 0; done < size;) {
-    // A kernel that overcommits would not say no: it would end some process to make room. So what
-    // the machine does not have is not asked for. Small pieces are not worth the look.
+    // A kernel that overcommits never refuses, but ends some process to make room. Memory that the
+    // machine lacks is therefore not asked for. Small pieces are not worth the look.
     if (size > allocation_step && size - done > available_memory()) fail(ENOMEM);
     std::uint64_t const now = std::min(allocation_step, size - done);
     if (::fallocate(made.fd(), 0, static_cast<off_t>(done), static_cast<off_t>(now)) == 0) {
@@ -138,8 +137,7 @@ std::uint64_t Memfd::size() const {
 }
 
 void Memfd::seal(int seals) {
-  // The kernel may have hold of a page for a moment (to swap, to merge, to look at it), and says
-  // so.
+  // EBUSY: the kernel holds a page for a moment, to swap it, to merge it or to look at it.
   for (int tries = 1; ::fcntl(fd(), F_ADD_SEALS, seals) != 0; ++tries) {
     constexpr int max_tries = 10;
     if (errno != EBUSY || tries == max_tries) {

@@ -31,7 +31,7 @@ void Poller::add(int fd, std::uint64_t key, std::uint32_t events) {
 
 void Poller::remove(int fd) noexcept {
   epoll_event ignored{};
-  // It fails only for what is not watched, or not open.
+  // The call fails only for a descriptor that is not watched or not open.
   ::epoll_ctl(fd_.get(), EPOLL_CTL_DEL, fd, &ignored);
 }
 
@@ -41,7 +41,7 @@ std::size_t Poller::wait(std::span<Ready> into, std::optional<std::chrono::micro
   int const room = static_cast<int>(std::min(into.size(), events.size()));
   int milliseconds = -1;
   if (timeout && *timeout > 0us && *timeout < 1ms) {
-    // epoll_wait() knows only milliseconds; its descriptor is readable when it has something.
+    // epoll_wait() knows only milliseconds. Its descriptor is readable when there is an event.
     timespec const time{0, static_cast<long>(timeout->count()) * 1000};
     pollfd self{fd_.get(), POLLIN, 0};
     if (::ppoll(&self, 1, &time, nullptr) <= 0) return 0;

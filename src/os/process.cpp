@@ -1,5 +1,5 @@
-// Pidfds and the end of a child. Threads and crashes: see the header. The order in reap() is what
-// keeps us from ever signalling a stranger: the dead child stays a zombie, which holds its number,
+// Pidfds and the end of a child. Threads and crashes: see the header. The order in reap() makes sure
+// that no other process is ever signalled: the dead child stays a zombie, which keeps its number,
 // until its group has been killed.
 #include "os/process.hpp"
 
@@ -28,11 +28,11 @@
 namespace procpool::inline v0::os {
 namespace {
 
-// glibc has these names only from 2.36 (P_PIDFD) or not at all, kernel headers only when new.
+// Old C libraries and old kernel headers lack these names. P_PIDFD came with glibc 2.36.
 constexpr auto by_pidfd = static_cast<idtype_t>(3);
 constexpr unsigned signal_process_group = 1U << 2;  // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 
-// struct pidfd_info in its first published size; later kernels accept it.
+// struct pidfd_info in its first published size, which later kernels accept.
 struct PidfdInfo {
   std::uint64_t mask;
   std::uint64_t cgroup;
@@ -48,7 +48,7 @@ long pidfd_signal(int pidfd, int signal, unsigned flags) {
   return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, flags);
 }
 
-// Of a file, as a string.
+// Reads the beginning of a file as a string. Returns its length; negative: there is no such file.
 ssize_t read_start(char const* path, std::span<char> into) noexcept {
   int const fd = ::open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return -1;
@@ -57,9 +57,9 @@ ssize_t read_start(char const* path, std::span<char> into) noexcept {
   return got;
 }
 
-// Whether the number is still that of the process behind the pidfd: once it is reaped, others may
-// get it. Where that cannot be seen it is taken to be so: these are our children, whom hardly
-// anybody else reaps.
+// Does the number still belong to the process behind the pidfd? Another process may get it after
+// that one is reaped. The answer is yes if it cannot be found out: these are children of this
+// process, and hardly any other code reaps them.
 bool has_its_number(int pidfd, pid_t pid) noexcept {
   std::array<char, 64> path{};
   std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", pidfd);
@@ -70,13 +70,13 @@ bool has_its_number(int pidfd, pid_t pid) noexcept {
   return line == nullptr || std::strtol(line + name.size(), nullptr, 10) == pid;
 }
 
-// As look(), where the system does not let us ask by pidfd (a kernel before 5.4, or a container's
-// profile of system calls): by number.
+// As look(), by number, if the system refuses waitid() with a pidfd: a kernel before 5.4, or the
+// system call profile of a container.
 std::optional<Exit> look_by_number(int pidfd, pid_t pid, bool takes, bool& gone) noexcept {
   gone = !has_its_number(pidfd, pid);
   if (gone) return std::nullopt;
   if (!takes) {
-    // How it ended is told only to who takes it.
+    // Only a call that reaps the child tells how it ended.
     pollfd one{pidfd, POLLIN, 0};
     return pidfd < 0 || ::poll(&one, 1, 0) > 0 ? std::optional(Exit{}) : std::nullopt;
   }
@@ -96,8 +96,8 @@ std::optional<Exit> look_by_number(int pidfd, pid_t pid, bool takes, bool& gone)
   }
 }
 
-// The next answer of waitid; nothing while the child cannot be waited for (ptrace). `gone` when it
-// is no child of ours any more.
+// The next answer of waitid. Nothing while the child cannot be waited for (ptrace). `gone`: it is no
+// child of this process any more.
 std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   for (;;) {
     siginfo_t info{};
@@ -115,7 +115,7 @@ std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   }
 }
 
-// The status of a process that was reaped elsewhere, as new kernels keep it.
+// The status of a process that was reaped elsewhere. New kernels keep it.
 Exit remembered(int pidfd) {
   for (int attempt = 0; attempt < 4; ++attempt) {
     PidfdInfo info{};
@@ -127,15 +127,15 @@ Exit remembered(int pidfd) {
       if (WIFSIGNALED(status)) return {Exit::Kind::signalled, WTERMSIG(status)};
       return {};
     }
-    // Under an ignored SIGCHLD the death shows a moment before the status is stored; POLLHUP says
-    // that it is.
+    // Under an ignored SIGCHLD the death shows a moment before the status is stored. POLLHUP comes
+    // after that.
     pollfd one{pidfd, 0, 0};
     ::poll(&one, 1, 5);
   }
   return {};
 }
 
-// How many blanks lie between the name and the field, in the text of a process's `stat`.
+// The blanks between the name and the field, in the text of `stat`.
 constexpr int field_threads = 18;
 constexpr int field_start = 20;
 
@@ -145,7 +145,8 @@ std::uint64_t field_behind(char const* name_end, int blanks) noexcept {
   return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
 }
 
-// Of a call that older kernels, some containers and some emulators do not have. Keeps errno.
+// The end of a sentence about a call that older kernels, some containers and some emulators lack.
+// Keeps errno.
 std::string kernel_hint() {
   if (errno != ENOSYS && errno != EPERM) return {};
   return std::string(errno == ENOSYS ? ", which is missing here" : ", which is forbidden here") +
@@ -156,7 +157,7 @@ std::string kernel_hint() {
 
 bool reaches_by_number(pid_t pid, int signal) { return pid > 1 && ::kill(-pid, signal) == 0; }
 
-// Itself alone. Where the call is unknown, or forbidden whoever is meant, by number.
+// Signals the process alone. By number, if the call is unknown or forbidden for every process.
 bool reaches(int pidfd, pid_t pid, int signal) noexcept {
   if (pidfd_signal(pidfd, signal, 0) == 0) return true;
   if (errno != ENOSYS && errno != EPERM) return false;
@@ -181,14 +182,14 @@ bool send_signal(int pidfd, int signal) {
 }
 
 bool signal_group(int pidfd, pid_t pid, int signal) noexcept {
-  // Through the pidfd it cannot reach a stranger, whatever became of the number.
+  // Through the pidfd the signal cannot reach another process, even if the number was given anew.
   if (pidfd_signal(pidfd, signal, signal_process_group) == 0) return true;
   // A process that was just forked may not lead a group yet.
   if (errno == ESRCH) return reaches(pidfd, pid, signal);
   if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return false;
   bool gone = false;
   look(pidfd, pid, WNOWAIT, gone);
-  // Not a child of ours, or not any more: only itself is reached for certain.
+  // It is no child of this process, or not any more. Only the process itself is reached for certain.
   if (gone) return reaches(pidfd, pid, signal);
   return reaches_by_number(pid, signal) || reaches(pidfd, pid, signal);
 }
@@ -198,7 +199,7 @@ bool exited(int pidfd) {
   int n = -1;
   do n = ::poll(&one, 1, 0);
   while (n < 0 && errno == EINTR);
-  if (n < 0) return false;  // the system has no memory just now; it is looked at again
+  if (n < 0) return false;  // the system has no memory just now; the caller looks again
   if ((one.revents & POLLNVAL) != 0) {
     throw_error(EBADF, "procpool was asked about a worker whose pidfd is closed");
   }
@@ -208,7 +209,7 @@ bool exited(int pidfd) {
 Exit reap(int pidfd, pid_t pid) noexcept {
   bool gone = false;
   std::optional<Exit> end = look(pidfd, pid, WNOWAIT, gone);
-  // A tracer (strace, gdb) sees the end first, and only when it is done do we.
+  // A tracer (strace, gdb) sees the end first. This process sees it when the tracer is done.
   for (int i = 0; !end && !gone && i < 50; ++i) {
     timespec const millisecond{0, 1'000'000};
     ::nanosleep(&millisecond, nullptr);
@@ -216,13 +217,13 @@ Exit reap(int pidfd, pid_t pid) noexcept {
   }
   signal_group(pidfd, pid, SIGKILL);
   if (gone) return remembered(pidfd);
-  bool taken = false;  // by the host between our two looks: we know the answer already
+  bool taken = false;  // the program reaped it between the two looks: `end` is the answer
   std::optional<Exit> const reaped = look(pidfd, pid, 0, taken);
   return reaped ? *reaped : end.value_or(Exit{});
 }
 
 std::size_t thread_count() noexcept {
-  // A folder for each thread, and each counts as a link beside the usual two.
+  // Each thread has a folder, which counts as a link beside the usual two.
   struct stat folder{};
   if (::stat("/proc/self/task", &folder) != 0 || folder.st_nlink < 3) return 0;
   return static_cast<std::size_t>(folder.st_nlink) - 2;
@@ -233,7 +234,7 @@ std::uint64_t start_time(pid_t pid) noexcept {
   std::snprintf(path.data(), path.size(), "/proc/%d/stat", static_cast<int>(pid));
   std::array<char, 1024> text{};
   if (read_start(path.data(), text) <= 0) return 0;
-  // "pid (name) state ppid ...", and the name may be anything.
+  // "pid (name) state ppid ...". The name may hold any characters.
   char const* const name_end = std::strrchr(text.data(), ')');
   if (name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'X') return 0;
   // A process whose main thread has ended looks dead, though other threads go on.

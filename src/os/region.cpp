@@ -13,7 +13,7 @@ std::span<std::byte> map_region(std::size_t bytes) {
   void* const found = ::mmap(nullptr, 2 * bytes, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (found == MAP_FAILED) throw std::bad_alloc();
-  // Of twice as much a part begins where it should.
+  // Twice as much memory holds a region of the right alignment.
   auto* const from = static_cast<std::byte*>(found);
   std::size_t const ahead = -reinterpret_cast<std::uintptr_t>(found) & (bytes - 1);
   if (ahead != 0) ::munmap(from, ahead);

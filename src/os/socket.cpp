@@ -19,8 +19,8 @@ namespace procpool::inline v0::os {
 namespace {
 
 constexpr std::size_t control_size = CMSG_SPACE(max_packet_fds * sizeof(int));
-// Receiving there is room for as many as the kernel sends along: what found none would be closed
-// there and then.
+// A receiver has room for all descriptors that the kernel may pass. The kernel closes a descriptor
+// that finds no room, on the receiving thread.
 constexpr std::size_t max_received = 253;
 constexpr std::size_t receive_size =
     CMSG_SPACE(max_received * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
@@ -43,7 +43,7 @@ void each_descriptor(msghdr& message, Take&& take) {
   }
 }
 
-// Of an end nobody is the sender: newer kernels say so, older ones say nothing.
+// False for the end of the stream. Newer kernels name a sender with number 0 then, older ones none.
 bool has_sender(msghdr& message) noexcept {
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS) continue;
@@ -54,7 +54,7 @@ bool has_sender(msghdr& message) noexcept {
   return false;
 }
 
-// For a caller who wants to wait on a socket that somebody has made non-blocking.
+// Waits on a socket that may be non-blocking, because its other holder made it so.
 void wait_for(int fd, short events) {
   pollfd one{fd, events, 0};
   if (::poll(&one, 1, -1) < 0 && errno != EINTR) throw_errno("procpool could not wait on a socket");
@@ -65,7 +65,7 @@ bool passes(int error) noexcept {
   return error == ENOMEM || error == ENOBUFS || error == ETOOMANYREFS;
 }
 
-// Waits for that. False: that was long enough.
+// Waits a few milliseconds for the end of a shortage. False: there were enough tries.
 bool be_patient(int& tries) noexcept {
   constexpr int max_tries = 50;
   if (++tries > max_tries) return false;
@@ -74,18 +74,17 @@ bool be_patient(int& tries) noexcept {
   return true;
 }
 
-// How much memory the next packet needs. A packet may be long where it is short most of the time,
-// and to clear that much memory costs more than to ask.
+// The memory that the next packet needs. Most packets are short. Asking costs less than clearing
+// memory for the longest one.
 std::size_t room_for_next(int fd, bool wait, std::size_t most) noexcept {
   constexpr std::size_t not_worth_asking = 4096;
   if (most <= not_worth_asking) return most;
   ssize_t const size = ::recv(fd, nullptr, 0, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-  // An error shows again, or is over.
+  // An error comes again with the packet, or is over by then.
   return size < 0 ? not_worth_asking : std::min(static_cast<std::size_t>(size), most);
 }
 
-// Takes the descriptors of a packet into our hands, before anything can throw them away. How many
-// there were.
+// Takes over the descriptors of a packet, before anything can lose them. Returns their number.
 std::size_t adopt(msghdr& message, Packet& into, Takes takes) noexcept {
   std::size_t count = 0;
   each_descriptor(message, [&](UniqueFd received) {
@@ -162,8 +161,8 @@ SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int c
         wait_for(fd, POLLOUT);
         continue;
       case EBADF:
-        // Also the answer when one of `fds` is not open: that is a mistake of the caller, and to
-        // call the peer dead for it would cost a worker.
+        // Also the answer if one of `fds` is not open. That is a mistake of the caller: calling the
+        // peer dead for it would cost a worker.
         for (int const passed : fds) {
           if (::fcntl(passed, F_GETFD) < 0) {
             throw_error(EBADF, "procpool cannot send descriptor " + std::to_string(passed) +
@@ -185,7 +184,7 @@ SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int c
 ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes, Takes takes) {
   into.fds.clear();
   into.foreign = false;
-  // All memory is got before the packet is taken: with it in hand nothing may fail.
+  // All memory is allocated before the packet is taken. After that nothing may fail.
   into.fds.reserve(max_packet_fds);
   into.bytes.resize(room_for_next(fd, wait, max_bytes));
   iovec part{into.bytes.data(), into.bytes.size()};
@@ -203,8 +202,8 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
     if (wait && passes(errno) && be_patient(tries)) continue;
     switch (errno) {
       case EINTR: continue;
-      // A peer that died with unread packets of ours leaves this note, once, ahead of the packets
-      // that it had sent. They count, so look again; the end itself reads as 0 bytes.
+      // A peer that died before it read all packets causes this error once, ahead of the packets
+      // that it had sent. Those count, so look again. The end itself reads as 0 bytes.
       case ECONNRESET: continue;
       case EAGAIN:
         if (wait) {
@@ -221,7 +220,7 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
   }
   std::size_t const count = adopt(message, into, takes);
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || count > max_packet_fds) {
-    into.fds.clear();  // of a peer that is suspected these are memory files
+    into.fds.clear();  // closing cannot block: a suspected peer gets no others through
     into.bytes.clear();
     throw_error(EPROTO, (message.msg_flags & MSG_TRUNC) != 0
                             ? "procpool received a packet of more than " +
@@ -232,7 +231,7 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
   }
   into.bytes.resize(static_cast<std::size_t>(n));
   if (n == 0) {
-    // The end, or an empty packet, which none of ours sends: the peer is as good as gone.
+    // The end, or an empty packet. send_packet() never sends one, so the peer counts as gone.
     into.fds.clear();
     return ReceiveResult::closed;
   }
@@ -241,7 +240,7 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
   } catch (std::system_error const& error) {
     into.fds.clear();
     into.bytes.clear();
-    // As above: this packet is gone, and no other.
+    // As above, only this packet is lost.
     throw_error(EPROTO,
                 std::string("procpool received a packet whose descriptors could not be kept: ") +
                     error.what());
@@ -251,8 +250,8 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
 
 void close_socket(UniqueFd fd) noexcept {
   if (!fd) return;
-  // Nothing more comes now. A packet may be empty but for its descriptors: with this each says who
-  // sent it, and the end says nothing.
+  // After the shutdown nothing more comes. A packet may have descriptors and no bytes. Credentials
+  // tell such a packet from the end.
   int const on = 1;
   ::shutdown(fd.get(), SHUT_RDWR);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on);

@@ -1,6 +1,6 @@
-// posix_spawn with everything that a worker must not inherit taken away. Threads and crashes: see
-// the header. glibc's posix_spawn runs on CLONE_VFORK with all signals blocked, so its cost does
-// not grow with the parent's memory and no signal handler of the host ever runs in the child.
+// posix_spawn, without anything that a worker must not inherit. Threads and crashes: see the
+// header. glibc's posix_spawn uses CLONE_VFORK with all signals blocked. So its cost does not grow
+// with the parent's memory, and no signal handler of the program ever runs in the child.
 #include "os/spawn.hpp"
 
 #include <fcntl.h>
@@ -83,8 +83,8 @@ std::string name_of_file(int fd) {
   return length > 0 ? std::string(name.data(), static_cast<std::size_t>(length)) : link;
 }
 
-// posix_spawn tells a number and not which of its steps it is from; what the steps need was looked
-// at before, but for the execution.
+// posix_spawn returns an error number and does not say which of its steps failed. All steps but the
+// execution were checked before.
 [[noreturn]] void throw_unspawned(int error, SpawnRequest const& request) {
   std::string why;
   if (error == EAGAIN) {
@@ -121,14 +121,14 @@ std::vector<char*> pointers(std::vector<std::string> const& variables,
   return all;
 }
 
-// A source among the low numbers would be overwritten by the steps that fill them.
+// The steps that fill the low numbers would overwrite a source that has one of them.
 int safe_number(int fd, UniqueFd& keeper) {
   if (fd >= lowest_descriptor) return fd;
   keeper = duplicate(fd);
   return keeper.get();
 }
 
-// Opened here and not by the child, whose error would not tell what it could not do.
+// Opened by the parent: an error of the child would not say which step failed.
 UniqueFd open_null_device() {
   int const fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (fd < 0) {
@@ -141,12 +141,12 @@ void inherit_output(FileActions& actions, int null, int fd) {
   if (::fcntl(fd, F_GETFD) < 0) {
     actions.copy(null, fd);
   } else {
-    actions.copy(fd, fd);  // takes off close-on-exec, should the host have set it
+    actions.copy(fd, fd);  // clears close-on-exec, which the program may have set
   }
 }
 
-// An execution that changes the process's rights makes a worker that does not act on its mark, or
-// one that has rights which the program has dropped.
+// An execution that changes the rights of the process makes a bad worker. It ignores its mark, or it
+// has rights that the program has dropped.
 void check_rights(int image) {
   if (::geteuid() != ::getuid() || ::getegid() != ::getgid()) {
     throw_error(
@@ -230,7 +230,8 @@ Child spawn(SpawnRequest const& request) {
       throw_error(ESRCH, "procpool started a worker that died at once, and the program (which "
                          "ignores SIGCHLD or waits for any child) took its exit status");
     }
-    // No numbers left, say. The child is ours and unreaped, so its number is still its own.
+    // For example, there are no descriptors left. The child is not reaped yet, so its number is still
+    // its own.
     ::kill(child.pid, SIGKILL);
     while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
     }

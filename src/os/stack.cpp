@@ -12,12 +12,11 @@ namespace {
 
 struct Known {
   bool asked = false;
-  rlim_t limit = 0;  // of the process when the stack was asked for
+  rlim_t limit = 0;  // of the process, at the last look
   Stack stack;
 };
 
-// Without a constructor or a destructor: costs nothing to have, and is there as long as the thread
-// is.
+// Without a constructor and a destructor, so that it costs nothing and lives as long as the thread.
 constinit thread_local Known known;
 
 rlim_t stack_limit() {

@@ -1,5 +1,4 @@
-// Cutting and cleaning. Works on bytes, and knows of UTF-8 what it must: lengths, and what is not
-// allowed.
+// Cutting and cleaning, byte by byte. Of UTF-8 only the lengths and the forbidden bytes are known.
 #include "os/text.hpp"
 
 #include <cstdint>
@@ -14,7 +13,7 @@ struct Character {
   std::size_t bytes;  // 0: no character begins here
 };
 
-// The character that begins at `at`, where there is none in ASCII.
+// The character that begins at `at` with a byte outside ASCII.
 Character character(std::string_view text, std::size_t at) noexcept {
   auto const lead = static_cast<unsigned char>(text[at]);
   std::size_t const bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
@@ -29,7 +28,7 @@ Character character(std::string_view text, std::size_t at) noexcept {
   return too_long || none ? Character{0, 0} : Character{code, bytes};
 }
 
-// Of those behind ASCII.
+// Is the character, which lies outside ASCII, a control character?
 bool controls(std::uint32_t code) noexcept {
   return code < 0xa0 || code == 0x61c || code == 0x200e || code == 0x200f ||
          (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
@@ -69,7 +68,7 @@ std::string cut(std::string_view text, std::size_t most) {
   std::string const note = "... (cut, " + std::to_string(text.size()) + " bytes)";
   if (note.size() > most) return std::string(text.substr(0, most));
   std::size_t keep = most - note.size();
-  // No character has more than three bytes behind its first.
+  // A character has at most three bytes behind its first.
   for (int i = 0; i < 3 && keep > 0 && continues(text[keep]); ++i) --keep;
   return std::string(text.substr(0, keep)) + note;
 }

@@ -28,7 +28,7 @@ void Timer::arm(std::chrono::milliseconds time) const noexcept {
 void Timer::drain() const noexcept {
   int const kept = errno;
   std::uint64_t times = 0;
-  // Nothing there (EAGAIN) is as good.
+  // EAGAIN: the timer was not readable.
   static_cast<void>(::read(fd_.get(), &times, sizeof times));
   errno = kept;
 }
