@@ -36,8 +36,8 @@ ContextWork::ContextWork(std::shared_ptr<CallContext const> context)
 
 ContextWork::~ContextWork() = default;
 
-// Goes to an executor with the work. If it is destroyed unused, the work runs on the callback
-// thread.
+// Goes to an executor with the work. If the executor destroys it unused, the work runs on the
+// callback thread.
 class ContextWork::DropGuard {
  public:
   explicit DropGuard(std::shared_ptr<ContextWork> work) : work_(std::move(work)) {}
@@ -48,13 +48,13 @@ class ContextWork::DropGuard {
     work_->refused_ = true;
     work_->callbacks().log(
         "an executor did not run what it was given; it runs on the callback thread");
-    // If there is no callback thread to be had: on the thread that asks executors, which exists.
+    // Without a callback thread the work runs on the thread that asks executors, which exists.
     static_cast<void>(work_->callbacks().take_from_executor(*work_));
     work_->schedule();
   }
 
   void use() {
-    // Once, also if the executor runs it twice.
+    // The work runs once, even if the executor runs this twice.
     if (used_.exchange(true, std::memory_order_acq_rel)) return;
     Callbacks::Outside const outside(*work_);
     work_->perform();
@@ -82,7 +82,8 @@ void ContextWork::run() noexcept {
   }
 }
 
-// Moved on, so that the last owner is not this thread: with the work goes what is the user's.
+// The queue becomes an owner, so that this thread is not the last one: the end of the work may run
+// code of the user.
 void ContextWork::schedule() noexcept { callbacks().post(shared_from_this()); }
 
 void ScheduleCallback::at_end(Completion& completion, std::unique_ptr<ScheduleCallback> callback,

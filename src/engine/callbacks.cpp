@@ -22,29 +22,29 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a thread without a pool waits for more: many that come one by one shall not make one
-// each.
+// A thread without a pool waits so long for more work. Work that comes piece by piece then needs
+// only one thread.
 constexpr std::chrono::milliseconds linger{200};
 
-// At most one error that nobody looked at is told in this time.
+// The log tells at most one unseen error in this time.
 constexpr std::chrono::seconds between_lost{1};
 
 constinit thread_local Callbacks::Outside const* innermost = nullptr;  // on this thread
 
 }  // namespace
 
-// A thread and what it is to do. The state's mutex guards all of it.
+// A thread and its queue. The mutex of the State guards all of it.
 struct Callbacks::Queue {
   char const* name;
-  Condition work{};  // for the thread: something to do, or no reason to stay
+  Condition work{};  // wakes the thread: there is work, or no reason to stay
   std::shared_ptr<Work> first{};
   Work* last = nullptr;
-  std::size_t works = 0;          // that exist
-  std::size_t waiting = 0;        // in the queue
+  std::size_t works = 0;          // Work objects that exist
+  std::size_t waiting = 0;        // Work objects in the queue
   bool running = false;           // there is a thread
-  bool busy = false;              // it is inside some work
-  Work const* current = nullptr;  // which, until it has run
-  Clock::time_point since{};      // it runs
+  bool busy = false;              // the thread runs or destroys work
+  Work const* current = nullptr;  // the work that runs
+  Clock::time_point since{};      // the begin of that
   std::thread thread{};
   std::thread::id thread_id{};
 
@@ -59,13 +59,13 @@ struct Callbacks::State {
   std::string const name;
   std::chrono::milliseconds const quiet;
   unsigned forks = fork_count();
-  bool shared = false;  // by all that has no pool
+  bool shared = false;  // by all work without a pool
   Mutex mutex;
-  Condition calm;  // for retire(): nothing to do
+  Condition calm;  // wakes retire(): both queues are empty and no work runs
   std::atomic<bool> over{false};
   Queue callbacks PROCPOOL_GUARDED_BY(mutex){"pool callbacks"};
   Queue executors PROCPOOL_GUARDED_BY(mutex){"pool executors"};
-  Outside* outside PROCPOOL_GUARDED_BY(mutex) = nullptr;  // what executors run: a list
+  Outside* outside PROCPOOL_GUARDED_BY(mutex) = nullptr;  // list of the work in executors
   bool retired PROCPOOL_GUARDED_BY(mutex) = false;
   std::optional<Clock::time_point> lost_told PROCPOOL_GUARDED_BY(mutex);
   std::uint64_t lost_untold PROCPOOL_GUARDED_BY(mutex) = 0;
@@ -76,7 +76,7 @@ struct Callbacks::State {
   bool is_calm() const noexcept PROCPOOL_REQUIRES(mutex) {
     return callbacks.calm() && executors.calm() && outside == nullptr;
   }
-  // Is the caller one of the threads, or inside of something that an executor runs?
+  // Is the caller one of the threads, or inside of work that an executor runs?
   bool inside() const noexcept PROCPOOL_REQUIRES(mutex);
   std::string awaited() const PROCPOOL_REQUIRES(mutex);
   void loop(Work::Thread which) noexcept;
@@ -95,17 +95,16 @@ Callbacks::Callbacks(Log log, std::string name, std::chrono::milliseconds quiet)
     : state_(std::make_unique<State>(std::move(log), std::move(name), quiet)) {}
 
 Callbacks::~Callbacks() {
-  // In a forked child the mutex may be held by a thread that is not there.
+  // In a forked child a thread that does not exist there may hold the mutex.
   auto const queues = [&state = *state_]() PROCPOOL_UNCHECKED_LOCKS {
     return std::array{&state.callbacks, &state.executors};
   };
   for (Queue* const queue : queues()) {
-    // The thread keeps this alive, so there is none any more, or it is the one that runs here, at
-    // its end.
+    // A thread keeps this object alive. So it has ended, or is the one that runs this destructor.
     if (!queue->thread.joinable()) continue;
     if (forked_since(state_->forks)) {
-      // It runs in another process; a std::thread that was neither joined nor detached would end
-      // this one.
+      // The thread runs in another process. The destructor of a joinable std::thread would end this
+      // process.
       static_cast<void>(new std::thread(std::move(queue->thread)));
     } else {
       queue->thread.detach();
@@ -114,14 +113,15 @@ Callbacks::~Callbacks() {
 }
 
 std::shared_ptr<Callbacks> Callbacks::without_pool() {
-  // Never freed: threads may use it until the program is gone. A forked child makes one of its own.
+  // Never freed: threads may use it until the program ends. A forked child makes its own.
   static std::atomic<std::shared_ptr<Callbacks> const*> known{nullptr};
   auto const* found = known.load(std::memory_order_acquire);
   while (found == nullptr || (*found)->forked()) {
     auto made =
         std::make_unique<std::shared_ptr<Callbacks> const>(std::make_shared<Callbacks>(Log()));
     (*made)->state_->shared = true;
-    // Release: who finds it sees it made. Acquire on failure: another thread's was faster.
+    // Release: a thread that finds the object sees its contents. Acquire on failure: another thread
+    // was faster.
     if (known.compare_exchange_strong(found, made.get(), std::memory_order_acq_rel,
                                       std::memory_order_acquire)) {
       found = made.release();
@@ -142,7 +142,7 @@ void Callbacks::hold(Work::Thread which) {
   Queue& own = state_->queue(which);
   if (!own.running) {
     try {
-      if (own.thread.joinable()) own.thread.detach();  // one that has said that it ends
+      if (own.thread.joinable()) own.thread.detach();  // a former thread that is about to end
       own.thread = std::thread([self = shared_from_this(), which] { self->state_->loop(which); });
     } catch (std::system_error const& error) {
       throw SetupError(std::string("there is no thread for callbacks: ") + error.what());
@@ -162,7 +162,7 @@ void Callbacks::release(Work::Thread which) noexcept {
 }
 
 void Callbacks::post(std::shared_ptr<Work> work) noexcept {
-  if (forked()) return;  // nobody would run it
+  if (forked()) return;  // there is no thread here
   Lock const lock(state_->mutex);
   Queue& own = state_->queue(work->thread_);
   Work* const end = work.get();
@@ -242,13 +242,13 @@ void Callbacks::State::loop(Work::Thread which) noexcept {
     lock.lock();
     own.current = nullptr;
     lock.unlock();
-    work.reset();  // outside the lock: it may be the last owner of something of the user's
+    work.reset();  // outside the lock: this may run code of the user
     lock.lock();
     own.busy = false;
     if (retired && is_calm()) calm.notify_all();
   }
   own.running = false;
-  if (shared && own.thread.joinable()) own.thread.detach();  // nobody will join it
+  if (shared && own.thread.joinable()) own.thread.detach();  // it is never joined
 }
 
 void Callbacks::retire() noexcept {
@@ -268,7 +268,7 @@ void Callbacks::retire() noexcept {
       std::string text;
       try {
         text = state.awaited();
-      } catch (...) {  // no memory to say it
+      } catch (...) {  // no memory for the text
       }
       lock.unlock();
       log(text);
@@ -283,7 +283,7 @@ void Callbacks::retire() noexcept {
     }
     state.over.store(true, std::memory_order_relaxed);
     if (!may_wait) return;
-    // With Work left, of a future that outlives the pool, the thread stays until that is over.
+    // A future may outlive the pool. While one has Work left, the thread stays.
     if (state.callbacks.works == 0) ended[0] = std::move(state.callbacks.thread);
     if (state.executors.works == 0) ended[1] = std::move(state.executors.thread);
   }
@@ -302,7 +302,7 @@ std::string Callbacks::State::awaited() const {
       since = own->since;
     }
   }
-  if (outside != nullptr) {  // rather what an executor runs than who gave it that
+  if (outside != nullptr) {  // the work in an executor, rather than the thread that asked it
     work = &outside->work_;
     since = outside->since_;
   }
@@ -320,22 +320,21 @@ std::string Callbacks::State::awaited() const {
 void Callbacks::log(std::string_view text) const noexcept {
   try {
     std::string const clean = os::clean_lines(text);
-    // Relaxed: the thread that ended the pool does not expect to be told afterwards. Nothing else
-    // depends on it.
+    // Relaxed: after the end of the pool its log may miss a message. Nothing else depends on it.
     if (state_->log && !state_->over.load(std::memory_order_relaxed)) {
       state_->log(clean);
     } else {
       std::string const line = "procpool: " + clean + "\n";
       std::fputs(line.c_str(), stderr);
     }
-  } catch (...) {  // a log that fails has nobody to tell
+  } catch (...) {  // a log that fails cannot be reported
   }
 }
 
 void Callbacks::log_lost(std::uint64_t untold) const noexcept {
   try {
     log(std::to_string(untold) + " more errors of futures that were dropped were not looked at");
-  } catch (...) {  // no memory to say it
+  } catch (...) {  // no memory for the text
   }
 }
 

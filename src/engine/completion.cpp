@@ -26,8 +26,8 @@ struct : Completion::Callback {
   void ended() noexcept override {}
 } closed;
 
-// The callbacks that this thread still has to call. Completions that they end in turn queue up here,
-// so that a chain of any length needs no more stack than one link.
+// The callbacks that this thread still has to call. The callbacks of completions that they end join
+// the queue, so that a chain of any length needs no more stack than one link.
 struct Telling {
   Completion::Callback* first = nullptr;
   Completion::Callback* last = nullptr;
@@ -48,15 +48,15 @@ Completion::Completion(std::shared_ptr<CallContext const> context, Kind kind)
       kind_(kind) {}
 
 Completion::~Completion() {
-  // A completion that never ends, as in a forked child or after a call that failed half-way, tells
-  // nobody.
+  // A completion that never ends calls no callback. So it is in a forked child, and after a call that
+  // failed half-way.
   Callback* callback = end_callbacks_.load(std::memory_order_relaxed);
   while (callback != nullptr && callback != &closed)
     delete std::exchange(callback, callback->next_);
 }
 
 bool Completion::ended() const noexcept {
-  // Acquire: what ended it was written before the word said so.
+  // Acquire: the outcome was written before the word.
   return ended_.load(std::memory_order_acquire) == complete;
 }
 
@@ -86,25 +86,25 @@ bool Completion::wait_until(std::optional<TimePoint> deadline) const {
 }
 
 void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {
-  // Relaxed: a count of no consequence but when to look.
+  // Relaxed: the count only decides when to look.
   if (until_look_.fetch_sub(1, std::memory_order_relaxed) <= 0) drop_stale_callbacks();
   Callback* before = end_callbacks_.load(std::memory_order_acquire);
   do {
-    // Also in the moment between the word and the stack: what is ready() is ready for callbacks
-    // too.
+    // Also in the moment between the word and the stack: a completion that is ready() calls its
+    // callbacks at once.
     if (before == &closed || ended()) {
       callback->ended();
       return;
     }
     callback->next_ = before;
-    // Release: the thread that takes the stack sees the callback. Acquire on failure: `closed`
-    // means that it has ended, and what ended it must be visible here.
+    // Release: the thread that takes the stack sees the callback. Acquire on failure: `closed` means
+    // that the completion has ended, and its outcome must be visible here.
   } while (!end_callbacks_.compare_exchange_weak(before, callback.get(), std::memory_order_release,
                                                  std::memory_order_acquire));
   static_cast<void>(callback.release());
 }
 
-// A completion that lives long, and is waited for together with others again and again, would gather
+// A long-lived completion that is waited for together with others, again and again, would collect
 // stale callbacks.
 void Completion::drop_stale_callbacks() noexcept {
   Callback* stack = end_callbacks_.load(std::memory_order_acquire);
@@ -128,7 +128,7 @@ void Completion::drop_stale_callbacks() noexcept {
   if (first == nullptr) return;
   Callback* before = end_callbacks_.load(std::memory_order_acquire);
   do {
-    if (before == &closed) {  // it has ended meanwhile, and its end did not see these
+    if (before == &closed) {  // it has ended meanwhile, without these callbacks
       while (first != nullptr) {
         std::unique_ptr<Callback> const callback(std::exchange(first, first->next_));
         callback->ended();
@@ -142,8 +142,8 @@ void Completion::drop_stale_callbacks() noexcept {
 }
 
 void Completion::end() noexcept {
-  // seq_cst: publishes what ended it (release), and stands before the look at `left_`, against the
-  // look at the word behind left_'s store in leave(): one of the two sees the other.
+  // seq_cst: publishes the outcome (release), and is ordered before the load of `left_`. leave()
+  // stores `left_` and then loads the word, so one of the two sees the other.
   if (ended_.exchange(complete, std::memory_order_seq_cst) == open_with_sleepers) {
     os::futex_wake(ended_, std::numeric_limits<int>::max(), os::FutexScope::process_private);
   }
@@ -151,7 +151,7 @@ void Completion::end() noexcept {
   // Acquire and release: see on_end().
   Callback* stack = end_callbacks_.exchange(&closed, std::memory_order_acq_rel);
   if (stack == nullptr) return;
-  Callback* const end = stack;  // what was registered last
+  Callback* const end = stack;  // the callback that was registered last
   Callback* in_order = nullptr;
   while (stack != nullptr) {
     Callback* const next = std::exchange(stack->next_, in_order);
@@ -179,14 +179,14 @@ std::shared_ptr<CallContext const> const& Completion::no_context() noexcept {
 }
 
 void Completion::leave() noexcept {
-  if (forked_since(forks_)) return;              // the error is told where the pool is
+  if (forked_since(forks_)) return;              // the process of the pool reports the error
   left_.store(true, std::memory_order_seq_cst);  // against end()
   if (ended_.load(std::memory_order_seq_cst) == complete) report_left();
 }
 
 void Completion::report_left() noexcept {
-  if (!left_.exchange(false, std::memory_order_relaxed))
-    return;  // relaxed: only one of two is told
+  // Relaxed: the word only makes sure that one of two threads reports.
+  if (!left_.exchange(false, std::memory_order_relaxed)) return;
   if (is_task()) {
     static_cast<Task*>(this)->report_lost();
   } else {

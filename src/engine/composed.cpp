@@ -23,7 +23,7 @@ Composed::~Composed() = default;
 
 namespace {
 
-// There is nothing to be cancelled any more.
+// True if there is nothing to cancel any more.
 bool is_decided(Completion const& what) noexcept {
   return what.ended() || (!what.is_task() && static_cast<Composed const&>(what).decided());
 }
@@ -31,7 +31,7 @@ bool is_decided(Completion const& what) noexcept {
 }  // namespace
 
 bool Composed::awaited(List& all) {
-  std::shared_ptr<Completion> what;  // may be the last owner of much, and then dies behind the lock
+  std::shared_ptr<Completion> what;  // if this is the last owner, the end comes behind the lock
   Lock const lock(mutex_);
   if (decided()) return true;
   what = awaited_.lock();
@@ -44,7 +44,7 @@ bool Composed::awaited(List& all) {
 }
 
 bool Composed::decide() noexcept {
-  // Release: to who sees it, what was waited for has been named.
+  // Release: a thread that sees the flag also sees the completion that was waited for.
   decided_.store(true, std::memory_order_release);
   return std::exchange(requested_, false);
 }
@@ -82,7 +82,7 @@ void Composed::report_lost() noexcept {
   }
   try {
     detail::report_lost(*this, [lost] { return describe(lost); });
-  } catch (...) {  // no memory to say it
+  } catch (...) {  // no memory for the report
   }
 }
 
@@ -94,14 +94,14 @@ namespace {
 struct Below {
   std::vector<std::shared_ptr<Task>> tasks;
   std::vector<std::shared_ptr<Completion>> asked;  // see Composed::ask
-  bool busy = false;                               // code of the program's runs there
+  bool busy = false;                               // code of the program runs there
 
   Below() = default;
   Below(Below const&) = delete;
   Below& operator=(Below const&) = delete;
   ~Below() { unask(); }
 
-  // True: one of them was cancelled.
+  // Withdraws all requests. True: one of them had an effect.
   bool unask() noexcept {
     bool cancelled = false;
     for (auto const& one : std::exchange(asked, {})) {
@@ -128,14 +128,14 @@ void look_below(std::shared_ptr<Completion> const& what, Below& below) {
   }
 }
 
-// A pool that is no more has ended everything.
+// A pool that is gone has ended all its tasks.
 void cancel_task(std::shared_ptr<Task> const& task, Engine::Running running) {
   if (!task->context()) return;
   if (auto const engine = task->context()->engine.lock()) engine->cancel(task, running);
 }
 
 Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
-  // First what has not begun, so that it does not begin in the place of what is ended.
+  // Waiting elements first, so that none begins in the place of one that is ended.
   if (tasks.size() > 1) {
     for (auto const& task : tasks) cancel_task(task, Engine::Running::goes_on);
   }
@@ -154,8 +154,8 @@ Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
 
 }  // namespace
 
-// A refused allocation must not let a cancelled task run on: a thread that waits for its end, such as
-// the end of its pool, would wait for as long as it runs.
+// A refused allocation must not let a cancelled task run on. A thread that waits for its end, for
+// example the destructor of the pool, would wait for as long as the task runs.
 Cancel cancel(std::shared_ptr<Completion> const& what) {
   for (;;) {
     what->check_usable();
@@ -173,16 +173,16 @@ Cancel cancel(std::shared_ptr<Completion> const& what) {
     });
     Cancel const found = cancel_tasks(below.tasks);
     if (found != Cancel::too_late || below.busy) {
-      below.asked.clear();  // that stands
-      // Code of the program's is not interrupted; it was told.
+      below.asked.clear();  // those requests stand
+      // Code of the program is not interrupted. Its future was told.
       return found != Cancel::too_late ? found : Cancel::ended;
     }
     if (below.unask()) return Cancel::ended;
-    // It cannot be ended (its process waits in the kernel), or it has just ended by itself.
+    // The task cannot be ended because its process waits in the kernel, or it has just ended.
     bool const all_ended =
         std::ranges::all_of(below.tasks, [](auto const& task) { return task->ended(); });
     if (!all_ended) return Cancel::too_late;
-    // By now something else may be waited for, or is about to be.
+    // By now the future may wait for another completion, or is about to.
     std::this_thread::yield();
   }
 }
@@ -194,9 +194,9 @@ void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
     if (!requested_) return;
   }
   try {
-    // If that has ended by itself, the request still stands.
+    // If the completion has ended by itself, the request still stands.
     if (cancel(what) == Cancel::too_late) return;
-  } catch (...) {  // it cannot be cancelled here (in a forked child)
+  } catch (...) {  // a forked child cannot cancel it
     return;
   }
   Lock const lock(mutex_);
@@ -212,7 +212,7 @@ void let_go(std::shared_ptr<void> what) noexcept {
     try {
       others->push_back(std::move(what));
       return;
-    } catch (...) {  // no memory: here, then
+    } catch (...) {  // no memory for the list: destroyed here
     }
     what.reset();
     return;
@@ -228,7 +228,7 @@ void let_go(std::shared_ptr<void> what) noexcept {
   others = nullptr;
 }
 
-// ---- errors that nobody looked at
+// ---- unseen errors
 
 namespace {
 
@@ -242,7 +242,7 @@ class LostError final : public Work {
       std::string line = "a future was dropped and nobody has looked at its error: " + text_();
       if (untold_ != 0) line += " (and " + std::to_string(untold_) + " others before it)";
       callbacks().log(line);
-    } catch (...) {  // no memory to say it
+    } catch (...) {  // no memory for the text
     }
   }
   std::string what() const override { return "the log"; }
@@ -262,7 +262,7 @@ void report_lost(Completion const& whose, std::function<std::string()> text) noe
     if (!untold) return;
     auto work = std::make_shared<LostError>(callbacks, std::move(text), *untold);
     callbacks->post(std::move(work));
-  } catch (...) {  // no memory or no thread to say it with
+  } catch (...) {  // no memory, or no thread
   }
 }
 

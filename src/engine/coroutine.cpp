@@ -15,7 +15,7 @@ Resumption::Resumption(std::shared_ptr<CallContext const> context, std::string w
 std::string Resumption::what() const { return "a coroutine that went on at the end" + whose_; }
 
 void Resumption::perform() noexcept {
-  // Relaxed: who destroys a coroutine sees to it that it does not go on at the same time.
+  // Relaxed: the code that destroys a coroutine makes sure that it does not run at the same time.
   void* const address = coroutine_.exchange(nullptr, std::memory_order_relaxed);
   if (address == nullptr) return;  // destroyed while it waited
   try {
@@ -38,7 +38,8 @@ struct Destroyed {
   Destroyed* outer;
 };
 
-// On this thread; what a parameter's destructor destroys in turn comes first.
+// The frames that this thread is destroying. The destructor of a parameter may destroy another frame,
+// which comes first.
 constinit thread_local Destroyed* destroyed = nullptr;
 
 bool lies_in(void const* place, void* frame, std::size_t size) noexcept {
@@ -53,7 +54,7 @@ bool lies_in(void const* place, void* frame, std::size_t size) noexcept {
 void end_with_frame(void const* promise, std::shared_ptr<void> state,
                     void (*finish)(std::shared_ptr<void>) noexcept) noexcept {
   auto* const one = new (std::nothrow) Destroyed{promise, nullptr, finish, destroyed};
-  if (one == nullptr) {  // then its parameters go a moment after its end
+  if (one == nullptr) {  // no memory: the parameters are destroyed a moment after the end
     finish(std::move(state));
     return;
   }

@@ -20,7 +20,7 @@ using channel::CrashWords;
 constexpr std::size_t max_calls_told = 3;
 constexpr std::size_t longest_call_told = 80;
 std::uint64_t get(channel::CrashWord const& word) noexcept {
-  // Relaxed: its writer is dead. Loaded once: should it not be, it may say what it likes.
+  // Relaxed: the writer is dead. Loaded once, in case it is alive and writes nonsense.
   return word.load(std::memory_order_relaxed);
 }
 
@@ -57,7 +57,7 @@ bool has_address(int signal) noexcept {
          signal == SIGSYS || signal == SIGTRAP;
 }
 
-// The functions between a fault and the code that made it.
+// The functions that a C library calls between a fault and its cause.
 bool is_runtime(std::string_view function) {
   constexpr std::array exact{"abort",          "raise",          "gsignal",
                              "pthread_kill",   "__libc_message", "__stack_chk_fail",
@@ -69,7 +69,7 @@ bool is_runtime(std::string_view function) {
          std::ranges::any_of(begins, [&](char const* way) { return function.starts_with(way); });
 }
 
-// For one line. Names of templates may have thousands of characters.
+// A name stands in one line, and names of templates may have thousands of characters.
 constexpr std::size_t longest_name = 140;
 
 bool is_ours(std::string_view name) {
@@ -86,7 +86,7 @@ bool is_trampoline(std::string_view name) {
                             "procpool::v0::detail::run_elements"};
   return std::ranges::find(ways, name) != ways.end();
 }
-// Names with Clang's lambdas in them are not all readable.
+// Some names with lambdas of Clang cannot be demangled.
 bool is_unreadable_and_ours(std::string_view name) {
   return name.starts_with("_Z") && name.find("8procpool2v06detail") != std::string_view::npos;
 }
@@ -95,10 +95,9 @@ bool is_glue(std::string_view name) {
          name == "std::invoke" || name == "std::apply" || name == "std::__apply_impl";
 }
 
-// The calls of the task alone, from where it was down to what our trampoline has called. What the
-// compiler has put into the trampoline's own code is told by its place, without a name that is not
-// its own. Without a trampoline it was a thread of the task's, or our own loop, and then all is
-// told.
+// The calls of the task alone, from the innermost one to the function that the trampoline called. A
+// function that the compiler inlined into the trampoline is told by its place, without a name. A
+// stack without a trampoline is a thread of the task, or the worker's loop: then all calls are told.
 std::vector<StackFrame> of_task(std::vector<StackFrame> const& frames) {
   std::vector<StackFrame> task;
   bool called = false;
@@ -131,7 +130,7 @@ std::shared_ptr<CrashReport const> CrashReport::read(std::span<std::byte const> 
   report->signal_ = static_cast<int>(signal);
   report->code_ = static_cast<std::int32_t>(static_cast<std::uint32_t>(get(words.code)));
   std::uint64_t const address = get(words.address);
-  // Raised by the processor, and not by somebody; of some faults it does not know where they were.
+  // Raised by the processor, and not by kill(). The processor does not know the place of every fault.
   if (report->code_ > 0 && report->code_ != SI_KERNEL && has_address(report->signal_)) {
     report->fault_address_ = address;
     report->overflow_ = report->signal_ == SIGSEGV && get(words.overflow) != 0;

@@ -1,9 +1,8 @@
 #pragma once
 
 // CrashReport: a worker's own words about its crash (channel/crash_words.hpp), as far as the parent
-// believes them, and the stack in them with names. Immutable but for the names. They are looked up
-// when they are first asked for: that reads files, so the asking thread does it, and not the
-// dispatcher. Any thread may ask.
+// believes them, and its stack with names. Immutable, except for the names. The first call that asks
+// for names looks them up, which reads files. The dispatcher therefore never asks. Any thread may.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,24 +21,24 @@ namespace procpool::inline v0::detail {
 
 class CrashReport {
  public:
-  // Null: there is none, or none that can be understood. `area` may change while it is read.
+  // Null: there is no report, or it makes no sense. `area` may change while it is read.
   static std::shared_ptr<CrashReport const> read(std::span<std::byte const> area);
-  // A report has been begun there, or something that looks like one.
+  // Has a worker begun a report there?
   static bool begun(std::span<std::byte const> area) noexcept;
 
-  // Can it be of a process that was ended by this signal? (One that hung while it wrote was
-  // killed.)
+  // Can a process that this signal ended have written the report? A process that hangs while it
+  // writes is killed.
   bool belongs_to(std::optional<int> signal) const noexcept;
 
   int signal() const noexcept { return signal_; }
-  // Of what could not be read, written or executed.
+  // The address that could not be read, written or executed.
   std::optional<std::uintptr_t> fault_address() const noexcept { return fault_address_; }
   std::uint64_t peak_bytes() const noexcept { return peak_; }
   // "at address 0x8, where nothing is mapped", or empty
   std::string where() const;
 
   std::vector<StackFrame> const& stack() const;
-  // "in f(int) < g()", or empty: of the first few that are not the runtime's.
+  // "in f(int) < g()": the first few calls outside the C library. Or empty.
   std::string first_calls() const;
 
  private:
@@ -48,7 +47,7 @@ class CrashReport {
   int signal_ = 0;
   std::int32_t code_ = 0;
   std::optional<std::uintptr_t> fault_address_;
-  bool overflow_ = false;  // of the stack
+  bool overflow_ = false;  // the stack overflowed
   bool other_thread_ = false;
   std::uint64_t peak_ = 0;
   identity::ForeignStack raw_;

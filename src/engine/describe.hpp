@@ -1,7 +1,7 @@
 #pragma once
 
-// The text that describe() gives for an error, in one line, and without looking anything up: the
-// dispatcher may call it. Any thread; a crash leaves nothing.
+// The text of describe() for an error, in one line. It looks nothing up, so that the dispatcher may
+// call it. Any thread; a crash leaves nothing.
 
 #include <exception>
 #include <string>

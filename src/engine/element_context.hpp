@@ -24,7 +24,7 @@ class ElementContext {
   // Any thread of the task. False: between two elements.
   virtual bool running() const noexcept = 0;
   virtual std::uint64_t index() const noexcept = 0;
-  virtual std::uint64_t random() const noexcept = 0;  // what the call's streams derive from
+  virtual std::uint64_t random() const noexcept = 0;  // the streams of the call derive from it
   // A number that no other run of an element has in this context. A repeated run has a new one.
   virtual std::uint64_t run() const noexcept = 0;
   virtual bool stop_requested() noexcept = 0;
@@ -32,7 +32,7 @@ class ElementContext {
 
   // The next number of the stream of the running element. Threads of the task share the stream.
   std::uint64_t draw();
-  // The seed of the i-th stream beside that one, or of the slice's i-th element.
+  // The seed of the i-th further stream, or of the i-th element of the slice.
   std::uint64_t seed_of(std::uint64_t i) const noexcept;
 
   // The position of the loop over a slice; null: there is no such loop. See detail::SlicePosition.
@@ -68,7 +68,7 @@ class ThreadContext {
   ElementContext* const before_;
 };
 
-// A seed for a pool that was given none.
+// A seed for a pool without PoolOptions::seed.
 std::uint64_t random_seed();
 
 // The number from which the streams of a pool's n-th call derive.

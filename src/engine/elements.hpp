@@ -1,7 +1,7 @@
 #pragma once
 
-// Reads the elements of a run one after the other: packed when their size is fixed, else each
-// behind its length. For bytes that this program wrote itself; nothing is checked.
+// Reads the elements of a run one after the other: packed if their size is fixed, else each behind
+// its length. Nothing is checked: this program wrote the bytes itself.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +15,8 @@ class ElementReader {
   ElementReader(std::span<std::byte const> bytes, std::size_t fixed_size) noexcept
       : rest_(bytes), fixed_size_(fixed_size) {}
 
-  // Of elements of fixed size: where the next one's bytes lie, and how far those of the one behind
-  // it are from there. Empty ones have a length too.
+  // For elements of fixed size: the bytes of the next one, and the distance to those of the element
+  // behind it. Empty elements have a length too.
   std::byte const* place() const noexcept { return rest_.data() + (step() - fixed_size_); }
   std::size_t step() const noexcept {
     return fixed_size_ != 0 ? fixed_size_ : sizeof(std::uint64_t);

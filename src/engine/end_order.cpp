@@ -17,11 +17,11 @@ class EndOrder::Ended final : public Completion::Callback {
   void ended() noexcept override {
     Lock const lock(order->mutex_);
     order->ended_.push_back(index);
-    // Release: who sees the number sees the entry.
+    // Release: a thread that sees the number sees the entry.
     order->number_.store(order->ended_.size(), std::memory_order_release);
     order->more_.notify_all();
   }
-  // Relaxed: if it is seen to be left later, it goes later.
+  // Relaxed: a callback that is seen to be stale later is dropped later.
   bool stale() const noexcept override { return order->left_.load(std::memory_order_relaxed); }
 };
 
@@ -42,14 +42,12 @@ void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completio
 
 std::size_t EndOrder::wait(std::size_t before) {
   if (forked_since(forks_)) {
-    // The lock may be held by a thread that is not here. What was written down before is there to
-    // be read.
+    // A thread that does not exist here may hold the lock. Entries from before the fork can be read.
     if (number_.load(std::memory_order_acquire) > before) return entry(before);
     throw SetupError("these futures belong to a pool of the process that this one was forked from; "
-                     "their results "
-                     "arrive only there");
+                     "their results arrive only there");
   }
-  // Acquire: as below.
+  // Acquire: pairs with the store in ended().
   if (number_.load(std::memory_order_acquire) <= before) go_on_with_postponed();
   Lock lock(mutex_);
   while (ended_.size() <= before) more_.wait(lock);

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t max_name = 255;
 
-// It is part of each error text, of the workers' titles, and of lines in the log.
+// The name is part of each error text, of the titles of the workers, and of lines in the log.
 void check_name(std::string const& name) {
   if (name.size() > max_name) {
     throw std::invalid_argument("PoolOptions::name has " + std::to_string(name.size()) +

@@ -16,7 +16,7 @@ void count_fork() { forks.fetch_add(1, std::memory_order_relaxed); }
 unsigned fork_count() noexcept {
   static int const registered = pthread_atfork(nullptr, nullptr, count_fork);
   static_cast<void>(registered);
-  // Relaxed: it changes only in a child, before that child has a second thread.
+  // Relaxed: the count changes only in a child, before that child has a second thread.
   return forks.load(std::memory_order_relaxed);
 }
 

@@ -9,8 +9,8 @@ namespace procpool::inline v0 {
 
 unsigned fork_count() noexcept;
 
-// True if this process was forked since fork_count() was `born`.
-inline bool forked_since(unsigned born) noexcept { return fork_count() != born; }
+// True if this process was forked since fork_count() returned `before`.
+inline bool forked_since(unsigned before) noexcept { return fork_count() != before; }
 
 // For a process that was forked to be a worker: the objects of static initialisation belong to it.
 void forget_forks() noexcept;

@@ -22,7 +22,7 @@ using detail::Bytes;
 
 namespace {
 
-// An attempt threw. True: there is another one, now.
+// Decides after an attempt that threw. True: there is another attempt, at once.
 bool try_again(detail::Task& task, Block& block, Bytes const& thrown, ExceptionTypes listed) {
   auto const& retries = task.retries();
   if (!retries || retries->exceptions.empty()) return false;
@@ -87,7 +87,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     stats_.submitted += input.count;
     stats_.running += input.count;
     if (input.first == 0) {
-      if (!seed_) seed_ = random_seed();  // not before, as in Core
+      if (!seed_) seed_ = random_seed();  // not earlier, as in Core
       auto const stream = task->random_name();
       task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
@@ -97,7 +97,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   ElementReader elements(input.bytes, function.argument_size);
   LoadedCallable callable;
   ListedExceptions listed(exceptions_);
-  Bytes unusable;  // why the callable is
+  Bytes unusable;  // the exception of the loading, or empty
   try {
     auto const state =
         function.state ? std::span<std::byte const>(*function.state) : std::span<std::byte const>();
@@ -155,7 +155,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
 
 // A running element cannot be ended: it runs in a thread of the program. It can be asked to stop.
 void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running running) {
-  task->check_usable();  // a stream may be dropped in a forked child
+  task->check_usable();  // a forked child may drop a stream
   if (running == Running::is_ended) task->mark_for_end();
   task->cancel_from(0);
   task->seal();
@@ -163,8 +163,8 @@ void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running 
 
 void InProcessEngine::close() { closed_.store(true); }
 
-// Elements end inside append: there is nothing to wait for but other threads' calls, which hold the
-// pool alive themselves.
+// Elements end inside append(), so there is nothing to wait for. Calls in other threads keep the pool
+// alive themselves.
 bool InProcessEngine::join_until(std::optional<TimePoint>) {
   close();
   ending_.store(true);

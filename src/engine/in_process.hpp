@@ -1,10 +1,10 @@
 #pragma once
 
-// The engine of Start::in_process: append() runs each element at once, in the calling thread,
-// through the same trampolines and the same bytes as a worker would. Nothing is isolated: a crash
-// is a crash of the program, where a debugger sees it.
+// The engine of Start::in_process. append() runs each element at once, in the calling thread, through
+// the same trampolines and the same bytes as a worker. Nothing is isolated: a crash of a task is a
+// crash of the program, and a debugger sees it.
 //
-// Any thread may call anything; tasks of several threads run side by side.
+// Any thread may call anything. Tasks of several threads run side by side.
 
 #include <atomic>
 #include <cstdint>
@@ -37,8 +37,8 @@ class InProcessEngine final : public detail::Engine {
  private:
   ExceptionTypes const exceptions_;
   std::atomic<bool> closed_{false};
-  std::atomic<bool> ending_{false};  // streams get nothing more
-  std::atomic<bool> ended_{false};   // by cancel or kill: elements that are appended now do not run
+  std::atomic<bool> ending_{false};  // streams take no further inputs
+  std::atomic<bool> ended_{false};   // by cancel or kill: further elements do not run
   mutable detail::Mutex mutex_;
   Stats stats_ PROCPOOL_GUARDED_BY(mutex_);
   std::uint64_t cancelled_ PROCPOOL_GUARDED_BY(mutex_) = 0;

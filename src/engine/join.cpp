@@ -11,7 +11,7 @@ class Join::PartEnded final : public Callback {
   std::size_t part = 0;
 
   void ended() noexcept override { whole->part_ended(part); }
-  // Relaxed: if it is seen to be over later, it goes later.
+  // Relaxed: a callback that is seen to be stale later is dropped later.
   bool stale() const noexcept override {
     return whole->missing_.load(std::memory_order_relaxed) == 0;
   }
@@ -50,8 +50,8 @@ std::size_t Join::take_any() {
   return last_;
 }
 
-// Its parts are cancelled one after the other. One of them may end by itself meanwhile, and then be
-// the first.
+// The parts are cancelled one after the other. One of them may end by itself meanwhile, and be the
+// first part then.
 bool Join::ask() noexcept {
   Lock const lock(mutex_);
   if (!any_ || decided()) return false;
@@ -67,7 +67,7 @@ bool Join::unask() noexcept {
 }
 
 bool Join::awaited(List& all) {
-  std::shared_ptr<void> kept;  // may be the last owner of much, and then dies behind the lock
+  std::shared_ptr<void> kept;  // if this is the last owner, the end comes behind the lock
   // After taken() the parts belong to their new owner.
   Lock const lock(mutex_);
   kept = kept_.lock();
@@ -80,7 +80,7 @@ void Join::part_ended(std::size_t index) noexcept {
   std::size_t before = missing_.load(std::memory_order_relaxed);
   do {
     if (before == 0) return;
-    // Acquire and release: the one that ends it comes after all the others.
+    // Acquire and release: the part that ends the join comes after all others.
   } while (!missing_.compare_exchange_weak(before, before - 1, std::memory_order_acq_rel));
   if (before != 1) return;
   last_ = index;

@@ -31,7 +31,7 @@ std::span<detail::ExceptionFunction const> ListedExceptions::functions() {
       functions.push_back(function);
     }
     functions_ = std::move(functions);
-    told_.clear();  // only now: without memory for them they are found another time
+    told_.clear();  // not earlier: refused memory only delays the search
   }
   return functions_;
 }

@@ -1,8 +1,9 @@
 #pragma once
 
-// ListedExceptions: PoolOptions::exceptions where elements run. A worker gets them as (module,
-// offset) and finds them when something is first thrown: that may open a module, which belongs to
-// an element that has begun. For the thread that runs elements. A crash leaves nothing.
+// ListedExceptions: PoolOptions::exceptions in the process that runs elements. A worker gets them as
+// (module, offset), and finds them at the first exception of an element. Finding may open a module,
+// whose code then runs within that element. For the thread that runs elements. A crash leaves
+// nothing.
 
 #include <span>
 #include <string>
@@ -21,14 +22,14 @@ class ListedExceptions {
   // From the result of text_of() in another process.
   explicit ListedExceptions(std::string told) : told_(std::move(told)) {}
 
-  // Throws std::runtime_error when one lies in no module.
+  // Throws std::runtime_error if one of them lies in no module.
   static std::string text_of(ExceptionTypes types);
 
-  // In their order; null: this process has no such exception. May run static constructors.
+  // In their order. Null: this process has no such exception. May run static constructors.
   std::span<detail::ExceptionFunction const> functions();
 
  private:
-  std::string told_;  // until it is understood
+  std::string told_;  // from the other process; empty once functions_ is filled
   std::vector<detail::ExceptionFunction> functions_;
 };
 

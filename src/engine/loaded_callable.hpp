@@ -1,7 +1,7 @@
 #pragma once
 
-// LoadedCallable: calls a trampoline for one element, or for a run of them, and encodes its result
-// or exception. Workers and the in-process engine run elements through it.
+// LoadedCallable: calls a trampoline for one element, or for a run of elements, and encodes its
+// result or exception. Workers and the in-process engine run elements through it.
 //
 // One thread at a time. User code runs inside. Its exceptions are caught here, except the forced
 // unwinding of a thread that is being ended, which must pass.
@@ -20,11 +20,12 @@
 
 namespace procpool::inline v0 {
 
-// A callable where elements run: made from its state once, then called for each element.
+// A callable in the process that runs elements. It is made from its state once, and then called for
+// each element.
 class LoadedCallable {
  public:
   LoadedCallable() = default;
-  // Exceptions of the loading of the state pass through.
+  // Throws the exceptions of the decoding of the state.
   LoadedCallable(detail::Trampoline code, std::span<std::byte const> state);
   LoadedCallable(LoadedCallable&& other) noexcept;
   LoadedCallable& operator=(LoadedCallable&& other) noexcept;
@@ -34,20 +35,20 @@ class LoadedCallable {
   bool call(std::span<std::byte const> arguments, detail::Bytes& out,
             std::atomic<std::uint32_t>& stage, ListedExceptions& listed);
 
-  // Goes through the run until it is over: true; or until an element throws: false, `thrown` holds
-  // the encoded exception. Only where can_run() says so.
+  // Runs the elements of the run up to its end: true; or up to an element that throws: false, and
+  // `thrown` holds the encoded exception. Only if can_run().
   bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage,
            ListedExceptions& listed);
   bool can_run() const;
-  // Destroys what the last call has put aside, see Operation::remains.
+  // Destroys Operation::remains of the last call.
   void drop_deferred() noexcept { remains_.reset(); }
 
-  // Of the callable.
+  // The type of the callable.
   std::type_info const& type() const;
 
  private:
   detail::Operation describe() const;
-  // False: it has thrown, and that is encoded in `out`.
+  // False: the operation threw, and `out` holds the encoded exception.
   static bool perform(detail::Trampoline code, detail::Operation& operation, detail::Bytes& out,
                       ListedExceptions& listed);
 

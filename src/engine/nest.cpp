@@ -15,9 +15,9 @@
 namespace procpool::inline v0::detail {
 namespace {
 
-// So far down nobody looks where the stack ends.
+// Up to this depth the end of the stack is not looked for.
 constexpr std::size_t near = std::size_t{32} << 10;
-// However much there is: memory that was touched stays.
+// The most of a stack that is used, because touched memory stays.
 constexpr std::size_t most = std::size_t{4} << 20;
 
 std::optional<os::Stack> stack_around(std::uintptr_t top) {
@@ -25,8 +25,8 @@ std::optional<os::Stack> stack_around(std::uintptr_t top) {
   return own && own->begin <= top && top < own->end ? own : os::mapping_around(top);
 }
 
-// If the end is unknown, or there is no memory to look with, the stack counts as ending here. In a
-// frame of its own: the frames of all others lie on the stack at each level.
+// If the end is unknown, or there is no memory for the look, the stack counts as ending here. Not
+// inlined: the frames of the callers lie on the stack at each level.
 [[gnu::noinline]] std::uintptr_t end_of_stack(std::uintptr_t top) noexcept {
   try {
     if (auto const stack = stack_around(top)) return stack->begin;
@@ -41,9 +41,9 @@ class Nest {
  public:
   explicit Nest(std::uintptr_t top) noexcept : top_(top) {}
 
-  // Is this so far down that nothing shall begin there?
+  // Is this place so deep that no coroutine may begin there?
   bool is_deep(std::uintptr_t here) noexcept {
-    // A stack of somebody's own making, a fiber's, that runs meanwhile lies elsewhere.
+    // The stack of a fiber, which may run meanwhile, lies elsewhere.
     if (here > top_ || top_ - here < near) return false;
     if (floor_ == 0) {
       end_ = end_of_stack(top_);
@@ -69,8 +69,8 @@ class Nest {
 
   bool empty() const noexcept { return first_ == nullptr; }
 
-  // Coroutines that one of them postpones in turn come before those behind it: all begin in the order
-  // of their calls.
+  // A coroutine that begins may postpone others. Those come before the ones behind it, so that all
+  // begin in the order of their calls.
   void run() noexcept {
     while (first_ != nullptr) {
       Postponed& one = *first_;
@@ -89,10 +89,10 @@ class Nest {
 
  private:
   std::uintptr_t const top_;
-  std::uintptr_t floor_ = 0;  // 0: not looked for
+  std::uintptr_t floor_ = 0;  // 0: not known yet
   std::uintptr_t end_ = 0;
   Postponed* first_ = nullptr;
-  Postponed** place_ = &first_;  // where the next one is put
+  Postponed** place_ = &first_;  // the link to the next one that is postponed
 };
 
 constinit thread_local Nest* Nest::current = nullptr;

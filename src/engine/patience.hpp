@@ -1,8 +1,8 @@
 #pragma once
 
-// Steps that must not fail for want of memory: an element that moves from one place to another, or
-// the reason why it has no value, would be lost. They are repeated until there is memory. Any
-// thread, also with a lock held: its waiters could do nothing without memory either.
+// Steps that must not fail for want of memory. Otherwise an element that moves from one queue to
+// another would be lost, or the reason why it has no value. The steps are repeated until there is
+// memory. Any thread, also with a lock held: the waiters could do nothing without memory either.
 
 #include <time.h>
 
@@ -14,8 +14,8 @@
 
 namespace procpool::inline v0::detail {
 
-// `body` may be repeated: when it throws, it has changed nothing. Its locks are those of the
-// caller, which are checked where the lambda is written.
+// `body` may be repeated: if it throws, it has changed nothing. It needs the locks of its caller. They
+// are not checked here.
 template <class Body>
 auto patiently(Body&& body) PROCPOOL_UNCHECKED_LOCKS {
   for (;;) {

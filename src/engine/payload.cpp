@@ -6,7 +6,7 @@
 namespace procpool::inline v0::detail {
 
 void append(Bytes& out, void const* from, std::size_t size) {
-  // insert() would go byte by byte, because of the allocator.
+  // insert() would copy byte by byte, because of the allocator.
   std::size_t const before = out.size();
   out.resize(before + size);
   if (size != 0) std::memcpy(out.data() + before, from, size);

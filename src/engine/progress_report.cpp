@@ -16,7 +16,7 @@ void ProgressReport::note(News const& news) noexcept {
   {
     Lock const lock(mutex_);
     if (over_) return;
-    // Two threads may come in another order than their news were made in.
+    // Two threads may arrive in another order than their counts were made.
     if (news.done >= news_.done) {
       news_.done = news.done;
       news_.failed = news.failed;
@@ -34,7 +34,7 @@ void ProgressReport::perform() noexcept {
   Progress progress;
   {
     Lock const lock(mutex_);
-    if (over_) return;  // and stays scheduled: nothing follows
+    if (over_) return;  // it stays scheduled: nothing follows
     running_ = true;
     fresh_ = false;
     progress = {news_.done,
@@ -53,7 +53,7 @@ void ProgressReport::perform() noexcept {
   }
   bool again = false;
   for (;;) {
-    // Destroyed here, not by the last owner of the task, and before the threads that wait go on.
+    // Destroyed here, before waiting threads go on, and not by the last owner of the task.
     ProgressCallback dropped;
     Lock const lock(mutex_);
     over_ |= progress.finished;
@@ -62,7 +62,7 @@ void ProgressReport::perform() noexcept {
       continue;
     }
     running_ = false;
-    // Scheduled until here, so that an executor with several threads has one of them at it.
+    // Scheduled up to here, so that only one thread of an executor runs the callback.
     again = !over_ && fresh_;
     scheduled_ = over_ || again;
     break;
@@ -77,7 +77,7 @@ bool ProgressReport::may_wait() const noexcept {
 
 void ProgressReport::wait_until_told() {
   if (callbacks().forked()) {
-    // The lock may be held by a thread that is not here.
+    // A thread that does not exist here may hold the lock.
     if (mutex_.try_lock()) {
       Lock const lock(mutex_, Lock::Adopt());
       if (over_ && !running_) return;

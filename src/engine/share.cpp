@@ -1,4 +1,4 @@
-// Shares and their registry. The header says what others may do with them.
+// Shares and their registry. Threads: see the header.
 
 #include <procpool/detail/engine/share.hpp>
 
@@ -31,7 +31,7 @@ constexpr char const* file_name = "procpool shared value";
 struct Registry {
   Mutex mutex;
   std::unordered_map<std::uint64_t, std::weak_ptr<Share>> shares PROCPOOL_GUARDED_BY(mutex);
-  // The reason why a share could not arrive.
+  // The reasons why shares could not arrive, by their ids.
   std::unordered_map<std::uint64_t, std::string> missed PROCPOOL_GUARDED_BY(mutex);
 };
 
@@ -45,8 +45,9 @@ std::atomic<std::uint64_t> ended_shares{0};
 
 thread_local ShareCollector* collector = nullptr;
 
-// With the process in front: a worker's own pool hands out ids beside those that it was given. The
-// kernel's process numbers have 22 bits. Asked each time, because the program may have been forked.
+// The process number comes first: a pool in a worker gives ids beside those that the worker
+// received. Process numbers have 22 bits. Asked for each id, because the program may have been
+// forked.
 std::uint64_t next_id() noexcept {
   static std::atomic<std::uint64_t> last{0};
   return (static_cast<std::uint64_t>(::getpid()) << 40) +
@@ -67,7 +68,7 @@ Share::~Share() {
     auto const found = all.shares.find(id_);
     if (found != all.shares.end() && found->second.expired()) all.shares.erase(found);
   }
-  // Relaxed: a hint that looking through a list of weak pointers is worth it.
+  // Relaxed: a hint that a list of weak pointers is worth a look.
   ended_shares.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -100,7 +101,7 @@ std::shared_ptr<Share> Share::create_from(Bytes bytes, List parts, std::type_inf
   if (bytes.size() > largest_in_memory) {
     file = std::make_unique<os::Memfd>(os::sealed_copy(file_name, bytes));
     bytes = Bytes();
-    // Also for forked children: what they have a handle of they may look at.
+    // Also for forked children, which may read the values of their handles.
     auto const mapping = std::make_shared<os::Mapping>(*file, os::Access::private_read,
                                                        os::Visibility::children_and_dumps);
     payload = Payload(mapping, mapping->bytes());
@@ -199,7 +200,7 @@ void ShareCollector::note(std::shared_ptr<Share> const& share) {
 }
 
 void ShareCollector::add(std::shared_ptr<Share> const& share) {
-  // Mostly it is the one that came last.
+  // Mostly it is the last one again.
   if (!into_.empty() && into_.back() == share) return;
   if (std::ranges::find(into_, share) != into_.end()) return;
   for (auto const& part : share->parts()) add(part);

@@ -24,7 +24,7 @@ std::uint64_t next_id() noexcept {
 
 constinit TaskControl const usual{};
 
-// Grows as a vector does by itself.
+// Grows as a vector grows by itself.
 std::size_t room_for_one_more(std::vector<Block> const& blocks) noexcept {
   return blocks.size() < blocks.capacity() ? blocks.capacity() : 2 * blocks.size() + 1;
 }
@@ -58,7 +58,7 @@ Task::Rare& Task::rare() {
 }
 
 void Task::keep(Share::List const& shares) {
-  // A stream would gather them without end: its shares live as long as their elements.
+  // A stream would collect shares without end. Its shares live as long as their elements.
   if (stream()) return;
   Lock const lock(mutex_);
   rare().kept.insert(shares.begin(), shares.end());
@@ -74,7 +74,7 @@ std::vector<Block> Task::take() {
   return taken;
 }
 
-// A task that has ended gets no block any more, and its end was seen after the last one came.
+// Without the lock: a task that has ended gets no further block, and the caller has seen its end.
 Block Task::take_only() PROCPOOL_UNCHECKED_LOCKS {
   return *std::exchange(first_block_, std::nullopt);
 }
@@ -83,7 +83,7 @@ bool Task::is_awaited(Block const& block) const {
   return !awaited_ || *awaited_ - block.first < block.count;
 }
 
-// Of several the first; that it was cancelled is no news to anybody.
+// Reports the first of several errors. A cancellation is no error: the program asked for it.
 void Task::report_lost() noexcept {
   if (stream() || counts().failed == 0) return;
   try {
@@ -100,14 +100,14 @@ void Task::report_lost() noexcept {
       return "task " + std::to_string(id) + ", element " + std::to_string(kept->first) + ": " +
              describe(reason_of(*kept, id, listed));
     });
-  } catch (...) {  // no memory to say it
+  } catch (...) {  // no memory for the report
   }
 }
 
 void Task::wait_for_block(std::optional<std::uint64_t> element) {
   check_process();
   Lock lock(mutex_);
-  // Before anybody is told that somebody waits: there may be no memory for it.
+  // Before waiting_ is set: there may be no memory for it.
   Condition& arrived = rare().block_arrived;
   awaited_ = element;
   waiting_ = true;
@@ -193,7 +193,7 @@ void Task::deliver(Block block) {
     } else if (block.kind != Block::Kind::values) {
       counts_.failed += block.count;
     }
-    // A wake-up costs more than most elements do: only for what is waited for.
+    // A wake-up costs more than most elements, so it is for awaited blocks only.
     if (waiting_ && is_awaited(block)) rare_->block_arrived.notify_all();
     if (first) {
       first_block_ = std::move(block);
@@ -225,7 +225,7 @@ void Task::tell(bool complete) {
 bool Task::cancel_from(std::uint64_t first) noexcept {
   std::uint64_t before = cancelled_from();
   while (first < before) {
-    // Release: who sees the mark sees why it was set. Acquire on failure: another mark was.
+    // Release: a thread that sees the mark sees its reason. Acquire on failure: another thread set one.
     if (cancelled_from_.compare_exchange_weak(before, first, std::memory_order_acq_rel,
                                               std::memory_order_acquire)) {
       return true;

@@ -38,7 +38,7 @@ ElementContext::~ElementContext() = default;
 
 namespace {
 
-// Other streams than those of elements, and of calls that are numbered.
+// These set the streams of slices, of parts and of named calls apart from all others.
 constexpr std::uint64_t of_slices = 0x736c69636573;
 constexpr std::uint64_t of_parts = 0x7061727473;
 constexpr std::uint64_t of_names = 0x6e616d6573;
@@ -91,7 +91,7 @@ std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept {
 
 detail::SlicePosition::SlicePosition(Of of, std::uint64_t first) noexcept
     : of_(of), index_(first), context_(current()) {
-  // Relaxed: as for what an ElementContext knows of its element.
+  // Relaxed: as all that an ElementContext knows of its element.
   if (context_ != nullptr) before_ = context_->slice.exchange(this, std::memory_order_relaxed);
 }
 
