@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 
@@ -28,7 +29,7 @@ std::string number(double value) {
 
 std::string time(double seconds) {
   char text[32];
-  auto const whole = static_cast<long long>(std::min(seconds, 359'999.0) + 0.5);
+  auto const whole = std::llround(std::min(seconds, 359'999.0));
   if (whole >= 3600) {
     std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60,
                   whole % 60);

@@ -52,7 +52,7 @@ void perform(Operation& operation, std::span<std::byte const> input, Enter const
         save(as_serialized<Result>(std::forward<decltype(result)>(result)));
         if constexpr (only_memory<Result> && std::is_same_v<Returned, Result>) {
           if (operation.output->size() >= huge_from) {
-            operation.remains = std::make_shared<Result>(std::move(result));
+            operation.remains = std::make_shared<Result>(std::forward<decltype(result)>(result));
           }
         }
       };
