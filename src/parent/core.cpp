@@ -49,15 +49,15 @@ Core::Core(PoolOptions given)
       trimmer(std::make_shared<Trimmer>([this] { wake_dispatcher(); })),
       buffer_pool(std::make_shared<BufferPool>(options.harden, trimmer)),
       task_slab(std::make_shared<Slab>(trimmer)),
-      queue_limit_(options.queue_limit
-                       ? std::optional(options.queue_limit->checked("queue_limit", max_queue_limit))
-                       : std::nullopt),
       wanted_(worker_count(options)),
       scheduler_(wanted_,
                  options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
                                                     "max_tasks_per_worker", max_tasks_per_worker)
                                               : std::numeric_limits<std::uint64_t>::max(),
                  channel::inline_limit(ring_bytes)),
+      admission_(name, options.queue_limit ? std::optional(options.queue_limit->checked(
+                                                 "queue_limit", max_queue_limit))
+                                           : std::nullopt),
       seed_(options.seed) {
   // First: the workers are told of the blocks that it lets go.
   trimmer->add(*buffer_pool);
@@ -79,22 +79,15 @@ void Core::resize(std::size_t workers) {
   Lock const lock(mutex_);
   slots.grow(workers, buffer_pool);
   scheduler_.resize(workers);
-  for (std::size_t i = per_worker_.size(); i < workers; ++i) {
-    per_worker_.emplace_back().index = static_cast<unsigned>(i);
-  }
+  tally_.resize(workers);
   wanted_ = workers;
 }
 
 // ---- calls of the engine
 
-void Core::check_open() const {
-  if (broken_) std::rethrow_exception(broken_);
-  if (closed_) throw PoolClosed("pool \"" + name + "\" takes no more tasks: it was closed");
-}
-
 void Core::check_intake() const {
   Lock const lock(mutex_);
-  check_open();
+  admission_.check_call();
 }
 
 std::shared_ptr<detail::Task> Core::make_task(detail::Function function,
@@ -119,14 +112,12 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
   {
     Lock lock(mutex_);
     if (task->stream()) {
-      if (phase_ >= Phase::draining) {
-        throw PoolClosed("pool \"" + name + "\" is ending: this stream gets no more elements");
-      }
+      admission_.check_stream();
     } else {
-      if (first) check_open();
-      if (queue_limit_) {
+      if (first) admission_.check_call();
+      if (admission_.queue_limit()) {
         await_room(lock, *task, chunk.first, count);
-        if (first) check_open();  // it may have been closed meanwhile
+        if (first) admission_.check_call();  // it may have been closed meanwhile
       }
     }
     if (first) {
@@ -136,11 +127,11 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
     }
     // Steps that may find no memory come first: nothing is counted that is in nobody's hands.
     if (auto const wait = task->queue_timeout()) {
-      queue_deadlines_.emplace(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
+      deadlines_.expire_at(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
     }
-    if (broken_) {
-      refused = broken_;
-    } else if (phase_ >= Phase::cancelling) {
+    if (admission_.hopeless()) {
+      refused = admission_.hopeless();
+    } else if (!admission_.goes_on()) {
       cancelled.push_back(std::move(chunk));
     } else {
       // A call may be cancelled, or stopped by a failure, while later elements of it still come.
@@ -149,17 +140,18 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
       }
       if (chunk.count != 0) scheduler_.add(std::move(chunk));
     }
-    accepted_ += count;
-    if (first && !task->stream()) ++unsealed_;
+    admission_.accept(count);
+    if (first && !task->stream()) admission_.call_begins();
     // It cannot be complete by that: these elements have not ended.
-    if (task->announce(count, last) && !task->stream()) --unsealed_;
-    if (task->timeout()) timed_ += count;
+    if (task->announce(count, last) && !task->stream()) admission_.call_sealed();
+    if (task->timeout()) deadlines_.add_timed(count);
     // From here on the elements are the pool's, and the caller hears of no error any more.
-    if (!refused && phase_ < Phase::cancelling) {
+    if (admission_.goes_on()) {
       urgent = scheduler_.outranks(task->priority());
       // In a limited queue, elements that wait for company would keep others out.
       if (cancelled.empty()) {
-        next_move(move, queue_limit_ ? Scheduler::Coalescing::goes : Scheduler::Coalescing::waits);
+        next_move(move, admission_.queue_limit() ? Scheduler::Coalescing::goes
+                                                 : Scheduler::Coalescing::waits);
       }
     }
   }
@@ -192,7 +184,7 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
     Lock const lock(mutex_);
     waiting = scheduler_.remove(task, first);
     tell_room();
-    off = remove_delayed(
+    off = deadlines_.remove_delayed(
         [&](Chunk const& chunk) { return chunk.task.get() == &task && chunk.first >= first; });
   }
   fail_cancelled(off);
@@ -202,97 +194,58 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
 }
 
 void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
-  resolved_ += elements;
-  if (task.timeout()) timed_ -= elements;
+  admission_.resolve(elements);
+  if (task.timeout()) deadlines_.remove_timed(elements);
   tell_room();
 }
 
 void Core::seal(detail::Task& task) {
   if (!task.seal()) return;
   Lock const lock(mutex_);
-  if (!task.stream()) --unsealed_;
-  if (phase_ != Phase::open && drained()) wake_dispatcher();
+  if (!task.stream()) admission_.call_sealed();
+  if (admission_.phase() != Phase::open && drained()) wake_dispatcher();
 }
 
 Stats Core::stats() const {
   Lock const lock(mutex_);
-  Stats stats = counted_;
-  stats.submitted = accepted_;
-  stats.done = resolved_;
+  Stats stats = tally_.stats();
+  stats.submitted = admission_.accepted();
+  stats.done = admission_.resolved();
   stats.running = running();
-  stats.queued = accepted_ - resolved_ - stats.running;
+  stats.queued = stats.submitted - stats.done - stats.running;
   stats.workers = static_cast<unsigned>(ready_);
   return stats;
 }
 
 std::vector<WorkerStats> Core::worker_stats() const {
   Lock const lock(mutex_);
-  return per_worker_;
+  return tally_.workers();
 }
 
 // ---- the queue's limit
 
-// A busy worker has at least one element that is not resolved.
-std::uint64_t Core::running() const { return scheduler_.busy_workers(); }
-
-bool Core::has_room(std::uint64_t count) const {
-  std::uint64_t const queued = accepted_ - resolved_ - running();
-  return queued == 0 || queued + count <= *queue_limit_;
-}
-
 void Core::await_room(Lock& lock, detail::Task const& task, std::uint64_t first,
                       std::uint64_t count) {
-  if (has_room(count)) return;
+  if (admission_.has_room(count, running())) return;
   if (first == 0 && task.when_full() == WhenFull::refuse) {
     throw QueueFull("pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
-                    std::to_string(*queue_limit_) + " is reached");
+                    std::to_string(*admission_.queue_limit()) + " is reached");
   }
   ++waiting_for_room_;
-  auto const is_senseless = [&]() PROCPOOL_REQUIRES(mutex_) {
-    return broken_ || phase_ >= Phase::cancelling || (first == 0 && closed_) ||
-           task.cancelled_from() <= first;
-  };
-  while (!is_senseless() && !has_room(count)) room_.wait(lock);
+  while (admission_.may_get_room(first == 0) && task.cancelled_from() > first &&
+         !admission_.has_room(count, running())) {
+    room_.wait(lock);
+  }
   --waiting_for_room_;
 }
 
 // ---- spinning
 
-std::chrono::microseconds Core::spin_time() {
-  // Longer than a wake-up takes, or not at all.
-  constexpr std::chrono::microseconds long_enough{50};
-  if (spins_left_out_ != 0) {
-    --spins_left_out_;
-    return std::chrono::microseconds(0);
-  }
-  std::size_t const spinning = spinning_.load(std::memory_order_relaxed);
-  return scheduler_.busy_workers() + spinning + 1 <= cpus_ ? long_enough
-                                                           : std::chrono::microseconds(0);
-}
-
-// The cores may be wanted by other programs, of which nothing is known here. Then a thread that spins
-// waits for its core longer than one that is woken. Once may be chance, several times in a row are not.
-void Core::note_spin(bool preempted) {
-  constexpr unsigned enough = 3;
-  constexpr unsigned left_out = 4'000;
-  if (!preempted) {
-    preempted_spins_.store(0, std::memory_order_relaxed);
-  } else if (preempted_spins_.fetch_add(1, std::memory_order_relaxed) + 1 >= enough) {
-    preempted_spins_.store(enough - 1, std::memory_order_relaxed);  // one more says it again
-    Lock const lock(mutex_);
-    spins_left_out_ = left_out;
-  }
-}
-
-void Core::note_busy() {
-  others_busy_.store(scheduler_.busy_workers() != 0, std::memory_order_relaxed);
-}
-
 // This thread looks for outcomes of a worker, which need not notify meanwhile.
 class Core::Spin {
  public:
   Spin(Core& core, std::size_t slot) : core_(core), slot_(slot) {
-    core_.spinning_.fetch_add(1, std::memory_order_relaxed);
+    core_.idle_policy_.spin_begins();
     asleep_ = core_.slots[slot_].begin_spin();
   }
   Spin(Spin const&) = delete;
@@ -305,7 +258,7 @@ class Core::Spin {
   // True: there is something that the worker has not notified of.
   bool end() {
     if (std::exchange(ended_, true)) return false;
-    core_.spinning_.fetch_sub(1, std::memory_order_relaxed);
+    core_.idle_policy_.spin_ends();
     return core_.slots[slot_].end_spin();
   }
 
@@ -326,7 +279,7 @@ void Core::help(detail::Task& task) {
   std::chrono::microseconds time{0};
   {
     Lock const lock(mutex_);
-    time = spin_time();
+    time = idle_policy_.spin_time(scheduler_.busy_workers());
     // The thread sleeps for an element that takes long.
     if (scheduler_.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
   }
@@ -348,18 +301,13 @@ void Core::help(detail::Task& task) {
         return !good || task.ended();
       },
       &preempted);
-  note_spin(preempted);
+  idle_policy_.note_spin(preempted);
   if (spin.end()) collect(*worker);
   // This worker may have become idle, and elements that wait behind others may be for it.
   if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
 }
 
 // ---- the end of a pool, and its log
-
-bool Core::drained() const {
-  // seq_cst: see count_delivered().
-  return delivered_.load(std::memory_order_seq_cst) == accepted_ && unsealed_ == 0;
-}
 
 void Core::log(std::string_view text) const noexcept {
   detail::if_possible([&] {
@@ -386,16 +334,17 @@ std::string Core::awaited() {
   if (!list.empty()) return list;
   Lock const lock(mutex_);
   // Relaxed: for a text.
-  std::uint64_t const left = accepted_ - delivered_.load(std::memory_order_relaxed);
+  std::uint64_t const left = admission_.accepted() - delivered_.load(std::memory_order_relaxed);
   if (left != 0) {
     list = std::to_string(left) + " element" + (left == 1 ? "" : "s") + " that no worker has";
-    if (!delayed_.empty()) {
-      list += ", the first of them of task " + std::to_string(delayed_.begin()->second.task->id()) +
+    if (Chunk const* const delayed = deadlines_.first_delayed()) {
+      list += ", the first of them of task " + std::to_string(delayed->task->id()) +
               ", which is to be run again";
     }
     return list;
   }
-  if (unsealed_ != 0) return std::to_string(unsealed_) + " calls whose inputs are still being read";
+  if (auto const unsealed = admission_.unsealed(); unsealed != 0)
+    return std::to_string(unsealed) + " calls whose inputs are still being read";
   if (live_ != 0) return std::to_string(live_) + " workers that have not exited";
   return "what its workers have left behind";
 }
@@ -417,10 +366,10 @@ bool Core::next_move(Move& move, Scheduler::Coalescing coalescing) {
     move.short_of_workers = scheduler_.waiting() != 0 && live_ < wanted_;
     return false;
   }
-  counted_.records += move.group.chunks.size();
+  tally_.add_records(move.group.chunks.size());
   tell_room();
   move.was_deep_sleep = std::exchange(deep_sleep_, false);
-  move.spin = spin_time();
+  move.spin = idle_policy_.spin_time(scheduler_.busy_workers());
   move.last = scheduler_.waiting() == 0;
   return true;
 }
@@ -461,7 +410,7 @@ void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
   }
   {
     Lock const lock(mutex_);
-    counted_.records -= chunks.size() - put.sent;
+    tally_.remove_records(chunks.size() - put.sent);
   }
   // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
   apply(worker, std::move(report));
@@ -510,15 +459,11 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
       if (item.again) return;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
-      per_worker_[index].done += item.block.count;
-      // The worker says so: lies must not overflow it.
-      constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62};
-      auto& busy = per_worker_[index].busy;
-      busy = std::min(most, busy + std::chrono::nanoseconds(item.nanoseconds));
+      tally_.count_answered(index, item.block.count, item.nanoseconds);
     });
-    summary_.done += elements;
+    tally_.count_ended(elements, false);
     waiting = waiting || scheduler_.waiting() != 0;
-    note_busy();
+    others_busy_.store(scheduler_.busy_workers() != 0, std::memory_order_relaxed);
   }
   report.for_each_item([&](Slot::Item& item) {
     if (item.again) return;
@@ -540,7 +485,7 @@ void Core::count_delivered(std::uint64_t elements) {
   delivered_.fetch_add(elements, std::memory_order_seq_cst);
   if (!ending_.load(std::memory_order_seq_cst)) return;
   Lock const lock(mutex_);
-  if (delivered_.load(std::memory_order_relaxed) == accepted_) wake_dispatcher();
+  if (delivered_.load(std::memory_order_relaxed) == admission_.accepted()) wake_dispatcher();
 }
 
 std::optional<std::size_t> Core::collect(std::size_t index) {
@@ -586,11 +531,11 @@ void Core::requeue(Chunks chunks) {
   std::exception_ptr reason;
   {
     Lock const lock(mutex_);
-    reason = broken_;
+    reason = admission_.hopeless();
     for (Chunk& chunk : std::views::reverse(chunks)) {
       if (chunk.task->internal()) continue;  // for the worker that is gone
       std::uint64_t const wanted_to =
-          phase_ >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+          admission_.phase() >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
       if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
         detail::patiently([&] { cancelled.push_back(std::move(unwanted)); });
       }
@@ -646,7 +591,7 @@ void Core::mark_for_kill(std::size_t index, Slot::KillReason kill_reason) {
   if (result.marked) {
     Lock const lock(mutex_);
     scheduler_.worker_leaves(index);
-    ++(cancelled ? counted_.workers_cancelled : counted_.workers_timed_out);
+    tally_.count_marked_for_kill(cancelled);
   }
   apply(index, std::move(result.report));
   if (result.marked) wake_dispatcher();
@@ -662,7 +607,7 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
   if (!retries || !allowed || element.unwanted()) return false;
   {
     Lock const lock(mutex_);
-    if (phase_ >= Phase::cancelling || broken_) return false;
+    if (!admission_.goes_on()) return false;
   }
   auto const counted_as_failed = [&] { return element.task->attempt_failed(element.first, how); };
   if (!detail::patiently(counted_as_failed)) return false;
@@ -671,12 +616,10 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
   auto const backoff = retries->backoff_before(attempts);
   {
     Lock const lock(mutex_);
-    if (phase_ >= Phase::cancelling || broken_) return false;
-    auto const time = detail::later(std::chrono::steady_clock::now(), backoff);
-    auto const place = detail::patiently(
-        [&]() PROCPOOL_REQUIRES(mutex_) { return delayed_.emplace(time, Chunk()); });
-    place->second = std::move(element);
-    ++counted_.retries;
+    if (!admission_.goes_on()) return false;
+    deadlines_.delay_until(detail::later(std::chrono::steady_clock::now(), backoff),
+                           std::move(element));
+    tally_.count_retry();
   }
   wake_dispatcher();
   return true;
@@ -711,58 +654,30 @@ bool Core::thrown_is_tried_again(Slot::Item const& item) {
   return try_again(*item.element, allowed, detail::patiently([&] { return describe(error); }));
 }
 
-Chunks Core::remove_delayed(std::function<bool(Chunk const&)> const& which) {
-  Chunks removed;
-  std::erase_if(delayed_, [&](auto& entry) {
-    if (!which(entry.second)) return false;
-    detail::patiently([&] { removed.push_back(std::move(entry.second)); });
-    return true;
-  });
-  return removed;
-}
-
 // ---- the clock
 
 std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
   // A deadline is noticed so late at most, and a begin is known twice as exactly.
   constexpr std::chrono::milliseconds interval{5};
-  std::optional<TimePoint> next;
+  Deadlines::Due due;
   Chunks expired;
-  bool any_expired = false;
-  bool running = false;
-  Chunks due;
+  bool any_timed = false;
   {
     Lock const lock(mutex_);
-    while (!delayed_.empty() && delayed_.begin()->first <= now) {
-      detail::patiently(
-          [&]() PROCPOOL_REQUIRES(mutex_) { due.push_back(std::move(delayed_.begin()->second)); });
-      delayed_.erase(delayed_.begin());
-    }
-    if (!delayed_.empty()) next = delayed_.begin()->first;
-    while (!queue_deadlines_.empty() && queue_deadlines_.begin()->first <= now) {
-      if (auto const input = queue_deadlines_.begin()->second.lock()) {
-        input->expire();
-        any_expired = true;
-      }
-      queue_deadlines_.erase(queue_deadlines_.begin());
-    }
-    if (any_expired) expired = scheduler_.remove_expired();
-    if (!queue_deadlines_.empty()) {
-      auto const first = queue_deadlines_.begin()->first;
-      next = next ? std::min(*next, first) : first;
-    }
-    running = timed_ != 0;
+    due = deadlines_.due(now);
+    if (due.expired) expired = scheduler_.remove_expired();
+    any_timed = deadlines_.any_timed();
   }
-  if (!due.empty()) {
-    requeue(std::move(due));
+  if (!due.delayed.empty()) {
+    requeue(std::move(due.delayed));
     place();
   }
-  if (any_expired) {
+  if (due.expired) {
     fail_expired(expired);
     revoke_all();
     place();
   }
-  if (!running) return next;
+  if (!any_timed) return due.next;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     auto const seen = slots[i].running();
     if (!seen || !seen->task->timeout()) continue;
@@ -779,7 +694,7 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
             false});
   }
   auto const again = now + interval;
-  return next ? std::min(*next, again) : again;
+  return due.next ? std::min(*due.next, again) : again;
 }
 
 void Core::fail_expired(Chunks const& chunks) {
@@ -827,7 +742,7 @@ void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, boo
   {
     Lock const lock(mutex_);
     count_resolved(*chunk.task, chunk.count);
-    (cancelled ? summary_.cancelled : summary_.done) += chunk.count;
+    tally_.count_ended(chunk.count, cancelled);
   }
   Block block;
   block.first = chunk.first;
@@ -847,7 +762,7 @@ void Core::cancel_waiting() {
   {
     Lock const lock(mutex_);
     waiting = scheduler_.remove_all();
-    off = remove_delayed([](Chunk const&) { return true; });
+    off = deadlines_.remove_delayed([](Chunk const&) { return true; });
   }
   fail_cancelled(waiting);
   fail_cancelled(off);
@@ -862,7 +777,7 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
   {
     Lock const lock(mutex_);
     scheduler_.worker_leaves(index);
-    killed = phase_ == Phase::killing;
+    killed = admission_.phase() == Phase::killing;
   }
   for (Chunk& chunk : death.attributed) {
     if (!death.output.empty()) {
@@ -915,7 +830,7 @@ std::size_t Core::wanted_workers() const {
 
 bool Core::wants_worker() const {
   Lock const lock(mutex_);
-  return !broken_ && phase_ != Phase::killing && live_ < wanted_ &&
+  return !admission_.hopeless() && admission_.phase() != Phase::killing && live_ < wanted_ &&
          scheduler_.waiting() > starting_;
 }
 
@@ -928,17 +843,11 @@ void Core::recount(WorkerStanding before, WorkerStanding after) {
   live_ = starting_ + ready_;
 }
 
-void Core::note_cpus() {
-  std::size_t const count = cpu_count();
-  Lock const lock(mutex_);
-  cpus_ = count;
-}
+void Core::note_cpus() { idle_policy_.set_cpus(cpu_count()); }
 
 void Core::note_start(std::size_t worker, pid_t pid) {
   Lock const lock(mutex_);
-  ++counted_.worker_starts;
-  ++per_worker_[worker].starts;
-  per_worker_[worker].pid = pid;
+  tally_.count_start(worker, pid);
 }
 
 void Core::worker_ready(std::size_t worker, TimePoint now) {
@@ -958,12 +867,12 @@ bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
   bool fails = false;
   {
     Lock const lock(mutex_);
-    if (phase_ == Phase::killing) return false;
-    ++counted_.failed_starts;
+    if (admission_.phase() == Phase::killing) return false;
+    tally_.count_failed_start();
     if (!hopeless) return true;
-    fails = ready_ == 0 && !broken_;
+    fails = ready_ == 0 && !admission_.hopeless();
     if (fails) {
-      broken_ = hopeless;
+      admission_.end_hopeless(hopeless);
       waiting = scheduler_.remove_all();
       tell_room();
     } else if (ready_ != 0) {
@@ -981,34 +890,18 @@ bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
 
 void Core::note_exit(std::size_t worker, ExitReport const& report,
                      std::string const& text) noexcept {
-  using When = ExitReport::When;
   Lock const lock(mutex_);
-  WorkerStats& stats = per_worker_[worker];
-  stats.pid = 0;
-  detail::if_possible([&] { stats.last_end = text; });
-  if (report.when == When::ready && phase_ != Phase::killing) ++counted_.worker_deaths;
-  if (report.when != When::ready && report.when != When::leaving) return;
-  if (report.forced) ++summary_.forced;
-  switch (report.leave_reason) {
-    case LeaveReason::recycled: ++counted_.workers_recycled; break;
-    case LeaveReason::idle: ++counted_.workers_left_idle; break;
-    case LeaveReason::resized: ++counted_.workers_resized; break;
-    case LeaveReason::none:
-    case LeaveReason::with_pool:
-    case LeaveReason::hung_up:
-    case LeaveReason::for_element: break;
-  }
+  tally_.count_exit(worker, report, text, admission_.phase() == Phase::killing);
 }
 
 void Core::amend_last_end(std::size_t worker, std::string_view from, std::string_view to) {
   Lock const lock(mutex_);
-  std::string& last_end = per_worker_[worker].last_end;
-  if (last_end.starts_with(from)) last_end.replace(0, from.size(), to);
+  tally_.amend_last_end(worker, from, to);
 }
 
 void Core::count_forced() {
   Lock const lock(mutex_);
-  ++summary_.forced;
+  tally_.count_forced();
 }
 
 bool Core::spent(std::size_t worker) const {
@@ -1028,7 +921,7 @@ std::uint64_t Core::held(std::size_t worker) const {
 
 bool Core::is_killing() const {
   Lock const lock(mutex_);
-  return phase_ == Phase::killing;
+  return admission_.phase() == Phase::killing;
 }
 
 void Core::retry() {
@@ -1042,13 +935,13 @@ void Core::retry() {
 Core::Sleep Core::prepare_sleep() {
   Lock const lock(mutex_);
   deep_sleep_ = scheduler_.busy_workers() == 0 && scheduler_.waiting() == 0;
-  return {deep_sleep_, phase_ == Phase::killing ? std::nullopt : end_deadline_};
+  return {deep_sleep_, admission_.next_phase()};
 }
 
 Core::EndState Core::advance_end(TimePoint now) {
   Lock const lock(mutex_);
-  if (end_deadline_ && now >= *end_deadline_ && phase_ != Phase::open) phase_ = Phase::killing;
-  return {phase_, drained(), delivered_.load(std::memory_order_seq_cst) == accepted_};
+  Phase const phase = admission_.advance(now);
+  return {phase, drained(), delivered_.load(std::memory_order_seq_cst) == admission_.accepted()};
 }
 
 void Core::set_ended() {
@@ -1061,19 +954,17 @@ void Core::set_ended() {
 
 void Core::close() {
   Lock const lock(mutex_);
-  closed_ = true;
+  admission_.close();
   tell_room();
 }
 
 void Core::begin_end(Phase end, std::optional<TimePoint> deadline) {
   {
     Lock const lock(mutex_);
-    closed_ = true;
-    phase_ = std::max(phase_, end);
+    admission_.begin_end(end, deadline);
     // seq_cst: see count_delivered().
-    ending_.store(phase_ != Phase::open, std::memory_order_seq_cst);
+    ending_.store(end != Phase::open, std::memory_order_seq_cst);
     tell_room();
-    if (deadline) end_deadline_ = end_deadline_ ? std::min(*end_deadline_, *deadline) : *deadline;
   }
   wake_dispatcher();
 }
@@ -1094,7 +985,7 @@ bool Core::wait_for_end(bool running, std::optional<TimePoint> deadline) {
 
 Summary Core::end_summary() const {
   Lock const lock(mutex_);
-  return summary_;
+  return tally_.summary();
 }
 
 }  // namespace procpool::inline v0::parent

@@ -1,8 +1,9 @@
 #pragma once
 
-// Core: the state that the threads of a program and the pool's dispatcher share. It has the scheduler,
-// the slots, and the counts of the elements that were accepted and have ended. It moves elements: from
-// the queue to a worker, from there to their task, and back to the queue if a worker gave them up.
+// Core: moves elements, from the queue to a worker, from there to their task, and back to the queue if
+// a worker gave them up. The threads of a program and the pool's dispatcher share it. Its parts decide,
+// each without a lock of its own: Admission what comes in, Scheduler what goes where, Deadlines what
+// time does, IdlePolicy how to wait. Its slots have the workers.
 //
 // Any thread may call anything here. The mutex is never held together with the mutex of a slot; under
 // it the mutex of a task may be taken, which is the last. No user code runs under it.
@@ -14,7 +15,6 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,18 +28,19 @@
 
 #include "os/event.hpp"
 #include "os/timer.hpp"
+#include "parent/admission.hpp"
+#include "parent/deadlines.hpp"
+#include "parent/idle_policy.hpp"
 #include "parent/scheduler.hpp"
 #include "parent/slab.hpp"
 #include "parent/slot.hpp"
 #include "parent/slot_table.hpp"
+#include "parent/tally.hpp"
 
 namespace procpool::inline v0::parent {
 
 struct ExitReport;
 enum class WorkerStanding : std::uint8_t;
-
-// How far the end of the pool has come. Only grows.
-enum class Phase : std::uint8_t { open, draining, cancelling, killing };
 
 // A worker that has not ended so long after SIGKILL is abandoned.
 inline constexpr std::chrono::seconds kill_patience{1};
@@ -51,7 +52,9 @@ class Core {
   explicit Core(PoolOptions options);
   ~Core();
 
-  std::optional<std::size_t> queue_limit() const noexcept { return queue_limit_; }
+  std::optional<std::size_t> queue_limit() const noexcept PROCPOOL_UNCHECKED_LOCKS {
+    return admission_.queue_limit();  // never changes
+  }
 
   // ---- calls of the engine
   // append() takes only tasks that this function has made.
@@ -197,22 +200,20 @@ class Core {
   std::optional<std::size_t> apply_collected(std::size_t slot, Slot::Report&& report);
 
   // Everything that was accepted has ended and was delivered.
-  bool drained() const PROCPOOL_REQUIRES(mutex_);
+  bool drained() const PROCPOOL_REQUIRES(mutex_) {
+    // seq_cst: see count_delivered().
+    return admission_.drained(delivered_.load(std::memory_order_seq_cst));
+  }
   // Wakes the threads that wait for room in the queue.
   void tell_room() PROCPOOL_REQUIRES(mutex_) {
     if (waiting_for_room_ != 0) room_.notify_all();
   }
-  void check_open() const PROCPOOL_REQUIRES(mutex_);
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the
   // queue, or until it makes no sense to wait any longer.
   void await_room(detail::Lock& lock, detail::Task const& task, std::uint64_t first,
                   std::uint64_t count) PROCPOOL_REQUIRES(mutex_);
-  std::uint64_t running() const PROCPOOL_REQUIRES(mutex_);
-  void note_busy() PROCPOOL_REQUIRES(mutex_);
-  // How long one more thread may spin: not at all unless there is a CPU for it.
-  std::chrono::microseconds spin_time() PROCPOOL_REQUIRES(mutex_);
-  void note_spin(bool preempted);  // a thread has spun
-  bool has_room(std::uint64_t count) const PROCPOOL_REQUIRES(mutex_);
+  // Elements that workers run: a busy worker has at least one that is not resolved.
+  std::uint64_t running() const PROCPOOL_REQUIRES(mutex_) { return scheduler_.busy_workers(); }
   std::exception_ptr cancellation(detail::Task const& task, char const* what) const noexcept;
   void count_resolved(detail::Task const& task, std::uint64_t elements) PROCPOOL_REQUIRES(mutex_);
   void mark_for_kill(std::size_t slot, Slot::KillReason kill_reason);
@@ -221,7 +222,6 @@ class Core {
   // The reason of an element that was ended, with the ends of its earlier attempts.
   static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
   bool thrown_is_tried_again(Slot::Item const& item);
-  Chunks remove_delayed(std::function<bool(Chunk const&)> const& which) PROCPOOL_REQUIRES(mutex_);
   void fail_expired(Chunks const& chunks);
   // Elements of the task from `first` on that have not begun never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
@@ -232,47 +232,28 @@ class Core {
 
   std::atomic<std::uint64_t> delivered_{0};  // elements whose outcome has reached their task
   std::atomic<bool> ending_{false};          // the phase is not `open`
-  // All for threads that spin, and relaxed: only a matter of speed.
-  std::atomic<std::size_t> spinning_{0};      // so many of them
-  std::atomic<unsigned> preempted_spins_{0};  // the last ones, in a row
-  std::atomic<bool> others_busy_{false};      // a worker was busy when this was last looked at
-  std::optional<std::size_t> const queue_limit_;
+  std::atomic<bool> others_busy_{false};  // a worker was busy when this was last looked at: a hint
+  IdlePolicy idle_policy_;
 
   mutable detail::Mutex mutex_{detail::Mutex::Adaptive{}};
   detail::Condition ended_changed_;
   detail::Condition room_;                          // in the queue, or no sense in waiting for it
   std::size_t wanted_ PROCPOOL_GUARDED_BY(mutex_);  // workers
   Scheduler scheduler_ PROCPOOL_GUARDED_BY(mutex_);
-  Phase phase_ PROCPOOL_GUARDED_BY(mutex_) = Phase::open;
-  bool closed_ PROCPOOL_GUARDED_BY(mutex_) = false;  // nothing new is taken
-  // When draining or cancelling turns into killing.
-  std::optional<TimePoint> end_deadline_ PROCPOOL_GUARDED_BY(mutex_);
-  bool ended_ PROCPOOL_GUARDED_BY(mutex_) = false;         // no worker is left and none will be
-  std::exception_ptr broken_ PROCPOOL_GUARDED_BY(mutex_);  // set: no worker can be had
-  // That spinning threads may keep busy, workers included.
-  std::size_t cpus_ PROCPOOL_GUARDED_BY(mutex_) = 1;
+  Admission admission_ PROCPOOL_GUARDED_BY(mutex_);
+  Deadlines deadlines_ PROCPOOL_GUARDED_BY(mutex_);
+  Tally tally_ PROCPOOL_GUARDED_BY(mutex_);
+  bool ended_ PROCPOOL_GUARDED_BY(mutex_) = false;    // no worker is left and none will be
   std::size_t live_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // workers starting or ready
   std::size_t starting_ PROCPOOL_GUARDED_BY(mutex_) = 0;
   std::size_t ready_ PROCPOOL_GUARDED_BY(mutex_) = 0;
   // The dispatcher saw no work, and sleeps without an end. New work ends that, so that a worker which
   // does not notify is looked at in time all the same.
   bool deep_sleep_ PROCPOOL_GUARDED_BY(mutex_) = false;
-  Summary summary_ PROCPOOL_GUARDED_BY(mutex_);
-  std::uint64_t accepted_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // elements
-  std::uint64_t resolved_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // their outcome is known
-  // Elements that were accepted, are not resolved, and have a limited running time.
-  std::uint64_t timed_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  std::multimap<TimePoint, std::weak_ptr<SharedInput>> queue_deadlines_ PROCPOOL_GUARDED_BY(mutex_);
-  std::multimap<TimePoint, Chunk> delayed_ PROCPOOL_GUARDED_BY(mutex_);  // to be run again
-  // Tasks that more elements may come for, streams not counted.
-  std::uint64_t unsealed_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  Stats counted_ PROCPOOL_GUARDED_BY(mutex_);  // the counts that no other field has
-  std::vector<WorkerStats> per_worker_ PROCPOOL_GUARDED_BY(mutex_);
   // Drawn with the first call: a global pool of a fork server is that of many workers.
   std::optional<std::uint64_t> seed_ PROCPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_for_room_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  unsigned spins_left_out_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // so many are not worth trying
-  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;      // taken so far
+  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // taken so far
 };
 
 template <class Vacant>

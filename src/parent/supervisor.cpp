@@ -18,14 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Notifications are hints alone: while elements are out, all workers are looked at as often as
-// this.
-constexpr auto look_interval = 100ms;
 constexpr auto balance_interval = 2ms;
-// When more than a few outcomes come between two sleeps, a notification for each would cost more
-// than looks at regular times.
-constexpr std::chrono::microseconds short_poll{50};
-constexpr std::size_t many_taken = 4;
 constexpr auto cgroup_interval = 10ms;
 constexpr auto leftovers_timeout = 1s;
 constexpr std::chrono::microseconds memory_interval = 1ms;
@@ -115,7 +108,8 @@ std::optional<std::chrono::microseconds> Supervisor::tick(TimePoint now) {
   if (core_.balance()) next.at(now + balance_interval);
   Core::Sleep const sleep = core_.prepare_sleep();
   next.at(sleep.end_deadline);
-  if (!sleep.deep) next.at(now + look_interval);
+  sleep_ = IdlePolicy::next_sleep(std::exchange(taken_, 0), !sleep.deep);
+  if (sleep_ == IdlePolicy::Sleep::watching) next.at(now + IdlePolicy::look_interval);
   if (!next.time()) return std::nullopt;
   auto const wait = std::chrono::ceil<std::chrono::milliseconds>(*next.time() - now);
   return std::max(wait, std::chrono::milliseconds::zero());
@@ -137,7 +131,7 @@ void Supervisor::start_workers(TimePoint now, NextLook& next) {
 }
 
 void Supervisor::sleep(std::optional<std::chrono::microseconds> timeout) {
-  bool const short_polls = std::exchange(taken_, 0) >= many_taken;
+  bool const short_polls = sleep_ == IdlePolicy::Sleep::short_poll;
   attempt([&] { short_polls ? prepare_short_poll() : prepare_sleep(); });
   bool const out_of_memory = std::exchange(out_of_memory_, false);
   if (out_of_memory) timeout = std::min(timeout.value_or(memory_interval), memory_interval);
@@ -146,7 +140,8 @@ void Supervisor::sleep(std::optional<std::chrono::microseconds> timeout) {
   attempt([&] {
     if (short_polls) {
       PreciseTimer const precise;
-      count = poller_.wait(ready, std::min(timeout.value_or(short_poll), short_poll));
+      count = poller_.wait(
+          ready, std::min(timeout.value_or(IdlePolicy::short_poll), IdlePolicy::short_poll));
     } else {
       count = poller_.wait(ready, timeout);
     }

@@ -19,6 +19,7 @@
 #include "parent/cgroup_sweep.hpp"
 #include "parent/core.hpp"
 #include "parent/fork_server_client.hpp"
+#include "parent/idle_policy.hpp"
 #include "parent/spawn_backoff.hpp"
 #include "parent/strays.hpp"
 #include "parent/worker_launcher.hpp"
@@ -73,7 +74,8 @@ class Supervisor {
   std::deque<WorkerProxy> workers_;
   std::size_t wanted_;  // workers, at the last tick
   std::uint32_t sleep_number_ = 0;
-  std::size_t taken_ = 0;       // outcomes, or blocks of them, since the last sleep
+  std::size_t taken_ = 0;  // outcomes, or blocks of them, since the last sleep
+  IdlePolicy::Sleep sleep_ = IdlePolicy::Sleep::watching;  // the next one
   bool out_of_memory_ = false;  // a part of the loop failed since the last tick
   bool killing_begun_ = false;
   bool cancelling_begun_ = false;

@@ -1,0 +1,52 @@
+#pragma once
+
+// Deadlines: the elements for which the clock alone decides. Elements with a queue timeout expire
+// unless they have begun; elements whose attempt failed are delayed until they are run again; and
+// elements with a timeout are counted while they may run.
+//
+// Pure: the caller says the time. The core guards its deadlines with its mutex.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include <procpool/detail/engine/deadline.hpp>
+
+#include "parent/chunk.hpp"
+
+namespace procpool::inline v0::parent {
+
+class Deadlines {
+ public:
+  using TimePoint = detail::TimePoint;
+
+  // Elements of this input expire at this time unless they have begun. Throws std::bad_alloc.
+  void expire_at(TimePoint time, std::weak_ptr<SharedInput> input);
+  // Waits for memory: the element must not be lost.
+  void delay_until(TimePoint time, Chunk element);
+  // The delayed elements that `which` chooses, which are delayed no longer.
+  Chunks remove_delayed(std::function<bool(Chunk const&)> const& which);
+  // The one that is run again first; null: none is delayed.
+  Chunk const* first_delayed() const noexcept;
+
+  // So many more elements, or fewer, may be running with a timeout.
+  void add_timed(std::uint64_t elements) noexcept { timed_ += elements; }
+  void remove_timed(std::uint64_t elements) noexcept { timed_ -= elements; }
+  bool any_timed() const noexcept { return timed_ != 0; }
+
+  struct Due {
+    Chunks delayed;                   // are to be run again now
+    bool expired = false;             // inputs have expired: SharedInput::expired()
+    std::optional<TimePoint> next{};  // nothing changes before
+  };
+  Due due(TimePoint now);
+
+ private:
+  std::multimap<TimePoint, std::weak_ptr<SharedInput>> expiring_;
+  std::multimap<TimePoint, Chunk> delayed_;
+  std::uint64_t timed_ = 0;
+};
+
+}  // namespace procpool::inline v0::parent

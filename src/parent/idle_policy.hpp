@@ -1,0 +1,62 @@
+#pragma once
+
+// IdlePolicy: how the parts of a pool wait for the next thing to do. A spin answers soonest, and
+// takes a CPU from whoever could use it. A sleep costs a wake-up.
+//
+//   who          state         begins when                          ends by
+//   caller,      spinning      a CPU is free for it                 news, or 50 us
+//   worker       asleep        nothing came by then                 the futex of who has news
+//   dispatcher   short poll    many outcomes came since its sleep   50 us
+//                watching      elements are out, or wait            an event, or 100 ms
+//                deep sleep    no work is in sight                  an event: new work is one
+//
+// Any thread. All counts are hints: a wrong one costs time and nothing else.
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace procpool::inline v0::parent {
+
+class IdlePolicy {
+ public:
+  using Time = std::chrono::microseconds;
+
+  // Longer than a wake-up takes.
+  static constexpr Time spin{50};
+  static constexpr Time short_poll{50};
+  // Notifications are hints alone: while elements are out, all workers are looked at as often as this.
+  static constexpr Time look_interval = std::chrono::milliseconds(100);
+  // When more outcomes than this come between two sleeps, a notification for each would cost more
+  // than looks at regular times.
+  static constexpr std::size_t many_outcomes = 4;
+  // So many spins in a row that lost their CPU, and so many spins that are left out then.
+  static constexpr unsigned preempted_in_a_row = 3;
+  static constexpr unsigned left_out = 4'000;
+
+  // CPUs that spinning threads and workers may keep busy together.
+  void set_cpus(std::size_t count) noexcept { cpus_.store(count, std::memory_order_relaxed); }
+
+  // How long one more thread may spin, while so many workers are busy. Zero: not at all.
+  Time spin_time(std::uint64_t busy_workers) noexcept;
+  // A thread spins from here on.
+  void spin_begins() noexcept { spinning_.fetch_add(1, std::memory_order_relaxed); }
+  void spin_ends() noexcept { spinning_.fetch_sub(1, std::memory_order_relaxed); }
+  // Another program may want the CPUs, of which nothing is known here. Then a thread that spins waits
+  // longer for its CPU than one that is woken. Once may be chance, several times in a row are not.
+  void note_spin(bool preempted) noexcept;
+
+  // How the dispatcher sleeps next.
+  enum class Sleep : std::uint8_t { short_poll, watching, deep };
+  // `outcomes`: since its sleep before. `in_sight`: elements are out, or wait.
+  static Sleep next_sleep(std::size_t outcomes, bool in_sight) noexcept;
+
+ private:
+  std::atomic<std::size_t> cpus_{1};
+  std::atomic<std::size_t> spinning_{0};  // threads
+  std::atomic<unsigned> preempted_{0};    // the last spins, in a row
+  std::atomic<unsigned> left_out_{0};     // of the next spins
+};
+
+}  // namespace procpool::inline v0::parent

@@ -1,0 +1,63 @@
+#pragma once
+
+// Tally: the counters of a pool that nothing is decided by: those of its elements and workers for
+// stats(), those of each place for worker_stats(), and the summary of its end.
+//
+// Pure. The core guards its tally with its mutex.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <procpool/stats.hpp>
+
+namespace procpool::inline v0::parent {
+
+struct ExitReport;
+
+class Tally {
+ public:
+  // Throws std::bad_alloc, having changed nothing.
+  void resize(std::size_t workers);
+
+  // ---- elements
+  void add_records(std::uint64_t sent) noexcept { stats_.records += sent; }
+  void remove_records(std::uint64_t unsent) noexcept { stats_.records -= unsent; }
+  void count_retry() noexcept { ++stats_.retries; }
+  // A worker has answered these, which took it so long, as it says.
+  void count_answered(std::size_t worker, std::uint64_t elements,
+                      std::uint64_t nanoseconds) noexcept;
+  void count_ended(std::uint64_t elements, bool cancelled) noexcept {
+    (cancelled ? summary_.cancelled : summary_.done) += elements;
+  }
+
+  // ---- workers
+  void count_start(std::size_t worker, pid_t pid) noexcept;
+  void count_failed_start() noexcept { ++stats_.failed_starts; }
+  // A worker is to be killed because its element was cancelled, or ran for too long.
+  void count_marked_for_kill(bool cancelled) noexcept {
+    ++(cancelled ? stats_.workers_cancelled : stats_.workers_timed_out);
+  }
+  // `killing`: the pool kills all of its workers.
+  void count_exit(std::size_t worker, ExitReport const& report, std::string const& text,
+                  bool killing) noexcept;
+  // Replaces the begin of the text of the last exit, if it is `from`.
+  void amend_last_end(std::size_t worker, std::string_view from, std::string_view to);
+  void count_forced() noexcept { ++summary_.forced; }
+
+  // Only the counters of the tally; the others are zero.
+  Stats const& stats() const noexcept { return stats_; }
+  std::vector<WorkerStats> const& workers() const noexcept { return workers_; }
+  Summary const& summary() const noexcept { return summary_; }
+
+ private:
+  Stats stats_;
+  std::vector<WorkerStats> workers_;
+  Summary summary_;
+};
+
+}  // namespace procpool::inline v0::parent
