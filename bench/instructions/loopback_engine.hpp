@@ -39,11 +39,11 @@ class LoopbackEngine final : public procpool::detail::Engine {
   }
 
   std::shared_ptr<procpool::detail::Task> make_task(
-      procpool::detail::Function function, procpool::detail::TaskOptions options) override {
+      procpool::detail::Function&& function, procpool::detail::TaskOptions&& options) override {
     return core_.make_task(std::move(function), std::move(options));
   }
   void append(std::shared_ptr<procpool::detail::Task> const& task,
-              procpool::detail::InputBuffer input, bool last) override {
+              procpool::detail::InputBuffer&& input, bool last) override {
     core_.append(task, std::move(input), last);  // submit, place
     while (!run_frame()) {
     }

@@ -13,7 +13,7 @@ namespace procpool::inline v0::detail {
 
 Engine::~Engine() = default;
 
-std::shared_ptr<Task> Engine::make_task(Function function, TaskOptions options) {
+std::shared_ptr<Task> Engine::make_task(Function&& function, TaskOptions&& options) {
   return std::make_shared<Task>(std::move(function), std::move(options));
 }
 

@@ -76,7 +76,7 @@ void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   if (closed_.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
 }
 
-void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input,
+void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
                              bool last) {
   if (task->stream() ? ending_.load() : input.first == 0 && closed_.load()) {
     throw PoolClosed("this pool takes no more tasks: it was closed");

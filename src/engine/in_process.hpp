@@ -20,7 +20,7 @@ class InProcessEngine final : public detail::Engine {
   explicit InProcessEngine(PoolOptions const& options);
 
   void open_stream(std::shared_ptr<detail::Task> const& task) override;
-  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input,
+  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
               bool last) override;
   void seal(std::shared_ptr<detail::Task> const& task) override { task->seal(); }
   void cancel(std::shared_ptr<detail::Task> const& task, Running running) override;

@@ -5,7 +5,7 @@
 
 namespace procpool::inline v0::parent {
 
-SharedInput::SharedInput(detail::InputBuffer input, std::size_t element_size)
+SharedInput::SharedInput(detail::InputBuffer&& input, std::size_t element_size)
     : first_(input.first),
       count_(input.count),
       element_size_(element_size),

@@ -26,7 +26,7 @@ namespace procpool::inline v0::parent {
 // An input buffer of a task, as the engine keeps it until its elements have ended.
 class SharedInput {
  public:
-  SharedInput(detail::InputBuffer input, std::size_t element_size);
+  SharedInput(detail::InputBuffer&& input, std::size_t element_size);
 
   // The elements have waited long enough: those that have not begun never will.
   void expire() noexcept { expired_.store(true, std::memory_order_release); }

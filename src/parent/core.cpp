@@ -90,13 +90,14 @@ void Core::check_intake() const {
   admission_.check_call();
 }
 
-std::shared_ptr<detail::Task> Core::make_task(detail::Function function,
-                                              detail::TaskOptions of_call) {
+std::shared_ptr<detail::Task> Core::make_task(detail::Function&& function,
+                                              detail::TaskOptions&& of_call) {
   return std::allocate_shared<PooledTask>(SlabAllocator<PooledTask>(*task_slab),
                                           std::move(function), std::move(of_call));
 }
 
-void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input, bool last) {
+void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
+                  bool last) {
   std::uint64_t const count = input.count;
   Chunk chunk{task, nullptr, input.first, count};
   bool const first = input.first == 0;

@@ -58,10 +58,11 @@ class Core {
 
   // ---- calls of the engine
   // append() takes only tasks that this function has made.
-  std::shared_ptr<detail::Task> make_task(detail::Function function, detail::TaskOptions options);
+  std::shared_ptr<detail::Task> make_task(detail::Function&& function,
+                                          detail::TaskOptions&& options);
   // Throws when the pool takes nothing new.
   void check_intake() const;
-  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input, bool last);
+  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input, bool last);
   void seal(detail::Task& task);
   void cancel(std::shared_ptr<detail::Task> const& task);
   // Ends the running elements of a cancelled task. Blocks for some milliseconds, until none of them is

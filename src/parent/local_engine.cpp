@@ -54,8 +54,8 @@ void LocalEngine::prepare() {
   dispatcher_->start_once();
 }
 
-std::shared_ptr<detail::Task> LocalEngine::make_task(detail::Function function,
-                                                     detail::TaskOptions options) {
+std::shared_ptr<detail::Task> LocalEngine::make_task(detail::Function&& function,
+                                                     detail::TaskOptions&& options) {
   check_process();
   return core_->make_task(std::move(function), std::move(options));
 }
@@ -65,7 +65,7 @@ void LocalEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   core_->check_intake();
 }
 
-void LocalEngine::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input,
+void LocalEngine::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
                          bool last) {
   prepare();
   core_->append(task, std::move(input), last);

@@ -23,10 +23,10 @@ class LocalEngine final : public detail::Engine {
   // Kills what has not ended.
   ~LocalEngine() override;
 
-  std::shared_ptr<detail::Task> make_task(detail::Function function,
-                                          detail::TaskOptions options) override;
+  std::shared_ptr<detail::Task> make_task(detail::Function&& function,
+                                          detail::TaskOptions&& options) override;
   void open_stream(std::shared_ptr<detail::Task> const& task) override;
-  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer input,
+  void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
               bool last) override;
   void seal(std::shared_ptr<detail::Task> const& task) override;
   void cancel(std::shared_ptr<detail::Task> const& task, Running running) override;

@@ -24,7 +24,7 @@ class PooledTask final : public detail::Task {
 
   // Keeps the only input of a task, once. The task must be a PooledTask.
   static std::shared_ptr<SharedInput> own_input(std::shared_ptr<detail::Task> const& task,
-                                                detail::InputBuffer input) {
+                                                detail::InputBuffer&& input) {
     PooledTask& pooled = static_cast<PooledTask&>(*task);
     SharedInput& shared = pooled.input_.emplace(std::move(input), task->function().argument_size);
     return {task, &shared};

@@ -32,7 +32,7 @@ Scheduler::Scheduler(std::size_t workers, std::uint64_t max_per_worker, std::uin
 // ---- the queue
 
 // No queue is ever empty: if there is no memory for its first chunk, the queue goes again.
-void Scheduler::add(Chunk chunk) {
+void Scheduler::add(Chunk&& chunk) {
   std::uint64_t const count = chunk.count;
   chunk.order = ++order_;
   auto const worker = affinity(chunk);
@@ -49,7 +49,7 @@ void Scheduler::add(Chunk chunk) {
   if (worker) update(*worker);
 }
 
-void Scheduler::requeue(Chunk chunk) {
+void Scheduler::requeue(Chunk&& chunk) {
   std::uint64_t const count = chunk.count;
   chunk.estimate_ns = 0;
   auto const worker = detail::patiently([&] { return affinity(chunk); });

@@ -71,8 +71,8 @@ class Scheduler {
   void resize(std::size_t workers);
 
   // ---- the queue
-  void add(Chunk chunk);
-  void requeue(Chunk chunk);  // ahead of all others of its priority
+  void add(Chunk&& chunk);
+  void requeue(Chunk&& chunk);  // ahead of all others of its priority
   Chunks remove(detail::Task const& task, std::uint64_t first);  // from this element on
   Chunks remove_expired();
   Chunks remove_all();

@@ -62,7 +62,7 @@ class FakeEngine final : public procpool::detail::Engine {
   }
   void seal(std::shared_ptr<Task> const& task) override { task->seal(); }
 
-  void append(std::shared_ptr<Task> const& task, InputBuffer input, bool last) override {
+  void append(std::shared_ptr<Task> const& task, InputBuffer&& input, bool last) override {
     if (closed_ && input.first == 0) throw procpool::PoolClosed("closed");
     last_task = task;
     appended.push_back({input.first, input.count, input.bytes.size(), input.ends.size(), last});

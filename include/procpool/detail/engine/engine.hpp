@@ -28,7 +28,7 @@ class PROCPOOL_API Engine {
 
   // The ledger's entry for a call, which is then to be given to this engine. Where there may be very many,
   // the engine has memory for them.
-  virtual std::shared_ptr<Task> make_task(Function function, TaskOptions options);
+  virtual std::shared_ptr<Task> make_task(Function&& function, TaskOptions&& options);
 
   // Accepts a stream before its first element: throws PoolClosed when intake has ended and SetupError
   // when no worker can be had.
@@ -38,7 +38,7 @@ class PROCPOOL_API Engine {
   // open_stream does; a task once accepted is taken to its end: later appends do not throw, their
   // elements end with the reason instead. But those to a stream throw PoolClosed once the engine is
   // ending: nobody says when a stream would have no more.
-  virtual void append(std::shared_ptr<Task> const& task, InputBuffer input, bool last) = 0;
+  virtual void append(std::shared_ptr<Task> const& task, InputBuffer&& input, bool last) = 0;
 
   // No more elements will come.
   virtual void seal(std::shared_ptr<Task> const& task) = 0;
