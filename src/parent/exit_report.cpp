@@ -7,6 +7,8 @@
 
 #include <procpool/errors.hpp>
 
+#include "engine/patience.hpp"
+
 namespace procpool::inline v0::parent {
 namespace {
 
@@ -78,6 +80,17 @@ std::string last_lines(std::string_view output) {
   return std::string(output.substr(begin + 1));
 }
 
+void ExitReport::examine(Slot::Death const& death) noexcept {
+  stage = death.stage;
+  exit_hint = death.exit_hint;
+  poison = death.poison;
+  crash = death.crash;
+  detail::patiently([&] {
+    bad = death.bad;
+    output = last_lines(death.output);
+  });
+}
+
 std::string ExitReport::text() const {
   std::string text = worker_name(worker, pid) + " " + (departed ? "left" : text_of(exit));
   if (when == When::starting) text += " before its first word";
@@ -113,7 +126,7 @@ std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
                        : detail_text(exit_hint);
   if (crash && crash->belongs_to(death.signal)) death.crash = crash;
   death.peak_memory = exit.peak;
-  // The worker's own value counts only if the system has none that could contradict it.
+  // The worker's own value counts only if the system has no value that could contradict it.
   if (death.peak_memory == 0 && death.crash) death.peak_memory = death.crash->peak_bytes();
   death.output = output;
   return std::make_exception_ptr(WorkerDied(std::move(death)));

@@ -18,6 +18,7 @@
 #include "engine/crash_report.hpp"
 #include "os/process.hpp"
 #include "parent/chunk.hpp"
+#include "parent/slot.hpp"
 
 namespace procpool::inline v0::parent {
 
@@ -75,6 +76,9 @@ struct ExitReport {
   bool poison = false;  // the last of several in a row that died before the same element had begun
   std::shared_ptr<detail::CrashReport const> crash{};
   std::string output{};  // the last lines of the element's
+
+  // Adds the evidence. Waits for memory.
+  void examine(Slot::Death const& death) noexcept;
 
   // "worker 3 (pid 4711) was killed by SIGSEGV"
   std::string text() const;

@@ -1,9 +1,9 @@
 #pragma once
 
 // ForkServerClient: the fork servers of a pool with Start::forkserver, one after another. It starts
-// one when a worker is wanted, passes orders on, decides when a fork server is lost, and decides
-// whether workers are forked or spawned from then on. For the dispatcher's thread alone; see
-// ForkServerProcess for what blocks.
+// a fork server when a worker is wanted, and passes orders on. It decides when a fork server is
+// lost, and whether workers are forked or spawned from then on. For the dispatcher's thread alone.
+// See ForkServerProcess for what blocks.
 //
 // The loss of a fork server ends no worker. Starts that it had not answered fail or are repeated,
 // and exits that it had not reported are read from the kernel: that is the caller's part, by

@@ -22,8 +22,8 @@ constexpr auto balance_interval = 2ms;
 constexpr auto cgroup_interval = 10ms;
 constexpr auto leftovers_timeout = 1s;
 constexpr std::chrono::microseconds memory_interval = 1ms;
-// Few per tick, so that exits and outcomes do not wait for a row of starts. The fork server makes
-// its workers beside this thread.
+// A tick starts few workers, so that exits and outcomes need not wait. The fork server makes its
+// workers beside this thread.
 constexpr int max_spawns_per_tick = 1;
 constexpr int max_forks_per_tick = 8;
 
@@ -214,7 +214,7 @@ void Supervisor::on_fork_server() {
 void Supervisor::on_report(ForkServerProcess::Forked forked) {
   protocol::ForkReport const& report = forked.report;
   auto const worker = std::ranges::find(workers_, report.request_id, &WorkerProxy::request_id);
-  if (worker == workers_.end()) return;  // a stray, or a worker that nobody asked for
+  if (worker == workers_.end()) return;  // a stray, or an unknown worker
   switch (report.kind) {
     case protocol::ForkReport::Kind::forked:
       worker->on_forked({report.pid, std::move(forked.pidfd)});

@@ -60,7 +60,8 @@ class Supervisor {
   void look_at_everything();
   // True: no worker is left, and none will be.
   bool advance_end(TimePoint now);
-  // What is left is killed already; a process that the kernel holds is not waited for.
+  // The processes that are left are killed already. A process that the kernel holds is not waited
+  // for.
   void wait_for_leftovers();
 
   Core& core_;

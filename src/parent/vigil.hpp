@@ -2,7 +2,7 @@
 
 // Vigil: the watch over one worker that has something to do and makes no progress. Three kinds are
 // found: a worker that is stopped, one that waits for an event that cannot come any more, and one
-// that has damaged itself. None of these ends by itself, so the pidfd never reports them.
+// that has damaged itself. No such worker ends by itself, so the pidfd never reports it.
 //
 // A worker that computes for a year looks like one in an endless loop, and is left alone. A
 // decision to kill rests on several looks in a row that show the same state of the system. Looks
@@ -80,7 +80,7 @@ class Vigil {
     TimePoint next{};  // none: not looked at yet
     std::uint64_t progress = 0;
     std::uint64_t ticks = 0;  // of the processor, at the begin of the streak
-    std::uint64_t sleep = 0;  // what it slept on at the last look
+    std::uint64_t sleep = 0;  // the futex it slept on at the last look
     // Looks in a row that showed this.
     unsigned stopped = 0;
     unsigned deadlocked = 0;

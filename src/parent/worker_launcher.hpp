@@ -1,9 +1,8 @@
 #pragma once
 
-// WorkerLauncher: makes what a new worker begins with, and the process itself. The program's image,
-// its environment and its modules are those of the time at which the dispatcher was started, so
-// that all workers are alike. For the dispatcher's thread alone: workers die with the thread that
-// spawned them.
+// WorkerLauncher: makes the resources of a new worker, and its process. Image, environment and
+// modules are taken when the dispatcher starts, so that all workers are alike. For the dispatcher's
+// thread alone: workers die with the thread that spawned them.
 
 #include <sys/types.h>
 
@@ -47,7 +46,7 @@ class WorkerLauncher {
   // `environment`: "NAME=value" each, of the workers.
   WorkerLauncher(Core const& core, std::vector<std::string> environment);
 
-  // These throw std::system_error.
+  // All of these throw std::system_error.
   PendingWorker make();
   os::Child spawn(PendingWorker const& pending, std::size_t index) const;
   // Does not block: the worker's socket is empty.
@@ -55,7 +54,7 @@ class WorkerLauncher {
 
   // After make().
   ForkServerProcess::Settings fork_server_settings() const;
-  // What differs between the program's modules and these, as a sentence.
+  // A sentence about the first module that differs from the program's.
   std::optional<std::string> first_difference(
       std::vector<identity::LoadedModule> const& modules) const;
   // "[pool/3]"

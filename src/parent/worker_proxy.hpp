@@ -1,80 +1,31 @@
 #pragma once
 
-// WorkerProxy: one worker as the dispatcher sees it, from the request for a process to its exit,
-// and the place in the pool that the next worker takes over. It starts the process, greets it,
-// initializes it, asks it to leave or kills it, and settles its exit. Elements go past it, through
-// Core.
+// WorkerProxy: one worker as the dispatcher sees it, from the request for a process to its exit.
+// The proxy stays when the worker ends, and is the place of the next one. It starts, greets and
+// initializes a worker, asks it to leave, and settles its exit. WorkerProcess carries out what
+// concerns the process. Elements go through Core.
 //
 // For the dispatcher's thread alone. Nothing here blocks, except that an element's outcome or error
 // is kept until there is memory for it. Calls that throw for lack of memory may be repeated: tick()
 // finds what they left.
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
-#include "os/cgroup.hpp"
-#include "os/event.hpp"
-#include "os/poller.hpp"
 #include "os/process.hpp"
 #include "os/spawn.hpp"
-#include "parent/cgroup_sweep.hpp"
-#include "parent/chunk.hpp"
 #include "parent/core.hpp"
 #include "parent/exit_report.hpp"
-#include "parent/fork_server_client.hpp"
 #include "parent/next_look.hpp"
-#include "parent/spawn_backoff.hpp"
-#include "parent/strays.hpp"
-#include "parent/vigil.hpp"
 #include "parent/worker_launcher.hpp"
+#include "parent/worker_process.hpp"
+#include "parent/worker_services.hpp"
 #include "parent/worker_state.hpp"
 #include "protocol/handshake.hpp"
 
 namespace procpool::inline v0::parent {
-
-// The parts of a supervisor that all its workers share.
-struct WorkerServices {
-  Core& core;
-  os::Poller& poller;
-  WorkerLauncher& launcher;
-  ForkServerClient& fork_server;
-  Strays& strays;
-  CgroupSweep& cgroups;
-  SpawnBackoff& backoff;
-  unsigned resumed = 0;  // workers that somebody had stopped
-};
-
-// The process of a worker, and what exists as long as it does.
-struct WorkerProcess {
-  using TimePoint = detail::TimePoint;
-
-  // SIGKILL was sent, and the process has not ended yet.
-  struct Kill {
-    bool reached;          // SIGKILL was delivered
-    TimePoint abandon_at;  // the time to wait is over then
-    TimePoint untrace_at;  // the next look for tracers that keep it from being gone
-  };
-
-  ChildProcess child{};
-  bool watched = false;             // by the poller
-  int control = -1;                 // owned by the slot, like `output`
-  int output = -1;                  // -1: not captured, or closed by the worker
-  os::Event event{os::UniqueFd()};  // our notifications
-  os::Cgroup cgroup{};
-  std::uint64_t inherited_peak = 0;    // os::Exit::peak says nothing up to this value
-  bool parked = false;                 // the worker notifies the dispatcher
-  std::optional<TimePoint> hung_up{};  // since then its control socket is closed
-  std::optional<Kill> kill{};
-  Vigil vigil{};
-  ExitReport report{};
-};
 
 class WorkerProxy {
  public:
@@ -120,18 +71,13 @@ class WorkerProxy {
   void terminate();
 
  private:
-  class Probe;
-
   bool speaks() const noexcept;  // there is a channel, and a process that may use it
   Slot& slot() const noexcept { return core_.slots[index_]; }
-  std::string log_name() const;
 
   // ---- the start
   bool request_fork(PendingWorker& pending);
   template <class From>
   void on_started(From& from, os::Child child, PendingWorker pending, std::uint64_t request_id);
-  void start_failed(SpawnBackoff::Failure failure, std::string const& reason,
-                    std::exception_ptr const& error = nullptr) noexcept;
   void greet(protocol::Ready const& answer);
   void initialize();
   void look_at_initializer();
@@ -140,39 +86,27 @@ class WorkerProxy {
   void cancel_start(LeaveReason reason);
 
   // ---- the service
-  // Throws nothing. `cause`: of the exit, unless an element or the pool asked for the kill.
-  void kill(std::string_view cause = {}) noexcept;
-  void send_kill() noexcept;
   std::optional<LeaveReason> leave_reason(TimePoint now, std::size_t wanted, NextLook& next) const;
   void leave(TimePoint now, LeaveReason reason);
   void leave_for_element(TimePoint now);
-  void send_exit_handler(WorkerState::Leaving& leaving);
-  void report_exit_handler(WorkerState::Leaving const& leaving) const;
-  void watch_over(TimePoint now, NextLook& next);
 
-  // ---- parts of tick(); true: the place is vacant now
-  bool tick_killed(TimePoint now, NextLook& next);
-  bool tick_leaving(TimePoint now, NextLook& next);
-  void tick_deadline(TimePoint now, NextLook& next);
+  // ---- parts of tick()
+  void tick_leaving(TimePoint now, NextLook& next);
+  void watch_over(TimePoint now, NextLook& next);
+  void tick_start(TimePoint now, NextLook& next);
 
   // ---- the exit
   WorkerState::Dead& die();
-  // Takes the exit status from the fork server, or from the kernel.
-  void find_status();
-  bool ask_for_status();
-  // The worker does not end on SIGKILL: its place is free for another.
-  void abandon();
-  // The worker has left, and only the exit of its process is missing. True: it has become a stray.
-  bool part_with_leaver(WorkerState::Leaving const& leaving);
-  void settle(os::Exit exit, bool departed = false);
-  std::string refusal() const;
+  // `exit`: how the process ended, if that is known.
+  void follow(std::optional<os::Exit> const& exit);
+  void settle(os::Exit const& exit);
 
   std::size_t const index_;
   WorkerServices& services_;
   Core& core_;
-  os::Poller& poller_;
   WorkerState state_;
   std::optional<WorkerProcess> process_;  // in the states from starting to dead
+  bool parked_ = false;                   // the worker notifies the dispatcher
 };
 
 }  // namespace procpool::inline v0::parent

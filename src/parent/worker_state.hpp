@@ -19,16 +19,16 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
 #include <procpool/detail/engine/deadline.hpp>
-#include <procpool/detail/engine/task.hpp>
 
+#include "parent/exit_handler.hpp"
 #include "parent/exit_report.hpp"
+#include "parent/internal_call.hpp"
 #include "parent/worker_launcher.hpp"
 
 namespace procpool::inline v0::parent {
@@ -64,7 +64,7 @@ class WorkerState {
 
   struct Initializing {
     TimePoint deadline;
-    std::shared_ptr<detail::Task> call{};
+    InternalCall call{};
     std::exception_ptr failure{};
   };
 
@@ -73,18 +73,20 @@ class WorkerState {
   };
 
   struct Leaving {
-    TimePoint deadline;       // for the next signal
-    bool terminated = false;  // it was sent SIGTERM
-    bool busy = false;        // it ran an element at the last look
-    std::shared_ptr<detail::Task> exit_handler{};
-    bool exit_handler_sent = false;
+    bool busy = false;  // it ran an element at the last look
+    ExitHandler exit_handler{};
   };
 
-  // The process has ended. How it did is not known as long as the fork server has not answered.
+  // The process has ended, or it is another's to wait for. `last`: the state before.
   struct Dead {
     std::variant<Starting, Initializing, Ready, Leaving> last;
-    bool status_asked = false;
-    std::optional<TimePoint> status_wanted{};  // since then the fork server cannot be asked
+
+    ExitReport::When when() const noexcept {
+      if (std::holds_alternative<Starting>(last)) return ExitReport::When::starting;
+      if (std::holds_alternative<Initializing>(last)) return ExitReport::When::initializing;
+      if (std::holds_alternative<Ready>(last)) return ExitReport::When::ready;
+      return ExitReport::When::leaving;
+    }
   };
 
   using Any = std::variant<Vacant, ForkRequested, ForkCancelled, Starting, Initializing, Ready,
@@ -118,6 +120,16 @@ class WorkerState {
       recount_(standing_of<From>, standing_of<To>);
     }
     return state;
+  }
+
+  // From a state with a process, or from `Dead`.
+  Dead& die() {
+    std::visit(
+        [this]<class From>(From& from) {
+          if constexpr (may_follow<From, Dead>) change(from, Dead{std::move(from)});
+        },
+        state_);
+    return *get<Dead>();
   }
 
   template <class From, class To>

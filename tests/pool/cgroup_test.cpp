@@ -30,7 +30,7 @@ pid_t start_a_stray_child() {
 }
 using tasks::square;
 
-class Cgroup : public testing::Test {
+class CgroupPool : public testing::Test {
  protected:
   void SetUp() override {
     if (folder_.empty()) GTEST_SKIP() << "no control group of version 2 may be made here";
@@ -57,7 +57,7 @@ class Cgroup : public testing::Test {
   std::string const folder_ = support::cgroup_folder();
 };
 
-TEST_F(Cgroup, StrayChildrenEndWithThePool) {
+TEST_F(CgroupPool, StrayChildrenEndWithThePool) {
   std::vector<pid_t> strays;
   {
     procpool::ProcessPool pool{options()};
@@ -69,7 +69,7 @@ TEST_F(Cgroup, StrayChildrenEndWithThePool) {
   EXPECT_EQ(left(), std::vector<std::string>{});
 }
 
-TEST_F(Cgroup, StrayChildrenEndWithTheirWorker) {
+TEST_F(CgroupPool, StrayChildrenEndWithTheirWorker) {
   auto one = options();
   one.workers = 1;
   procpool::ProcessPool pool{one};
@@ -81,7 +81,7 @@ TEST_F(Cgroup, StrayChildrenEndWithTheirWorker) {
 }
 
 // Nobody is left to remove the group's folder then: the next pool does.
-TEST_F(Cgroup, StrayChildrenEndWithAProgramThatIsKilled) {
+TEST_F(CgroupPool, StrayChildrenEndWithAProgramThatIsKilled) {
   support::Program program(support::program_path("leaves_its_group"), {folder_});
   ASSERT_TRUE(program.wrote_lines(2)) << program.output();
   auto const lines = program.lines();
@@ -101,7 +101,7 @@ TEST_F(Cgroup, StrayChildrenEndWithAProgramThatIsKilled) {
   }));
 }
 
-TEST_F(Cgroup, WorksUnderCrashesAndLoad) {
+TEST_F(CgroupPool, WorksUnderCrashesAndLoad) {
   procpool::ProcessPool pool{options()};
   auto const outcomes = pool.try_map(
       [](int x) {

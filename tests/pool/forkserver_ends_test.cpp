@@ -43,7 +43,7 @@ pid_t noted_for_a_while(int x) {
 }
 int segfault(int x) { return x + ::raise(SIGSEGV); }
 
-class ForkServerProcess : public testing::Test {
+class AForkServer : public testing::Test {
  protected:
   void SetUp() override {
     if (support::thread_sanitized) GTEST_SKIP() << "this sanitizer starts a thread of its own";
@@ -86,7 +86,7 @@ pid_t other_fork_server(pid_t former) {
 
 }  // namespace
 
-TEST_F(ForkServerProcess, IsGoneWithThePool) {
+TEST_F(AForkServer, IsGoneWithThePool) {
   for (int i = 0; i < support::rounds(30, 5); ++i) {
     {
       procpool::ProcessPool pool{forkserver(2)};
@@ -100,7 +100,7 @@ TEST_F(ForkServerProcess, IsGoneWithThePool) {
   }
 }
 
-TEST_F(ForkServerProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
+TEST_F(AForkServer, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
   {
     procpool::ProcessPool pool{options(2)};
     std::set<pid_t> workers;
@@ -132,7 +132,7 @@ TEST_F(ForkServerProcess, KilledWhileWorkRunsLosesNoTaskAndNoWorker) {
 
 // To the kernel their groups are orphans from then on, to which, if they are stopped, it sends
 // SIGHUP.
-TEST_F(ForkServerProcess, KilledSparesWorkersThatAreStopped) {
+TEST_F(AForkServer, KilledSparesWorkersThatAreStopped) {
   support::Trace const trace;
   procpool::ProcessPool pool{options(2)};
   std::vector<procpool::Future<pid_t>> futures;
@@ -149,7 +149,7 @@ TEST_F(ForkServerProcess, KilledSparesWorkersThatAreStopped) {
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
 }
 
-TEST_F(ForkServerProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
+TEST_F(AForkServer, KilledAgainAndAgainWhileWorkersAreReplaced) {
   {
     auto given = options(2);
     given.max_tasks_per_worker = 1;
@@ -168,7 +168,7 @@ TEST_F(ForkServerProcess, KilledAgainAndAgainWhileWorkersAreReplaced) {
   EXPECT_TRUE(no_child_is_left());
 }
 
-TEST_F(ForkServerProcess, KilledBeforeItsFirstWord) {
+TEST_F(AForkServer, KilledBeforeItsFirstWord) {
   for (int i = 0; i < support::rounds(20, 5); ++i) {
     procpool::ProcessPool pool{options(2)};
     auto future = pool.submit<square>(4);
@@ -181,7 +181,7 @@ TEST_F(ForkServerProcess, KilledBeforeItsFirstWord) {
   EXPECT_TRUE(no_child_is_left());
 }
 
-TEST_F(ForkServerProcess, KilledWheneverThereIsOne) {
+TEST_F(AForkServer, KilledWheneverThereIsOne) {
   {
     auto given = options(2);
     given.max_tasks_per_worker = 1;
@@ -196,7 +196,7 @@ TEST_F(ForkServerProcess, KilledWheneverThereIsOne) {
   EXPECT_TRUE(no_child_is_left());
 }
 
-TEST_F(ForkServerProcess, StoppedHangsNobody) {
+TEST_F(AForkServer, StoppedHangsNobody) {
   {
     procpool::ProcessPool pool{options(2)};
     for (int const key : {0, 1}) pool.with({.key = key}).call<square>(1);
@@ -213,7 +213,7 @@ TEST_F(ForkServerProcess, StoppedHangsNobody) {
   EXPECT_TRUE(no_child_is_left());
 }
 
-TEST_F(ForkServerProcess, StoppedDoesNotHoldThePoolsEndUp) {
+TEST_F(AForkServer, StoppedDoesNotHoldThePoolsEndUp) {
   support::Stopwatch const watch;
   {
     procpool::ProcessPool pool{options(2)};
@@ -225,7 +225,7 @@ TEST_F(ForkServerProcess, StoppedDoesNotHoldThePoolsEndUp) {
 }
 
 // A stopped worker is nobody's to continue but the pool's, whoever its parent is.
-TEST_F(ForkServerProcess, KilledLeavesWorkersThatThePoolStillEnds) {
+TEST_F(AForkServer, KilledLeavesWorkersThatThePoolStillEnds) {
   pid_t worker = 0;
   {
     procpool::ProcessPool pool{options(1)};
@@ -267,7 +267,7 @@ int lose_descriptors(int x) {
 
 // Without descriptors a forked worker finds the program by its number, and not by whose child it
 // is.
-TEST_F(ForkServerProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
+TEST_F(AForkServer, WorkersWithoutDescriptorsGoOnAndEnd) {
   pid_t worker = 0;
   {
     procpool::ProcessPool pool{options(1)};
@@ -278,7 +278,7 @@ TEST_F(ForkServerProcess, WorkersWithoutDescriptorsGoOnAndEnd) {
   EXPECT_TRUE(no_child_is_left());
 }
 
-TEST_F(ForkServerProcess, AThousandReplacementsLeaveNothing) {
+TEST_F(AForkServer, AThousandReplacementsLeaveNothing) {
   {
     procpool::ProcessPool pool{options(2)};
     auto const replace = [&](int times) {

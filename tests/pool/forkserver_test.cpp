@@ -47,7 +47,7 @@ struct Ancestry {
 };
 Ancestry ancestry(int) { return {::getpid(), ::getppid(), ::getpgrp(), initialised_in}; }
 
-class ForkServer : public testing::Test {
+class ForkServerPool : public testing::Test {
  protected:
   void SetUp() override {
     if (support::thread_sanitized) GTEST_SKIP() << "this sanitizer starts a thread of its own";
@@ -56,7 +56,7 @@ class ForkServer : public testing::Test {
 
 }  // namespace
 
-TEST_F(ForkServer, ForksWorkersFromOneTemplate) {
+TEST_F(ForkServerPool, ForksWorkersFromOneTemplate) {
   procpool::ProcessPool pool{forkserver(3)};
   std::set<pid_t> workers;
   for (int const key : {0, 1, 2, 3, 4, 5}) {
@@ -71,14 +71,14 @@ TEST_F(ForkServer, ForksWorkersFromOneTemplate) {
   EXPECT_EQ(support::threads_of(support::fork_server_pid()), 1u);
 }
 
-TEST_F(ForkServer, WorkersShareNoState) {
+TEST_F(ForkServerPool, WorkersShareNoState) {
   procpool::ProcessPool pool{forkserver(2)};
   for (int const key : {0, 1}) {
     for (int i = 1; i <= 3; ++i) EXPECT_EQ(pool.with({.key = key}).call<counts_up>(key), i);
   }
 }
 
-TEST_F(ForkServer, TellsHowAWorkerEnded) {
+TEST_F(ForkServerPool, TellsHowAWorkerEnded) {
   procpool::ProcessPool pool{forkserver(2)};
   for (int const signal : {SIGSEGV, SIGKILL, SIGABRT, SIGTERM}) {
     auto const error = support::thrown_by<procpool::WorkerDied>(
@@ -92,7 +92,7 @@ TEST_F(ForkServer, TellsHowAWorkerEnded) {
   EXPECT_EQ(pool.stats().worker_deaths, 5u);
 }
 
-TEST_F(ForkServer, ACrashCostsTheElementThatRan) {
+TEST_F(ForkServerPool, ACrashCostsTheElementThatRan) {
   procpool::ProcessPool pool{forkserver(2)};
   auto const dies_at_times = [](int x) {
     if (x % 50 == 13) ::raise(SIGSEGV);
@@ -157,7 +157,7 @@ int death_signal(int) {
 
 }  // namespace
 
-TEST_F(ForkServer, AWorkerHasWhatASpawnedOneHas) {
+TEST_F(ForkServerPool, AWorkerHasWhatASpawnedOneHas) {
   procpool::ProcessPool spawned{2};
   procpool::ProcessPool forked{forkserver(2)};
   State const one = spawned.call<state>(0);
@@ -173,7 +173,7 @@ TEST_F(ForkServer, AWorkerHasWhatASpawnedOneHas) {
   }
 }
 
-TEST_F(ForkServer, TheProcessListShowsIt) {
+TEST_F(ForkServerPool, TheProcessListShowsIt) {
   auto options = forkserver(1);
   options.name = "solver";
   procpool::ProcessPool pool{options};
@@ -187,7 +187,7 @@ TEST_F(ForkServer, TheProcessListShowsIt) {
 }
 
 // Static initialisation has made it in the template, for every worker.
-TEST_F(ForkServer, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
+TEST_F(ForkServerPool, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
   procpool::ProcessPool pool{forkserver(3)};
   std::set<std::uint64_t> drawn;
   for (int const key : {0, 1, 2}) {
@@ -196,7 +196,7 @@ TEST_F(ForkServer, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
   EXPECT_EQ(drawn.size(), 3u);
 }
 
-TEST_F(ForkServer, MayBeNested) {
+TEST_F(ForkServerPool, MayBeNested) {
   procpool::ProcessPool pool{forkserver(2)};
   EXPECT_EQ(pool.call(
                 [](int x) {
@@ -209,7 +209,7 @@ TEST_F(ForkServer, MayBeNested) {
 
 // ---- options
 
-TEST_F(ForkServer, KeepsTheOptionsOfItsWorkers) {
+TEST_F(ForkServerPool, KeepsTheOptionsOfItsWorkers) {
   auto options = forkserver(1);
   if (!support::sanitized) options.limits.memory = 256u << 20;
   options.limits.open_files = 64;
@@ -235,7 +235,7 @@ TEST_F(ForkServer, KeepsTheOptionsOfItsWorkers) {
                std::bad_alloc);
 }
 
-TEST_F(ForkServer, CapturesOutput) {
+TEST_F(ForkServerPool, CapturesOutput) {
   auto options = forkserver(2);
   options.output = procpool::Output::capture;
   procpool::ProcessPool pool{options};
@@ -260,7 +260,7 @@ void prepare_badly() { throw std::out_of_range("not today"); }
 
 }  // namespace
 
-TEST_F(ForkServer, RunsTheInitializerInEachWorker) {
+TEST_F(ForkServerPool, RunsTheInitializerInEachWorker) {
   auto options = forkserver(3);
   options.initializer = procpool::bound<prepare_number>(7);
   {
@@ -274,7 +274,7 @@ TEST_F(ForkServer, RunsTheInitializerInEachWorker) {
   EXPECT_THROW(pool.call<square>(1), std::out_of_range);
 }
 
-TEST_F(ForkServer, GivesEachElementAProcessIfAsked) {
+TEST_F(ForkServerPool, GivesEachElementAProcessIfAsked) {
   auto options = forkserver(2);
   options.max_tasks_per_worker = 1;
   procpool::ProcessPool pool{options};
@@ -284,7 +284,7 @@ TEST_F(ForkServer, GivesEachElementAProcessIfAsked) {
   EXPECT_EQ(pool.stats().failed_starts, 0u);
 }
 
-TEST_F(ForkServer, AWorkerLivesInItsControlGroup) {
+TEST_F(ForkServerPool, AWorkerLivesInItsControlGroup) {
   auto options = forkserver(2);
   options.cgroup = support::cgroup_folder();
   if (options.cgroup.empty()) GTEST_SKIP() << "no control group of version 2 may be made here";
@@ -298,7 +298,7 @@ TEST_F(ForkServer, AWorkerLivesInItsControlGroup) {
   EXPECT_FALSE(groups.contains(support::read_text("/proc/self/cgroup")));
 }
 
-TEST_F(ForkServer, EndsWhatOverrunsWithItsGroup) {
+TEST_F(ForkServerPool, EndsWhatOverrunsWithItsGroup) {
   procpool::ProcessPool pool{forkserver(1)};
   EXPECT_THROW(pool.with({.timeout = 50ms})
                    .call(
@@ -324,11 +324,11 @@ TEST_F(ForkServer, EndsWhatOverrunsWithItsGroup) {
 
 // ---- programs
 
-TEST_F(ForkServer, RefusesAProgramWithAThreadAndSpawns) {
+TEST_F(ForkServerPool, RefusesAProgramWithAThreadAndSpawns) {
   EXPECT_TRUE(support::succeeds("thread_at_start"));
 }
 
-TEST_F(ForkServer, DoesNotDoubleWhatStaticInitialisationPrinted) {
+TEST_F(ForkServerPool, DoesNotDoubleWhatStaticInitialisationPrinted) {
   support::Program program(support::program_path("prints_at_start"));
   ASSERT_TRUE(program.wait());
   EXPECT_EQ(program.end(), "exit 0") << program.output();
@@ -336,7 +336,7 @@ TEST_F(ForkServer, DoesNotDoubleWhatStaticInitialisationPrinted) {
 }
 
 // As many attempts as with workers that do not start, and the reason of the last.
-TEST_F(ForkServer, ThatDoesNotStartFailsThePool) {
+TEST_F(ForkServerPool, ThatDoesNotStartFailsThePool) {
   EXPECT_TRUE(support::succeeds("aborts_at_start", {"forkserver"}));
   EXPECT_TRUE(support::succeeds("sleeps_at_start", {"forkserver"}));
 }

@@ -18,12 +18,12 @@
 namespace procpool::steps {
 namespace {
 
-class WorkerProcess {
+class TrialWorker {
  public:
   using End = channel::WorkerEnd;
   using Run = detail::Run;
 
-  WorkerProcess(End& end, EventLog& event_log, Scenario const& scenario)
+  TrialWorker(End& end, EventLog& event_log, Scenario const& scenario)
       : end_(end), event_log_(event_log), scenario_(scenario) {}
 
   void loop() {
@@ -132,10 +132,10 @@ void live(EventLog& event_log, Scenario const& scenario, os::Memfd const& inbox,
           os::Event const& about_to_stop) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // if the test is ended
   {
-    WorkerProcess::End end(inbox, outbox, ring_bytes, os::Event(event.duplicate()),
-                           os::UniqueFd(control));
+    TrialWorker::End end(inbox, outbox, ring_bytes, os::Event(event.duplicate()),
+                         os::UniqueFd(control));
     Logger::arm(event_log, about_to_stop);
-    WorkerProcess(end, event_log, scenario).loop();
+    TrialWorker(end, event_log, scenario).loop();
     Logger::disarm();
   }
   ::_exit(0);

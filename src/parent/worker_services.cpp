@@ -1,0 +1,29 @@
+#include "parent/worker_services.hpp"
+
+#include <bit>
+#include <chrono>
+
+#include <procpool/errors.hpp>
+
+#include "engine/patience.hpp"
+
+namespace procpool::inline v0::parent {
+
+void WorkerServices::start_failed(SpawnBackoff::Failure failure, std::string const& reason,
+                                  std::exception_ptr const& error) noexcept {
+  bool const hopeless = backoff.start_failed(std::chrono::steady_clock::now(), failure);
+  unsigned const in_a_row = backoff.failed_starts();
+  std::exception_ptr broken;
+  if (hopeless) {
+    broken = error ? error : detail::patiently([&] {
+      return std::make_exception_ptr(SetupError("pool \"" + core.name +
+                                                "\" cannot start workers; the last of " +
+                                                std::to_string(in_a_row) + " attempts: " + reason));
+    });
+  }
+  // The first of a row is told, the second, the fourth, and so on.
+  if (!core.start_failed(broken) || !std::has_single_bit(in_a_row)) return;
+  detail::if_possible([&] { core.log("pool \"" + core.name + "\": " + reason); });
+}
+
+}  // namespace procpool::inline v0::parent
