@@ -1,7 +1,7 @@
 #pragma once
 
-// procpool: ordinary functions in a pool of isolated worker processes. This header brings everything;
-// the parts are in procpool/.
+// procpool: ordinary functions in a pool of isolated worker processes. This header brings
+// everything; the parts are in procpool/.
 
 #include <procpool/as_completed.hpp>
 #include <procpool/bound_call.hpp>

@@ -1,4 +1,5 @@
-// Options of a call: each member of CallOptions is listed once, with its name, its bit and its check.
+// Options of a call: each member of CallOptions is listed once, with its name, its bit and its
+// check.
 
 #include <bit>
 #include <stdexcept>

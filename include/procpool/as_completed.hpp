@@ -16,12 +16,13 @@
 
 namespace procpool::inline v0 {
 
-/// The futures of a range in the order in which they end: an input range that may be iterated once, on
-/// one thread; it blocks until the next one has ended. Its elements are the futures themselves, ready
-/// to get(). Made by as_completed().
+/// The futures of a range in the order in which they end: an input range that one thread may
+/// iterate once. Its elements are the futures themselves, ready to get(). Made by as_completed().
 template <detail::AnyHandle H>
 class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
  public:
+  /// The place in the range. `*it` is a future that has ended. `++it` blocks until the next one
+  /// has.
   class iterator {
    public:
     using value_type = H;
@@ -54,6 +55,7 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
       detail::EndOrder::add(order_, detail::HandleAccess::completion(*handle));
     }
   }
+  /// The range that was moved from can only be assigned to and destroyed.
   AsCompleted(AsCompleted&&) noexcept = default;
   AsCompleted& operator=(AsCompleted&& other) noexcept {
     if (this == &other) return *this;
@@ -66,15 +68,20 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
     begun_ = other.begun_;
     return *this;
   }
+  /// Does not block. Futures that the range owns are dropped.
   ~AsCompleted() {
     if (order_) order_->leave();
   }
 
+  /// Blocks until the first future has ended. Later calls return the place that was reached. Throws
+  /// std::logic_error if the range was moved from, and SetupError in a forked child if the next
+  /// future can never end there.
   iterator begin() {
     if (!begun_) next();
     begun_ = true;
     return iterator(*this);
   }
+  /// The end: all futures were seen.
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
@@ -91,9 +98,10 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
   bool begun_ = false;
 };
 
-/// Iterates over futures in the order in which they end. Of a named range it refers to its elements,
-/// which must stay where they are; a temporary one is kept. Throws std::logic_error if one refers to
-/// nothing, and in a forked child SetupError if one can never end there; nothing is taken then.
+/// Iterates over futures in the order in which they end. Does not block. The result refers to the
+/// elements of a named range, which must stay where they are, and owns those of a temporary one.
+/// Throws std::logic_error if a future refers to nothing, and SetupError in a forked child if one
+/// can never end there. Nothing is taken then.
 template <std::ranges::forward_range R>
   requires(detail::AnyHandle<std::ranges::range_value_t<R>> && std::is_lvalue_reference_v<R>)
 auto as_completed(R&& handles) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// bound: a call with its arguments, to be made by a pool when its time has come: what
-// PoolOptions::initializer is. Any thread.
+// bound: a call with its arguments that a pool makes later, for PoolOptions::initializer and
+// PoolOptions::exit_handler. Any thread.
 
 #include <memory>
 #include <utility>
@@ -13,8 +13,9 @@
 
 namespace procpool::inline v0 {
 
-/// A call of the callable with these arguments, which are encoded now: bound(connect, "host", 80), or
-/// bound<connect>("host", 80). What it returns is dropped. Throws what the encoding throws.
+/// A call of the callable with these arguments: bound(connect, "host", 80), or
+/// bound<connect>("host", 80). The arguments are encoded now. The result of the call is dropped.
+/// Throws the exceptions of the encoding.
 template <class C, class... Args>
 BoundCall bound(C callable, Args&&... args) {
   auto const whole = detail::bind<true>(std::move(callable), std::forward<Args>(args)...);

@@ -2,18 +2,19 @@
 
 // Callables for workers, and the ways to make more of them.
 //
-//   pool.map<f>(xs)                     a function as template argument: free or static, a template
-//                                       instance, a const member function or a data member (called on
-//                                       a copy of the object), a captureless lambda
-//   pool.map(f, xs)                     a pointer to a function or a member, known at run time only
-//   pool.map([](int x) {...}, xs)       a captureless lambda, also a generic one
-//   pool.map(Scale{2.5}, xs)            an object with a const operator(); its members are sent, once
-//                                       per worker
-//   pool.map(bind_back(f, 2), xs)       arguments fixed in front or behind
-//   pool.map(by_value([k](int x) {...}), xs)  a lambda whose captures are plain values
+//   pool.map<f>(xs)                  a function as template argument: free or static, a template
+//                                    instance, a const member function or a data member (called on a
+//                                    copy of the object), a captureless lambda
+//   pool.map(f, xs)                  a pointer to a function or a member, known at run time only
+//   pool.map([](int x) {...}, xs)    a captureless lambda, also a generic one
+//   pool.map(Scale{2.5}, xs)         an object with a const operator(); its members are sent, once per
+//                                    worker
+//   pool.map(bind_back(f, 2), xs)    arguments fixed in front or behind
+//   pool.map(by_value([k](int x) {...}), xs)
+//                                    a lambda whose captures are plain values
 //
-// A lambda with captures cannot be sent by itself: nobody can see what it captured. Overload sets and
-// function templates have no single address: wrap them in a captureless lambda.
+// A lambda with captures cannot be sent by itself, because its captures cannot be seen. Overload
+// sets and function templates have no single address: wrap them in a captureless lambda.
 //
 // Everything here is a value; any thread may make and copy it.
 
@@ -28,14 +29,14 @@
 
 namespace procpool::inline v0 {
 
-/// A function, member function or captureless lambda as a callable type of its own: fn<f>. For generic
-/// code, where pool.map(fn<f>, xs) reads better than pool.template map<f>(xs).
+/// A function, member function or captureless lambda as a callable type of its own: fn<f>. For
+/// generic code, in which pool.map(fn<f>, xs) reads better than pool.template map<f>(xs).
 template <auto F>
 inline constexpr detail::FunctionConstant<F> fn{};
 
-/// A lambda with captures, or another trivially copyable object, as its bytes. The caller promises, and
-/// nobody can check, that the captures are plain values, with no pointer, reference or view among them.
-/// In the worker such an address would lead to something else, or to nothing.
+/// A lambda with captures, or another trivially copyable object, as its bytes. The caller promises
+/// that the captures are plain values, with no pointer, reference or view among them. That cannot
+/// be checked. In the worker such an address would lead to other data, or to none.
 template <class L>
 detail::BytesOf<L> by_value(L callable) {
   static_assert(std::is_trivially_copyable_v<L>,
@@ -49,8 +50,9 @@ detail::BytesOf<L> by_value(L callable) {
 template <class C>
 concept RemoteCallable = detail::has_callable_state<std::decay_t<C>>;
 
-/// A callable that calls `callable` with these arguments ahead of its own. They are converted to the
-/// parameter types, if those can be told, and are sent once per worker.
+/// A callable that calls `callable` with these arguments ahead of its own. They are converted to
+/// the parameter types, if those are known, and are sent once per worker. Does not block; throws
+/// only the exceptions of copying and converting.
 template <class C, class... Args>
 auto bind_front(C callable, Args&&... args) {
   return detail::bind<true>(std::move(callable), std::forward<Args>(args)...);
@@ -60,7 +62,8 @@ auto bind_front(Args&&... args) {
   return detail::bind<true>(fn<F>, std::forward<Args>(args)...);
 }
 
-/// As bind_front, with the arguments behind its own: pool.map(bind_back(power, 3), xs) calls power(x, 3).
+/// As bind_front, with the arguments behind its own: pool.map(bind_back(power, 3), xs) calls
+/// power(x, 3).
 template <class C, class... Args>
 auto bind_back(C callable, Args&&... args) {
   return detail::bind<false>(std::move(callable), std::forward<Args>(args)...);

@@ -1,7 +1,7 @@
 #pragma once
 
 // Several futures as one: when_all and when_any. They take Future and Results alike, of any pools.
-// Nothing here blocks; results are decoded by whoever gets them.
+// Nothing here blocks. The thread that calls get() decodes the results.
 
 #include <atomic>
 #include <concepts>
@@ -26,7 +26,8 @@ namespace procpool::inline v0 {
 
 namespace detail {
 
-// Ends when as many of its parts have ended as are wanted. The parts are kept by its future.
+// The completion of a join: it ends with the last of its parts, or with the first. Its future keeps
+// the parts.
 class PROCPOOL_API Join final : public Composed {
  public:
   // Puts the completions of the parts that `kept` holds into the list.
@@ -34,15 +35,15 @@ class PROCPOOL_API Join final : public Composed {
 
   Join(std::shared_ptr<CallContext const> context, std::size_t parts, std::size_t wanted);
 
-  // With room for all that is to come, so that nothing fails once the parts are taken from their owner.
+  // After this, nothing fails: all memory is allocated before the parts are taken from their owner.
   void keep(std::weak_ptr<void> kept, Enumerate enumerate) noexcept;
-  // Once for each part, in order.
+  // Adds a part; once for each, in order.
   static void add(std::shared_ptr<Join> const& join, Completion& part) noexcept;
-  // It has ended, and its owner takes the parts.
+  // The owner of the future takes the parts, after the end.
   void taken() noexcept;
 
-  // The same, of one that ends with the first of its parts: which one that was. Throws TaskCancelled if it was
-  // cancelled before that.
+  // The same for a join that ends with its first part. Returns the index of that part. Throws
+  // TaskCancelled if the join was cancelled before.
   std::size_t take_any();
 
   bool awaited(List& all) override;
@@ -54,14 +55,14 @@ class PROCPOOL_API Join final : public Composed {
 
   void part_ended(std::size_t index) noexcept;
 
-  std::vector<std::unique_ptr<Callback>> end_callbacks_;  // for those that are to be added
+  std::vector<std::unique_ptr<Callback>> end_callbacks_;  // for parts to be added
   std::size_t added_ = 0;
-  bool const any_;  // it ends with the first one
+  bool const any_;  // it ends with the first part
   std::atomic<std::size_t> missing_;
-  // Written before its end:
+  // Written before the end:
   std::size_t last_ = 0;
   bool cancelled_ = false;
-  // Requests to cancel it of which nothing is known yet, or something has come.
+  // Requests to cancel it whose effect is not known yet, or that had one.
   unsigned asked_ PROCPOOL_GUARDED_BY(mutex_) = 0;
   std::weak_ptr<void> kept_ PROCPOOL_GUARDED_BY(mutex_);
   Enumerate enumerate_ PROCPOOL_GUARDED_BY(mutex_) = nullptr;
@@ -73,7 +74,7 @@ using value_or_monostate = std::conditional_t<std::is_void_v<V>, std::monostate,
 template <class H>
 using handle_value_t = typename Unwrapped<H>::type;
 
-// get(), with something to hold for void.
+// get(), with std::monostate for void.
 template <AnyHandle H>
 value_or_monostate<handle_value_t<H>> get_value(H& handle) {
   if constexpr (std::is_void_v<handle_value_t<H>>) {
@@ -84,13 +85,14 @@ value_or_monostate<handle_value_t<H>> get_value(H& handle) {
   }
 }
 
-// Throws std::logic_error if it refers to nothing, and SetupError if it can never end here.
+// Throws std::logic_error if the handle refers to nothing, and SetupError if it can never end here.
 template <class H>
 void check_part(H const& handle) {
   HandleAccess::completion(handle).check_usable();
 }
 
-// Before any is taken from its owner. A range that makes its elements as it is read cannot be looked at twice.
+// Checks all handles before any is taken from its owner. A range that makes its elements while it
+// is read cannot be read twice, and is not checked.
 template <class R>
 void check_parts(R&& handles) {
   if constexpr (std::ranges::forward_range<R> &&
@@ -122,7 +124,7 @@ std::shared_ptr<CallContext const> first_context(Hs const&... handles) {
   return context;
 }
 
-// A join of handles that are moved into a tuple, which the future is to keep.
+// A join of handles, which are moved into a tuple for the future to keep.
 template <class... Hs>
 auto join_tuple(bool all, Hs&... handles) {
   (check_part(handles), ...);
@@ -156,7 +158,7 @@ auto join_vector(bool all, std::vector<H> handles) {
   return std::pair(std::move(join), std::move(kept));
 }
 
-// The values of parts, one after the other. The first failure stands for those behind it.
+// Takes the values of the parts, one after the other. The first failure ends it.
 template <class Parts, class Take>
 auto take_parts(Completion& join, Parts& parts, Take const& take) {
   static_cast<Join&>(join).taken();
@@ -173,15 +175,16 @@ auto take_parts(Completion& join, Parts& parts, Take const& take) {
   return take(parts);
 }
 
-// Of many that have no values. One that is of the same kind is taken apart with them: they may be put together
-// in a loop.
+// The same for futures without values. A part that is itself such a join is taken apart here, so
+// that a chain of joins made in a loop needs no stack.
 PROCPOOL_API void take_nothing(Completion& join, void* extra);
 
 }  // namespace detail
 
-/// A future of all values, in the order of the arguments (std::monostate for void). Ends when all have
-/// ended; if some failed, with the first failure by position. Consumes the futures, unless it throws:
-/// std::logic_error if one refers to nothing, SetupError in a forked child.
+/// A future of all values, in the order of the arguments (std::monostate for void). Ends when all
+/// futures have ended. If some failed, get() throws the first failure by position. Does not block.
+/// Consumes the futures, unless it throws: std::logic_error if one refers to nothing, SetupError in
+/// a forked child.
 template <detail::AnyHandle... Hs>
   requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
 auto when_all(Hs&&... handles) {
@@ -196,8 +199,8 @@ auto when_all(Hs&&... handles) {
       });
 }
 
-/// The same for a range of futures: a future of the vector of their values (nothing for void). Moves
-/// out of the range. Of no futures it is ready.
+/// The same for a range of futures: a future of the vector of their values (nothing for void).
+/// Moves the futures out of the range. An empty range gives a future that is ready.
 template <std::ranges::input_range R>
   requires detail::AnyHandle<std::ranges::range_value_t<R>>
 auto when_all(R&& handles) {
@@ -231,17 +234,17 @@ auto when_all(R&& handles) {
   }
 }
 
-/// The value of when_any: the index of the future that ended first, and all futures. `futures` is a
+/// The value of when_any: all futures, and the index of the one that ended first. `Futures` is a
 /// std::tuple, or a std::vector for a range.
 template <class Futures>
 struct WhenAny {
-  std::size_t index = 0;
-  Futures futures;
+  std::size_t index = 0;  ///< of the future that ended first
+  Futures futures;        ///< all of them, in their order
 };
 
-/// A future that ends as soon as one of these has ended, in whatever way. Consumes them, unless it
-/// throws, as when_all does; its value gives all of them back. If it is cancelled, it ends with TaskCancelled
-/// and none is returned, whichever ended first.
+/// A future that ends as soon as one of these has ended, with a value or an error. Does not block.
+/// Consumes the futures, unless it throws, as when_all does. Its value returns all of them. If it
+/// is cancelled, it ends with TaskCancelled and returns none.
 template <detail::AnyHandle... Hs>
   requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
 auto when_any(Hs&&... handles) {
@@ -254,7 +257,8 @@ auto when_any(Hs&&... handles) {
       });
 }
 
-/// The same for a range of futures, which must not be empty: std::invalid_argument. Moves out of it.
+/// The same for a range of futures. Moves them out of the range. Throws std::invalid_argument if
+/// the range is empty.
 template <std::ranges::input_range R>
   requires detail::AnyHandle<std::ranges::range_value_t<R>>
 auto when_any(R&& handles) {

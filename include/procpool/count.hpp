@@ -1,6 +1,7 @@
 #pragma once
 
-// Count: a number of things, as options take it, and the largest number for each option. Plain values.
+// Count: the type of options that are numbers, and the largest number for each of them. Plain
+// values; any thread.
 
 #include <concepts>
 #include <cstddef>
@@ -11,10 +12,11 @@
 
 namespace procpool::inline v0 {
 
-/// A number of things. Takes any integral type: a negative number is refused with a sentence when it is
-/// used, and does not become enormous.
+/// A number of things. Takes any integral type: a negative number is refused with a sentence when
+/// it is used, and does not become enormous.
 class Count {
  public:
+  /// Any number. It is checked when it is used.
   template <std::integral I>
     requires(!std::same_as<I, bool>)
   constexpr Count(I value) noexcept  // NOLINT(google-explicit-constructor): a number is a Count

@@ -1,18 +1,21 @@
 #pragma once
 
-// Times as options are given them. Values; any thread.
+// The types of options that are times. Values; any thread.
 
 #include <chrono>
 #include <type_traits>
 
 namespace procpool::inline v0 {
 
-/// A time in this unit, made of a std::chrono::duration of any: what is longer than it can hold is as long as it
-/// can hold, which is for ever; a fraction of the unit counts as a whole one, and no number as nothing.
+/// A time in this unit, made of a std::chrono::duration of any unit. A time that is too long
+/// becomes the longest one, which means for ever. A fraction of the unit counts as a whole one, and
+/// NaN as zero.
 template <class Unit>
 class Saturating : public Unit {
  public:
+  /// Zero.
   constexpr Saturating() noexcept : Unit(Unit::zero()) {}
+  /// The nearest time that this type can hold, see above.
   template <class Rep, class Period>
   constexpr Saturating(  // NOLINT(google-explicit-constructor): any duration is one
       std::chrono::duration<Rep, Period> time)
@@ -24,7 +27,7 @@ class Saturating : public Unit {
     if constexpr (std::is_same_v<std::chrono::duration<Rep, Period>, Unit>) {
       return time;
     } else {
-      // As it comes, for what a Unit cannot hold. The last value below is next to what it can.
+      // A long double holds all times that a Unit cannot hold.
       using Units = std::chrono::duration<long double, typename Unit::period>;
       Units const units = time;
       if (units >= Units(Unit::max())) return Unit::max();
@@ -35,7 +38,9 @@ class Saturating : public Unit {
   }
 };
 
+/// A time of an option in milliseconds.
 using Milliseconds = Saturating<std::chrono::milliseconds>;
+/// A time of an option in seconds.
 using Seconds = Saturating<std::chrono::seconds>;
 
 }  // namespace procpool::inline v0

@@ -1,8 +1,8 @@
 #pragma once
 
-// The roots of everything that procpool throws. Plain values: any thread may make, copy and throw
-// them, and they leave nothing behind. The destructors are compiled once, in the library, so that
-// the type is the same one in every module of a program and `catch` works across shared libraries.
+// The base classes of the errors of procpool. Plain values: any thread may make, copy and throw
+// them. The destructors are compiled once, in the library. So the type is the same one in every
+// module of a program, and `catch` works across shared libraries.
 
 #include <stdexcept>
 

@@ -1,22 +1,23 @@
 #pragma once
 
-// The errors that a task can end with instead of a value. Every outcome has one reason, set once: the error
-// that the task threw, as itself if its type is known here, or one of the reasons below. Plain values; any
-// thread may catch, copy and rethrow them.
+// The errors that a task can end with instead of a value. Every outcome has one reason, set once:
+// the error that the task threw, as itself if its type is known here, or one of the reasons below.
+// Plain values; any thread may catch, copy and rethrow them.
 //
 //   Error                    the base of all that procpool itself reports
 //   +- RemoteError           the task threw something that cannot be rebuilt here
 //   +- WorkerDied            its process ended while it ran
 //   +- TaskTimeout           it took longer than it was allowed to
-//   +- TaskCancelled         it was cancelled, or its pool ended, before it had
+//   +- TaskCancelled         it was cancelled, or its pool ended, before it ended itself
 //   +- PoolClosed            the pool takes no more tasks
 //   +- QueueFull             the pool takes no more tasks now (CallOptions::when_full)
-//   +- SetupError            what the pool needs is not there: entry hook, processes, memory, ...
-//   +- BadMessage            what came back cannot be understood
+//   +- SetupError            the pool lacks something: the entry hook, processes, memory, ...
+//   +- BadMessage            the message of a worker makes no sense
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
 //   +- ElementErrors         several elements of a call with OnError::collect failed
-//   FromWorker<E>            a standard exception E that the task threw, or the nearest standard class of
-//                            its exception, or a listed type (exceptions.hpp): caught as E, and as Origin
+//   FromWorker<E>            a standard exception E that the task threw, or the nearest standard class
+//                            of its exception, or a listed type (exceptions.hpp): caught as E, and
+//                            as Origin
 
 #include <sys/types.h>
 
@@ -35,7 +36,8 @@
 
 namespace procpool::inline v0 {
 
-/// Where an exception was thrown. Not an exception itself, so that it can stand beside any base.
+/// The place at which an exception was thrown. No exception itself, so that it can stand beside any
+/// base.
 struct PROCPOOL_API Origin {
   int worker = -1;                  ///< index in its pool; -1: this process
   pid_t pid = 0;                    ///< of that worker
@@ -45,23 +47,26 @@ struct PROCPOOL_API Origin {
   std::vector<std::string> causes;  ///< of nested exceptions, outermost first: "type: text"
 };
 
-/// The task threw something that is no exception of the standard library, is derived from none, and is not
-/// listed (PoolOptions::exceptions). what() is its text, `type` its type's name.
+/// The task threw something that is no exception of the standard library, is derived from none, and
+/// is not listed (PoolOptions::exceptions). what() is its text, `type` its type's name.
 class PROCPOOL_API RemoteError : public Error, public Origin {
  public:
+  /// For the pool.
   RemoteError(std::string const& text, Origin origin);
   ~RemoteError() override;
 };
 
-/// An exception that a task threw. `catch (std::out_of_range const&)` works as if it had been thrown
-/// here, also for a derived type. `catch (procpool::Origin const&)` tells its place and its type in the
-/// worker. what() is the text in the worker, cut to 64 KiB.
+/// An exception that a task threw. `catch (std::out_of_range const&)` works as if it had been
+/// thrown here, also for a derived type. `catch (procpool::Origin const&)` tells its place and its
+/// type in the worker. what() is the text in the worker, cut to 64 KiB.
 template <class E>
 class FromWorker : public E, public Origin {
  public:
+  /// For the pool.
   FromWorker(E error, std::string text, Origin origin)
       : E(std::move(error)), Origin(std::move(origin)), text_(std::move(text)) {}
 
+  /// The text in the worker.
   char const* what() const noexcept override { return text_.c_str(); }
 
  private:
@@ -78,41 +83,43 @@ struct StackFrame {
   std::string module;        ///< the file that its code is in; empty: not in any
   std::uint64_t offset = 0;  ///< in the module; without a module, the address
 
-  /// "parse(char const*) (/usr/lib/libparse.so+0x1234)"
+  /// The call in one line: "parse(char const*) (/usr/lib/libparse.so+0x1234)".
   PROCPOOL_API std::string text() const;
 };
 
-/// How a worker ended that had begun an element. WorkerDied is made of it.
+/// The end of a worker that had begun an element. WorkerDied is made of it.
 struct WorkerDeath {
-  std::string pool;
-  int worker = -1;
-  pid_t pid = 0;
-  std::uint64_t task = 0;
-  std::uint64_t element = 0;
+  std::string pool;                ///< name of the pool
+  int worker = -1;                 ///< index in its pool
+  pid_t pid = 0;                   ///< of the worker
+  std::uint64_t task = 0;          ///< id of the call
+  std::uint64_t element = 0;       ///< index of the input; 0 for submit
   std::optional<int> signal;       ///< that killed it
   std::optional<int> exit_status;  ///< neither: another part of the program took the status
-  detail::Stage stage = detail::Stage::running;
-  std::string detail;                  // a further clause, or empty
-  std::vector<std::string> earlier{};  // how the last attempts at the same element failed
-  std::shared_ptr<detail::CrashReport const> crash{};  // what it wrote itself; null: nothing
-  std::uint64_t peak_memory = 0;                       // bytes; 0: not known
-  std::string output{};                                // the end of what was captured
-  bool abandoned = false;                              // it has not ended: SIGKILL does not end it
-  std::uint64_t attempts_failed = 0;                   // before this one
+  detail::Stage stage = detail::Stage::running;        ///< of the element
+  std::string detail;                                  ///< a further clause, or empty
+  std::vector<std::string> earlier{};                  ///< texts of the last failed attempts
+  std::shared_ptr<detail::CrashReport const> crash{};  ///< of the worker itself; null: none
+  std::uint64_t peak_memory = 0;                       ///< bytes; 0: not known
+  std::string output{};                                ///< the end of the captured output
+  bool abandoned = false;             ///< it has not ended, because SIGKILL does not end it
+  std::uint64_t attempts_failed = 0;  ///< before this one
 };
 
-// "; attempt 3, after: ..." for the text of an error.
+/// For the pool: "; attempt 3, after: ...", a part of the text of an error.
 PROCPOOL_API std::string attempts_text(std::vector<std::string> const& earlier,
                                        std::uint64_t failed);
 
-/// The process that ran the task ended: by a crash, by a signal, by exit. Only the element that it had
-/// begun gets this; whatever it had finished keeps its result, the rest runs elsewhere.
+/// The process that ran the task ended: by a crash, by a signal, by exit. Only the element that it
+/// had begun gets this error. Finished elements keep their results, and the others run elsewhere.
 class PROCPOOL_API WorkerDied : public Error {
  public:
+  /// For the pool.
   explicit WorkerDied(WorkerDeath death);
   ~WorkerDied() override;
 
-  /// One line: who died, how, at what. Of a crash, the functions that were running.
+  /// One line: the worker, its end, and the element. After a crash also the functions that were
+  /// running. The first call after a crash reads files.
   char const* what() const noexcept override;
 
   /// The signal that killed it; none if it left by itself or if its status is not known.
@@ -127,29 +134,30 @@ class PROCPOOL_API WorkerDied : public Error {
   std::uint64_t task() const noexcept { return death_.task; }
   /// The index of the input; 0 for submit.
   std::uint64_t element() const noexcept { return death_.element; }
-  /// How many attempts at the element there were; all of them have failed.
+  /// The number of attempts at the element. All of them have failed.
   std::uint64_t attempts() const noexcept { return death_.attempts_failed + 1; }
-  /// How the last ones before this failed, if it was run more than once: at most four, each in 512 bytes.
+  /// The texts of the last attempts before this one: at most four, each of at most 512 bytes.
   std::vector<std::string> const& earlier_attempts() const noexcept { return death_.earlier; }
-  /// What it was doing: "loading" its arguments, "running" the function, "saving" its result.
+  /// "loading" its arguments, "running" the function, or "saving" its result.
   std::string_view stage() const noexcept;
 
-  /// Of a crash: the calls of the thread that crashed, innermost first; at most 64. Empty if the worker could
-  /// not tell: it was killed from outside, or had a handler of its own for the signal. Names are looked up when
-  /// this, or what(), is called first.
+  /// After a crash: the calls of the thread that crashed, innermost first, at most 64. Empty if the
+  /// worker could not tell, because it was killed from outside or had its own handler for the
+  /// signal. The first call of this, or of what(), looks up the names, which reads files.
   std::vector<StackFrame> const& stack() const;
-  /// Of SIGSEGV and SIGBUS what could not be accessed, of other crashes the instruction.
+  /// The address that could not be accessed (SIGSEGV, SIGBUS), or that of the instruction (other
+  /// crashes).
   std::optional<std::uintptr_t> fault_address() const noexcept;
-  /// The most memory that the worker has had resident, in bytes, where that is known.
+  /// The peak resident memory of the worker in bytes, if that is known.
   std::optional<std::uint64_t> peak_memory() const noexcept;
-  /// The last lines that the element wrote, where output is captured.
+  /// The last lines that the element wrote, if output is captured.
   std::string const& output() const noexcept { return death_.output; }
 
  private:
-  struct Text;  // what what() says once it was asked
+  struct Text;  // the text of what(), made by its first call
 
   WorkerDeath death_;
-  std::shared_ptr<Text> text_;  // null: there is nothing to add to what the base says
+  std::shared_ptr<Text> text_;  // null: the text of the base is complete
 };
 
 namespace detail {
@@ -201,21 +209,21 @@ class PROCPOOL_API PoolClosed : public Error {
   ~PoolClosed() override;
 };
 
-/// As many elements wait as PoolOptions::queue_limit lets; nothing was submitted.
+/// The pool has reached PoolOptions::queue_limit. Nothing was submitted.
 class PROCPOOL_API QueueFull : public Error {
  public:
   using Error::Error;
   ~QueueFull() override;
 };
 
-/// What the pool needs is not there; the text says what, and what to do.
+/// The pool lacks something that it needs. The text names it, and a remedy.
 class PROCPOOL_API SetupError : public Error {
  public:
   using Error::Error;
   ~SetupError() override;
 };
 
-/// What came back from a worker cannot be understood. It was ended.
+/// The message of a worker makes no sense. The worker was ended.
 class PROCPOOL_API BadMessage : public detail::ElementFailure {
  public:
   using ElementFailure::ElementFailure;
@@ -228,10 +236,10 @@ struct ElementError {
   std::exception_ptr error;   ///< never null
 };
 
-/// What a call with OnError::collect throws if elements of it failed: all failures.
+/// The failures of a call with OnError::collect: thrown if any element failed.
 class PROCPOOL_API ElementErrors : public Error {
  public:
-  /// `failures` is not empty.
+  /// For the pool. `failures` is not empty.
   explicit ElementErrors(std::vector<ElementError> failures);
   ~ElementErrors() override;
 
@@ -242,10 +250,11 @@ class PROCPOOL_API ElementErrors : public Error {
   std::vector<ElementError> failures_;
 };
 
-/// "type: text" of an exception, with where it was thrown if that is known, for logs. Of a WorkerDied all that
-/// is known, in several lines: the stack, the memory, the last output. What is not to be printed (control
-/// characters, bytes that are no UTF-8) is replaced by '?', and an end of line in a text by a blank. Never
-/// throws for what the exception is; "nothing" for a null pointer.
+/// A text for logs: "type: text" of an exception, and its place if that is known. A WorkerDied has
+/// several lines: the stack, the memory, the last output. Control characters and bytes that are no
+/// UTF-8 become '?', and an end of line within a text becomes a blank. "nothing" for a null
+/// pointer. Any thread. For a crash it may read files. Never throws because of the exception that
+/// it describes.
 PROCPOOL_API std::string describe(std::exception_ptr const& error);
 
 }  // namespace procpool::inline v0

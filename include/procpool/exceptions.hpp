@@ -2,10 +2,11 @@
 
 // exception_types: the program's own exceptions that come back from workers as themselves:
 //
-//     procpool::ProcessPool pool{{.exceptions = procpool::exception_types<my::ParseError, my::Error>()}};
+//   procpool::ProcessPool pool{
+//       {.exceptions = procpool::exception_types<my::ParseError, my::Error>()}};
 //
-// Any thread. What a listed type's own code throws on the way costs its value only: the exception then
-// comes as those that are not listed do.
+// Any thread. If the code of a listed type throws on the way, only the value is lost: the exception
+// then comes as one that is not listed.
 
 #include <cxxabi.h>
 
@@ -26,7 +27,7 @@ namespace procpool::inline v0 {
 
 namespace detail {
 
-// It has no members beside those of its base from the standard library: only the text is sent.
+// The class has no members beside those of its standard base, so that only the text is sent.
 template <class E>
 inline constexpr bool is_only_a_text =
     (std::is_base_of_v<std::runtime_error, E> || std::is_base_of_v<std::logic_error, E>) &&
@@ -37,7 +38,7 @@ inline constexpr bool is_only_a_name =
     std::is_base_of_v<std::exception, E> && sizeof(E) == sizeof(std::exception) &&
     std::is_default_constructible_v<E>;
 
-// A base that is virtual, or there twice, is not.
+// False if std::exception is a virtual base, or a base twice.
 template <class E>
 concept PlainException = std::is_convertible_v<E*, std::exception*> &&
                          requires(std::exception* base) { static_cast<E*>(base); };
@@ -88,7 +89,7 @@ PROCPOOL_PASSES_FORCED_END void load_exception(ExceptionOperation& operation) {
       return E();
     }
   };
-  E error = load();  // what this throws is for the caller
+  E error = load();  // its exceptions are for the caller
   try {
     throw_as_itself<E>(std::move(error), operation);
   } catch (abi::__forced_unwind&) {
@@ -111,7 +112,7 @@ void exception_function(ExceptionOperation& operation) {
   }
 }
 
-// Derived ones first: who has more of the others as bases stands before them.
+// Derived classes first: a class with more of the others as bases comes earlier.
 template <class... Es>
 consteval std::array<ExceptionFunction, sizeof...(Es)> in_order() {
   std::array<ExceptionFunction, sizeof...(Es)> functions{&exception_function<Es>...};
@@ -133,12 +134,12 @@ inline constexpr std::array<ExceptionFunction, sizeof...(Es)> listed_functions =
 
 }  // namespace detail
 
-/// For PoolOptions::exceptions: what a task throws of these types, or of types derived from them, is thrown
-/// here as the nearest of them, whatever their order. They are sent as any value is (see serialize.hpp): a type
-/// with members needs its `serialize`. One that has no members beside those of a standard exception needs
-/// nothing: std::runtime_error with another name, made of a text. what() is the text over there in any
-/// case. Beside its type it is an Origin, except where it is final, no class, or has std::exception as a
-/// virtual base.
+/// For PoolOptions::exceptions. An exception of these types, or of a type derived from them, that a
+/// task throws is thrown here as the nearest of them. Their order does not matter. They are sent as
+/// any value (see serialize.hpp): a type with members needs its `serialize`. A type without members
+/// beside those of a standard exception needs nothing, for example a std::runtime_error with
+/// another name, made of a text. what() is the text in the worker. The exception is also an Origin,
+/// unless its type is final, is no class, or has std::exception as a virtual base.
 template <class... Es>
 constexpr ExceptionTypes exception_types() noexcept {
   static_assert((std::is_same_v<Es, std::decay_t<Es>> && ...),

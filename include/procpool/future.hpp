@@ -13,6 +13,9 @@
 
 namespace procpool::inline v0 {
 
+/// The result of one call, once, for one owner: see detail::Handle for get(), wait(), cancel(),
+/// then() and co_await. One thread uses it at a time. It may outlive its pool. Dropping it does not
+/// stop its call; an error that was never seen is logged.
 template <class T>
 class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
   using Base = detail::Handle<Future<T>, T>;
@@ -22,15 +25,16 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
   Future() = default;
   /// For the operations: of a task with one element.
   explicit Future(std::shared_ptr<detail::Task> task) : Base(std::move(task), &take_only) {}
-  /// For what composes: `take` gets the value out of the completion once that has ended, with what else
-  /// the future keeps.
+  /// For code that composes futures: `take` takes the value out of the ended completion, and gets
+  /// the object that the future keeps.
   Future(std::shared_ptr<detail::Completion> completion, std::shared_ptr<void> extra,
          typename Base::Take take)
       : Base(std::move(completion), std::move(extra), take) {}
 
-  /// What the task wrote to its standard output and error, with Output::capture: the end of it, see
-  /// PoolOptions::output_limit. Blocks until the call has ended; to be called before get(). Empty for what was
-  /// composed of other calls.
+  /// The standard output and error of the task, with Output::capture: the end of it, see
+  /// PoolOptions::output_limit. Blocks until the call has ended; to be called before get(). Empty
+  /// for a future that was composed of other calls. Throws std::logic_error if it refers to
+  /// nothing.
   std::string output() const { return this->output_of(0); }
 
  private:

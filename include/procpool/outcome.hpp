@@ -24,8 +24,9 @@ class Outcome {
   /// A failure; `error` is not null.
   explicit Outcome(std::exception_ptr error) : error_(std::move(error)) {}
 
-  /// Is there a value?
+  /// True if there is a value.
   bool ok() const noexcept { return value_.has_value(); }
+  /// The same as ok().
   explicit operator bool() const noexcept { return ok(); }
 
   /// The value; throws the error if there is none.
@@ -42,10 +43,10 @@ class Outcome {
     if constexpr (!std::is_void_v<T>) return std::move(*value_);
   }
 
-  /// The reason why there is no value; null if there is one. For a text: describe(outcome.error()).
+  /// The reason why there is no value. Null: there is one. For a text: describe(outcome.error()).
   std::exception_ptr error() const noexcept { return error_; }
 
-  /// What the element wrote to its standard output and error, with Output::capture, see Future::output.
+  /// The standard output and error of the element, with Output::capture, see Future::output.
   std::string const& output() const noexcept { return output_; }
   /// For the operations.
   void set_output(std::string output) { output_ = std::move(output); }

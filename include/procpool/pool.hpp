@@ -1,8 +1,9 @@
 #pragma once
 
-// ProcessPool: runs functions in worker processes. All members may be called from any thread, at the same
-// time; moving, assigning and destroying are for one thread that has the pool to itself. All others throw
-// std::logic_error if it was moved from, and SetupError in a forked child of the process that made it.
+// ProcessPool: runs functions in worker processes. All members may be called from any thread, at
+// the same time; moving, assigning and destroying are for one thread that has the pool to itself.
+// All others throw std::logic_error if it was moved from, and SetupError in a forked child of the
+// process that made it.
 
 #include <chrono>
 #include <concepts>
@@ -28,8 +29,8 @@
 
 namespace procpool::inline v0 {
 
-/// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). When the pool is
-/// gone, its operations throw PoolClosed.
+/// A pool with options for the calls made through it: pool.with({.chunk = 64}).map<f>(xs). When the
+/// pool is gone, its operations throw PoolClosed.
 class PROCPOOL_API PoolView : public detail::Operations<PoolView>,
                               public detail::StreamOperations<PoolView>,
                               public detail::SliceOperations<PoolView> {
@@ -53,8 +54,8 @@ class PROCPOOL_API PoolView : public detail::Operations<PoolView>,
   CallOptions effective_;
 };
 
-/// A pool of worker processes. All members may be called from any thread, at the same time, except moving,
-/// assigning and destroying.
+/// A pool of worker processes. All members may be called from any thread, at the same time, except
+/// moving, assigning and destroying.
 class PROCPOOL_API ProcessPool : public detail::Operations<ProcessPool>,
                                  public detail::StreamOperations<ProcessPool>,
                                  public detail::SliceOperations<ProcessPool> {
@@ -70,17 +71,21 @@ class PROCPOOL_API ProcessPool : public detail::Operations<ProcessPool>,
   /// For tests of the public API: a pool over another engine.
   explicit ProcessPool(std::unique_ptr<detail::Engine> engine, PoolOptions options = {});
 
+  /// The pool that was moved from can only be assigned to and destroyed.
   ProcessPool(ProcessPool&&) noexcept;
+  /// Ends the pool that is replaced first, as the destructor does.
   ProcessPool& operator=(ProcessPool&& other) noexcept;
 
-  /// Ends the pool as options.at_exit says, by default with a drain: every accepted element is run. Blocks
-  /// until every worker is gone and the continuations and callbacks of ended calls have run. Those that an
-  /// executor is running count, those that it has still to run do not. After 10 s the log says which one it
-  /// waits for. Called from one of them it does not block for the others, which run after it. It kills
-  /// instead if an exception unwinds that was not there when the pool was made.
+  /// Ends the pool as options.at_exit says, by default with a drain: every accepted element is run.
+  /// Blocks until every worker is gone and the continuations and callbacks of ended calls have run.
+  /// Those that an executor is running count, those that it has still to run do not. After 10 s the
+  /// log names the one that it waits for. Called from one of them it does not block for the others,
+  /// which run after it. It kills instead if an exception unwinds that was not there when the pool
+  /// was made.
   ~ProcessPool();
 
-  /// The same operations with these options. An option that is not given comes from options.defaults.
+  /// The same operations with these options. An option that is not given comes from
+  /// options.defaults.
   PoolView with(CallOptions const& options) &;
   /// Not of a temporary pool.
   template <class Pool = void>
@@ -92,9 +97,10 @@ class PROCPOOL_API ProcessPool : public detail::Operations<ProcessPool>,
     std::terminate();
   }
 
-  /// Encodes the value, once for all tasks that will be given the handle or a copy of it, in whatever
-  /// pool of this process; see shared.hpp. Blocks for the encoding only; nothing is sent yet. Any thread.
-  /// Throws what the encoding throws, and SetupError when there is no memory, or no descriptor, for a large value.
+  /// Encodes the value once, for all tasks that get the handle or a copy of it, in any pool of this
+  /// process; see shared.hpp. Blocks for the encoding only; nothing is sent yet. Any thread. Throws
+  /// the exceptions of the encoding, and SetupError if there is no memory, or no descriptor, for a
+  /// large value.
   template <class T>
   Shared<std::decay_t<T>> share(T&& value) const {
     engine();
@@ -104,34 +110,37 @@ class PROCPOOL_API ProcessPool : public detail::Operations<ProcessPool>,
   /// Ends intake: later calls throw PoolClosed. Does not block.
   void close();
 
-  /// close, and blocks until everything accepted has ended and every worker is gone.
+  /// close(), and blocks until everything accepted has ended and every worker is gone.
   void join();
 
-  /// As join, but no longer than this; says whether all is over. What is not goes on.
+  /// As join, but no longer than this. Returns whether all is over. The rest goes on.
   template <class Rep, class Period>
   bool join_for(std::chrono::duration<Rep, Period> time) {
     return join_until(detail::deadline_after(time));
   }
 
-  /// Kills the workers; what has not ended ends with TaskCancelled. Blocks until they are gone.
+  /// Kills the workers. Elements that have not ended end with TaskCancelled. Blocks until all
+  /// workers are gone.
   Summary terminate();
 
-  /// Ends the pool; blocks until every worker is gone. At the deadline, from now, what is left is
-  /// killed. May be called again, at the same time, and with a stronger end: the strongest counts.
+  /// Ends the pool, and blocks until every worker is gone. After the time `deadline`, remaining
+  /// workers are killed. May be called again, at the same time, and with a stronger end: the
+  /// strongest counts.
   Summary shutdown(End end = End::drain, std::optional<Milliseconds> deadline = std::nullopt);
 
-  /// Sets how many workers it has, 1 to 4096, whatever it was made with; throws std::invalid_argument.
-  /// Does not block: more of them start when there is something for them to do, those that are too many
-  /// end what they run and leave; what they had not begun goes to others.
+  /// Sets the number of workers, 1 to 4096, in place of PoolOptions::workers. Does not block.
+  /// Further workers start when there is work for them. Surplus workers end what they run and
+  /// leave; elements that they had not begun go to others. Throws std::invalid_argument for another
+  /// number.
   void resize(Count workers);
 
-  /// How many workers it has when all are wanted.
+  /// The number of workers when all are needed.
   unsigned size() const;
 
-  /// Counters, consistent among themselves.
+  /// Counters, consistent among themselves. Does not block.
   Stats stats() const;
 
-  /// What happened at each of its places for workers.
+  /// The counters of each place for a worker. Does not block.
   std::vector<WorkerStats> worker_stats() const;
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
 
-// Progress: how far a call has come, as the callback of CallOptions::progress is told; and a ready
-// callback for terminals.
+// Progress: the state of a call, for the callback of CallOptions::progress, and a ready callback
+// for terminals.
 
 #include <chrono>
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace procpool::inline v0 {
 
-/// How far a call has come, in elements (for parallelize: in slices).
+/// The state of a call, in elements (for parallelize: in slices).
 struct Progress {
   std::uint64_t done = 0;              ///< ended, in whatever way
   std::optional<std::uint64_t> total;  ///< as soon as their number is known
@@ -24,14 +24,14 @@ struct Progress {
   bool finished = false;               ///< the last time: nothing follows
 };
 
-/// Told of progress, on the pool's callback thread or by the executor of the call, never twice at the
-/// same time. News that come while it runs are told together afterwards. So a slow callback misses steps,
-/// but never the end. Its exceptions are logged and disturb nothing.
+/// Gets the progress of a call, on the pool's callback thread or by the executor of the call, never
+/// twice at the same time. Progress while it runs is told together afterwards. So a slow callback
+/// misses steps, but never the end. Its exceptions are logged and disturb nothing.
 using ProgressCallback = std::function<void(Progress const&)>;
 
-/// A ready one: a line on standard error that shows done, total, rate, remaining time and failures;
-/// nothing if that is no terminal. At most ten updates a second; the last is exact and ends the line.
-/// Give each call one of its own.
+/// A ready callback: a line on standard error that shows done, total, rate, remaining time and
+/// failures. It shows nothing if that is no terminal. It updates at most ten times a second; the
+/// last update is exact and ends the line. Each call needs its own.
 PROCPOOL_API ProgressCallback progress_bar(std::string label = {});
 
 namespace detail {

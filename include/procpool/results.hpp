@@ -23,8 +23,9 @@ using results_t = std::conditional_t<std::is_void_v<R>, void, std::vector<R>>;
 
 }  // namespace detail
 
-/// The results of all elements, once they have ended. get() gives the std::vector<R> (nothing for void
-/// functions) or throws as map would.
+/// The results of all elements, after their ends. get() returns the std::vector<R> (nothing for
+/// void functions) or throws as map would. See detail::Handle for the other members. One thread
+/// uses it at a time. The members below throw std::logic_error if it refers to nothing.
 template <class R>
 class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_t<R>> {
   using Value = detail::results_t<R>;
@@ -37,16 +38,16 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
   Results(std::shared_ptr<detail::Task> task, OnError on_error)
       : Base(std::move(task), take_for(on_error)) {}
 
-  /// How many elements there are.
+  /// The number of elements. Does not block.
   std::uint64_t total() const { return this->counts().announced; }
 
-  /// How many of them have ended, in whatever way.
+  /// The number of elements that have ended, with values or errors. Does not block.
   std::uint64_t done() const { return this->counts().delivered; }
 
-  /// What element `index` wrote, see Future::output. Blocks until all have ended.
+  /// The output of element `index`, see Future::output. Blocks until all have ended.
   std::string output(std::uint64_t index) const { return this->output_of(index); }
 
-  /// How many of these ended with an error of their own.
+  /// The number of elements that ended with an error of their own. Does not block.
   std::uint64_t failed() const { return this->counts().failed; }
 
  private:

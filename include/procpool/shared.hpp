@@ -1,13 +1,13 @@
 #pragma once
 
-// Shared<T>: a value for all tasks that want it. pool.share(value) encodes it once; it is sent at most
-// once to each worker, with the first task there that has a handle, and each process decodes it at most
-// once, when a task first looks at it. A handle may be an argument, be bound, lie in a functor, a
-// container or a struct, and come back as a result. A function that takes `T const&` or `T` can be
-// given one: it is called with the value.
+// Shared<T>: a value for all tasks that want it. pool.share(value) encodes it once; it is sent at
+// most once to each worker, with the first task there that has a handle, and each process decodes
+// it at most once, when a task first looks at it. A handle may be an argument, be bound, lie in a
+// functor, a container or a struct, and come back as a result. A function that takes `T const&` or
+// `T` can be given one: it is called with the value.
 //
-// Any thread may copy, read and drop handles. The value is gone, here and with their next task in the
-// workers, when no handle and no task that uses it is left in the process that shared it.
+// Any thread may copy, read and drop handles. The value ends when the process that shared it has no
+// handle and no task with it any more: at once here, and in a worker with its next task.
 
 #include <cstdint>
 #include <memory>
@@ -39,18 +39,21 @@ class Shared {
   /// For pool.share and the codec.
   explicit Shared(std::shared_ptr<detail::Share> share) noexcept : share_(std::move(share)) {}
 
+  /// True if there is a value.
   bool valid() const noexcept { return share_ != nullptr; }
 
-  /// The value, which lives as long as this handle or a copy of it. Decodes it if nobody in this
-  /// process has yet: blocks for that long, and throws what the decoding throws; the next call tries
-  /// again. Throws std::logic_error if empty.
+  /// The value, which lives as long as this handle or a copy of it. The first call in a process
+  /// decodes it. It blocks for that, and throws the exceptions of the decoding; the next call tries
+  /// again. Throws std::logic_error if the handle refers to nothing.
   T const& get() const {
     if (!share_) detail::refuse_empty_share();
     return *static_cast<T const*>(share_->value(typeid(T), detail::load_shared<T>));
   }
+  /// The same as get().
   T const& operator*() const { return get(); }
+  /// The address of get().
   T const* operator->() const { return std::addressof(get()); }
-  /// Where a T is wanted, the handle will do.
+  /// A handle serves as an argument in place of a T const&.
   operator T const&() const { return get(); }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 
-// The plain values of parallelize_timed: how long each slice took.
+// The plain values of parallelize_timed: the time of each slice.
 
 #include <chrono>
 #include <cstddef>
@@ -16,12 +16,12 @@ struct SliceTiming {
   std::chrono::nanoseconds took{};  ///< by the function alone
 };
 
-/// What parallelize_timed gives: the results, and where the time went.
+/// The result of parallelize_timed: the values, and the times. No values for void functions.
 template <class Values>
 struct Timed {
-  Values values;
+  Values values;                       ///< as of parallelize
   std::vector<SliceTiming> slices;     ///< in order
-  std::chrono::nanoseconds elapsed{};  ///< by the whole call, as its caller saw it
+  std::chrono::nanoseconds elapsed{};  ///< by the whole call, for its caller
 };
 template <>
 struct Timed<void> {

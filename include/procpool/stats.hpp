@@ -1,6 +1,6 @@
 #pragma once
 
-// What a pool tells about itself. Plain values.
+// The counters of a pool. Plain values.
 
 #include <sys/types.h>
 
@@ -10,7 +10,7 @@
 
 namespace procpool::inline v0 {
 
-/// What shutdown did.
+/// The effect of shutdown and terminate.
 struct Summary {
   std::uint64_t done = 0;       ///< elements that ended with a value or an error of their own
   std::uint64_t cancelled = 0;  ///< elements that ended with TaskCancelled
@@ -19,23 +19,22 @@ struct Summary {
 
 /// Counters of a pool, in elements. queued + running + done = submitted at every moment.
 struct Stats {
-  std::uint64_t submitted = 0;  ///< accepted since the pool was made
-  std::uint64_t queued = 0;     ///< accepted, not begun
-  std::uint64_t running = 0;    ///< begun, not ended
-  std::uint64_t done = 0;       ///< ended, in whatever way
-  std::uint64_t records =
-      0;  ///< messages that carried one chunk, or several short ones, to a worker
+  std::uint64_t submitted = 0;      ///< accepted since the pool was made
+  std::uint64_t queued = 0;         ///< accepted, not begun
+  std::uint64_t running = 0;        ///< begun, not ended
+  std::uint64_t done = 0;           ///< ended, in whatever way
+  std::uint64_t records = 0;        ///< messages to workers, with one chunk or several short ones
   std::uint64_t worker_starts = 0;  ///< workers that were started, replacements included
   std::uint64_t worker_deaths = 0;  ///< ends that the pool had not asked for
   unsigned workers = 0;             ///< ready at this moment
   std::uint64_t retries = 0;        ///< attempts that failed and were followed by another
 
-  // Ends of workers that were asked for before the pool's own, by reason.
-  std::uint64_t workers_timed_out = 0;  ///< an element ran longer than its timeout
-  std::uint64_t workers_cancelled = 0;  ///< an element that ran was cancelled
-  std::uint64_t workers_recycled = 0;   ///< max_tasks_per_worker, recycle_above, recycle_after
-  std::uint64_t workers_left_idle = 0;  ///< idle_timeout
-  std::uint64_t workers_resized = 0;    ///< resize
+  // Workers that the pool ended before its own end, by reason.
+  std::uint64_t workers_timed_out = 0;  ///< ended because an element exceeded its timeout
+  std::uint64_t workers_cancelled = 0;  ///< ended because a running element was cancelled
+  std::uint64_t workers_recycled = 0;   ///< by max_tasks_per_worker, recycle_above, recycle_after
+  std::uint64_t workers_left_idle = 0;  ///< by idle_timeout
+  std::uint64_t workers_resized = 0;    ///< by resize
   std::uint64_t failed_starts = 0;      ///< workers that never got as far as their first element
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// WorkerLocal: an object for each worker, which its tasks find again: a connection, a model, a cache. It is
-// as a static variable, but is named by its type and made when the program says so. Neither the program
-// nor another worker sees it, and it ends with its worker.
+// WorkerLocal: an object for each worker, which its tasks find again: a connection, a model, a
+// cache. It is like a static variable, but is named by its type, and made when the program says so.
+// Neither the program nor another worker sees it. It ends with its worker.
 
 #include <optional>
 #include <stdexcept>
@@ -11,19 +11,20 @@
 
 namespace procpool::inline v0 {
 
-/// The T of this worker. For the thread that runs tasks. In the program (with Start::in_process) there is
-/// one for each thread.
+/// The T of this worker. For the thread that runs tasks. In the program (with Start::in_process)
+/// there is one for each thread.
 template <class T>
 class WorkerLocal {
  public:
-  /// Makes the object anew, in an initializer for example, and gives it.
+  /// Makes the object, in an initializer for example, and returns it. Destroys the object that was
+  /// there.
   template <class... Args>
   static T& emplace(Args&&... args) {
     return place().emplace(std::forward<Args>(args)...);
   }
 
-  /// The object; made by its default constructor if there is none. Throws std::logic_error if it has no
-  /// such constructor.
+  /// The object. The default constructor makes it if there is none. Throws std::logic_error if
+  /// there is no such constructor.
   static T& get() {
     if (!place()) {
       if constexpr (std::is_default_constructible_v<T>) {
@@ -37,7 +38,7 @@ class WorkerLocal {
     return *place();
   }
 
-  /// Is there an object?
+  /// True if there is an object.
   static bool exists() noexcept { return place().has_value(); }
   /// Destroys the object, if there is one.
   static void reset() noexcept { place().reset(); }

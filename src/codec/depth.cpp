@@ -1,6 +1,6 @@
-// How deep values may nest on the stack that is there. Encoding and decoding go down by a few hundred
-// bytes per level, and by what users' own code takes; so much is left to both, and to an exception that is
-// thrown there. Runs on the thread that encodes or decodes.
+// How deep values may nest on the stack that is there. Encoding and decoding go down by a few
+// hundred bytes per level, and by what users' own code takes; so much is left to both, and to an
+// exception that is thrown there. Runs on the thread that encodes or decodes.
 
 #include <algorithm>
 #include <optional>
@@ -12,10 +12,10 @@
 namespace procpool::inline v0::detail {
 namespace {
 
-// A message may go down so far before anybody looks whether the stack's limit is another by now...
+// At this depth of a message the limit of the stack is read again, because it may have changed...
 constexpr std::size_t far = std::size_t{64} << 10;
 
-// ... or, where the stack is not the thread's own, what it is.
+// ... and at this one the stack is looked up, if it is not the thread's own.
 constexpr std::size_t unasked = std::size_t{8} << 10;
 
 // Above the end of a stack is left what one more level, or an exception, may take.

@@ -58,9 +58,9 @@ std::string type_name(std::type_info const& type) {
 
 namespace {
 
-// What comes back as itself, and what everything derived from it comes back as: derived ones first, so that
-// the first that fits is the nearest. The position here is the number on the way; both ends are the same
-// program.
+// What comes back as itself, and what everything derived from it comes back as: derived ones first,
+// so that the first that fits is the nearest. The position here is the number on the way; both ends
+// are the same program.
 template <class... Es>
 struct Types {};
 
@@ -185,7 +185,8 @@ std::string name_of(std::exception const& exception) {
     std::string_view constexpr constant = " const";  // a const lvalue was thrown
     if (name.ends_with(constant)) name.resize(name.size() - constant.size());
   }
-  // What streams throw is a type of the standard library's own, derived from the one that people catch.
+  // What streams throw is a type of the standard library's own, derived from the one that people
+  // catch.
   if (name == "std::__ios_failure") name = type_name(typeid(std::ios_base::failure));
   return name;
 }
@@ -284,7 +285,8 @@ void write_other(Writer& writer, std::string_view type, std::string_view text,
   write_texts(writer, type, text, std::move(causes), max_error - max_numbers);
 }
 
-// As one of the types that are known, though there is no one std::exception in it: two bases have one each.
+// As one of the types that are known, though there is no one std::exception in it: two bases have
+// one each.
 template <class... Es>
 bool write_one_base(Writer& writer, Types<Es...>) {
   auto const as = [&]<class E>(Types<E>) {
@@ -367,7 +369,8 @@ void encode_current_exception(Bytes& out, std::span<ExceptionFunction const> lis
 
 namespace {
 
-// An error code of a category that is not known here: its number and its category's name stay right.
+// An error code of a category that is not known here: its number and its category's name stay
+// right.
 class ForeignCategory final : public std::error_category {
  public:
   explicit ForeignCategory(std::string name) : name_(std::move(name)) {}
@@ -495,7 +498,8 @@ void read_texts(os::WireReader& reader, Arrived& arrived) {
   }
 }
 
-// As the listed type that it says it is. Null: it says nothing like that, or its value cannot be read.
+// As the listed type that it says it is. Null: it says nothing like that, or its value cannot be
+// read.
 PROCPOOL_PASSES_FORCED_END std::exception_ptr rebuild_listed(
     std::span<ExceptionFunction const> listed, std::uint32_t which,
     std::span<std::byte const> value, Arrived& arrived) {

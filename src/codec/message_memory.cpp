@@ -19,8 +19,8 @@ namespace {
 constexpr std::size_t min_block = 64 * 1024;
 constexpr std::size_t usual_block = std::size_t{1} << 20;
 
-// Small ones in powers of two, so that messages of all sizes find each other's; large ones in steps of a
-// sixteenth, since they are memory in earnest.
+// Small ones in powers of two, so that messages of all sizes find each other's; large ones in steps
+// of a sixteenth, since they are memory in earnest.
 std::size_t rounded(std::size_t bytes) {
   if (bytes <= usual_block) return std::bit_ceil(std::max(bytes, min_block));
   std::size_t const step = std::bit_floor(bytes) / 16;
@@ -37,8 +37,8 @@ std::uint64_t next_id() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-// Buffers that lie in blocks, by where they begin. A forked child has the buffers and not the blocks:
-// those of another process are only forgotten.
+// Buffers that lie in blocks, by where they begin. A forked child has the buffers and not the
+// blocks: those of another process are only forgotten.
 struct Registry {
   struct Entry {
     std::shared_ptr<MessageBlock> block;

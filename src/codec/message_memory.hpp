@@ -1,12 +1,12 @@
 #pragma once
 
-// Message memory: memory files that hold large messages and are mapped by the process that writes them,
-// so that a message is encoded to where its reader will find it.
+// Message memory: memory files that hold large messages and are mapped by the process that writes
+// them, so that a message is encoded to where its reader will find it.
 //
 // MessageBlock is one such file. MessageMemory gives blocks out: the buffer pool of a pool, the
-// result memory of a worker. A registry knows which buffer (Bytes) lies in which block. Any thread may
-// use the registry and read a block; its bytes belong to whoever was given it, and are not given to
-// anybody else before all pointers to it are gone. A crash leaves nothing: the files have no names.
+// result memory of a worker. A registry knows which buffer (Bytes) lies in which block. Any thread
+// may use the registry and read a block. The bytes of a block belong to its user, and the block gets
+// no other user before all pointers to it are gone. A crash leaves nothing: the files have no names.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,8 +28,9 @@ class MessageBlock {
   // In front of the bytes: room for what is only known once they are written.
   static constexpr std::size_t ahead = 64;
 
-  // Room for `bytes` and some more, with memory behind all of it, sealed against resizing; the other
-  // side can map it for reading only if `readers_only`. Throws std::system_error when there is none.
+  // Room for `bytes` and some more, with memory behind all of it, sealed against resizing; the
+  // other side can map it for reading only if `readers_only`. Throws std::system_error when there
+  // is none.
   MessageBlock(std::size_t bytes, bool readers_only);
   MessageBlock(MessageBlock const&) = delete;
   MessageBlock& operator=(MessageBlock const&) = delete;

@@ -48,8 +48,8 @@ Completion::Completion(std::shared_ptr<CallContext const> context, Kind kind)
       kind_(kind) {}
 
 Completion::~Completion() {
-  // A completion that never ends calls no callback. So it is in a forked child, and after a call that
-  // failed half-way.
+  // A completion that never ends calls no callback. So it is in a forked child, and after a call
+  // that failed half-way.
   Callback* callback = end_callbacks_.load(std::memory_order_relaxed);
   while (callback != nullptr && callback != &closed)
     delete std::exchange(callback, callback->next_);
@@ -97,8 +97,8 @@ void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {
       return;
     }
     callback->next_ = before;
-    // Release: the thread that takes the stack sees the callback. Acquire on failure: `closed` means
-    // that the completion has ended, and its outcome must be visible here.
+    // Release: the thread that takes the stack sees the callback. Acquire on failure: `closed`
+    // means that the completion has ended, and its outcome must be visible here.
   } while (!end_callbacks_.compare_exchange_weak(before, callback.get(), std::memory_order_release,
                                                  std::memory_order_acquire));
   static_cast<void>(callback.release());

@@ -38,8 +38,8 @@ struct Destroyed {
   Destroyed* outer;
 };
 
-// The frames that this thread is destroying. The destructor of a parameter may destroy another frame,
-// which comes first.
+// The frames that this thread is destroying. The destructor of a parameter may destroy another
+// frame, which comes first.
 constinit thread_local Destroyed* destroyed = nullptr;
 
 bool lies_in(void const* place, void* frame, std::size_t size) noexcept {

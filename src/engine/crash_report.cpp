@@ -97,7 +97,8 @@ bool is_glue(std::string_view name) {
 
 // The calls of the task alone, from the innermost one to the function that the trampoline called. A
 // function that the compiler inlined into the trampoline is told by its place, without a name. A
-// stack without a trampoline is a thread of the task, or the worker's loop: then all calls are told.
+// stack without a trampoline is a thread of the task, or the worker's loop: then all calls are
+// told.
 std::vector<StackFrame> of_task(std::vector<StackFrame> const& frames) {
   std::vector<StackFrame> task;
   bool called = false;
@@ -130,7 +131,8 @@ std::shared_ptr<CrashReport const> CrashReport::read(std::span<std::byte const> 
   report->signal_ = static_cast<int>(signal);
   report->code_ = static_cast<std::int32_t>(static_cast<std::uint32_t>(get(words.code)));
   std::uint64_t const address = get(words.address);
-  // Raised by the processor, and not by kill(). The processor does not know the place of every fault.
+  // Raised by the processor, and not by kill(). The processor does not know the place of every
+  // fault.
   if (report->code_ > 0 && report->code_ != SI_KERNEL && has_address(report->signal_)) {
     report->fault_address_ = address;
     report->overflow_ = report->signal_ == SIGSEGV && get(words.overflow) != 0;

@@ -1,8 +1,9 @@
 #pragma once
 
 // CrashReport: a worker's own words about its crash (channel/crash_words.hpp), as far as the parent
-// believes them, and its stack with names. Immutable, except for the names. The first call that asks
-// for names looks them up, which reads files. The dispatcher therefore never asks. Any thread may.
+// believes them, and its stack with names. Immutable, except for the names. The first call that
+// asks for names looks them up, which reads files. The dispatcher therefore never asks. Any thread
+// may.
 
 #include <cstddef>
 #include <cstdint>

@@ -42,7 +42,8 @@ void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completio
 
 std::size_t EndOrder::wait(std::size_t before) {
   if (forked_since(forks_)) {
-    // A thread that does not exist here may hold the lock. Entries from before the fork can be read.
+    // A thread that does not exist here may hold the lock. Entries from before the fork can be
+    // read.
     if (number_.load(std::memory_order_acquire) > before) return entry(before);
     throw SetupError("these futures belong to a pool of the process that this one was forked from; "
                      "their results arrive only there");

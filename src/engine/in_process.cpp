@@ -163,8 +163,8 @@ void InProcessEngine::cancel(std::shared_ptr<detail::Task> const& task, Running 
 
 void InProcessEngine::close() { closed_.store(true); }
 
-// Elements end inside append(), so there is nothing to wait for. Calls in other threads keep the pool
-// alive themselves.
+// Elements end inside append(), so there is nothing to wait for. Calls in other threads keep the
+// pool alive themselves.
 bool InProcessEngine::join_until(std::optional<TimePoint>) {
   close();
   ending_.store(true);

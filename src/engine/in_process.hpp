@@ -1,8 +1,8 @@
 #pragma once
 
-// The engine of Start::in_process. append() runs each element at once, in the calling thread, through
-// the same trampolines and the same bytes as a worker. Nothing is isolated: a crash of a task is a
-// crash of the program, and a debugger sees it.
+// The engine of Start::in_process. append() runs each element at once, in the calling thread,
+// through the same trampolines and the same bytes as a worker. Nothing is isolated: a crash of a
+// task is a crash of the program, and a debugger sees it.
 //
 // Any thread may call anything. Tasks of several threads run side by side.
 

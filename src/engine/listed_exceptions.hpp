@@ -1,9 +1,9 @@
 #pragma once
 
-// ListedExceptions: PoolOptions::exceptions in the process that runs elements. A worker gets them as
-// (module, offset), and finds them at the first exception of an element. Finding may open a module,
-// whose code then runs within that element. For the thread that runs elements. A crash leaves
-// nothing.
+// ListedExceptions: PoolOptions::exceptions in the process that runs elements. A worker gets them
+// as (module, offset), and finds them at the first exception of an element. Finding may open a
+// module, whose code then runs within that element. For the thread that runs elements. A crash
+// leaves nothing.
 
 #include <span>
 #include <string>

@@ -14,8 +14,8 @@
 
 namespace procpool::inline v0::detail {
 
-// `body` may be repeated: if it throws, it has changed nothing. It needs the locks of its caller. They
-// are not checked here.
+// `body` may be repeated: if it throws, it has changed nothing. It needs the locks of its caller.
+// They are not checked here.
 template <class Body>
 auto patiently(Body&& body) PROCPOOL_UNCHECKED_LOCKS {
   for (;;) {

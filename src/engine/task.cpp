@@ -225,7 +225,8 @@ void Task::tell(bool complete) {
 bool Task::cancel_from(std::uint64_t first) noexcept {
   std::uint64_t before = cancelled_from();
   while (first < before) {
-    // Release: a thread that sees the mark sees its reason. Acquire on failure: another thread set one.
+    // Release: a thread that sees the mark sees its reason. Acquire on failure: another thread set
+    // one.
     if (cancelled_from_.compare_exchange_weak(before, first, std::memory_order_acq_rel,
                                               std::memory_order_acquire)) {
       return true;

@@ -15,9 +15,9 @@
 
 #include <procpool/detail/export.hpp>
 
-// Removes the mark from these variables, in place, and remembers it. Checks its origin, and ends with
-// the parent from then on. Without a mark it does nothing, so that it may be called again. Ends the
-// process if the mark is not from its parent. Needs no initialiser.
+// Removes the mark from these variables, in place, and remembers it. Checks its origin, and ends
+// with the parent from then on. Without a mark it does nothing, so that it may be called again.
+// Ends the process if the mark is not from its parent. Needs no initialiser.
 extern "C" PROCPOOL_API void procpool_take_mark(char** environment) noexcept;
 
 namespace procpool::inline v0::entry {

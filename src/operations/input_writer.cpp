@@ -42,8 +42,8 @@ InputWriterBase::InputWriterBase(Engine& engine, std::shared_ptr<Task> task)
       next_elements_(first_input(task_->chunk(), max_elements_)) {}
 
 std::size_t InputWriterBase::begin_element() {
-  // A full buffer is handed over only when another element comes: the last one must be known as such,
-  // and an engine gets no empty ones.
+  // A full buffer is handed over only when another element comes: the last one must be known as
+  // such, and an engine gets no empty ones.
   if (full_) flush(false);
   std::size_t const begin = input_.bytes.size();
   if (element_size_ == 0) input_.bytes.resize(begin + sizeof(std::uint64_t));

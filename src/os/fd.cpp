@@ -15,8 +15,8 @@ void UniqueFd::reset(int fd) noexcept {
   int const old = std::exchange(fd_, fd);
   if (old < 0) return;
   int const kept = errno;
-  // Not repeated on EINTR: Linux has freed the number by then. A second close could hit a descriptor
-  // that another thread has just opened.
+  // Not repeated on EINTR: Linux has freed the number by then. A second close could hit a
+  // descriptor that another thread has just opened.
   ::close(old);
   errno = kept;
 }

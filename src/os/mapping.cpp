@@ -116,8 +116,8 @@ RingMapping::RingMapping(Memfd const& memory, std::size_t control_bytes, std::si
   std::size_t const once = control_bytes + ring_bytes;
   int const protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
   // The first view has room behind it for the second. That room is unmapped, and then mapped again
-  // only if it is still free. Replacing it in one call is no way out: such a call may fail after the
-  // old mapping is gone, and the place could then belong to any thread. Another thread may be
+  // only if it is still free. Replacing it in one call is no way out: such a call may fail after
+  // the old mapping is gone, and the place could then belong to any thread. Another thread may be
   // faster, but not often in a row.
   for (int attempt = 1;; ++attempt) {
     auto whole = map(memory, access, 0, total);

@@ -1,6 +1,6 @@
-// Pidfds and the end of a child. Threads and crashes: see the header. The order in reap() makes sure
-// that no other process is ever signalled: the dead child stays a zombie, which keeps its number,
-// until its group has been killed.
+// Pidfds and the end of a child. Threads and crashes: see the header. The order in reap() makes
+// sure that no other process is ever signalled: the dead child stays a zombie, which keeps its
+// number, until its group has been killed.
 #include "os/process.hpp"
 
 #include <fcntl.h>
@@ -96,8 +96,8 @@ std::optional<Exit> look_by_number(int pidfd, pid_t pid, bool takes, bool& gone)
   }
 }
 
-// The next answer of waitid. Nothing while the child cannot be waited for (ptrace). `gone`: it is no
-// child of this process any more.
+// The next answer of waitid. Nothing while the child cannot be waited for (ptrace). `gone`: it is
+// no child of this process any more.
 std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   for (;;) {
     siginfo_t info{};
@@ -189,7 +189,8 @@ bool signal_group(int pidfd, pid_t pid, int signal) noexcept {
   if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return false;
   bool gone = false;
   look(pidfd, pid, WNOWAIT, gone);
-  // It is no child of this process, or not any more. Only the process itself is reached for certain.
+  // It is no child of this process, or not any more. Only the process itself is reached for
+  // certain.
   if (gone) return reaches(pidfd, pid, signal);
   return reaches_by_number(pid, signal) || reaches(pidfd, pid, signal);
 }

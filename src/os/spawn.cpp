@@ -145,8 +145,8 @@ void inherit_output(FileActions& actions, int null, int fd) {
   }
 }
 
-// An execution that changes the rights of the process makes a bad worker. It ignores its mark, or it
-// has rights that the program has dropped.
+// An execution that changes the rights of the process makes a bad worker. It ignores its mark, or
+// it has rights that the program has dropped.
 void check_rights(int image) {
   if (::geteuid() != ::getuid() || ::getegid() != ::getgid()) {
     throw_error(
@@ -230,8 +230,8 @@ Child spawn(SpawnRequest const& request) {
       throw_error(ESRCH, "procpool started a worker that died at once, and the program (which "
                          "ignores SIGCHLD or waits for any child) took its exit status");
     }
-    // For example, there are no descriptors left. The child is not reaped yet, so its number is still
-    // its own.
+    // For example, there are no descriptors left. The child is not reaped yet, so its number is
+    // still its own.
     ::kill(child.pid, SIGKILL);
     while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
     }

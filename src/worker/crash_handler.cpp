@@ -1,10 +1,10 @@
-// The handler uses system calls and its own memory only, except for libgcc's unwinder. That reads the
-// tables of the modules. It is called once in advance, so that it has nothing left to look up or
-// allocate, and takes no lock with a C library of version 2.35 or newer.
+// The handler uses system calls and its own memory only, except for libgcc's unwinder. That reads
+// the tables of the modules. It is called once in advance, so that it has nothing left to look up
+// or allocate, and takes no lock with a C library of version 2.35 or newer.
 //
 // The handler's own memory may be damaged too. The frame of the signal therefore tells whether the
-// handler itself has crashed, before any variable is read. In that case the handlers are first taken
-// away, by registers alone. Another fault then ends the process.
+// handler itself has crashed, before any variable is read. In that case the handlers are first
+// taken away, by registers alone. Another fault then ends the process.
 #include "worker/crash_handler.hpp"
 
 #include <signal.h>
@@ -99,8 +99,8 @@ struct Walk {
 };
 constexpr int max_below = 32;
 
-// The frames up to the interrupted one are the handler's own. The interrupted frame is the first whose
-// address is that of an instruction not yet executed.
+// The frames up to the interrupted one are the handler's own. The interrupted frame is the first
+// whose address is that of an instruction not yet executed.
 _Unwind_Reason_Code step(_Unwind_Context* frame, void* data) {
   auto& walk = *static_cast<Walk*>(data);
   int interrupted = 0;
@@ -153,8 +153,8 @@ bool peek(std::uintptr_t address, std::uintptr_t& word) noexcept {
   return ::process_vm_readv(owner, &into, 1, &from, 1, 0) == sizeof word;
 }
 
-// A push accesses the memory right below the stack pointer. A large frame moves the stack pointer itself
-// to unmapped memory.
+// A push accesses the memory right below the stack pointer. A large frame moves the stack pointer
+// itself to unmapped memory.
 bool overflowed(std::uintptr_t address) noexcept {
   constexpr std::uintptr_t push = 64 * 1024;
   constexpr std::uintptr_t frame = 16 * 1024 * 1024;
@@ -188,8 +188,8 @@ void report(int signal, siginfo_t const& info, void const* context) noexcept {
   set(words->signal, static_cast<std::uint64_t>(signal));
   set(words->peak, peak_of_this_process());
   phase.store(Phase::unwinding, std::memory_order_relaxed);
-  // Without tables for an address, the unwinder reads the instruction there. If there is none, it would
-  // crash.
+  // Without tables for an address, the unwinder reads the instruction there. If there is none, it
+  // would crash.
   std::uintptr_t instruction = 0;
   bool const nowhere = registers.sp != 0 && !peek(registers.pc, instruction) && errno == EFAULT;
   Walk walk;
@@ -199,8 +199,8 @@ void report(int signal, siginfo_t const& info, void const* context) noexcept {
   phase.store(Phase::done, std::memory_order_relaxed);
 }
 
-// Raises the signal again without a handler. It is blocked until the handler returns. It then arrives
-// with its original siginfo at the very instruction, so that a core dump shows that.
+// Raises the signal again without a handler. It is blocked until the handler returns. It then
+// arrives with its original siginfo at the very instruction, so that a core dump shows that.
 void let_it_do_its_work(int signal, siginfo_t* info) noexcept {
   sigset_t one;
   sigemptyset(&one);
@@ -227,8 +227,8 @@ void let_it_do_its_work(int signal, siginfo_t* info) noexcept {
 
 // ---- a crash of the handler
 
-// True if the signal has interrupted code on the signal stack, or below its end. The second case would
-// begin at the top of that stack again, for ever.
+// True if the signal has interrupted code on the signal stack, or below its end. The second case
+// would begin at the top of that stack again, for ever.
 bool is_in_handler(void const* context) noexcept {
   auto const& stack = static_cast<ucontext_t const*>(context)->uc_stack;
   if ((stack.ss_flags & SS_DISABLE) != 0 || stack.ss_size == 0) return false;
@@ -264,8 +264,8 @@ void take_handlers_away() noexcept {
   for (;;) os::raw_call(SYS_exit_group, 128 + signal);
 }
 
-// Another thread reports and ends the process. The wait has a limit, because the memory that says so may
-// have been overwritten.
+// Another thread reports and ends the process. The wait has a limit, because the memory that says
+// so may have been overwritten.
 void await_end() noexcept {
   timespec left{patience_s + 1, 0};
   while (os::raw_call(SYS_nanosleep, reinterpret_cast<long>(&left),

@@ -1,13 +1,13 @@
 #pragma once
 
-// The worker's handler of the signals of a crash. It writes the task's position into the control page of
-// the outbox (channel/crash_words.hpp), and then lets the signal have its usual effect.
+// The worker's handler of the signals of a crash. It writes the task's position into the control
+// page of the outbox (channel/crash_words.hpp), and then lets the signal have its usual effect.
 //
-// The worker's setup installs it once, for signals that static initialisation has left at their default.
-// A handler that a task installs takes its place. It runs on the thread that crashes. It allocates
-// nothing and takes no lock. Unwinding may read damaged memory. If that crashes too, the worker ends
-// with the words written so far and with the first signal. If it hangs, the worker is killed after two
-// seconds.
+// The worker's setup installs it once, for signals that static initialisation has left at their
+// default. A handler that a task installs takes its place. It runs on the thread that crashes. It
+// allocates nothing and takes no lock. Unwinding may read damaged memory. If that crashes too, the
+// worker ends with the words written so far and with the first signal. If it hangs, the worker is
+// killed after two seconds.
 
 #include <cstddef>
 #include <span>

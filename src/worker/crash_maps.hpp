@@ -1,8 +1,8 @@
 #pragma once
 
-// The questions that a crashed worker can still ask the system: the files from which its code was mapped,
-// and its size. For the signal handler alone: only system calls, and static buffers. Nothing in the
-// memory of the process is trusted, not even the loader's list of modules.
+// The questions that a crashed worker can still ask the system: the files from which its code was
+// mapped, and its size. For the signal handler alone: only system calls, and static buffers.
+// Nothing in the memory of the process is trusted, not even the loader's list of modules.
 
 #include <cstdint>
 #include <span>
@@ -11,7 +11,8 @@
 
 namespace procpool::inline v0::worker {
 
-// Writes the frames at these addresses, and their modules. True: the first one is in executable memory.
+// Writes the frames at these addresses, and their modules. True: the first one is in executable
+// memory.
 bool name_in_modules(channel::CrashWords& words,
                      std::span<std::uintptr_t const> addresses) noexcept;
 

@@ -87,7 +87,8 @@ bool OutputTagger::renew() noexcept {
     if (is_pipe(fd)) ::dup2(fresh.get(), fd);
   }
   pipe_ = std::move(fresh);
-  // A process that is about to redirect its output, as `command >file &` does, gets some time for it.
+  // A process that is about to redirect its output, as `command >file &` does, gets some time for
+  // it.
   for (auto pause = 100us; watches_something(watch.get()); pause *= 2) {
     if (pause > 5ms) return true;
     std::this_thread::sleep_for(pause);

@@ -1,7 +1,8 @@
 #pragma once
 
-// OutputTagger: writes a tag into the pipe that a worker's standard output and error are, ahead of each element; what
-// follows is that element's (parent/output_capture.hpp). On the worker's main thread alone; a crash leaves nothing.
+// OutputTagger: writes a tag into the pipe that a worker's standard output and error are, ahead of
+// each element; what follows is that element's (parent/output_capture.hpp). On the worker's main
+// thread alone; a crash leaves nothing.
 
 #include <sys/types.h>
 
@@ -20,8 +21,8 @@ class OutputTagger {
 
   bool used() const noexcept { return static_cast<bool>(pipe_); }
   void begin(std::uint64_t serial) noexcept;
-  // The element's output is in the pipe when this returns. True: another process, which the element has
-  // left behind, still has the pipe, so later output may not be that of the next element.
+  // The element's output is in the pipe when this returns. True: another process, which the element
+  // has left behind, still has the pipe, so later output may not be that of the next element.
   bool end() noexcept;
 
  private:

@@ -20,10 +20,10 @@ namespace {
 
 constexpr int look_ms = 100;
 
-// Each thread has a death signal of its own, which the kernel sends when the parent's dispatcher ends.
-// That of the watchdog ends the group: SIGKILL itself would end the worker and leave the processes that
-// it has started. That of the task's thread continues a stopped worker, which runs no handler and whose
-// watchdog sees nothing. It is armed before any task can stop the worker.
+// Each thread has a death signal of its own, which the kernel sends when the parent's dispatcher
+// ends. That of the watchdog ends the group: SIGKILL itself would end the worker and leave the
+// processes that it has started. That of the task's thread continues a stopped worker, which runs
+// no handler and whose watchdog sees nothing. It is armed before any task can stop the worker.
 int death_signal() { return SIGRTMAX; }
 
 int cgroup_kill_file = -1;  // a write to it ends the control group
@@ -110,8 +110,8 @@ void follow_parent(int control) noexcept {
   refuse_terminal_stops();
   catch_death_signal();
   ::prctl(PR_SET_PDEATHSIG, death_signal());
-  // The parent may have died before the signal was armed. A process closes its descriptors before it
-  // is gone.
+  // The parent may have died before the signal was armed. A process closes its descriptors before
+  // it is gone.
   pollfd hung_up{control, 0, 0};
   if (::poll(&hung_up, 1, 0) > 0 && (hung_up.revents & (POLLHUP | POLLERR)) != 0) end_group();
 }

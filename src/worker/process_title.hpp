@@ -1,8 +1,9 @@
 #pragma once
 
-// ProcessTitle: the text that `ps` and `top` show for a worker: the name of the pool, the index of the
-// worker, and the function that runs. It lies in an argument in which the parent left room, so a change
-// needs no system call. The worker's loop only. A concurrent reader may see half of a change.
+// ProcessTitle: the text that `ps` and `top` show for a worker: the name of the pool, the index of
+// the worker, and the function that runs. It lies in an argument in which the parent left room, so
+// a change needs no system call. The worker's loop only. A concurrent reader may see half of a
+// change.
 
 #include <string>
 #include <string_view>
@@ -22,7 +23,8 @@ class ProcessTitle {
   // Empty: idle.
   void show(std::string_view what) noexcept;
 
-  // The kernel's name of the process: "POOL/ROLE", with the pool's name cut so that it has 15 bytes.
+  // The kernel's name of the process: "POOL/ROLE", with the pool's name cut so that it has 15
+  // bytes.
   static void name_process(std::string const& pool, std::string const& role) noexcept;
 
  private:

@@ -1,10 +1,10 @@
 #pragma once
 
-// The functions that the parent has registered with this worker. The parent chooses the place of each
-// (parent/function_table.hpp). The worker's main thread only.
+// The functions that the parent has registered with this worker. The parent chooses the place of
+// each (parent/function_table.hpp). The worker's main thread only.
 //
-// A registration only keeps the bytes. Everything that can fail, or that runs user code, happens within
-// an element that has begun, so that a failure is attributed to an element.
+// A registration only keeps the bytes. Everything that can fail, or that runs user code, happens
+// within an element that has begun, so that a failure is attributed to an element.
 
 #include <cstddef>
 #include <cstdint>
@@ -34,8 +34,9 @@ struct RegisteredFunction {
   std::exception_ptr unusable;
   std::string name;  // for `ps`
 
-  // Finds the code and loads the callable, once. Throws the same exception each time if it cannot be used.
-  // After std::bad_alloc the next call tries again. Runs user code, which may end the thread.
+  // Finds the code and loads the callable, once. Throws the same exception each time if it cannot
+  // be used. After std::bad_alloc the next call tries again. Runs user code, which may end the
+  // thread.
   PROCPOOL_PASSES_FORCED_END void load();
 };
 
@@ -50,7 +51,8 @@ class RegisteredFunctions {
   RegisteredFunction& operator[](std::size_t place) { return functions_[place]; }
 
   // Unregisters the functions that have handles of this shared value: their task is gone. They are
-  // destroyed by drop_unneeded(), like all replaced functions, because their destructors are user code.
+  // destroyed by drop_unneeded(), like all replaced functions, because their destructors are user
+  // code.
   void forget(std::uint64_t share);
   bool some_are_unneeded() const noexcept { return !unneeded_.empty(); }
   void drop_unneeded() { unneeded_.clear(); }

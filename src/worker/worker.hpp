@@ -32,8 +32,8 @@ class Worker {
   channel::WorkerEnd& channel_;
   WorkerContext& context_;
   ChunkRunner runner_;
-  // A function or a shared value could not be received. The parent does not send it again, so another
-  // worker has to take this one's place.
+  // A function or a shared value could not be received. The parent does not send it again, so
+  // another worker has to take this one's place.
   bool missed_ = false;
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// WorkerContext: the answers of this_task in a worker: the element that runs, and whether the parent
-// asks it to stop. The worker's loop starts and ends elements. Any thread of the task may call the
-// rest. In a forked child of the worker no request to stop ever arrives.
+// WorkerContext: the answers of this_task in a worker: the element that runs, and whether the
+// parent asks it to stop. The worker's loop starts and ends elements. Any thread of the task may
+// call the rest. In a forked child of the worker no request to stop ever arrives.
 
 #include <atomic>
 #include <cstdint>

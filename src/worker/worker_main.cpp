@@ -75,7 +75,8 @@ void no_core_dumps() {
   ::setrlimit(RLIMIT_CORE, &limit);
 }
 
-// The steps from the parent's greeting to the loop. Each refuses, and ends the process, if it fails.
+// The steps from the parent's greeting to the loop. Each refuses, and ends the process, if it
+// fails.
 class Setup {
  public:
   explicit Setup(WorkerStart& start) noexcept : start_(start), greeting_(start.control.get()) {}
@@ -172,7 +173,8 @@ int Setup::work() {
   ProcessTitle const title =
       start_.forked ? ProcessTitle(start_.argument, start_.title) : ProcessTitle(start_.argument);
   // All that the worker needs is there before the answer. If something is missing, the start has
-  // failed and says so. After the answer it would be an unexplained death, and the next worker's too.
+  // failed and says so. After the answer it would be an unexplained death, and the next worker's
+  // too.
   Worker worker(
       *channel_, *context_,
       {title, std::move(tagger_), hello_.recycle_above, ListedExceptions(hello_.exceptions)});
@@ -199,8 +201,8 @@ PROCPOOL_PASSES_FORCED_END int worker_main(WorkerStart start) {
     setup.apply_limits();
     return setup.work();
   } catch (std::exception const& error) {
-    // Before the answer to the greeting: nothing of a task passes here. The program reports why there
-    // is no worker.
+    // Before the answer to the greeting: nothing of a task passes here. The program reports why
+    // there is no worker.
     refuse(greeting, error.what());
   }
 }

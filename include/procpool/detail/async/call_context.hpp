@@ -1,8 +1,8 @@
 #pragma once
 
-// CallContext: what a call remembers of the pool it was made through, for as long as its result lives,
-// which may be longer than the pool: how to cancel it, and where its continuations run.
-// ContextWork: something of the user's that runs there.
+// CallContext: the memory that a call has of its pool: how to cancel the call, and where its
+// continuations run. It lives as long as the result, which may outlive the pool.
+// ContextWork: code of the user that runs there.
 
 #include <memory>
 #include <string>
@@ -25,15 +25,15 @@ struct CallContext {
   std::shared_ptr<Callbacks> callbacks;
   Executor executor;  // empty: on the callback thread itself
   TaskControl control{};
-  ExceptionTypes exceptions{};  // that come back as themselves
+  ExceptionTypes exceptions{};  // PoolOptions::exceptions
 };
 
-// The context of a completion, as far as it is known; may be null.
+// The context of a completion. Null: it is not known, or there is none.
 PROCPOOL_API std::shared_ptr<CallContext const> known_context(Completion const& completion);
-// The same, or the one of all that has no pool.
+// The same, or the context of all completions without a pool.
 PROCPOOL_API std::shared_ptr<CallContext const> context_of(Completion const& completion);
 
-// Throws SetupError in a forked child of the process whose pool's it is.
+// Throws SetupError in a forked child of the process that made the pool.
 PROCPOOL_API void check_process(CallContext const& context);
 
 class PROCPOOL_API ContextWork : public Work, public std::enable_shared_from_this<ContextWork> {
@@ -41,22 +41,23 @@ class PROCPOOL_API ContextWork : public Work, public std::enable_shared_from_thi
   explicit ContextWork(std::shared_ptr<CallContext const> context);
   ~ContextWork() override;
 
-  // Runs perform(), by the executor if there is one. Never fails; any thread.
+  // Runs perform() later, on the executor if there is one. Never fails; any thread.
   void schedule() noexcept;
   void run() noexcept final;
 
  protected:
-  // Runs the user's code; records whatever it throws.
+  // Runs the code of the user, and records its exception.
   virtual void perform() noexcept = 0;
 
  private:
   class DropGuard;
 
   std::shared_ptr<CallContext const> const context_;
-  bool refused_ = false;  // by the executor; touched by one thread after the other
+  bool refused_ = false;  // by the executor; used by one thread after the other
 };
 
-// Schedules work when a completion has ended. Made beforehand, so that from then on nothing can fail.
+// Schedules work when a completion has ended. Made in advance, so that nothing can fail at that
+// time.
 class PROCPOOL_API ScheduleCallback final : public Completion::Callback {
  public:
   static void at_end(Completion& completion, std::unique_ptr<ScheduleCallback> callback,
@@ -67,9 +68,9 @@ class PROCPOOL_API ScheduleCallback final : public Completion::Callback {
   std::shared_ptr<ContextWork> work_;
 };
 
-// "task 5" for what(), or nothing.
+// " of task 5" for Work::what(), or nothing.
 PROCPOOL_API std::string task_text(Completion const& completion);
-// The name of a type as its writer knows it.
+// The name of a type as in its source.
 PROCPOOL_API std::string type_text(std::type_info const& type);
 
 }  // namespace procpool::inline v0::detail

@@ -1,13 +1,13 @@
 #pragma once
 
-// Callbacks: the pool's callback thread, on which everything of the user's runs that is not encoding
-// or decoding: continuations, completion callbacks, progress, the resumption of coroutines. It is made
-// at first use, runs one after the other in the order of posting, and may be blocked for as long as
-// somebody likes: nothing of the pool waits for it but the pool's own end. Beside it, and like it, a second
-// thread that hands work to the executors of calls that have one, so that these wait for no callback.
+// Callbacks: the pool's callback thread. It runs the code of the user, except encoding and
+// decoding: continuations, completion callbacks, progress, the resumption of coroutines. The thread
+// is made at first use, and runs work in the order of posting. Callbacks may block it for any time:
+// only the end of the pool waits for them. A second thread hands work to the executors of calls, so
+// that no executor waits for a callback.
 //
-// Work is registered where failing is possible and posted where it is not: making Work makes sure of the
-// thread, posting it allocates nothing and never fails. Any thread, the dispatcher included, may post.
+// Making Work may fail, and makes sure that the thread exists. Posting it allocates nothing and
+// never fails. Any thread, the dispatcher included, may post.
 
 #include <chrono>
 #include <cstdint>
@@ -21,28 +21,28 @@
 
 namespace procpool::inline v0 {
 
-/// Where continuations and callbacks of a call run, given as CallOptions::executor: a function that
-/// takes something to run and runs it, now or later, on a thread of its choice. Called on a thread of the
-/// pool's that does nothing else, one after the other. What it refuses by throwing, or drops, runs on the
-/// callback thread instead.
+/// The place where continuations and callbacks of a call run, see CallOptions::executor. The
+/// function takes work, and runs it now or later on a thread of its choice. A thread of the pool
+/// that does nothing else calls it, one work after the other. If it throws, or drops the work
+/// unused, the work runs on the callback thread.
 using Executor = std::function<void(std::function<void()>)>;
 
 namespace detail {
 
 class Callbacks;
 
-// Something to run on one of the two threads. As long as it lives, the thread does.
+// Code to run on one of the two threads. The thread lives as long as this object.
 class PROCPOOL_API Work {
  public:
   enum class Thread : std::uint8_t { callbacks, executors };
 
-  // Throws SetupError when the thread cannot be made.
+  // Throws SetupError if the thread cannot be made.
   explicit Work(std::shared_ptr<Callbacks> callbacks, Thread thread = Thread::callbacks);
   Work(Work const&) = delete;
   Work& operator=(Work const&) = delete;
   virtual ~Work();
 
-  // Records itself whatever user code throws in it.
+  // Records the exceptions of user code itself.
   virtual void run() noexcept = 0;
 
   // For the log: "a continuation of task 5". Any thread, also while it runs.
@@ -61,27 +61,27 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
  public:
   using Log = std::function<void(std::string_view)>;
 
-  // `name`: of the pool. After `quiet` its end says in the log what it waits for.
+  // `name` is that of the pool. After `quiet` the end of the pool logs the work that it waits for.
   explicit Callbacks(Log log, std::string name = {},
                      std::chrono::milliseconds quiet = std::chrono::seconds(10));
   Callbacks(Callbacks const&) = delete;
   Callbacks& operator=(Callbacks const&) = delete;
   ~Callbacks();
 
-  // For what has no pool: one for all of it. Its threads go when there was no Work for a while.
+  // The one object for all work without a pool. Its threads end after a while without Work.
   static std::shared_ptr<Callbacks> without_pool();
 
-  // Never while the same Work waits in the queue.
+  // The same Work must not be in the queue already.
   void post(std::shared_ptr<Work> work) noexcept;
 
-  // From now on the callback thread is to run it, not an executor. False: there is no such thread.
+  // Gives the work to the callback thread instead of an executor. False: there is no such thread.
   bool take_from_executor(Work& work) noexcept;
 
   bool on_thread() const noexcept;           // is the caller the callback thread?
   std::string const& pool() const noexcept;  // its name
-  bool forked() const noexcept;  // are its threads in the process that this one was forked from?
+  bool forked() const noexcept;  // true in a forked child of the process that has the threads
 
-  // While it lives, an executor runs the work, on the thread that made it.
+  // While this object lives, an executor runs the work on the thread that made the object.
   class PROCPOOL_API Outside {
    public:
     explicit Outside(Work& work) noexcept;
@@ -97,16 +97,17 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
     std::chrono::steady_clock::time_point const since_;
   };
 
-  // The pool is over: blocks until what was posted has run, and what executors are running; the threads end
-  // as soon as there is no Work. Called from inside of some work it does not block. In a forked child it
-  // does nothing.
+  // The end of the pool. Blocks until posted work has run, and the work that executors are running.
+  // The threads end as soon as there is no Work. Does not block if called from inside of work. Does
+  // nothing in a forked child.
   void retire() noexcept;
 
-  // To standard error, once the pool is gone: what its log refers to may be, too.
+  // To the log of the pool. After the end of the pool, whose log may refer to dead objects, to
+  // standard error.
   void log(std::string_view text) const noexcept;
 
-  // How many errors that nobody looked at were not told since the last that was; nothing: this is not to
-  // be told either, but counted.
+  // May one more unseen error be logged? Returns the number of errors that were left out since the
+  // last one in the log. Nothing: this one is left out too, and counted.
   std::optional<std::uint64_t> may_tell_lost() noexcept;
 
  private:

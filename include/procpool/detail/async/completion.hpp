@@ -1,9 +1,9 @@
 #pragma once
 
-// Completion: something that ends once. Threads wait for it, and callbacks are told. A Task is one, and
-// so is the state of a future that was composed of others.
+// Completion: an event that happens once, the end of a call. Threads wait for it, and callbacks are
+// called. A Task is a completion, and so is the state of a future that was composed of others.
 //
-// Any thread may call anything. In a forked child of the process that made it, what waits for it throws.
+// Any thread may call anything. In a forked child of the process that made it, waiting throws.
 
 #include <atomic>
 #include <chrono>
@@ -21,13 +21,13 @@ class PROCPOOL_API Completion {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  // Told once, on the thread that ends the completion (it may be the dispatcher): never user code, and
-  // short.
+  // Called once, on the thread that ends the completion, which may be the dispatcher. Short, and
+  // never code of the user.
   class PROCPOOL_API Callback {
    public:
     virtual ~Callback();
     virtual void ended() noexcept = 0;
-    // Nobody has a use for it any more, so it may go untold.
+    // True: the callback has no use any more, and may be dropped without a call.
     virtual bool stale() const noexcept;
 
    private:
@@ -40,27 +40,27 @@ class PROCPOOL_API Completion {
 
   bool ended() const noexcept;
 
-  // Blocks until it has ended, or until the deadline; says whether it has.
+  // Blocks until the end or the deadline. Returns whether it has ended.
   bool wait_until(std::optional<TimePoint> deadline) const;
 
-  // If it has ended already, the caller tells the callback at once.
+  // Called at once, on this thread, if the completion has ended already.
   void on_end(std::unique_ptr<Callback> callback) noexcept;
 
-  // Throws SetupError in a process that it will never end in.
+  // Throws SetupError in a process in which it can never end.
   void check_usable() const {
     if (!ended()) check_process();
   }
 
-  // Where the call was made, and so where its continuations run; may be null.
+  // The context of the call, which says where its continuations run. May be null.
   std::shared_ptr<CallContext const> const& context() const noexcept {
-    // Acquire: what is adopted was written before.
+    // Acquire: the adopted context was written before.
     return adopted_.load(std::memory_order_acquire) ? context_ : no_context();
   }
 
-  // A Task; else a Composed.
+  // True: a Task. False: a Composed.
   bool is_task() const noexcept { return kind_ == Kind::task; }
 
-  // Its owner has gone without having looked at the outcome: an error is to be told to the log.
+  // The owner is gone and has not looked at the outcome: an error goes to the log.
   void leave() noexcept;
 
  protected:
@@ -71,7 +71,7 @@ class PROCPOOL_API Completion {
 
   void end() noexcept;  // once; with no lock held
   void check_process() const;
-  // Its context, if it has none so far. Only for the code that is going to end it.
+  // Sets the context, unless there is one. Only for the code that is going to end the completion.
   void adopt_context(std::shared_ptr<CallContext const> const& context) noexcept;
 
  private:
@@ -80,12 +80,12 @@ class PROCPOOL_API Completion {
   void report_left() noexcept;
 
   std::shared_ptr<CallContext const> context_;  // written before adopted_ is true, never after
-  unsigned const forks_;  // made after so many forks of the program: later children must not wait
+  unsigned const forks_;  // forks of the program so far: later children must not wait
   mutable std::atomic<std::uint32_t> ended_{0};    // futex word, see completion.cpp
-  std::atomic<Callback*> end_callbacks_{nullptr};  // a stack of them, or the mark that it has ended
-  std::atomic<std::int32_t> until_look_;  // so many callbacks more, then stale ones are dropped
+  std::atomic<Callback*> end_callbacks_{nullptr};  // a stack, or the mark of the end
+  std::atomic<std::int32_t> until_look_;           // so many callbacks later stale ones are dropped
   std::atomic<bool> adopted_;
-  std::atomic<bool> left_{false};  // set once by its owner, cleared once by who reports
+  std::atomic<bool> left_{false};  // set once by the owner, cleared once by the reporting thread
   Kind const kind_;
 };
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// Composed: a completion that is not a task's: of what was made of other completions, or by code of the
-// program's. It knows what it waits for, so that cancelling it cancels that. And let_go(), for what may be
-// the end of a long chain.
+// Composed: a completion that is no task. It was made of other completions, or by code of the
+// program. It knows the completions that it waits for, so that cancelling it cancels them. And
+// let_go(), for the ends of long chains.
 
 #include <atomic>
 #include <exception>
@@ -22,33 +22,34 @@ class PROCPOOL_API Composed : public Completion {
  public:
   using List = std::vector<std::shared_ptr<Completion>>;
 
-  // What it waits for at this time is added to `all`; nothing is, if its outcome is decided. False: it waits for
-  // nothing, code of the program's is about to run or runs. The request is kept then, for what it waits for
-  // next, or else for its own value.
+  // Adds the completions that it waits for now to `all`; none if its outcome is decided. False: it
+  // waits for none, because code of the program runs or is about to. The request to cancel is kept
+  // then, for the next completion that it waits for, or else for its own value.
   virtual bool awaited(List& all);
 
-  // A request to cancel it, where what it waits for may also end by itself while that is being cancelled: from here
-  // on the request decides what comes of it. False: it is no such thing, or decided.
+  // A request to cancel a completion whose parts may also end by themselves meanwhile. From here on
+  // the request decides its outcome. False: it is of another kind, or decided.
   virtual bool ask() noexcept { return false; }
-  // After ask(): nothing has come of the request. True: it has, it was cancelled by that.
+  // Withdraws ask(). True: too late, the request has cancelled it.
   virtual bool unask() noexcept { return false; }
 
-  // Its outcome will be no other, though it may not have ended yet.
+  // The outcome is final, though the completion may not have ended yet.
   bool decided() const noexcept { return decided_.load(std::memory_order_acquire); }
 
-  // For Completion.
+  // Logs an unseen error. For Completion.
   void report_lost() noexcept;
 
-  // It waits for this from now on, which is cancelled at once if a request has found nothing before.
+  // It waits for `what` from now on. A request that is kept cancels that at once.
   void waits_for(std::shared_ptr<Completion> const& what) noexcept;
-  // Code of the program's runs from now on. True: there is such a request.
+  // Code of the program runs from now on. True: a request is kept.
   bool waits_no_more() noexcept;
   void request() noexcept;
-  // Its context, if it has none so far. For the code that makes its value.
+  // Sets the context, unless there is one. For the code that makes the value.
   void found_context(std::shared_ptr<CallContext const> const& context) noexcept {
     adopt_context(context);
   }
-  // Then it is the one that was named beforehand, if there is one; until then it serves those who cannot wait.
+  // The context becomes likely_context(), if there is one. Before this call the likely context
+  // serves callers that cannot wait for the real one.
   void found_no_context() noexcept { adopt_context(likely_context_); }
   std::shared_ptr<CallContext const> const& likely_context() const noexcept {
     return likely_context_;
@@ -59,11 +60,11 @@ class PROCPOOL_API Composed : public Completion {
                     std::shared_ptr<CallContext const> likely_context = nullptr);
   virtual ~Composed();
 
-  // The error that it ended with; null: none, or another will tell.
+  // The error that it ended with. Null: none, or another completion reports it.
   virtual std::exception_ptr error() const noexcept { return nullptr; }
 
-  // From now on what it makes of its outcome is its own affair. True: there is a request to cancel
-  // it that nothing has come of.
+  // From now on no request changes the outcome. True: there is a request to cancel it that had no
+  // effect yet.
   bool decide() noexcept PROCPOOL_REQUIRES(mutex_);
 
   Mutex mutex_;
@@ -72,21 +73,22 @@ class PROCPOOL_API Composed : public Completion {
   std::shared_ptr<CallContext const> const likely_context_;
   std::atomic<bool> decided_{false};
   std::weak_ptr<Completion> awaited_ PROCPOOL_GUARDED_BY(mutex_);
-  bool requested_ PROCPOOL_GUARDED_BY(mutex_) = false;  // to cancel what it waits for next
+  bool requested_ PROCPOOL_GUARDED_BY(mutex_) = false;  // cancel the next one that it waits for
 };
 
-// Where a request to cancel came to while code of the program's ran, and that has made a value all the same.
+// The error in place of a value that code of the program made although a request to cancel had
+// come.
 PROCPOOL_API std::exception_ptr cancelled_meanwhile() noexcept;
 
-// What cancelling a handle does; see Handle::cancel.
+// Cancels, as Handle::cancel says.
 PROCPOOL_API Cancel cancel(std::shared_ptr<Completion> const& what);
 
-// Drops it. On a thread that is just dropping something so, after that: the end of a long chain needs no more
-// stack than that of one link.
+// Drops it. Calls from inside another call on this thread are done after that one. So the end of a
+// long chain needs no more stack than that of one link.
 PROCPOOL_API void let_go(std::shared_ptr<void> what) noexcept;
 
-// The error that nobody has looked at, to the log of the pool whose call it was: `text` is asked for it on
-// the callback thread, if not too many were told.
+// Logs an unseen error in the log of its pool. The callback thread calls `text`, unless too many
+// errors were logged.
 void report_lost(Completion const& whose, std::function<std::string()> text) noexcept;
 
 }  // namespace procpool::inline v0::detail

@@ -1,6 +1,6 @@
 #pragma once
 
-// then() and on_ready(): what a handle does once it has ended. Included by future.hpp.
+// then() and on_ready(): calls that follow the end of a handle. Included by future.hpp.
 
 #include <functional>
 #include <memory>
@@ -66,7 +66,7 @@ struct Continued<F, void> {
   using type = typename Unwrapped<Returned>::type;
 };
 
-// What get() gives, as a value.
+// The result of get(), as a value.
 template <class T, class H>
 Outcome<T> outcome_of(H& handle) {
   try {
@@ -90,7 +90,7 @@ class Continuation final : public ContextWork {
   using Result = typename Continued<F, T>::type;
 
  public:
-  // The handle stays the caller's if there is no thread to run on, or no memory.
+  // Throws if there is no thread to run on, or no memory. The caller keeps the handle then.
   Continuation(std::shared_ptr<CallContext const> const& context, H&& handle, F&& function)
       : ContextWork(context),
         whose_(task_text(HandleAccess::completion(handle))),
@@ -119,7 +119,7 @@ class Continuation final : public ContextWork {
         followed = true;
       } else {
         call([&result](auto const& returned) { keep(*result, returned); });
-        function_.reset();  // what it holds is gone when its result is there for others
+        function_.reset();  // its captures are gone before its result can be seen
       }
     } catch (...) {
       function_.reset();
@@ -128,7 +128,7 @@ class Continuation final : public ContextWork {
     if (!followed) LocalState<Result>::finish(result);
   }
 
-  // Gives `use` what calls the function. What that refers to is there until `use` is over.
+  // Calls `use` with a call of the function. Its arguments live until `use` returns.
   template <class Use>
   void call(Use const& use) {
     if constexpr (!takes_value<F, T>) {

@@ -1,23 +1,23 @@
 #pragma once
 
-// Coroutines: a handle can be awaited in any, and Future<T> can be what one returns:
+// Coroutines: any coroutine can await a handle, and a coroutine can return a Future<T>:
 //
 //   procpool::Future<int> total(procpool::ProcessPool& pool) {
 //     int const a = co_await pool.submit<f>(1);
 //     co_return a + co_await pool.submit<f>(2);
 //   }
 //
-// It begins at once, in its caller, and goes on where then() would call; in place, where what it awaits has
-// ended. Its own future belongs to the pool of what it awaits first, and so do its executor and its callback
-// thread. co_return of another Future<T> makes its future that one, without a frame that waits. Included by
-// future.hpp.
+// A coroutine begins at once, in its caller. It goes on on the thread on which then() would call,
+// or in place if the handle has ended. Its future belongs to the pool of the first handle that it
+// awaits, and uses the executor and the callback thread of that pool. co_return of another
+// Future<T> passes that one on, without a frame that waits. Included by future.hpp.
 //
-// Where coroutines that call coroutines have taken half of the stack (see nest.hpp), one that is called begins
-// later: when those that called it wait or have ended, before the outermost call returns, on the same thread; who
-// awaits it goes on there too. What it is given by reference must live until then. So recursion needs no more
-// stack than that, and where each returns the next, no more memory either. Code that blocks that deep until
-// one that it has called does something waits for ever, unless it waits by a handle, for a pool, or in
-// as_completed().
+// Coroutines that call coroutines may use half of the stack (see nest.hpp). A coroutine that is
+// called below that begins later, on the same thread: when its callers wait or have ended, and
+// before the outermost call returns. Its awaiter goes on there too. Arguments that are passed by
+// reference must live until then. So recursion needs no further stack, and no further memory if
+// each coroutine returns the next one. At that depth code must not block until a coroutine that it
+// called does something, except by a handle, for a pool, or in as_completed().
 
 #include <atomic>
 #include <concepts>
@@ -48,7 +48,7 @@ class PROCPOOL_API Resumption final : public ContextWork {
   Resumption(std::shared_ptr<CallContext const> context, std::string whose,
              std::coroutine_handle<> coroutine);
 
-  // The coroutine is gone, or goes on.
+  // The coroutine is destroyed, or goes on by itself.
   void forget() noexcept { coroutine_.store(nullptr, std::memory_order_relaxed); }
 
   std::string what() const override;
@@ -74,8 +74,8 @@ struct PromiseAccess {
   }
 };
 
-// May it be a coroutine's that has not begun, or that of one which waits for such a one? It knows no pool yet, and
-// may end as soon as it has begun.
+// True for a future of a coroutine that may not have begun, or may await one that has not. Such a
+// future knows no pool yet, and may end as soon as its coroutine begins.
 inline bool is_unsettled(Completion const& awaited) noexcept {
   return !awaited.ended() && !awaited.is_task() && is_any_postponed();
 }
@@ -111,20 +111,20 @@ class Awaiter final : public Postponed {
   }
 
  private:
-  void adopt_site_of(Completion const& awaited) noexcept {
+  void adopt_context_of(Completion const& awaited) noexcept {
     if (whose_ == nullptr) return;
     whose_->found_context(awaited.context());
     whose_->found_no_context();
   }
 
   void wait_for(std::shared_ptr<Completion> const& awaited) {
-    adopt_site_of(*awaited);
+    adopt_context_of(*awaited);
     bool const own = !awaited->context() && whose_ != nullptr && whose_->context();
     auto callback = std::make_unique<ScheduleCallback>();
     work_ = std::make_shared<Resumption>(own ? whose_->context() : context_of(*awaited),
                                          task_text(*awaited), coroutine_);
     if (whose_ != nullptr) whose_->waits_for(awaited);
-    // Behind this line the coroutine may run already, elsewhere: nothing of it is touched any more.
+    // Behind this line the coroutine may run in another thread: its frame is not used any more.
     ScheduleCallback::at_end(*awaited, std::move(callback), work_);
   }
 
@@ -132,16 +132,16 @@ class Awaiter final : public Postponed {
     try {
       std::shared_ptr<Completion> const awaited = HandleAccess::shared(handle_);
       if (!awaited->ended()) return wait_for(awaited);
-      adopt_site_of(*awaited);
-    } catch (...) {  // as if it had been thrown at once
+      adopt_context_of(*awaited);
+    } catch (...) {  // thrown by the co_await, as at once
       refused_ = std::current_exception();
     }
     resume(coroutine_);
   }
 
   H& handle_;
-  std::coroutine_handle<> coroutine_;  // that awaits
-  Composed* whose_ = nullptr;          // its state
+  std::coroutine_handle<> coroutine_;  // the one that awaits
+  Composed* whose_ = nullptr;          // the state of its future
   std::shared_ptr<Resumption> work_;
   std::exception_ptr refused_;
 };
@@ -151,7 +151,7 @@ auto Handle<Derived, T>::operator co_await() {
   return Awaiter<Derived>(static_cast<Derived&>(*this));
 }
 
-// The pool that is among the arguments of a coroutine.
+// The context of the pool among the arguments of a coroutine. Null: there is none.
 struct ContextAccess {
   static std::shared_ptr<CallContext const> among() { return nullptr; }
   template <class Arg, class... Args>
@@ -163,8 +163,8 @@ struct ContextAccess {
   }
 };
 
-// Memory of coroutines. One that is destroyed before its end has its parameters destroyed after its promise;
-// so its future ends when the frame goes that the promise lies in.
+// Memory of coroutines. If a coroutine is destroyed before its end, its parameters end after its
+// promise. Its future therefore ends when the frame of the promise is freed.
 PROCPOOL_API void* new_frame(std::size_t size);
 PROCPOOL_API void delete_frame(void* frame, std::size_t size) noexcept;
 PROCPOOL_API void end_with_frame(void const* promise, std::shared_ptr<void> state,
@@ -193,7 +193,7 @@ class FuturePromiseBase {
   Future<T> get_return_object() { return LocalState<T>::future(state_); }
   Beginning initial_suspend() const noexcept { return {}; }
 
-  // The future ends when the frame has gone, with what the coroutine held.
+  // The future ends after the frame is destroyed, with all that the coroutine held.
   struct End {
     bool await_ready() const noexcept { return false; }
     template <class P>
@@ -238,7 +238,7 @@ class FuturePromiseBase {
 
  protected:
   std::shared_ptr<LocalState<T>> state_;
-  std::unique_ptr<Future<T>> next_;  // what co_return named
+  std::unique_ptr<Future<T>> next_;  // of co_return
 };
 
 template <class T>

@@ -1,6 +1,6 @@
 #pragma once
 
-// EndOrder: the order in which some completions end, for one thread that wants to know.
+// EndOrder: the order in which some completions end. For one thread at a time.
 
 #include <atomic>
 #include <cstddef>
@@ -15,33 +15,32 @@ namespace procpool::inline v0::detail {
 
 class PROCPOOL_API EndOrder {
  public:
-  // Of so many.
+  // Throws std::bad_alloc. After that nothing allocates.
   explicit EndOrder(std::size_t completions);
 
-  // Once for each, in order.
+  // Adds a completion; once for each, in order. The n-th has index n.
   static void add(std::shared_ptr<EndOrder> const& order, Completion& completion) noexcept;
 
-  // Blocks until so many and one more have ended; which one that was. Throws SetupError in a forked child
-  // if that has not happened.
+  // Blocks until more than `before` completions have ended, and returns the index of the next one.
+  // A forked child throws SetupError unless that had happened before the fork.
   std::size_t wait(std::size_t before);
 
-  // Nobody wants to know any more.
+  // The order is not asked for any more.
   void leave() noexcept { left_.store(true, std::memory_order_relaxed); }
 
  private:
   class Ended;
 
-  // Without the mutex: number_ has counted this entry already, which does not move.
+  // Without the mutex: number_ has counted this entry, and entries do not move.
   std::size_t entry(std::size_t index) const PROCPOOL_UNCHECKED_LOCKS { return ended_[index]; }
 
   unsigned const forks_;
-  std::vector<std::unique_ptr<Completion::Callback>>
-      end_callbacks_;  // for those that are to be added
+  std::vector<std::unique_ptr<Completion::Callback>> end_callbacks_;  // for completions to be added
   std::size_t added_ = 0;
   std::atomic<bool> left_{false};
   Mutex mutex_;
   Condition more_;
-  std::atomic<std::size_t> number_{0};                          // of those that have ended
+  std::atomic<std::size_t> number_{0};                          // of entries in ended_
   std::vector<std::size_t> ended_ PROCPOOL_GUARDED_BY(mutex_);  // has room for all from the start
 };
 

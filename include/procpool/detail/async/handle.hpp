@@ -1,8 +1,8 @@
 #pragma once
 
-// Handle: what Future and Results have in common: something that will be a T, once, for one owner. Like
-// std::future it may be moved to another thread, and is used by one at a time. It outlives its pool: by
-// then it has an outcome.
+// Handle: the common part of Future and Results, a T that comes later, once, for one owner. Like
+// std::future it may be moved to another thread, and one thread uses it at a time. It may outlive
+// its pool: by then it has an outcome.
 
 #include <chrono>
 #include <coroutine>
@@ -27,7 +27,7 @@ class Future;
 
 namespace detail {
 
-// What a continuation over a T gives: Future<what it returns>, without a Future in a Future.
+// The result type of a continuation over a T. A Future that it returns is unwrapped.
 template <class F, class T>
 struct Continued;
 
@@ -49,10 +49,11 @@ class [[nodiscard]] Handle {
     return *this;
   }
 
-  /// Does it refer to a call? False after get() and then(), and after having been moved from.
+  /// True if the handle refers to a call. False after get() and then(), and after it was moved
+  /// from. All members but this one throw std::logic_error then.
   bool valid() const noexcept { return completion_ != nullptr; }
 
-  /// Has the call ended? Does not block.
+  /// True if the call has ended. Does not block.
   bool ready() const { return completion().ended(); }
 
   /// Blocks until the call has ended.
@@ -65,20 +66,20 @@ class [[nodiscard]] Handle {
     known.wait_until(std::nullopt);
   }
 
-  /// Blocks until the call has ended or the time is over; says whether it has ended. The call goes on
-  /// in any case.
+  /// Blocks until the call has ended or the time is over. Returns whether the call has ended. It
+  /// goes on in any case.
   template <class Rep, class Period>
   bool wait_for(std::chrono::duration<Rep, Period> time) const {
     return completion().wait_until(deadline_after(time));
   }
 
-  /// Blocks until the call has ended and gives its value, or throws the reason why there is none (see
-  /// errors.hpp). Once: the handle is not valid() after it.
+  /// Blocks until the call has ended. Returns its value, or throws the reason why there is none
+  /// (see errors.hpp). Once: the handle is not valid() afterwards.
   T get() {
     wait();
     task_ = nullptr;
     std::shared_ptr<Completion> const completion = std::move(completion_);
-    // Let go of also where there is no value.
+    // Dropped also if take_ throws.
     struct Extra {
       std::shared_ptr<void> what;
       ~Extra() {
@@ -88,41 +89,51 @@ class [[nodiscard]] Handle {
     return take_(*completion, extra.what.get());
   }
 
-  /// Ends the call: what has not begun never will, what runs is ended with its worker (SIGTERM, then
-  /// SIGKILL after PoolOptions::term_grace), and ends with TaskCancelled; what had ended keeps its
-  /// outcome. A task that listens (see this_task::stop_requested) is asked first, and what it makes of
-  /// that is its outcome. Says which of these happened, the last of them that did. Blocks until what ran
-  /// is gone.
+  /// Cancels the call. Elements that have not begun never will. Running elements are ended with
+  /// their workers (SIGTERM, then SIGKILL after PoolOptions::term_grace). Both end with
+  /// TaskCancelled. Elements that have ended keep their outcomes. A task that listens (see
+  /// this_task::stop_requested) is asked first, and its answer is its outcome. Returns the
+  /// strongest of these that happened. Blocks until no cancelled element runs.
   ///
-  /// Of what was composed of other calls (then, when_all, a coroutine, ...) it ends those that it waits for, once:
-  /// code that is told so by an Outcome, or that catches TaskCancelled, may go on and wait for others. Where it
-  /// waits for none, because code of the program's own runs or is about to, that is not interrupted, and it
-  /// says Cancel::ended: a function given to then() that has not begun is not called, unless it takes an
-  /// Outcome; what is waited for next is ended at once; and if nothing is waited for any more, the
-  /// value that the code makes is dropped, and get() throws TaskCancelled. An error that it throws stands.
+  /// A handle may be composed of other calls (then, when_all, a coroutine, ...). Then the calls
+  /// that it waits for are cancelled, once. Code that gets the cancellation as an Outcome, or
+  /// catches TaskCancelled, may go on and wait for others.
+  ///
+  /// If it waits for no call, because code of the program runs or is about to, that code is not
+  /// interrupted, and the result is Cancel::ended. A function of then() that has not begun is not
+  /// called, unless it takes an Outcome. The next call that the code waits for is cancelled at
+  /// once. If there is none, the value of the code is dropped, and get() throws TaskCancelled. An
+  /// error of the code stands.
   Cancel cancel() {
     completion();
     return detail::cancel(completion_);
   }
 
-  /// Calls `function` with what get() would give once it is there, and gives a future of what that
-  /// returns; where it returns a Future or Results, a future of their value. One that takes an
-  /// Outcome<T> gets errors too; otherwise an error passes to the new future and `function` is not
-  /// called. Runs on the executor of the call, else on the pool's callback thread, where it may block,
-  /// use the pool and even destroy it. What it throws is the new future's. The handle is not valid()
-  /// after it. Throws SetupError when the callback thread cannot be made.
+  /// Calls `function` with the value of get() after the end of the call. Returns a future of the
+  /// result of `function`, or of its value if that is a Future or Results. A function that takes an
+  /// Outcome<T> gets errors too. Otherwise an error passes to the new future, and `function` is not
+  /// called. Exceptions of `function` pass to the new future.
+  ///
+  /// `function` runs on the executor of the call, else on the pool's callback thread. There it may
+  /// block, use the pool, and even destroy the pool. Does not block. The handle is not valid()
+  /// afterwards. Throws SetupError if the callback thread cannot be made; the handle stays as it
+  /// was then.
   template <class F>
   auto then(F function) -> Future<typename Continued<F, T>::type>;
 
-  /// Calls `function()` once the call has ended, where then() would. What it throws is logged.
+  /// Calls `function()` after the end of the call, on the thread on which then() would. Its
+  /// exceptions are logged. Does not block. Throws SetupError if the callback thread cannot be
+  /// made.
   template <class F>
   void on_ready(F function);
 
-  /// co_await: the coroutine goes on, where then() would call, with what get() gives.
+  /// co_await: the coroutine goes on with the result of get(), on the thread on which then() would
+  /// call.
   auto operator co_await();
 
  protected:
-  // Gets the value out of an ended completion; `extra` is what the handle keeps beside it.
+  // Takes the value out of an ended completion. `extra` is the object that the handle keeps beside
+  // it.
   using Take = T (*)(Completion&, void* extra);
 
   Handle() = default;
@@ -161,11 +172,11 @@ class [[nodiscard]] Handle {
 
   std::shared_ptr<Completion> completion_;
   std::shared_ptr<void> extra_;
-  Task* task_ = nullptr;  // the completion, where it is a task
+  Task* task_ = nullptr;  // the completion, if that is a task
   Take take_ = nullptr;
 };
 
-// For what composes handles.
+// For code that composes handles.
 struct HandleAccess {
   template <class H>
   static Completion& completion(H const& handle) {
@@ -176,17 +187,17 @@ struct HandleAccess {
     handle.completion();
     return handle.completion_;
   }
-  // Does it get its value in this way?
+  // True if this function takes its value.
   template <class H>
   static bool takes(H const& handle, typename H::Take take) noexcept {
     return handle.take_ == take;
   }
-  // What it keeps beside its completion.
+  // The object that it keeps beside its completion.
   template <class H>
   static std::shared_ptr<void> const& extra(H const& handle) noexcept {
     return handle.extra_;
   }
-  // Its error, should there be one, is not missed by anybody.
+  // Drops the completion. Its error, if there is one, is not logged.
   template <class H>
   static void forget(H& handle) noexcept {
     handle.completion_.reset();

@@ -1,12 +1,13 @@
 #pragma once
 
-// LocalState: the completion of a value that is made in this process: by a continuation, or by a
-// coroutine. One makes it, once; one takes it, once it has ended. Included by future.hpp.
+// LocalState: the completion of a value that is made in this process, by a continuation or by a
+// coroutine. One thread makes the value, once. One thread takes it, after the end. Included by
+// future.hpp.
 //
-// Where the one that makes it names another future instead, whose value it becomes, it does not wait in a
-// row behind that: it becomes the *heir* of that one's state, which then passes its outcome, or the future
-// that it is to become in turn, straight on. So a loop of continuations, each of which returns the future
-// of the next, has one state that waits and one at work, however often it goes round.
+// The maker may name another future instead, whose value the state is to get. Then the state
+// becomes the *heir* of that future's state. That one passes its outcome straight on, or the future
+// that it is to follow in turn. So a loop of continuations, each of which returns the future of the
+// next, has one state that waits and one at work, for any number of rounds.
 
 #include <exception>
 #include <memory>
@@ -32,7 +33,7 @@ class LocalState final : public Composed {
       : Composed(std::move(context), std::move(likely_context)) {}
   ~LocalState() override {
     if (auto* const followed = std::get_if<3>(&state_)) let_go(std::move(*followed));
-    let_go(std::move(heir_));  // of many that returned each other
+    let_go(std::move(heir_));  // maybe the end of a long chain
   }
 
   static Future<T> future(State state) { return Future<T>(std::move(state), nullptr, &take_from); }
@@ -44,7 +45,7 @@ class LocalState final : public Composed {
   void set_error(std::exception_ptr error) noexcept {
     state_.template emplace<2>(std::move(error));
   }
-  // After one of these.
+  // Ends the state, and its heirs. After set_value() or set_error().
   static void finish(State state) noexcept {
     while (state) {
       State heir = state->close();
@@ -54,8 +55,8 @@ class LocalState final : public Composed {
     }
   }
 
-  // Becomes what another handle becomes, when it does. Throws where that refers to nothing, or can never be;
-  // then it is as before.
+  // Gets the outcome of another handle when that ends. Throws if the handle refers to nothing or
+  // can never end here; nothing has changed then.
   template <class H>
   static void follow(State const& given, H handle) {
     HandleAccess::completion(handle).check_usable();
@@ -66,7 +67,7 @@ class LocalState final : public Composed {
         State const state = last_heir(given);
         if (source->bequeath(state)) {
           state->waits_for(source);
-        } else {  // it has its outcome already
+        } else {  // the source has its outcome already
           state->inherit(*source);
           finish(state);
         }
@@ -117,7 +118,7 @@ class LocalState final : public Composed {
     return error == nullptr ? nullptr : *error;
   }
 
-  // Its outcome is there: a value only if it was not cancelled meanwhile. Gives who is to have it.
+  // Fixes the outcome; a value is dropped if the state was cancelled meanwhile. Returns the heir.
   State close() noexcept {
     State heir;
     bool cancelled = false;
@@ -133,7 +134,7 @@ class LocalState final : public Composed {
     return heir;
   }
 
-  // False: too late, it has its outcome.
+  // Sets the heir. False: too late, the outcome is fixed.
   bool bequeath(State const& heir) noexcept {
     Lock const lock(mutex_);
     if (decided()) return false;
@@ -157,8 +158,8 @@ class LocalState final : public Composed {
     }
   }
 
-  // Where an outcome of it will go in the end. What it was asked goes along: those before that one have no
-  // part in it any more.
+  // The state that gets the outcome in the end. A kept request moves on to it: the states before it
+  // have no part in the outcome any more.
   static State last_heir(State state) noexcept {
     for (;;) {
       State heir;

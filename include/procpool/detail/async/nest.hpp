@@ -1,13 +1,14 @@
 #pragma once
 
-// The nest of coroutines that began each other on a thread: one begins at once, in its caller, and so a coroutine that
-// calls itself goes down the stack like any function. Where that has taken half of the stack that was left to
-// the outermost of them (at most 4 MiB), those that are called next are postponed: they begin, in the order of
-// their calls, when those that are under way have come to where they wait, or to their end; all of
-// them before the call of the outermost one returns, and on the same thread. Somebody who waits on that
-// thread meanwhile sees to them first, so that nobody waits for what has not begun.
+// The nest of coroutines that began each other on a thread. A coroutine begins at once, in its
+// caller, so that one that calls itself uses the stack like any function. The outermost coroutine
+// of a nest has a limit: half of the stack that was left to it, at most 4 MiB. Below the limit,
+// coroutines that are called are postponed. They begin in the order of their calls, on the same
+// thread, when the running ones wait or have ended, and before the call of the outermost one
+// returns. Code that waits on that thread runs them first, so that it never waits for a coroutine
+// that has not begun.
 //
-// What belongs to a thread is touched by that thread alone.
+// Each thread uses only its own nest.
 
 #include <coroutine>
 
@@ -17,17 +18,17 @@ namespace procpool::inline v0::detail {
 
 class Nest;
 
-// Something that the thread does as soon as its stack is short again. It lies in the frame of a coroutine.
+// A step that the thread takes when its stack is short again. It lies in the frame of a coroutine.
 class PROCPOOL_API Postponed {
  public:
   Postponed() = default;
   Postponed(Postponed const&) = delete;
   Postponed& operator=(Postponed const&) = delete;
 
-  // Where it still waits for its turn, it has none.
+  // Cancels the step if it still waits for its turn.
   virtual ~Postponed();
 
-  // May be the last of it: what it lies in may go.
+  // Takes the step, which may destroy the frame and this object.
   virtual void go() noexcept = 0;
 
  private:
@@ -37,25 +38,25 @@ class PROCPOOL_API Postponed {
   Postponed** place_ = nullptr;  // what points here, in the list
 };
 
-// The coroutine begins, by way of start.go() or directly: now, if the stack allows it.
+// Begins the coroutine at once if the stack allows it, else later by start.go().
 PROCPOOL_API void begin(std::coroutine_handle<> coroutine, Postponed& start) noexcept;
 
-// Was anything postponed within what runs?
+// Has the nest that runs on this thread postponed a step?
 PROCPOOL_API bool is_any_postponed() noexcept;
-// It has its turn behind that. Only inside of a nest, as where something was postponed.
+// Puts a step behind the postponed ones. Only if is_any_postponed().
 PROCPOOL_API void postpone(Postponed& one) noexcept;
 
-// The caller is about to wait: first whatever was postponed within what runs.
+// Takes the postponed steps. For a caller that is about to wait.
 PROCPOOL_API void go_on_with_postponed() noexcept;
 
-// Goes on with it; what it lets out goes to the log.
+// Resumes the coroutine. An exception that leaves it is logged.
 PROCPOOL_API void resume(std::coroutine_handle<> coroutine) noexcept;
 
-// What initial_suspend() gives.
+// The awaiter of initial_suspend().
 class Beginning final : public Postponed {
  public:
   bool await_ready() const noexcept { return false; }
-  // The coroutine counts as suspended here, so it may be resumed inside. Behind that nothing of it is touched.
+  // The coroutine counts as suspended, so begin() may resume it. Afterwards its frame is not used.
   void await_suspend(std::coroutine_handle<> coroutine) noexcept {
     coroutine_ = coroutine;
     begin(coroutine, *this);

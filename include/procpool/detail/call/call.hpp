@@ -1,7 +1,8 @@
 #pragma once
 
-// Call<C, Args...>: the compile-time check of a callable with its arguments. It names the serialized
-// forms of the arguments and the type of the result. If something is wrong, it says one sentence.
+// Call<C, Args...>: the compile-time check of a callable with its arguments. It names the
+// serialized forms of the arguments and the type of the result. If something is wrong, it says one
+// sentence.
 
 #include <functional>
 #include <tuple>
@@ -33,8 +34,9 @@ template <class T>
 using type_check_of =
     not_serializable<T, typename type_check_t<T>::culprit, type_check_t<T>::refusal>;
 
-// In the compiler's message these names tell which argument, or the result, is meant. Said, and nothing
-// more: no constant may depend on a class that failed, or Clang refuses that too, at length.
+// In the compiler's message these names tell which argument, or the result, is meant. Said, and
+// nothing more: no constant may depend on a class that failed, or Clang refuses that too, at
+// length.
 template <std::size_t Index, class T>
 struct procpool_argument : type_check_of<T> {
   using Said = void;

@@ -1,8 +1,9 @@
 #pragma once
 
-// How a callable reaches the worker. Its type is the trampoline's template argument and is sent as the
-// trampoline's address; what is left is its state: nothing for functions as template arguments and
-// captureless lambdas, an identity for a pointer to a function or member, the members for an object.
+// How a callable reaches the worker. Its type is the trampoline's template argument and is sent as
+// the trampoline's address; what is left is its state: nothing for functions as template arguments
+// and captureless lambdas, an identity for a pointer to a function or member, the members for an
+// object.
 
 #include <array>
 #include <bit>
@@ -67,8 +68,9 @@ struct CallableState<C> {
   static C load(std::span<std::byte const>& in) { return reinterpret_cast<C>(decode_code(in)); }
 };
 
-// A pointer to a member is an offset, or the address of a function with what is added to the object's
-// address (Itanium C++ ABI, 2.3); both ends are the same program, so only the address needs more.
+// A pointer to a member is an offset, or the address of a function with what is added to the
+// object's address (Itanium C++ ABI, 2.3); both ends are the same program, so only the address
+// needs more.
 template <class C>
   requires std::is_member_pointer_v<C>
 struct CallableState<C> {

@@ -43,8 +43,9 @@ struct Operation {
 
 using Trampoline = void (*)(Operation&);
 
-// When the module that has this variable was loaded, in nanoseconds; each module has its own. An address alone does
-// not say which function it is: where a module was unloaded another one may come to lie.
+// When the module that has this variable was loaded, in nanoseconds; each module has its own. An
+// address alone does not say which function it is: where a module was unloaded another one may come
+// to lie.
 [[gnu::visibility("hidden")]] inline std::int64_t const module_loaded =
     module_load_time(InterfaceVersion<interface_version>());
 

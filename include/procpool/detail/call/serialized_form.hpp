@@ -1,8 +1,8 @@
 #pragma once
 
-// The serialized form of an argument or a result. Views and literals mean memory of this process, so
-// they are sent as the values that they show. Everything else is sent as itself. Any thread; nothing is
-// kept.
+// The serialized form of an argument or a result. Views and literals mean memory of this process,
+// so they are sent as the values that they show. Everything else is sent as itself. Any thread;
+// nothing is kept.
 
 #include <cstddef>
 #include <span>
@@ -140,9 +140,9 @@ inline constexpr std::size_t fixed_extent = std::dynamic_extent;
 template <class T, std::size_t N>
 inline constexpr std::size_t fixed_extent<std::span<T, N>> = N;
 
-// The decoded value as the parameter P wants it. If P is a value or an rvalue reference, the value is
-// moved into the call. If P is a const reference, it refers to the value. If P is a view, it shows the
-// value, which outlives the call.
+// The decoded value as the parameter P wants it. If P is a value or an rvalue reference, the value
+// is moved into the call. If P is a const reference, it refers to the value. If P is a view, it
+// shows the value, which outlives the call.
 template <class P, class Form>
 decltype(auto) argument_view(Form& value) {
   using Plain = std::remove_cvref_t<P>;

@@ -1,7 +1,8 @@
 #pragma once
 
-// The parameter types of a callable where they can be told: of functions, member pointers, and objects
-// with one operator(). Overload sets and templates have none; there the arguments decide. Types only.
+// The parameter types of a callable where they can be told: of functions, member pointers, and
+// objects with one operator(). Overload sets and templates have none; there the arguments decide.
+// Types only.
 
 #include <type_traits>
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// The trampoline: the one function per (callable type, parameter types) whose address is the identity
-// of the call. In the worker it decodes the arguments of an element, calls, and encodes the result.
-// It lets everything that is thrown pass: what a task throws is its outcome.
+// The trampoline: the one function per (callable type, parameter types) whose address is the
+// identity of the call. In the worker it decodes the arguments of an element, calls, and encodes
+// the result. It lets everything that is thrown pass: what a task throws is its outcome.
 
 #include <functional>
 #include <memory>
@@ -27,8 +27,8 @@ inline constexpr bool only_memory<std::vector<T>> = std::is_trivially_destructib
 template <class T>
 inline constexpr bool only_memory<std::basic_string<T>> = true;
 
-// One element: its arguments decoded from all of `input`, the call, and its result given to `save`. `enter`
-// is told each Stage of it.
+// One element: its arguments decoded from all of `input`, the call, and its result given to `save`.
+// `enter` is told each Stage of it.
 template <class C, class... Ps, class Enter, class Save>
 void perform(Operation& operation, std::span<std::byte const> input, Enter const& enter,
              Save const& save) {
@@ -85,7 +85,7 @@ consteval bool can_run() {
   }
 }
 
-// Neither decoding the arguments nor encoding the result can run anybody's code, so that nothing can go
+// Neither decoding the arguments nor encoding the result runs code of the user, so nothing can go
 // wrong there.
 template <class C, class... Ps>
 consteval bool only_calls() {

@@ -108,8 +108,8 @@ class Reader {
   }
 
  private:
-  // One variable, which is what is returned: see make_filled. Nothing but its filling stands between, or the
-  // compiler has another one of a type that is trivially copyable.
+  // One variable, which is what is returned: see make_filled. Nothing but its filling stands
+  // between, or the compiler has another one of a type that is trivially copyable.
   template <class T>
   T read_from_source(bool last = false) {
     using Value = std::remove_cv_t<T>;

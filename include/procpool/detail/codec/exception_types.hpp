@@ -1,8 +1,8 @@
 #pragma once
 
-// ExceptionTypes: the types of exceptions that a program has listed, as the compiled core sees them. Each
-// type has one function. Its address is the identity of the type, as that of a trampoline is the identity of
-// a call. Values; any thread.
+// ExceptionTypes: the types of exceptions that a program has listed, as the compiled core sees
+// them. Each type has one function. Its address is the identity of the type, as that of a
+// trampoline is the identity of a call. Values; any thread.
 
 #include <cstdint>
 #include <exception>

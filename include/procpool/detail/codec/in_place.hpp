@@ -1,8 +1,8 @@
 #pragma once
 
-// Values made where they stay. A struct of the user's may be larger than the stack that is left, so what is
-// made for a container, a member or another object is constructed there, not moved there from a variable.
-// Any thread; nothing is kept.
+// Values made where they stay. A struct of the user's may be larger than the stack that is left, so
+// what is made for a container, a member or another object is constructed there, not moved there
+// from a variable. Any thread; nothing is kept.
 
 #include <cstddef>
 #include <memory>
@@ -21,15 +21,17 @@ template <class T>
 concept TakesMaker =
     !std::is_constructible_v<T, Foreign> && !std::is_constructible_v<T, Foreign const&>;
 
-// Converts to what `make` returns: a T that is constructed from this is made by the call, in its place.
+// Converts to what `make` returns: a T that is constructed from this is made by the call, in its
+// place.
 template <class T, class Make>
 struct MadeBy {
   Make const& make;
   operator T() const { return make(); }
 };
 
-// Of a large type that is trivially copyable a compiler lays what a call returns on the stack, and copies it
-// from there to a place in memory (GCC, at all levels of optimization). So a blank one is made there, and filled.
+// Of a large type that is trivially copyable a compiler lays what a call returns on the stack, and
+// copies it from there to a place in memory (GCC, at all levels of optimization). So a blank one is
+// made there, and filled.
 template <class T, class Make>
 concept MadeBlank = sizeof(T) > max_bytes_on_the_stack&& std::is_trivially_copyable_v<T>&& requires(
                                     Make const& make, T& blank) { make.fill(blank); };
@@ -65,7 +67,8 @@ decltype(auto) with_result(Make const& make, Use const& use) {
   }
 }
 
-// Values of several types, made in their order; a std::tuple promises neither that nor that they are not moved.
+// Values of several types, made in their order; a std::tuple promises neither that nor that they
+// are not moved.
 template <class... Ts>
 class Row;
 

@@ -1,8 +1,8 @@
 #pragma once
 
 // Bytes: a buffer that grows without zeroing. Payload: bytes that nobody changes any more, together
-// with whatever keeps them alive (a buffer, a mapping), or, where they are few, themselves. Both are values; a Payload may be shared
-// between threads, a Bytes belongs to one.
+// with whatever keeps them alive (a buffer, a mapping), or, where they are few, themselves. Both
+// are values; a Payload may be shared between threads, a Bytes belongs to one.
 
 #include <array>
 #include <cstddef>
@@ -17,8 +17,8 @@
 
 namespace procpool::inline v0::detail {
 
-// Memory that the other side of a message sees too, see codec/message_memory.hpp: a large block that is
-// written there need not be copied once more to be sent.
+// Memory that the other side of a message sees too, see codec/message_memory.hpp: a large block
+// that is written there need not be copied once more to be sent.
 class MessageMemory;
 inline constexpr std::size_t message_memory_from = std::size_t{64} << 10;
 // Null: there is none; take ordinary memory.
@@ -27,10 +27,10 @@ PROCPOOL_API void* take_message_memory(MessageMemory& memory, std::size_t bytes)
 PROCPOOL_API bool give_message_memory(void* place) noexcept;
 
 // resize() of a std::vector writes zeros that an encoder overwrites at once; this allocator leaves
-// new elements as they are. `memory` is a hint for who makes the buffer grow to its final size: he takes
-// an allocator that is `for_message`, whose large blocks come from there. The hint belongs to the one
-// buffer, which keeps it whatever is moved or swapped into it; where a block came from is found out when
-// it goes, so all allocators are equal.
+// new elements as they are. `memory` is a hint for who makes the buffer grow to its final size: he
+// takes an allocator that is `for_message`, whose large blocks come from there. The hint belongs to
+// the one buffer, which keeps it whatever is moved or swapped into it; where a block came from is
+// found out when it goes, so all allocators are equal.
 template <class T>
 struct DefaultInitAllocator {
   using value_type = T;

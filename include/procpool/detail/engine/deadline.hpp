@@ -1,7 +1,8 @@
 #pragma once
 
-// The one way in which a time to wait is added to a point in time: what is too long to be told from for
-// ever ends never, and nothing overflows, whatever the duration is counted in. Pure; any thread.
+// The one way in which a time to wait is added to a point in time: what is too long to be told from
+// for ever ends never, and nothing overflows, whatever the duration is counted in. Pure; any
+// thread.
 
 #include <chrono>
 #include <optional>
@@ -10,7 +11,8 @@ namespace procpool::inline v0::detail {
 
 using TimePoint = std::chrono::steady_clock::time_point;
 
-// When `wait` is over; TimePoint::max(): never. Of nothing, less, and no number, it is over at once.
+// When `wait` is over; TimePoint::max(): never. Of nothing, less, and no number, it is over at
+// once.
 template <class Rep, class Period>
 TimePoint later(TimePoint from, std::chrono::duration<Rep, Period> wait) {
   using Seconds = std::chrono::duration<double>;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The engine interface: an engine takes the bytes of tasks and returns the bytes of their outcomes. The
-// public API knows nothing else of how work is done, and an engine knows nothing of types.
+// The engine interface: an engine takes the bytes of tasks and returns the bytes of their outcomes.
+// The public API knows nothing else of how work is done, and an engine knows nothing of types.
 //
 // Every function may be called from any thread.
 
@@ -26,12 +26,12 @@ class PROCPOOL_API Engine {
   Engine& operator=(Engine const&) = delete;
   virtual ~Engine();
 
-  // The ledger's entry for a call, which is then to be given to this engine. Where there may be very many,
-  // the engine has memory for them.
+  // The ledger's entry for a call, which is then to be given to this engine. If there may be very
+  // many, the engine has memory for them.
   virtual std::shared_ptr<Task> make_task(Function&& function, TaskOptions&& options);
 
-  // Accepts a stream before its first element: throws PoolClosed when intake has ended and SetupError
-  // when no worker can be had.
+  // Accepts a stream before its first element: throws PoolClosed when intake has ended and
+  // SetupError when no worker can be had.
   virtual void open_stream(std::shared_ptr<Task> const& task) = 0;
 
   // Accepts the next elements of a task; `last` seals it. The first append of a task throws as
@@ -46,8 +46,8 @@ class PROCPOOL_API Engine {
   // What becomes of an element that is running when its task is cancelled.
   enum class Running { goes_on, is_ended };
 
-  // Seals the task; what has not begun never will and ends with TaskCancelled. Where what runs is to be
-  // ended, blocks until that has happened.
+  // Seals the task; what has not begun never will and ends with TaskCancelled. Where what runs is
+  // to be ended, blocks until that has happened.
   virtual void cancel(std::shared_ptr<Task> const& task, Running running) = 0;
 
   // The caller is about to sleep until the task has ended: takes part in the engine's work for some
@@ -61,8 +61,8 @@ class PROCPOOL_API Engine {
   // the deadline; says which.
   virtual bool join_until(std::optional<TimePoint> deadline) = 0;
 
-  // Ends the engine as `end` says; at the deadline what is left is killed. Idempotent, and a stronger
-  // end replaces a weaker one.
+  // Ends the engine as `end` says; at the deadline what is left is killed. Idempotent, and a
+  // stronger end replaces a weaker one.
   virtual Summary shutdown(End end, std::optional<TimePoint> deadline) = 0;
 
   virtual unsigned size() const noexcept = 0;
@@ -72,14 +72,16 @@ class PROCPOOL_API Engine {
   // Sets how many workers there shall be, from 1 to max_workers. Does not block.
   virtual void resize(std::size_t workers) = 0;
 
-  // Where large arguments are best encoded to; null: it does not matter. Lives as long as the engine.
+  // Where large arguments are best encoded to; null: it does not matter. Lives as long as the
+  // engine.
   virtual MessageMemory* message_memory() noexcept { return nullptr; }
 
   // How many elements the public API should encode before it hands them over.
   virtual std::size_t input_elements(Task const& task) const = 0;
 };
 
-// Checks the options (std::invalid_argument) and makes the engine that they ask for. Starts nothing.
+// Checks the options (std::invalid_argument) and makes the engine that they ask for. Starts
+// nothing.
 PROCPOOL_API std::unique_ptr<Engine> make_engine(PoolOptions const& options);
 
 }  // namespace procpool::inline v0::detail

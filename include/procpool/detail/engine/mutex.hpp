@@ -81,8 +81,8 @@ class PROCPOOL_THREAD_SAFETY(scoped_lockable) Lock {
   bool held_ = true;
 };
 
-/// A condition variable. A wait may end for no reason: callers wait in a loop, in which the analysis
-/// sees that the condition is read under the mutex.
+/// A condition variable. A wait may end for no reason: callers wait in a loop, in which the
+/// analysis sees that the condition is read under the mutex.
 class PROCPOOL_API Condition {
  public:
   constexpr Condition() noexcept : condition_ PTHREAD_COND_INITIALIZER {}

@@ -13,7 +13,8 @@
 
 namespace procpool::inline v0::detail {
 
-// The reason that several elements share, as each of them gets it: an error that tells its element does.
+// The reason that several elements share, as each of them gets it: an error that tells its element
+// does.
 class PROCPOOL_API SharedReason {
  public:
   explicit SharedReason(std::exception_ptr reason);
@@ -28,13 +29,14 @@ class PROCPOOL_API SharedReason {
   Tell tell_ = nullptr;
 };
 
-// In a handler of what encoding an argument threw, on the thread that makes the call: throws it again, as the
-// error of that element.
+// In a handler of what encoding an argument threw, on the thread that makes the call: throws it
+// again, as the error of that element.
 [[noreturn]] PROCPOOL_API void throw_of_element(std::uint64_t task, std::uint64_t element);
 
 PROCPOOL_API Origin origin_of(Block const& block, std::uint64_t task);
 
-// Of a block that is not of values. Of a type that is `listed`, as itself: that runs the type's own code.
+// Of a block that is not of values. Of a type that is `listed`, as itself: that runs the type's own
+// code.
 PROCPOOL_API std::exception_ptr reason_of(Block const& block, std::uint64_t task,
                                           ExceptionTypes listed = {});
 

@@ -4,9 +4,9 @@
 // half of the protocol that claims them. No other code claims an element or marks one as done.
 //
 // The channel starts a run. The worker's loop goes through it itself, or the trampoline of the
-// function does. Elements whose arguments and results have fixed sizes need no allocation: reserve()
-// gives their results the place from which they are sent. The worker may die at any instruction;
-// the words then say which element ran.
+// function does. Elements whose arguments and results have fixed sizes need no allocation:
+// reserve() gives their results the place from which they are sent. The worker may die at any
+// instruction; the words then say which element ran.
 //
 // One thread. Code of this header is compiled into the user's program, see interface_version.hpp.
 
@@ -37,8 +37,8 @@ struct RunElements {
   std::uint64_t claimed_at_once;
 };
 
-// The done mark: the low halves of the serial behind the last element that is done, and of the bytes
-// of results in the open frame. One word, so that no death separates the two.
+// The done mark: the low halves of the serial behind the last element that is done, and of the
+// bytes of results in the open frame. One word, so that no death separates the two.
 constexpr std::uint64_t pack_done(std::uint64_t serials, std::uint64_t bytes) noexcept {
   return (serials << 32) | (bytes & 0xffff'ffffu);
 }
@@ -80,21 +80,21 @@ class Run {
     PROCPOOL_SYNC_POINT(written);
     ++done_;
     begun_ = false;
-    // Release: the bytes of the result first, then the mark that counts them. If the process dies now,
-    // the parent takes the result from where it lies.
+    // Release: the bytes of the result first, then the mark that counts them. If the process dies
+    // now, the parent takes the result from where it lies.
     words_.done->store(mark_ + done_ * mark_step_, std::memory_order_release);
     PROCPOOL_SYNC_POINT(marked);
     // The parent has read the line there: to get it back takes longer than an element may.
     __builtin_prefetch(result() + prefetch_distance, 1);
   }
-  // The next element is done, its outcome was published in a frame of its own, and the open frame is
-  // empty. The run is over.
+  // The next element is done, its outcome was published in a frame of its own, and the open frame
+  // is empty. The run is over.
   void done_and_published() noexcept {
     elements_.first = elements_.end = next() + 1;
     done_ = 0;
     begun_ = false;
-    // Release: the frame is published. A parent that finds the mark behind the frames it has collected
-    // takes the open frame for empty, which it is.
+    // Release: the frame is published. A parent that finds the mark behind the frames it has
+    // collected takes the open frame for empty, which it is.
     words_.done->store(pack_done(elements_.first, 0), std::memory_order_release);
     PROCPOOL_SYNC_POINT(single_marked);
   }

@@ -1,11 +1,12 @@
 #pragma once
 
-// Share: a value that was encoded once and lies in this process as bytes, to be decoded by whoever wants
-// it first. Tasks carry its id; the bytes go once to each worker that gets such a task. Shared<T> in
-// procpool/shared.hpp is the handle that users see.
+// Share: a value that was encoded once and lies in this process as bytes. The first reader decodes it.
+// Tasks carry its id. The bytes go once to each worker that gets such a task.
+// Shared<T> in procpool/shared.hpp is the handle that users see.
 //
 // Any thread may call anything. A registry finds the living shares of this process by their ids; it
-// keeps none of them alive. A crash leaves nothing: the bytes lie in memory or in a file without a name.
+// keeps none of them alive. A crash leaves nothing: the bytes lie in memory or in a file without a
+// name.
 
 #include <atomic>
 #include <cstddef>
@@ -38,7 +39,8 @@ class PROCPOOL_API Share {
   static std::shared_ptr<Share> adopt(std::uint64_t id, Payload payload, std::size_t parts);
   // One that could not arrive: until one does, find() says why.
   static void miss(std::uint64_t id, std::string reason);
-  // Throws SerializationError when no such share lives in this process, SetupError when it could not arrive.
+  // Throws SerializationError when no such share lives in this process, SetupError when it could
+  // not arrive.
   static std::shared_ptr<Share> find(std::uint64_t id);
   // How many have ended in this process so far.
   static std::uint64_t ended() noexcept;
@@ -52,12 +54,12 @@ class PROCPOOL_API Share {
   // Its serialized form: the value, then the ids of its parts.
   std::span<std::byte const> bytes() const noexcept { return payload_.bytes(); }
   List const& parts() const noexcept { return parts_; }
-  // The bytes as a write-sealed memory file, made when it is first needed: for a large value that was
-  // made here, at once. Throws std::system_error when there is no memory.
+  // The bytes as a write-sealed memory file, made when it is first needed: for a large value that
+  // was made here, at once. Throws std::system_error when there is no memory.
   os::Memfd const& sealed();
 
-  // The value, decoded at the first call. What `load` throws passes through, and the next call tries
-  // again. Throws SerializationError when it is a value of another type.
+  // The value, decoded at the first call. What `load` throws passes through, and the next call
+  // tries again. Throws SerializationError when it is a value of another type.
   void const* value(std::type_info const& type, Load load) {
     // Acquire: the value, and its type, were written before the pointer to it.
     void const* const ready = ready_.load(std::memory_order_acquire);
@@ -82,8 +84,8 @@ class PROCPOOL_API Share {
   std::atomic<void const*> ready_{nullptr};
 };
 
-// While it lives, the shares that this thread encodes or decodes the ids of, and their parts, are put
-// into a list, each once and parts first. They nest: the innermost collects.
+// While it lives, the shares that this thread encodes or decodes the ids of, and their parts, are
+// put into a list, each once and parts first. They nest: the innermost collects.
 class PROCPOOL_API ShareCollector {
  public:
   explicit ShareCollector(Share::List& into) noexcept;

@@ -1,11 +1,12 @@
 #pragma once
 
-// Task: one call of an operation as the compiled core sees it, and what became of it: one element for
-// submit, one per input for map. The public API appends encoded elements through the engine and takes
-// blocks of outcomes. The engine delivers the outcome of each element exactly once.
+// Task: one call of an operation as the compiled core sees it, and what became of it: one element
+// for submit, one per input for map. The public API appends encoded elements through the engine and
+// takes blocks of outcomes. The engine delivers the outcome of each element exactly once.
 //
-// take and wait_for_block belong to the one owner of the handle (as with std::future); everything else
-// may be called from any thread. A task outlives its pool: the engine ends every element before it goes.
+// take and wait_for_block belong to the one owner of the handle (as with std::future); everything
+// else may be called from any thread. A task outlives its pool: the engine ends every element
+// before it goes.
 
 #include <atomic>
 #include <chrono>
@@ -33,8 +34,8 @@
 namespace procpool::inline v0::detail {
 
 // Consecutive encoded elements, immutable once the engine has them. With a fixed argument size they
-// lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for each
-// of several, where it ends. A chunk never spans two buffers.
+// lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for
+// each of several, where it ends. A chunk never spans two buffers.
 struct InputBuffer {
   std::uint64_t first = 0;  // index in the task of the first element
   std::uint64_t count = 0;
@@ -43,8 +44,9 @@ struct InputBuffer {
   Share::List shares{};             // that its elements name
 };
 
-// Attempts at an element that failed: how many, and how the last of them did. What they say came from workers,
-// and there may be very many: a text has at most so many bytes, and only so many texts are kept.
+// Attempts at an element that failed: how many, and how the last of them did. What they say came
+// from workers, and there may be very many: a text has at most so many bytes, and only so many
+// texts are kept.
 struct Attempts {
   static constexpr std::size_t max_told = 4;
   static constexpr std::size_t max_bytes = 512;
@@ -76,7 +78,7 @@ struct Block {
 struct TaskOptions {
   std::size_t chunk = 0;       // 0: the engine chooses
   bool stop_on_error = false;  // a failure cancels what lies behind it
-  // Elements come as long as somebody takes results: the end of a pool does not wait for them.
+  // Elements come as long as results are taken. The end of a pool does not wait for them.
   bool stream = false;
   bool internal = false;          // the pool's own, counted nowhere
   bool refuse_when_full = false;  // whatever `control` says
@@ -118,8 +120,8 @@ class PROCPOOL_API Task : public Completion {
   // For Completion.
   void report_lost() noexcept;
 
-  // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or the
-  // task has ended.
+  // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or
+  // the task has ended.
   void wait_for_block(std::optional<std::uint64_t> element);
 
   struct Counts {
@@ -137,23 +139,23 @@ class PROCPOOL_API Task : public Completion {
   void set_random(std::uint64_t random) noexcept { random_ = random; }
   std::uint64_t random() const noexcept { return random_; }
 
-  // Keeps these until the task is gone: not only its elements name them, its results may too. Not those
-  // of streams.
+  // Keeps these until the task is gone: not only its elements name them, its results may too. Not
+  // those of streams.
   void keep(Share::List const& shares);
 
-  // For engines. What an element has written, where that is captured; before its outcome. Streams have no
-  // place for it.
+  // For engines. What an element has written, where that is captured; before its outcome. Streams
+  // have no place for it.
   void add_output(std::uint64_t element, std::string text);
   std::string output(std::uint64_t element) const;
   std::vector<std::pair<std::uint64_t, std::string>> outputs() const;  // by element
 
-  // For engines. An attempt at an element has failed, how: false, if it was the last one that there is.
+  // For engines. Notes a failed attempt at an element, and its text. False: it was the last attempt.
   bool attempt_failed(std::uint64_t element, std::string const& how);
   Attempts earlier_attempts(std::uint64_t element) const;
 
-  // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once per
-  // element. Deliver wakes whoever waits.
-  // `last`: and seals it with that; true: it was not sealed before.
+  // For engines: `announce` before elements can run, `seal` when no more will come, `deliver` once
+  // per element. `deliver` wakes the waiting threads. `announce` with `last` seals the task too, and
+  // returns true unless it was sealed before.
   bool announce(std::uint64_t elements, bool last = false);
   bool seal();  // false: it was sealed already
   void deliver(Block block);

@@ -1,7 +1,7 @@
 #pragma once
 
-// TaskControl: what the options of a call say of how its elements run. One for all calls that are made
-// through a pool, or through one pool.with(...), because many tasks wait at the same time.
+// TaskControl: what the options of a call say of how its elements run. One for all calls that are
+// made through a pool, or through one pool.with(...), because many tasks wait at the same time.
 
 #include <chrono>
 #include <optional>

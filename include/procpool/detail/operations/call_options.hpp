@@ -1,7 +1,7 @@
 #pragma once
 
-// CallOptions in the operations: which of them an operation uses, how those of a call and those of the
-// pool are merged, and the refusal of unused ones. Any thread.
+// CallOptions in the operations: which of them an operation uses, how those of a call and those of
+// the pool are merged, and the refusal of unused ones. Any thread.
 
 #include <string_view>
 

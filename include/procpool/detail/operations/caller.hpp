@@ -1,7 +1,7 @@
 #pragma once
 
-// Caller: makes one call of an operation: the task, with its options, and the elements, encoded on this
-// thread and handed to the engine. Lives as long as the call is being made.
+// Caller: makes one call of an operation: the task, with its options, and the elements, encoded on
+// this thread and handed to the engine. Lives as long as the call is being made.
 
 #include <cstdint>
 #include <memory>

@@ -1,8 +1,8 @@
 #pragma once
 
-// Blocks of outcomes back into values, on the thread that asked for them. What a block holds came from
-// a worker, which may even write to it still, and is believed only as far as it can be decoded: what
-// cannot costs its elements, nothing else.
+// Blocks of outcomes back into values, on the thread that asked for them. What a block holds came
+// from a worker, which may even write to it still, and is believed only as far as it can be
+// decoded: what cannot costs its elements, nothing else.
 
 #include <cxxabi.h>
 
@@ -68,8 +68,8 @@ class Undecoded {
   mutable bool refused_ = false;
 };
 
-// Its bytes, if it can be the one value of a block: the length only confirms what is known anyway, and is
-// looked at once.
+// Its bytes, if it can be the one value of a block: the length only confirms what is known anyway,
+// and is looked at once.
 template <class R>
 std::optional<std::span<std::byte const>> single_value(Block const& block) {
   std::span<std::byte const> const rest = block.payload.bytes();
@@ -101,8 +101,8 @@ PROCPOOL_API std::exception_ptr undecodable(Block const& block, Task const& task
 // Do `bytes` consist of `count` values, each behind its length?
 PROCPOOL_API bool well_formed(std::span<std::byte const> bytes, std::uint64_t count) noexcept;
 
-// Hands every element's outcome to `sink`, as value(Undecoded<R> const&), which decodes it (value() for void),
-// or error(exception_ptr), in order. Only what decoding throws counts as the element's.
+// Hands every element's outcome to `sink`, as value(Undecoded<R> const&), which decodes it (value()
+// for void), or error(exception_ptr), in order. Only what decoding throws counts as the element's.
 template <class R, class Sink>
 class BlockReader {
  public:
@@ -127,8 +127,8 @@ class BlockReader {
       return read_value(block, *bytes);
     }
     std::span<std::byte const> rest = block.payload.bytes();
-    // Where one length is wrong, none can be believed: looked at before anything is decoded. Several
-    // results never lie where their worker can still write.
+    // Where one length is wrong, none can be believed: looked at before anything is decoded.
+    // Several results never lie where their worker can still write.
     bool const good = fixed_size<R> != 0
                           ? rest.size() % sizeof(R) == 0 && rest.size() / sizeof(R) == block.count
                           : well_formed(rest, block.count);

@@ -1,9 +1,9 @@
 #pragma once
 
-// InputWriter: encodes the elements of a call, on the caller's thread, and hands them to the engine in
-// input buffers, so that workers begin while later elements are still encoded. Errors of the caller's
-// iterators pass through. Errors of the encoding name their element. After either, the caller ends the
-// call with abandon().
+// InputWriter: encodes the elements of a call, on the caller's thread, and hands them to the engine
+// in input buffers, so that workers begin while later elements are still encoded. Errors of the
+// caller's iterators pass through. Errors of the encoding name their element. After either, the
+// caller ends the call with abandon().
 
 #include <cstddef>
 #include <cstdint>

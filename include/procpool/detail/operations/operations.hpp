@@ -1,9 +1,9 @@
 #pragma once
 
-// The operations, once, for the pool and for pool.with(...): each as operation<f>(...) with the function
-// as a template argument, and as operation(callable, ...). Here are the operations that give a future, or
-// results in order. stream_operations.hpp and slice_operations.hpp add the others. Derived gives
-// make_caller(used options, operation).
+// The operations, once, for the pool and for pool.with(...): each as operation<f>(...) with the
+// function as a template argument, and as operation(callable, ...). Here are the operations that
+// give a future, or results in order. stream_operations.hpp and slice_operations.hpp add the
+// others. Derived gives make_caller(used options, operation).
 
 #include <cstddef>
 #include <memory>
@@ -47,9 +47,10 @@ template <class Derived>
 class Operations {
  public:
   /// Gives one call to the pool; it runs in a worker as soon as one is free. Returns at once: the
-  /// arguments have been encoded, the result is the future's. Any thread. Throws PoolClosed when the
-  /// pool takes no more tasks, SetupError when no worker can be had, and what the encoding of an argument
-  /// throws; nothing was submitted then. A future that is dropped does not stop its call.
+  /// arguments have been encoded, the result is the future's. Any thread. Throws PoolClosed when
+  /// the pool takes no more tasks, SetupError when no worker can be had, and what the encoding of
+  /// an argument throws; nothing was submitted then. A future that is dropped does not stop its
+  /// call.
   template <class C, class... Args>
   auto submit(C callable, Args&&... args) -> Future<result_t<C, Args&&...>> {
     using Checked = Call<C, Args&&...>;
@@ -104,11 +105,12 @@ class Operations {
   }
 
   /// Calls the callable for each element and returns the results in the order of the inputs; with
-  /// several ranges for the first elements of each, then the second, and so on until the shortest ends.
-  /// Blocks until all have ended. If elements fail, the failure of the first by index is thrown, as a
-  /// loop would throw it: those before it are run, of those behind it nothing begins any more
-  /// (CallOptions::on_error says otherwise). void functions return nothing. Ranges are read once, on
-  /// this thread; what they throw ends the call and passes through. Any thread; throws as submit does.
+  /// several ranges for the first elements of each, then the second, and so on until the shortest
+  /// ends. Blocks until all have ended. If elements fail, the failure of the first by index is
+  /// thrown, as a loop would throw it: those before it are run, of those behind it nothing begins
+  /// any more (CallOptions::on_error says otherwise). void functions return nothing. Ranges are
+  /// read once, on this thread; what they throw ends the call and passes through. Any thread;
+  /// throws as submit does.
   template <class C, std::ranges::input_range R, std::ranges::input_range... Rs>
   auto map(C callable, R&& range, Rs&&... ranges) {
     using Result = map_result_t<C, R, Rs...>;
@@ -140,7 +142,8 @@ class Operations {
     return map_async(fn<F>, std::forward<R>(range), std::forward<Rs>(ranges)...);
   }
 
-  /// As map, but runs all elements and says of each what became of it: no failure of a task is thrown.
+  /// As map, but runs all elements and says of each what became of it: no failure of a task is
+  /// thrown.
   template <class C, std::ranges::input_range R, std::ranges::input_range... Rs>
   auto try_map(C callable, R&& range, Rs&&... ranges)
       -> std::vector<Outcome<map_result_t<C, R, Rs...>>> {

@@ -1,7 +1,8 @@
 #pragma once
 
-// ProgressReport: carries the news of a task to the user's progress callback. Noted by whoever
-// delivers outcomes, which costs next to nothing while the callback has not been told of the last news.
+// ProgressReport: carries the counts of a task to the user's progress callback. The thread that
+// delivers outcomes notes them. That costs next to nothing while the callback still has to be told of
+// the last ones.
 //
 // Any thread may note; one thread at a time runs the callback.
 
@@ -32,9 +33,9 @@ class PROCPOOL_API ProgressReport final : public ContextWork {
   };
   void note(News const& news) noexcept;
 
-  // Blocks until the callback was told of the end and has returned, so that what it refers to may go.
-  // Does not wait where that could not be: on the callback thread, and for another's executor. Throws
-  // SetupError in a forked child.
+  // Blocks until the callback was told of the end and has returned, so that what it refers to may
+  // go. Does not wait where that could not be: on the callback thread, and for another's executor.
+  // Throws SetupError in a forked child.
   void wait_until_told();
 
   // Nothing is told from now on. Blocks as above while the callback runs.

@@ -1,7 +1,7 @@
 #pragma once
 
-// parallelize_reduce: each slice of an integer range is folded in a worker, and then the slices' values
-// in a worker too: no code of the user's runs in the program.
+// parallelize_reduce: each slice of an integer range is folded in a worker, and then the slices'
+// values in a worker too: no code of the user's runs in the program.
 
 #include <concepts>
 #include <cstdint>

@@ -1,6 +1,7 @@
 #pragma once
 
-// The operations that cut their input into slices: parallelize and parallelize_reduce. See operations.hpp.
+// The operations that cut their input into slices: parallelize and parallelize_reduce. See
+// operations.hpp.
 
 #include <chrono>
 #include <concepts>
@@ -30,11 +31,11 @@ inline constexpr unsigned slice_options =
 template <class Derived>
 class SliceOperations {
  public:
-  /// Cuts the range into slices that differ by at most one element and calls the callable for each, with
-  /// the slice as a std::vector or std::span and the other arguments behind it, which are sent once per
-  /// worker. Vectors that it returns are put together in order; single values become a vector in order;
-  /// void functions return nothing. As many slices as CallOptions::slices says, by default one per
-  /// worker, but none is empty. Blocks; errors as in map, a slice being an element.
+  /// Cuts the range into slices that differ by at most one element and calls the callable for each,
+  /// with the slice as a std::vector or std::span and the other arguments behind it, which are sent
+  /// once per worker. Vectors that it returns are put together in order; single values become a
+  /// vector in order; void functions return nothing. As many slices as CallOptions::slices says, by
+  /// default one per worker, but none is empty. Blocks; errors as in map, a slice being an element.
   template <class C, std::ranges::input_range R, class... Args>
   auto parallelize(C callable, R&& range, Args&&... args) {
     auto const bound = bind_rest(std::move(callable), std::forward<Args>(args)...);
@@ -52,8 +53,8 @@ class SliceOperations {
     return parallelize(fn<F>, std::forward<R>(range), std::forward<Args>(args)...);
   }
 
-  /// parallelize, and where the time went: a Timed with the results, how long each slice took in which
-  /// worker, and how long the whole took.
+  /// parallelize, and where the time went: a Timed with the results, how long each slice took in
+  /// which worker, and how long the whole took.
   template <class C, std::ranges::input_range R, class... Args>
   auto parallelize_timed(C callable, R&& range, Args&&... args) {
     auto const begin = std::chrono::steady_clock::now();
@@ -89,12 +90,12 @@ class SliceOperations {
     return parallelize_timed(fn<F>, std::forward<R>(range), std::forward<Args>(args)...);
   }
 
-  /// function(i, args...) for each i of [first, last), put together by op: what
-  /// op(... op(op(init, f(first)), f(first + 1)) ...) gives if op is associative. Slices are folded in
-  /// the workers, their values in a worker too, always in order; with floating point the number of
-  /// slices (CallOptions::slices, by default four per worker) may show in the last digits. `init` gives
-  /// the type; an empty range gives `init`. Throws std::invalid_argument if first > last; errors as in
-  /// map, a slice being an element.
+  /// function(i, args...) for each i of [first, last), put together by op: what op(... op(op(init,
+  /// f(first)), f(first + 1)) ...) gives if op is associative. Slices are folded in the workers,
+  /// their values in a worker too, always in order; with floating point the number of slices
+  /// (CallOptions::slices, by default four per worker) may show in the last digits. `init` gives
+  /// the type; an empty range gives `init`. Throws std::invalid_argument if first > last; errors as
+  /// in map, a slice being an element.
   template <class C, class Op, std::integral I, class T, class... Args>
     requires(!std::same_as<I, bool>)
   T parallelize_reduce(C function, Op op, I first, std::type_identity_t<I> last, T init,

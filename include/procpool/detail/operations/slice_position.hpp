@@ -1,8 +1,8 @@
 #pragma once
 
-// SlicePosition: where in its call's range a task is that goes through a slice of it, so that random streams
-// do not depend on how the range was cut. In the worker, on the element's thread, while the slice is gone
-// through; threads that it starts may look.
+// SlicePosition: where in its call's range a task is that goes through a slice of it, so that
+// random streams do not depend on how the range was cut. In the worker, on the element's thread,
+// while the slice is gone through; threads that it starts may look.
 
 #include <cstdint>
 

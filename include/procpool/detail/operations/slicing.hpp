@@ -1,7 +1,7 @@
 #pragma once
 
-// parallelize: a range cut into slices that differ by at most one element, one call per slice, and the
-// results put together in order. Runs on the caller's thread.
+// parallelize: a range cut into slices that differ by at most one element, one call per slice, and
+// the results put together in order. Runs on the caller's thread.
 
 #include <chrono>
 #include <cstddef>
@@ -43,8 +43,8 @@ struct PROCPOOL_API Slices {
 PROCPOOL_API void add_place(std::vector<SliceTiming>& places, Slices const& slices,
                             std::size_t index);
 
-// The element type of a slice: that of the function's first parameter if it can be told, else that of
-// the range.
+// The element type of a slice: that of the function's first parameter if it can be told, else that
+// of the range.
 template <class T>
 struct ElementOf {
   static constexpr bool known = false;
@@ -131,7 +131,8 @@ struct CallableState<Stopwatch<C>> {
 
 // ---- the position of a slice
 
-// Calls with a slice. In the worker it knows from the number of the slice where in the range it begins.
+// Calls with a slice. In the worker it knows from the number of the slice where in the range it
+// begins.
 template <class C>
 struct Sliced {
   C callable;

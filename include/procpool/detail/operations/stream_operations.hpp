@@ -22,13 +22,13 @@ struct NoStream {};
 template <class Derived>
 class StreamOperations {
  public:
-  /// As map, but gives an input range of the results, in the order of the inputs, which are read as the
-  /// results are taken: after k results at most k + window (CallOptions::window) of them. So the inputs
-  /// may be endless, and memory stays flat. A named range is referred to; a temporary one is kept. Does
-  /// not read or block before begin(). Where an element failed, `*it` throws, and the stream goes on.
-  /// What the inputs throw comes after the results before it. Throws as submit does. After close() it
-  /// goes on; a pool that is joined, shut down or destroyed takes no further inputs, and the stream
-  /// ends with PoolClosed after what was read.
+  /// As map, but gives an input range of the results, in the order of the inputs, which are read as
+  /// the results are taken: after k results at most k + window (CallOptions::window) of them. So
+  /// the inputs may be endless, and memory stays flat. A named range is referred to; a temporary
+  /// one is kept. Does not read or block before begin(). Where an element failed, `*it` throws, and
+  /// the stream goes on. What the inputs throw comes after the results before it. Throws as submit
+  /// does. After close() it goes on; a pool that is joined, shut down or destroyed takes no further
+  /// inputs, and the stream ends with PoolClosed after what was read.
   template <class C, std::ranges::viewable_range R, std::ranges::viewable_range... Rs>
   auto imap(C callable, R&& range, Rs&&... ranges) {
     return stream<StreamOrder::inputs>("imap", callable, std::forward<R>(range),

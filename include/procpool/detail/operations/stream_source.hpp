@@ -1,7 +1,7 @@
 #pragma once
 
-// StreamSource: the inputs of a stream, read one by one when they are wanted. Used by the consumer's
-// thread alone; what the ranges throw passes through.
+// StreamSource: the inputs of a stream, read one by one when they are wanted. Used by the
+// consumer's thread alone; what the ranges throw passes through.
 
 #include <optional>
 #include <ranges>
@@ -18,7 +18,8 @@ class StreamSource {
   // Adds the next element to the writer. False: there is none.
   template <class Writer>
   bool add_next(Writer& writer) {
-    // Only now behind the last one: to look for a successor may take a while, or be all that is left.
+    // Only now behind the last one: to look for a successor may take a while, or be all that is
+    // left.
     if (places_) {
       std::apply([](auto&... place) { (++place, ...); }, *places_);
     } else {

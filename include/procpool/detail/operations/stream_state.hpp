@@ -1,7 +1,7 @@
 #pragma once
 
-// StreamState: a stream at work: reads inputs into the window, hands them to the engine, and puts the
-// results in order. Used by the consumer's thread alone.
+// StreamState: a stream at work: reads inputs into the window, hands them to the engine, and puts
+// the results in order. Used by the consumer's thread alone.
 
 #include <cxxabi.h>
 
@@ -61,8 +61,8 @@ class StreamState {
     if (!std::exchange(begun_, true)) next();
   }
 
-  // The next result becomes the current one. At the end, throws what ended the inputs, if it was not
-  // their end.
+  // The next result becomes the current one. At the end, throws what ended the inputs, if it was
+  // not their end.
   void next() {
     if (over_) return;
     task_->check_usable();  // before anything of it is locked

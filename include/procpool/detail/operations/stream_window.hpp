@@ -27,8 +27,8 @@ class PROCPOOL_API StreamWindow {
 
   std::uint64_t size() const noexcept { return size_; }
 
-  // How many elements to read now, `outstanding` being read and not taken. Not one by one: each refill
-  // hands over what it has read, and that wakes somebody.
+  // The number of elements to read now, if `outstanding` were read and not taken. Never one by one:
+  // each refill hands over its elements, which wakes a thread.
   std::uint64_t refill(std::uint64_t outstanding) const noexcept;
 
   // Results were taken; an element takes so many bytes, arguments and result together.

@@ -1,13 +1,15 @@
 #pragma once
 
-// OutputArchive and InputArchive: the archives that a user's `serialize` gets. They follow Boost's archive
-// concepts, but keep the table of objects and classes themselves: Boost's reader believes the class
-// and object numbers of a message, ours checks each. A message has one of either if it needs one, used by
-// one thread; both only refer to the Sink or Source. When a message is refused, objects that nobody owns
-// yet are destroyed, and no pointer is left to an object that is not whole.
+// OutputArchive and InputArchive: the archives that a user's `serialize` gets. They follow Boost's
+// archive concepts, but keep the table of objects and classes themselves: Boost's reader believes
+// the class and object numbers of a message, ours checks each. A message has one of either if it
+// needs one, used by one thread; both only refer to the Sink or Source. When a message is refused,
+// objects that nobody owns yet are destroyed, and no pointer is left to an object that is not
+// whole.
 //
-// Next to nothing of Boost.Serialization is included. Code that uses more of it (base_object, nvp, class
-// versions, exported classes) includes the headers that it names, and these archives find the traits there.
+// Next to nothing of Boost.Serialization is included. Code that uses more of it (base_object, nvp,
+// class versions, exported classes) includes the headers that it names, and these archives find the
+// traits there.
 
 #include <cstddef>
 #include <cstdint>

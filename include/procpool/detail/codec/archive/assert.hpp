@@ -1,7 +1,7 @@
 #pragma once
 
-// The sentences with which a type is refused at compile time. `not_serializable<Whole, Part, ...>` in
-// the compiler's message names the type and the part of it that is the cause.
+// The sentences with which a type is refused at compile time. `not_serializable<Whole, Part, ...>`
+// in the compiler's message names the type and the part of it that is the cause.
 
 #include <procpool/detail/codec/archive/type_check.hpp>
 
@@ -136,7 +136,8 @@ struct not_serializable<Whole, Part, Refusal::none> {
   static constexpr bool value = true;
 };
 
-// Compiles if a T can be serialized. Otherwise fails with one sentence that names T and the culprit.
+// Compiles if a T can be serialized. Otherwise fails with one sentence that names T and the
+// culprit.
 template <class T>
 constexpr bool assert_transmissible() {
   return not_serializable<T, typename type_check_t<T>::culprit, type_check_t<T>::refusal>::value;

@@ -2,8 +2,8 @@
 
 // Sets and maps on the bare path: a 64-bit count, then the elements or the keys with their values.
 // In front of it stands what the container goes by, if that has a state (functors.hpp). Two equal
-// keys where there can be only one are refused. A key must be complete before it finds its place: it
-// is made in the node that it will stay in.
+// keys where there can be only one are refused. A key must be complete before it finds its place:
+// it is made in the node that it will stay in.
 
 #include <memory>
 #include <tuple>

@@ -1,8 +1,9 @@
 #pragma once
 
-// Braces and structured bindings for every number of members up to max_fields, for fields.hpp. There
-// is no way to write "so many names" but to write them: the macros do, and are gone at the end. Kept
-// short, because every user's source reads all of it: one function per use, nothing but lists in it.
+// Braces and structured bindings for every number of members up to max_fields, for fields.hpp.
+// There is no way to write "so many names" but to write them: the macros do, and are gone at the
+// end. Kept short, because every user's source reads all of it: one function per use, nothing but
+// lists in it.
 
 #include <cstddef>
 #include <utility>

@@ -17,8 +17,8 @@
 
 namespace procpool::inline v0::detail {
 
-// Elements that took no bytes are paid for by the budget of the message. One that is larger than all of that
-// takes all of it.
+// Elements that took no bytes are paid for by the budget of the message. One that is larger than
+// all of that takes all of it.
 template <class T>
 inline constexpr std::size_t weight = std::min(sizeof(T), weightless_limit);
 
@@ -78,7 +78,8 @@ void grow(Source& in, std::size_t mark, Container& value) {
 
 inline constexpr std::size_t max_bytes_at_once = 4096;
 
-// Where the message is not aligned for the elements: by way of memory that is, which stays in the cache.
+// Where the message is not aligned for the elements: by way of memory that is, which stays in the
+// cache.
 template <class Container>
 void fill_by_and_by(Container& value, std::byte const* raw, std::size_t elements) {
   using T = typename Container::value_type;
@@ -219,8 +220,8 @@ struct StdCodec<std::vector<T, A>> {
   }
 };
 
-// Where the bits of a vector<bool> lie in words that can be reached, the first in the lowest bit of the first
-// byte, as in a message: in libstdc++.
+// Where the bits of a vector<bool> lie in words that can be reached, the first in the lowest bit of
+// the first byte, as in a message: in libstdc++.
 template <class Vector>
 concept HasWords = std::endian::native == std::endian::little && requires(Vector& value) {
   { *value.begin()._M_p } -> std::same_as<unsigned long&>;

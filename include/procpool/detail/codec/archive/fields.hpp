@@ -30,8 +30,8 @@ using fields_t = typename declared_t<T>::type;
 
 // --- made of braces ------------------------------------------------------------------------------
 
-// What stands in the braces that make a T of its parts: its members, but of an array the elements (an
-// array is no expression's value; the braces around it are left out).
+// What stands in the braces that make a T of its parts: its members, but of an array the elements
+// (an array is no expression's value; the braces around it are left out).
 template <class Done, class... Rest>
 struct BraceParts {
   using type = Done;

@@ -1,10 +1,10 @@
 #pragma once
 
-// The functors of a container: a comparator, or a hash and an equality. They are part of the value: their
-// state is written in front of the elements, and the container is made with them. A functor without a
-// state is made anew. Function pointers are never sent here: the program would call a function that a
-// worker has named. Allocators are not sent: a container comes with a new one, as a copy of a pmr container
-// comes with the default resource.
+// The functors of a container: a comparator, or a hash and an equality. They are part of the value:
+// their state is written in front of the elements, and the container is made with them. A functor
+// without a state is made anew. Function pointers are never sent here: the program would call a
+// function that a worker has named. Allocators are not sent: a container comes with a new one, as a
+// copy of a pmr container comes with the default resource.
 
 #include <concepts>
 #include <memory>
@@ -30,7 +30,8 @@ consteval bool is_made_anew() {
   }
 }
 
-// A new one is as good as any other; or (std::pmr) a copy of a container would not have the same either.
+// A new one is as good as any other; or (std::pmr) a copy of a container would not have the same
+// either.
 template <class A>
 concept RenewableAllocator =
     std::default_initializable<A> &&
@@ -80,8 +81,8 @@ void save_functors(Sink& out, Container const& value) {
   }
 }
 
-// An empty container that goes by what comes next in the message. What has been copied into it has no
-// address that anything later may refer to.
+// An empty container that goes by what comes next in the message. What has been copied into it has
+// no address that anything later may refer to.
 template <class Container>
 Container make_with_functors(Source& in) {
   auto const mark = in.mark();

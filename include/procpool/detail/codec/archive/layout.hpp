@@ -1,7 +1,7 @@
 #pragma once
 
-// Properties of an encoded type, without a value. Is it written as its object bytes? How few bytes can it
-// take? Can it be filled in place? Compile-time only.
+// Properties of an encoded type, without a value. Is it written as its object bytes? How few bytes
+// can it take? Can it be filled in place? Compile-time only.
 
 #include <array>
 #include <chrono>

@@ -39,7 +39,7 @@ T* as_pointer(void* whole, std::type_info const& type) {
   return static_cast<T*>(const_cast<void*>(part));
 }
 
-// If `fill` throws, the object goes unless somebody in its own subtree owns it by now.
+// If `fill` throws, the object is destroyed, unless a pointer in its own subtree owns it by now.
 template <class Fill>
 void fill_or_destroy(InputArchive& archive, std::size_t number, void (*destroy)(void*), Fill fill) {
   archive.object(number).destroy = destroy;
@@ -93,8 +93,8 @@ struct RawMemory {
   }
 };
 
-// Constructs and fills the object with that number, of a class that was known by its name alone, in memory
-// that came from RawMemory.
+// Constructs and fills the object with that number, of a class that was known by its name alone, in
+// memory that came from RawMemory.
 template <class T>
 void load_named(InputArchive& archive, std::size_t number, void* place) {
   RawMemory<T> memory(place);
@@ -225,7 +225,7 @@ void load_shared(Source& in, std::shared_ptr<T>& pointer) {
   }
 }
 
-// --- classes that messages may name ----------------------------------------------------------------
+// --- classes that messages may name --------------------------------------------------------------
 
 template <class T>
 char const* key_of_class() {

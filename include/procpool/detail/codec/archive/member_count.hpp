@@ -1,9 +1,9 @@
 #pragma once
 
-// How many members an aggregate has. Compile-time only. It is given braces of every length,
-// `T{{}, {}, {}}`: an empty pair makes a member of nearly every type, arrays too, and has the compiler
-// look at nothing but default constructors. Only where a member cannot be made of that, something is
-// put in its place that converts to anything.
+// How many members an aggregate has. Compile-time only. It is given braces of every length, `T{{},
+// {}, {}}`: an empty pair makes a member of nearly every type, arrays too, and has the compiler
+// look at nothing but default constructors. Only where a member cannot be made of that, something
+// is put in its place that converts to anything.
 
 #include <cstddef>
 #include <type_traits>
@@ -66,8 +66,8 @@ struct AnyBase {
   operator B() const&;
 };
 
-// The type of an anonymous union has no name, but can be deduced. A union that has a serialized form
-// is a member as any other.
+// The type of an anonymous union has no name, but can be deduced. A union that has a serialized
+// form is a member as any other.
 struct AnyUnion {
   template <class U>
     requires(std::is_union_v<U> && !AsBytes<U> && !UserType<U>)

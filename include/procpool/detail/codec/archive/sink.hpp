@@ -16,10 +16,10 @@ namespace procpool::inline v0::detail {
 
 class OutputArchive;
 
-// How deep values nest in a message, held against the limit and against the stack of whoever encodes
-// or decodes. What the stack allows is found out once per thread, and again where a message goes far
-// down (a limit of the process may have changed; on a stack that is not its thread's, as those of fibers,
-// what lies below it is looked up).
+// The depth of nested values in a message, checked against the limit and against the stack of the
+// thread that encodes or decodes. The room on the stack is measured once per thread, and again for a
+// deep message: a limit of the process may have changed. Below a stack that is not the thread's own,
+// as that of a fiber, the mapping is looked up.
 class Depth {
  public:
   // Not inlined: what it stands on is below all of its caller's frame.

@@ -56,8 +56,8 @@ struct TupleCodec {
   static void load(Source& in, Tuple& value) {
     std::apply([&](Ts&... part) { (load_value(in, part), ...); }, value);
   }
-  // In the order of the message, which the constructor of a tuple does not promise for its parts: they
-  // are made apart and moved in.
+  // In the order of the message, which the constructor of a tuple does not promise for its parts:
+  // they are made apart and moved in.
   static Tuple make(Source& in) {
     auto const mark = in.mark();
     std::tuple<std::unique_ptr<std::remove_cv_t<Ts>>...> const parts{
@@ -239,7 +239,8 @@ struct StdCodec<std::chrono::time_point<C, D>> {
   }
 };
 
-// Does a std::bitset have its bits where a message has them: the first in the lowest bit of the first byte?
+// Does a std::bitset have its bits where a message has them: the first in the lowest bit of the
+// first byte?
 template <template <std::size_t> class Bitset>
 inline constexpr bool bits_are_bytes = [] {
   if constexpr (sizeof(Bitset<128>) != 16) {

@@ -2,9 +2,10 @@
 
 // Source: where a message is read. Belongs to one thread for one message. The bytes may come from a
 // process that has gone mad: every length is compared with what remains before it is believed, and
-// nothing is reserved for bytes that are not there. It may even write to them while they are read: each
-// is loaded once, and whatever is judged or used is the copy. Failures throw SerializationError; what
-// had been made of the message so far belongs to the objects that were being filled.
+// nothing is reserved for bytes that are not there. It may even write to them while they are read:
+// each is loaded once, and whatever is judged or used is the copy. Failures throw
+// SerializationError; what had been made of the message so far belongs to the objects that were
+// being filled.
 
 #include <atomic>
 #include <bit>
@@ -103,15 +104,15 @@ class Source {
 
   InputArchive& archive() { return archive_ ? *archive_ : make_archive(); }
 
-  // What was decoded at `from` since `mark` has been moved to `to`: pointers later in the message find it
-  // there.
+  // What was decoded at `from` since `mark` has been moved to `to`: pointers later in the message
+  // find it there.
   std::size_t mark() const noexcept { return archive_ ? objects() : 0; }
   void moved(std::size_t mark, void const* from, void* to, std::size_t bytes) {
     if (archive_) tell_moved(mark, from, to, bytes);
   }
 
-  // What was decoded since `mark`, but for what lies in the bytes at `inside`, is about to go: pointers to
-  // it are refused.
+  // What was decoded since `mark`, but for what lies in the bytes at `inside`, is about to go:
+  // pointers to it are refused.
   void lost_outside(std::size_t mark, void const* inside, std::size_t bytes) {
     if (archive_) tell_lost(mark, inside, bytes);
   }

@@ -38,8 +38,8 @@ struct StdCodec;
 template <class T>
 concept HasStdCodec = requires { typename StdCodec<T>::Parts; };
 
-// Boolean, integral, floating point and enumeration types, and the 128-bit integers, which are none of
-// these where the language is taken to the letter.
+// Boolean, integral, floating point and enumeration types, and the 128-bit integers, which are none
+// of these where the language is taken to the letter.
 __extension__ using Int128 = __int128;
 __extension__ using UnsignedInt128 = unsigned __int128;
 
@@ -96,8 +96,7 @@ concept CallsFreeSerialize = requires(T& value, OutputArchive& archive) {
 // Overloads in boost::serialization compete there with Boost's fallback, which a plain "is it
 // callable" cannot tell from the user's. This overload, found through the archive it belongs to,
 // beats the fallback (it is more constrained) and loses to everything that is more specialised: if
-// a call yields its marker, nobody wrote anything. A call that is ambiguous was written by
-// somebody.
+// a call yields its marker, there is no code of the user. An ambiguous call means that there is.
 namespace procpool::inline v0::detail::probe {
 
 struct Marker {};

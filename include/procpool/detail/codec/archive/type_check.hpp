@@ -1,7 +1,7 @@
 #pragma once
 
-// Can a type be serialized, and if not, why? The answer is found by walking its parts at compile time.
-// A caller fails with one readable sentence.
+// Can a type be serialized, and if not, why? The answer is found by walking its parts at compile
+// time. A caller fails with one readable sentence.
 
 #include <concepts>
 #include <cstddef>
@@ -124,7 +124,8 @@ consteval bool braces_make(Types<Parts...>) {
   return requires { T{std::declval<Parts>()...}; };
 }
 
-// A struct that is not filled in place (it has const members, or no default constructor) must come of its parts.
+// A struct that is not filled in place (it has const members, or no default constructor) must come
+// of its parts.
 template <class T>
 consteval bool comes_of_parts() {
   if constexpr (fills_in_place<T>()) {

@@ -1,8 +1,8 @@
 #pragma once
 
-// Values whose type has its own `serialize`, and the values that such code hands to an archive: wrappers, raw
-// pointers, C arrays, std types, plain structs. Versions are not sent: both ends are one build, and
-// `version` is BOOST_CLASS_VERSION's on both.
+// Values whose type has its own `serialize`, and the values that such code hands to an archive:
+// wrappers, raw pointers, C arrays, std types, plain structs. Versions are not sent: both ends are
+// one build, and `version` is BOOST_CLASS_VERSION's on both.
 //
 // In front of a value whose class is not `track_never` stands one byte: 0 untracked, 1 tracked, 2
 // the number of the same object met before. Tracked are, as in Boost, classes that the program also
@@ -18,8 +18,8 @@
 #include <procpool/detail/codec/archive/archives.hpp>
 #include <procpool/detail/codec/archive/assert.hpp>
 
-// Traits and wrappers of Boost.Serialization. A source that has not included the header of a trait has not
-// specialized it either, so the default holds.
+// Traits and wrappers of Boost.Serialization. A source that has not included the header of a trait
+// has not specialized it either, so the default holds.
 namespace boost::serialization {
 class collection_size_type;
 class item_version_type;
@@ -70,8 +70,8 @@ consteval Tracking tracking_of() {
 template <class T>
 inline constexpr bool never_tracked = tracking_of<T>() == Tracking::never;
 
-// Does the program also serialize objects of the class through pointers? Known before main: code that does
-// mentions marked_through_pointers.
+// Does the program also serialize objects of the class through pointers? Known before main: code
+// that does mentions marked_through_pointers.
 template <class T>
 inline bool through_pointers = false;
 template <class T>
@@ -225,7 +225,7 @@ void InputArchive::load_override(T& value) {
       for (std::size_t i = 0; i < value.count(); ++i) load_override(value.address()[i]);
     }
   } else if constexpr (std::same_as<T, boost::serialization::collection_size_type>) {
-    // Whoever asks is about to reserve that much, for elements of at least one byte or nearly none.
+    // The caller is about to reserve room for so many elements of at least one byte, or nearly none.
     auto const count = source_.scalar<std::uint64_t>();
     if (count > source_.remaining()) {
       if (count > weightless_limit) refuse_length();

@@ -38,8 +38,8 @@ T make_value(Source& in);
 template <class T>
 void refuse_type();  // a static assertion, see assert.hpp
 
-// Makes the T that follows where it shall stay: whoever constructs a T from this (a container's
-// emplace, say) has it there, neither moved nor on the stack meanwhile.
+// Makes the next T in its final place. A T that is constructed from this, for example by emplace() of
+// a container, is never moved, and never lies on the stack.
 template <class T>
 struct Maker {
   Source& in;
@@ -58,8 +58,9 @@ void with_made(Source& in, Use use) {
   }
 }
 
-// What a move of a T leaves where it is: what lies outside of the T. A move that may throw is (of a const
-// member, say) a copy, and nobody knows the places of what was copied: pointers to that are refused.
+// What a move of a T leaves where it is: what lies outside of the T. A move that may throw is (of a
+// const member, say) a copy, and nobody knows the places of what was copied: pointers to that are
+// refused.
 template <class T>
 inline constexpr bool moves_faithfully =
     std::is_nothrow_move_constructible_v<T> &&
@@ -126,8 +127,8 @@ inline unsigned bits_of_bytes(void const* block, std::size_t bytes) {
   return static_cast<unsigned char>(word);
 }
 
-// The bits that the bools in a value have, all of them together. A bool that is neither 0 nor 1 must never
-// be looked at as one, so they are read as what they are: bytes.
+// The bits that the bools in a value have, all of them together. A bool that is neither 0 nor 1
+// must never be looked at as one, so they are read as what they are: bytes.
 template <class T>
 unsigned bits_of_bools(T const& value) {
   if constexpr (!has_domain<T>()) {
