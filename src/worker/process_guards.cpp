@@ -17,16 +17,17 @@ WorkerContext* context_of_process = nullptr;
 void in_forked_child() {
   context_of_process->in_forked_child();
   auto const page = channel_of_process->control_page();
-  ::mmap(page.data(), page.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-         -1, 0);
+  static_cast<void>(::mmap(page.data(), page.size(), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 }
 
 void report_exit() {
   if (!context_of_process->forked()) channel_of_process->say_exiting();
 }
 
-// If the task's thread calls exit(), the destructors of its thread-local objects run first, ahead of
-// all that tasks have registered. On another thread the last function that was registered runs first.
+// If the task's thread calls exit(), the destructors of its thread-local objects run first, ahead
+// of all that tasks have registered. On another thread the last function that was registered runs
+// first.
 struct ExitReporter {
   bool armed = false;
   ~ExitReporter() {

@@ -28,8 +28,7 @@ ProcessTitle::ProcessTitle(char* argument, std::string const& name) noexcept
   if (begin_ == nullptr) return;
   std::size_t const length = std::strlen(argument);
   if (name.size() + room_for_function > length) return;
-  std::memcpy(argument, name.data(), name.size());
-  begin_ = argument + name.size();
+  begin_ = argument + name.copy(argument, name.size());
   room_ = length - name.size();
   std::memset(begin_, ' ', room_);
 }
