@@ -165,6 +165,8 @@ std::vector<std::pair<std::uint64_t, std::string>> Task::outputs() const {
 bool Task::announce(std::uint64_t elements, bool last) {
   Lock const lock(mutex_);
   counts_.announced += elements;
+  // Relaxed: for the thread that has called this.
+  if (last && counts_.announced == 1) single_.store(true, std::memory_order_relaxed);
   return last && !std::exchange(counts_.sealed, true);
 }
 

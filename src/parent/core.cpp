@@ -271,20 +271,17 @@ class Core::Spin {
 };
 
 void Core::help(detail::Task& task) {
-  if (task.counts().announced != 1) return;
-  if (!task.worker()) place();  // it may wait for company
-  auto const worker = task.worker();
-  if (!worker) return;
+  if (!task.is_single()) return;
+  if (!task.placement()) place();  // it may wait for company
+  auto const placement = task.placement();
+  if (!placement) return;
+  std::size_t const worker = placement->worker;
   // After each element the dispatcher sees whether the worker is to be replaced.
   if (options.max_tasks_per_worker || options.recycle_above) return;
-  std::chrono::microseconds time{0};
-  {
-    Lock const lock(mutex_);
-    time = idle_policy_.spin_time(scheduler_.busy_workers());
-    // The thread sleeps for an element that takes long.
-    if (scheduler_.cost(task.function().code) >= static_cast<double>(time.count()) * 1000) return;
-  }
-  Spin spin(*this, *worker);
+  auto time = idle_policy_.spin_time();
+  // The thread sleeps for an element that takes long.
+  if (std::chrono::nanoseconds(placement->nanoseconds) >= time) return;
+  Spin spin(*this, worker);
   // The worker wakes up first, and a sleep of this thread would cost one more wake-up.
   if (spin.worker_sleeps()) time *= 3;
   // Each look keeps others from the slot for a moment.
@@ -295,17 +292,17 @@ void Core::help(detail::Task& task) {
       time, pauses_per_look,
       [&] {
         bool good = true;
-        if (slots[*worker].try_collect(report)) {
-          good = apply_collected(*worker, std::exchange(report, Slot::Report())).has_value();
+        if (slots[worker].try_collect(report)) {
+          good = apply_collected(worker, std::exchange(report, Slot::Report())).has_value();
         }
         // A worker that wrote what cannot be is for the dispatcher, at its next look.
         return !good || task.ended();
       },
       &preempted);
   idle_policy_.note_spin(preempted);
-  if (spin.end()) collect(*worker);
+  if (spin.end()) collect(worker);
   // This worker may have become idle, and elements that wait behind others may be for it.
-  if (others_busy_.load(std::memory_order_relaxed)) wake_dispatcher();
+  if (idle_policy_.any_busy()) wake_dispatcher();
 }
 
 // ---- the end of a pool, and its log
@@ -370,17 +367,21 @@ bool Core::next_move(Move& move, Scheduler::Coalescing coalescing) {
   tally_.add_records(move.group.chunks.size());
   tell_room();
   move.was_deep_sleep = std::exchange(deep_sleep_, false);
-  move.spin = idle_policy_.spin_time(scheduler_.busy_workers());
+  idle_policy_.note_busy(scheduler_.busy_workers());
+  move.spin = idle_policy_.spin_time();
   move.last = scheduler_.waiting() == 0;
   return true;
 }
 
 bool Core::carry_out(Move& move) {
-  auto& [worker, chunks] = move.group;
+  auto& [worker, each, chunks] = move.group;
+  constexpr double longest = std::numeric_limits<std::uint32_t>::max();
   while (!chunks.empty()) {
     if (move.was_deep_sleep) wake_dispatcher_soon();
     bool const keyed = chunks.front().task->key().has_value();
-    for (Chunk const& chunk : chunks) chunk.task->placed(worker);
+    detail::Task::Placement const placement{static_cast<std::uint32_t>(worker),
+                                            static_cast<std::uint32_t>(std::min(each, longest))};
+    for (Chunk const& chunk : chunks) chunk.task->placed(placement);
     Slot::PutReport put = slots[worker].put(chunks, move.spin);
     if (put.sent != chunks.size() || put.unwanted) {
       settle(move.group, std::move(put));
@@ -400,7 +401,8 @@ bool Core::carry_out(Move& move) {
 }
 
 void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
-  auto& [worker, chunks] = group;
+  std::size_t const worker = group.worker;
+  auto& chunks = group.chunks;
   Slot::Report report;
   report.load = slots[worker].load();
   detail::move_behind(report.returned, std::span(chunks).subspan(put.sent));
@@ -464,7 +466,7 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
     });
     tally_.count_ended(elements, false);
     waiting = waiting || scheduler_.waiting() != 0;
-    others_busy_.store(scheduler_.busy_workers() != 0, std::memory_order_relaxed);
+    idle_policy_.note_busy(scheduler_.busy_workers());
   }
   report.for_each_item([&](Slot::Item& item) {
     if (item.again) return;

@@ -233,7 +233,6 @@ class Core {
 
   std::atomic<std::uint64_t> delivered_{0};  // elements whose outcome has reached their task
   std::atomic<bool> ending_{false};          // the phase is not `open`
-  std::atomic<bool> others_busy_{false};  // a worker was busy when this was last looked at: a hint
   IdlePolicy idle_policy_;
 
   mutable detail::Mutex mutex_{detail::Mutex::Adaptive{}};

@@ -2,14 +2,15 @@
 
 namespace procpool::inline v0::parent {
 
-IdlePolicy::Time IdlePolicy::spin_time(std::uint64_t busy_workers) noexcept {
+IdlePolicy::Time IdlePolicy::spin_time() noexcept {
   // Not in one step: two threads may leave out one spin less.
   if (auto const left = left_out_.load(std::memory_order_relaxed); left != 0) {
     left_out_.store(left - 1, std::memory_order_relaxed);
     return Time(0);
   }
-  std::size_t const spinning = spinning_.load(std::memory_order_relaxed);
-  bool const free_cpu = busy_workers + spinning < cpus_.load(std::memory_order_relaxed);
+  std::uint64_t const active =
+      busy_.load(std::memory_order_relaxed) + spinning_.load(std::memory_order_relaxed);
+  bool const free_cpu = active < cpus_.load(std::memory_order_relaxed);
   return free_cpu ? spin : Time(0);
 }
 

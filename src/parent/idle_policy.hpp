@@ -38,8 +38,14 @@ class IdlePolicy {
   // CPUs that spinning threads and workers may keep busy together.
   void set_cpus(std::size_t count) noexcept { cpus_.store(count, std::memory_order_relaxed); }
 
-  // How long one more thread may spin, while so many workers are busy. Zero: not at all.
-  Time spin_time(std::uint64_t busy_workers) noexcept;
+  // So many workers are busy now.
+  void note_busy(std::uint64_t workers) noexcept {
+    busy_.store(workers, std::memory_order_relaxed);
+  }
+  bool any_busy() const noexcept { return busy_.load(std::memory_order_relaxed) != 0; }
+
+  // How long one more thread may spin. Zero: not at all.
+  Time spin_time() noexcept;
   // A thread spins from here on.
   void spin_begins() noexcept { spinning_.fetch_add(1, std::memory_order_relaxed); }
   void spin_ends() noexcept { spinning_.fetch_sub(1, std::memory_order_relaxed); }
@@ -54,6 +60,7 @@ class IdlePolicy {
 
  private:
   std::atomic<std::size_t> cpus_{1};
+  std::atomic<std::uint64_t> busy_{0};    // workers
   std::atomic<std::size_t> spinning_{0};  // threads
   std::atomic<unsigned> preempted_{0};    // the last spins, in a row
   std::atomic<unsigned> left_out_{0};     // of the next spins

@@ -337,6 +337,7 @@ bool Scheduler::next(Group& group, Coalescing coalescing) {
                      coalesces(front(), each);
   if (waits) return false;
   group.worker = *chosen;
+  group.each = each;
   group.chunks.push_back(take(*chosen, queues, each));
   while (!queues_.empty() && keys_.empty() && group.chunks.size() != max_coalesced) {
     detail::Trampoline const code = front().task->function().code;

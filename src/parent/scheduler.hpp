@@ -102,6 +102,7 @@ class Scheduler {
   // Chunks that one worker gets together.
   struct Group {
     std::size_t worker = 0;
+    double each = 0;  // ns of an element of the first chunk; 0: not known
     boost::container::static_vector<Chunk, max_coalesced> chunks{};
   };
   enum class Coalescing : std::uint8_t {

@@ -165,12 +165,25 @@ class PROCPOOL_API Task : public Completion {
   std::uint64_t cancelled_from() const noexcept {
     return cancelled_from_.load(std::memory_order_acquire);
   }
-  // Where the last of its elements were given; nothing: none were. A hint.
-  void placed(std::size_t worker) noexcept { worker_.store(worker + 1, std::memory_order_relaxed); }
-  std::optional<std::size_t> worker() const noexcept {
-    std::size_t const known = worker_.load(std::memory_order_relaxed);
-    return known == 0 ? std::nullopt : std::optional(known - 1);
+  // The worker that the last of its elements were given to, and how long one of them takes as far as
+  // is known. A hint.
+  struct Placement {
+    std::uint32_t worker = 0;
+    std::uint32_t nanoseconds = 0;  // 0: not known; the largest number: that or longer
+  };
+  void placed(Placement placement) noexcept {
+    placement_.store(std::uint64_t{placement.worker + 1} << 32 | placement.nanoseconds,
+                     std::memory_order_relaxed);
   }
+  // Nothing: no worker has any of them.
+  std::optional<Placement> placement() const noexcept {
+    std::uint64_t const known = placement_.load(std::memory_order_relaxed);
+    if (known == 0) return std::nullopt;
+    return Placement{static_cast<std::uint32_t>(known >> 32) - 1,
+                     static_cast<std::uint32_t>(known)};
+  }
+  // It has one element, and gets no other.
+  bool is_single() const noexcept { return single_.load(std::memory_order_relaxed); }
   // Something that ran was asked to stop.
   void mark_asked() noexcept { asked_.store(true, std::memory_order_relaxed); }
   bool was_asked() const noexcept { return asked_.load(std::memory_order_relaxed); }
@@ -199,7 +212,8 @@ class PROCPOOL_API Task : public Completion {
 
   std::atomic<bool> for_end_{false};
   std::atomic<bool> asked_{false};
-  std::atomic<std::size_t> worker_{0};  // + 1
+  std::atomic<bool> single_{false};
+  std::atomic<std::uint64_t> placement_{0};  // the worker + 1 in its upper half
   std::uint64_t random_ = 0;
 
   mutable Mutex mutex_;
