@@ -80,6 +80,7 @@ std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, PayloadRef const& payload
   header.random = chunk.random;
   put(header, payload_ref);
   next_serial_ += chunk.count;
+  chunks_end_ = tail_;
   return header.serial;
 }
 
@@ -149,7 +150,8 @@ std::uint64_t ParentEnd::revoke(std::uint64_t from) {
     throw BadFrame("the worker claims element " + std::to_string(claim) + " of " +
                    std::to_string(next_serial_) + " that it was given");
   }
-  ack_cursor_ = tail_;
+  // The frames behind the last chunk have no element, and the worker does not notify of them.
+  ack_cursor_ = chunks_end_;
   PROCPOOL_SYNC_POINT(cut);
   // A retiring worker sleeps until the rest is revoked. The seq_cst store of the limit pairs with its
   // "parked, then load the limit".
@@ -287,9 +289,8 @@ void ParentEnd::unpark() noexcept {
   PROCPOOL_SYNC_POINT(parent_unparked);
 }
 
-bool ParentEnd::news(bool emptied) const noexcept {
+bool ParentEnd::news() const noexcept {
   if (out().tail.load(std::memory_order_seq_cst) != head_) return true;
-  if (emptied && out().inbox_head.load(std::memory_order_seq_cst) == tail_) return true;
   return ack_cursor_ && out().inbox_head.load(std::memory_order_seq_cst) >= *ack_cursor_;
 }
 

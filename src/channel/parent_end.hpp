@@ -81,8 +81,7 @@ class ParentEnd {
   void put_memory(MemoryNotice const& notice, std::span<std::uint64_t const> ids);
   void put_evict(std::span<std::uint64_t const> ids);
   void publish();
-  // The worker has taken all frames.
-  bool emptied() { return inbox_head() == tail_; }
+  std::uint64_t tail() const noexcept { return tail_; }  // bytes put so far
 
   // ---- revoking
 
@@ -133,8 +132,7 @@ class ParentEnd {
   void unpark() noexcept;
   // Parks for a short poll. True: there is input, and the worker sleeps, so it may not notify.
   bool begin_short_poll(std::uint32_t number) noexcept;
-  // True if there may be something to collect. With `emptied`, an empty inbox counts as well.
-  bool news(bool emptied = false) const noexcept;
+  bool news() const noexcept;  // there may be something to collect, or to acknowledge
 
   bool sleeps() const noexcept;  // the worker sleeps or is just waking up: a hint
   // For how long the worker looks for more before it sleeps. It sees this with the next publish().
@@ -193,7 +191,8 @@ class ParentEnd {
   std::uint64_t limit_ = 0;           // as stored last
   std::uint32_t notified_epoch_ = 0;  // the worker's sleep that was ended last
   std::uint32_t spin_ = 0;            // as stored last
-  // Inbox tail at the time of a revocation that is not acknowledged yet.
+  std::uint64_t chunks_end_ = 0;      // inbox: end of the last chunk put
+  // chunks_end_ at the time of a revocation that is not acknowledged yet.
   std::optional<std::uint64_t> ack_cursor_;
   // Revoked serials: the one behind the last of them, and the done mark at the acknowledgement.
   struct Gap {

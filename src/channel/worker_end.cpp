@@ -70,9 +70,7 @@ bool WorkerEnd::load_frame() {
 void WorkerEnd::finish_frame(bool revoked) {
   head_ += aligned(sizeof header_ + in_ring(header_.where, header_.size));
   payloads_.drop();
-  // After a frame that is no chunk the parent may wait for room: no outcome tells it of the room.
-  bool news = outbox_.has_open_frame() || revoked || header_.kind == InboxKind::share ||
-              header_.kind == InboxKind::memory;
+  bool news = outbox_.has_open_frame() || revoked;
   if (outbox_.has_open_frame()) outbox_.close_frame();
   // After the outcomes: a parent that revoked elements takes the unanswered ones for never begun when
   // it sees this cursor. seq_cst: a release, and before the load of `parked`, as in publish().
@@ -83,15 +81,12 @@ void WorkerEnd::finish_frame(bool revoked) {
 }
 
 bool WorkerEnd::cursor_is_awaited() const noexcept {
-  bool const chunk = header_.kind == InboxKind::chunk || header_.kind == InboxKind::internal_chunk;
   // The last outcome was a frame of its own, and published before. A parent that revoked something
   // meanwhile has seen that outcome already, and waits for the cursor. seq_cst: after the store of the
   // cursor; the parent loads the cursor after it stored the limit.
-  if (chunk) {
-    return rings_.in().limit.load(std::memory_order_seq_cst) < header_.serial + header_.count;
-  }
-  // No chunk is behind it: there was no room for one. Seen late, it notifies once too often.
-  return !has_frame();
+  bool const chunk = header_.kind == InboxKind::chunk || header_.kind == InboxKind::internal_chunk;
+  return chunk &&
+         rings_.in().limit.load(std::memory_order_seq_cst) < header_.serial + header_.count;
 }
 
 void WorkerEnd::apply_memory_notice() {

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 namespace procpool::inline v0::os {
 
@@ -15,13 +16,21 @@ Timer::Timer() {
   fd_ = above_standard(UniqueFd(fd));
 }
 
-void Timer::arm(std::chrono::milliseconds time) const noexcept {
+void Timer::arm(std::chrono::microseconds time) const noexcept {
   int const kept = errno;
   auto const whole = std::chrono::floor<std::chrono::seconds>(time);
   itimerspec once{};
   once.it_value.tv_sec = static_cast<std::time_t>(whole.count());
   once.it_value.tv_nsec = static_cast<long>(std::chrono::nanoseconds(time - whole).count());
-  ::timerfd_settime(fd_.get(), 0, &once, nullptr);
+  itimerspec before{};  // what was left of an earlier arming; zero: it was not armed
+  ::timerfd_settime(fd_.get(), 0, &once, &before);
+  auto const left = [](itimerspec const& timer) {
+    return std::pair(timer.it_value.tv_sec, timer.it_value.tv_nsec);
+  };
+  bool const was_armed = left(before) != left(itimerspec{});
+  if (was_armed && left(before) < left(once)) {
+    ::timerfd_settime(fd_.get(), 0, &before, nullptr);
+  }
   errno = kept;
 }
 

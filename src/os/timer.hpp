@@ -15,9 +15,9 @@ class Timer {
   // With an empty descriptor: a timer that can only be assigned to.
   explicit Timer(UniqueFd fd) noexcept : fd_(std::move(fd)) {}
 
-  // The timer becomes readable when this time, which is more than zero, is over. Replaces an
-  // earlier arming.
-  void arm(std::chrono::milliseconds time) const noexcept;
+  // The timer becomes readable when this time, which is more than zero, is over, or before if it was
+  // armed for an earlier moment.
+  void arm(std::chrono::microseconds time) const noexcept;
 
   // Makes it unreadable until it is armed again.
   void drain() const noexcept;

@@ -405,6 +405,7 @@ void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
   auto& chunks = group.chunks;
   Slot::Report report;
   report.load = slots[worker].load();
+  bool const holds_nothing = report.load.held == Amount();
   detail::move_behind(report.returned, std::span(chunks).subspan(put.sent));
   std::optional<Chunk> unsendable;
   if (put.failure) {
@@ -437,6 +438,10 @@ void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
     end_element(*unsendable, reason, false);
   } else if (put.result == Slot::Put::gone) {
     wake_dispatcher();
+  } else if (put.result == Slot::Put::full && holds_nothing) {
+    // No outcome will tell of room. The worker takes what went ahead of the chunk in this time.
+    constexpr std::chrono::microseconds short_time{100};
+    put.advanced ? wake_dispatcher_soon(short_time) : wake_dispatcher_soon();
   }
 }
 
@@ -503,6 +508,10 @@ std::optional<std::size_t> Core::apply_collected(std::size_t index, Slot::Report
 }
 
 bool Core::balance() {
+  {
+    Lock const lock(mutex_);
+    scheduler_.retry();
+  }
   for (;;) {
     place();  // also what waits for company
     bool look_again = false;
@@ -925,14 +934,6 @@ std::uint64_t Core::held(std::size_t worker) const {
 bool Core::is_killing() const {
   Lock const lock(mutex_);
   return admission_.phase() == Phase::killing;
-}
-
-void Core::retry() {
-  {
-    Lock const lock(mutex_);
-    scheduler_.retry();
-  }
-  place();
 }
 
 Core::Sleep Core::prepare_sleep() {

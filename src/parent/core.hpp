@@ -130,8 +130,6 @@ class Core {
   std::optional<TimePoint> idle_since(std::size_t worker) const;
   std::uint64_t held(std::size_t worker) const;  // elements
   bool is_killing() const;
-  // Tries again to give elements to workers without room, and places what waits.
-  void retry();
   struct Sleep {
     bool deep = false;  // no work is in sight; new work wakes the dispatcher
     std::optional<TimePoint> end_deadline{};
@@ -165,8 +163,8 @@ class Core {
                                    // no descriptor
   // As wake_dispatcher(), but soon and not at once: a thread that is woken now would be in the way of
   // the worker that is woken now.
-  void wake_dispatcher_soon() const noexcept {
-    constexpr std::chrono::milliseconds soon{2};
+  void wake_dispatcher_soon(
+      std::chrono::microseconds soon = std::chrono::milliseconds(2)) const noexcept {
     if (startable.load(std::memory_order_acquire)) look_timer.arm(soon);
   }
   os::Timer look_timer{os::UniqueFd()};  // made with the thread, like `wake`

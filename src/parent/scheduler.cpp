@@ -258,8 +258,12 @@ void Scheduler::measure(detail::Trampoline code, std::uint64_t elements,
 }
 
 void Scheduler::retry() noexcept {
-  for (Worker& worker : workers_) worker.load.writable = true;
-  update_all();
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    Worker& worker = workers_[i];
+    if (worker.load.writable || worker.ahead.chunks != 0) continue;
+    worker.load.writable = true;
+    update(i);
+  }
 }
 
 // ---- placing

@@ -114,7 +114,7 @@ class Scheduler {
   // waits waits for company; the next load of that worker is the time to ask again. A chunk with a key
   // goes to a worker only after the one before has arrived: two threads must not change their order.
   bool next(Group& group, Coalescing coalescing = Coalescing::goes);
-  // Workers that found no room are tried again.
+  // Workers without room that hold nothing are tried again: none of them will answer and have room.
   void retry() noexcept;
 
   // ---- balance

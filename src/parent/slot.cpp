@@ -72,134 +72,22 @@ void Slot::distrust(BadFrame const& bad) { bad_ = copied(bad.what()); }
 
 // ---- sending
 
-bool Slot::send_payload(PayloadRef const& payload_ref) {
-  if (!channel_->fits(payload_ref.inside().size())) return false;
-  if (payload_ref.file < 0) return true;
-  return os::send_packet(control_.get(), std::as_bytes(std::span("large")),
-                         std::span(&payload_ref.file, 1), false) == os::SendResult::sent;
-}
-
-bool Slot::put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit) {
-  if (shares_.contains(share->id())) return true;
-  PayloadRef payload_ref{{share->bytes()}};
-  if (payload_ref.bytes.size() > inline_limit) {
-    payload_ref.where = channel::Where::file;
-    payload_ref.file = share->sealed().fd();
-  }
-  // If there is no memory to note that it was sent, it may be sent again.
-  if (!send_payload(payload_ref)) return false;
-  channel_->put_share(share->id(), share->parts().size(), payload_ref);
-  shares_.emplace(share->id(), share);
-  return true;
-}
-
-void Slot::put_evictions(std::uint64_t inline_limit) {
-  std::uint64_t const ended = detail::Share::ended();
-  if (shares_.empty() || ended == ended_shares_) return;
-  std::size_t const max_ids = inline_limit / sizeof(std::uint64_t);
-  std::vector<std::uint64_t> ids;
-  for (auto const& [id, share] : shares_) {
-    if (share.expired() && ids.size() < max_ids) ids.push_back(id);
-  }
-  if (!ids.empty()) {
-    // Without room, and beyond what one frame takes: with a later chunk.
-    if (!channel_->fits(std::span(ids).size_bytes())) return;
-    channel_->put_evict(ids);
-    for (std::uint64_t const id : ids) shares_.erase(id);
-  }
-  if (ids.size() < max_ids) ended_shares_ = ended;
-}
-
-bool Slot::put_function(detail::Task const& task, std::uint64_t inline_limit, std::size_t& slot) {
-  FunctionTable::Place const place = functions_.place(task);
-  slot = place.slot;
-  if (place.registered) return true;
-  bool sent = false;
-  // A function that cannot be sent must not count as registered.
-  struct Undo {
-    FunctionTable& table;
-    std::size_t slot;
-    bool const& sent;
-    ~Undo() {
-      if (!sent) table.forget(slot);
-    }
-  } const undo{functions_, place.slot, sent};
-  detail::Bytes const registration = protocol::encode_registration(task.function());
-  os::Memfd file;
-  PayloadRef payload_ref{{registration}};
-  if (registration.size() > inline_limit) {
-    payload_ref.where = channel::Where::file;
-    file = os::sealed_copy(detail::message_name, registration);
-    payload_ref.file = file.fd();
-  }
-  if (!send_payload(payload_ref)) return false;
-  channel_->put_registration(slot, payload_ref);
-  sent = true;
-  return true;
-}
-
-Slot::News Slot::put_memory_notices(std::uint64_t inline_limit) {
-  PeerBuffers::News news = peer_buffers_->take_notices(inline_limit / sizeof(std::uint64_t));
-  if (!news.any()) return News::none;
-  if (!channel_->fits(std::span(news.ids).size_bytes())) {
-    peer_buffers_->not_told(std::move(news));
-    return News::no_room;
-  }
-  channel_->put_memory(news.words, news.ids);
-  return News::told;
-}
-
-bool Slot::put_all(Chunk& chunk, std::shared_ptr<detail::MessageBlock> block,
-                   std::uint64_t inline_limit) {
-  put_memory_notices(inline_limit);
-  put_evictions(inline_limit);
-  for (auto const* const shares : {&chunk.task->function().shares, &chunk.input->shares()}) {
-    for (auto const& share : *shares) {
-      if (!put_share(share, inline_limit)) return false;
-    }
-  }
-  std::size_t function = 0;
-  if (!put_function(*chunk.task, inline_limit, function)) return false;
-  PayloadRef payload_ref{{chunk.bytes()}};
-  if (block != nullptr) {
-    payload_ref.where = channel::Where::block;
-    bool const known = peer_buffers_->has(block->id());
-    payload_ref.block = {block->id(), detail::MessageBlock::ahead, known ? 0u : 1u};
-    if (!known) payload_ref.file = block->fd();
-  }
-  // All memory is got before the descriptor is under way: without its frame it would be taken for that
-  // of the next one.
-  ledger_.reserve();
-  if (payload_ref.file >= 0) peer_buffers_->sent(block->id());
-  bool sent_payload = false;
-  struct Undo {
-    PeerBuffers& peer_buffers;
-    std::uint64_t const block;
-    bool const& sent_payload;
-    ~Undo() {
-      if (block != 0 && !sent_payload) peer_buffers.not_sent(block);
-    }
-  } const undo{*peer_buffers_, payload_ref.file >= 0 ? block->id() : 0, sent_payload};
-  sent_payload = send_payload(payload_ref);
-  if (!sent_payload) return false;
-  std::uint64_t const serial =
-      channel_->put_chunk({function, chunk.task->id(), chunk.first, chunk.count,
-                           chunk.task->random(), chunk.task->internal(),
-                           // The element that a timeout ends must be certain.
-                           chunk.task->timeout().has_value()},
-                          payload_ref);
-  ledger_.add(serial, std::move(chunk), std::move(block));
-  return true;
-}
-
 void Slot::put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBlock> block,
-                    std::uint64_t inline_limit, std::chrono::microseconds spin, PutReport& report) {
+                    std::chrono::microseconds spin, PutReport& report) {
   report.result = Put::full;
   if (channel_->acknowledging() || kill_reason_) return;
   try {
-    while (report.sent != chunks.size()) {
-      Chunk& chunk = chunks[report.sent];
-      if (!put_all(chunk, std::move(block), inline_limit)) break;
+    for (Chunk& chunk : chunks) {
+      // First: once the chunk is put, nothing may find no memory.
+      ledger_.reserve();
+      std::uint64_t const before = channel_->tail();
+      auto const serial = outbound_->put(chunk, block.get());
+      full_ = !serial;
+      if (full_) {
+        report.advanced = channel_->tail() != before;
+        break;
+      }
+      ledger_.add(*serial, std::move(chunk), std::move(block));
       ++report.sent;
       // Cancelled while this thread had it: the thread that cancelled did not find it anywhere.
       if (Chunk const& sent = ledger_.back().chunk; sent.unwanted()) {
@@ -207,10 +95,7 @@ void Slot::put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBloc
         report.unwanted = true;
       }
     }
-    full_ = report.sent != chunks.size();
     if (!full_) report.result = Put::sent;
-    // If nothing lies ahead that the worker could take, waiting for that would be for ever.
-    awaits_room_ = full_ && !channel_->emptied();
   } catch (BadFrame const& bad) {
     distrust(bad);  // collect() tells it to the engine
     report.result = Put::gone;
@@ -242,12 +127,8 @@ Slot::PutReport Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spi
       block = first.whole_input() ? first.input->in_memory_of(*buffer_pool_, worker)
                                   : copy_for(*buffer_pool_, worker, first.bytes());
     }
-    for (Chunk const& chunk : chunks) {
-      for (auto const* const shares : {&chunk.task->function().shares, &chunk.input->shares()}) {
-        for (auto const& share : *shares) {
-          if (here && share->bytes().size() > inline_limit) share->sealed();
-        }
-      }
+    if (here) {
+      for (Chunk const& chunk : chunks) Outbound::seal_large_shares(chunk, inline_limit);
     }
   } catch (...) {
     report.failure = std::current_exception();
@@ -257,7 +138,7 @@ Slot::PutReport Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spi
   for (Chunk const& chunk : chunks) ledger_.offer(chunk);
   // Another worker may be here by now, which must not see memory that was made for the first one.
   here = here && channel_ && bad_.empty() && (!large || worker == peer_buffers_);
-  if (here && !report.failure) put_each(chunks, std::move(block), inline_limit, spin, report);
+  if (here && !report.failure) put_each(chunks, std::move(block), spin, report);
   return report;
 }
 
@@ -374,10 +255,8 @@ bool Slot::drain(Report& report) {
     try {
       // Before the frames: see ParentEnd::acknowledged.
       bool const acknowledged = channel_->acknowledged();
-      bool const roomy = awaits_room_ && channel_->emptied();
-      if (roomy) awaits_room_ = false;
       bool any = false;
-      changed = acknowledged || roomy;
+      changed = acknowledged;
       while (auto const arrival = channel_->next()) {
         Item item;
         accept(*arrival, item);
@@ -464,7 +343,7 @@ bool Slot::end_spin() {
   return has_input();
 }
 
-bool Slot::has_input() const { return channel_ && (channel_->news(awaits_room_) || !bad_.empty()); }
+bool Slot::has_input() const { return channel_ && (channel_->news() || !bad_.empty()); }
 
 bool Slot::news() {
   Lock const lock(mutex_);
@@ -514,10 +393,12 @@ std::optional<Slot::TimePoint> Slot::trim(TimePoint now) {
   // Nothing may be put while the worker has not acknowledged a revocation.
   if (channel_->acknowledging()) return now + soon;
   try {
-    switch (put_memory_notices(channel::inline_limit(channel_->ring_bytes()))) {
-      case News::none: return next;
-      case News::no_room: return now + soon;
-      case News::told: channel_->publish(); return next ? std::min(*next, now + soon) : now + soon;
+    switch (outbound_->put_notices()) {
+      case Outbound::Notices::none: return next;
+      case Outbound::Notices::no_room: return now + soon;
+      case Outbound::Notices::put:
+        channel_->publish();
+        return next ? std::min(*next, now + soon) : now + soon;
     }
     return next;
   } catch (BadFrame const& bad) {
@@ -548,7 +429,7 @@ std::optional<Slot::Running> Slot::running() {
   TimePoint const now = clock_();
   auto const running = running_of_channel();
   // With news there may be its outcome among them: collected first.
-  if (channel_->news(false)) {
+  if (channel_->news()) {
     idles_.reset();
     return std::nullopt;
   }
@@ -605,7 +486,7 @@ bool Slot::retiring() const {
 bool Slot::has_left() const {
   Lock const lock(mutex_);
   return channel_ && bad_.empty() && !kill_reason_ && channel_->left() && ledger_.empty() &&
-         !channel_->news(false);
+         !channel_->news();
 }
 
 Slot::Duty Slot::duty() const {
@@ -632,7 +513,7 @@ Slot::KillResult Slot::mark_for_kill(KillReason kill_reason) {
   std::uint64_t const serial = kill_reason.serial;
   auto const still = [&]() PROCPOOL_REQUIRES(mutex_) {
     auto const running = running_of_channel();
-    return running && running->serial == serial && !channel_->news(false);
+    return running && running->serial == serial && !channel_->news();
   };
   if (!still()) return result;
   // First it can begin nothing more, then it is looked at again: no other element is killed. That holds
@@ -658,11 +539,9 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   peer_buffers_ = std::move(peer_buffers);
   control_ = std::move(control);
   pid_ = pid;
-  functions_ = FunctionTable();
-  shares_.clear();
+  outbound_.emplace(*channel_, *peer_buffers_, control_.get());
   ledger_.reset();
   full_ = false;
-  awaits_room_ = false;
   answered_ = false;
   runs_.reset();
   idles_.reset();
@@ -722,6 +601,7 @@ Slot::Death Slot::reap() {
   detail::if_possible([&] { death.crash = detail::CrashReport::read(crash_area); });
   if (!ledger_.empty()) reap_front(death);
   death.useful = answered_ || !death.attributed.empty();
+  outbound_.reset();
   channel_.reset();
   peer_buffers_.reset();
   death.control = std::move(control_);

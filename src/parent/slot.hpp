@@ -20,7 +20,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -33,9 +32,9 @@
 #include "os/fd.hpp"
 #include "os/memfd.hpp"
 #include "parent/chunk.hpp"
-#include "parent/function_table.hpp"
 #include "parent/ledger.hpp"
 #include "parent/load.hpp"
+#include "parent/outbound.hpp"
 #include "parent/output_capture.hpp"
 #include "parent/peer_buffers.hpp"
 
@@ -88,10 +87,14 @@ class Slot {
   // and the registration of its function, unless the worker has them. These stay there if the chunk
   // finds no room. Only the first chunk may be large. `spin`: how long the worker looks for more
   // once it has nothing. Throws nothing.
+  //
+  // The worker notifies of outcomes, not of room. If it owes none, a chunk without room is to be put
+  // again after some time: at once if something was put ahead of it, because the worker takes that.
   struct PutReport {
     std::size_t sent = 0;          // so many of the chunks, from the first on: left empty
     bool unwanted = false;         // some of these are: left as they were
     Put result = Put::gone;        // of the next chunk, if there is one
+    bool advanced = false;         // of a chunk without room: something was put ahead of it
     std::exception_ptr failure{};  // why the next chunk cannot be sent
   };
   PutReport put(std::span<Chunk> chunks, std::chrono::microseconds spin);
@@ -202,10 +205,6 @@ class Slot {
   std::vector<std::uint64_t> task_ids() const;  // of what the worker holds
 
  private:
-  // A payload, and the descriptor that goes ahead of its frame. -1: none.
-  struct PayloadRef : channel::ParentEnd::PayloadRef {
-    int file = -1;
-  };
   // An element that was seen in some state, and since when.
   struct Sighting {
     std::uint64_t serial;
@@ -217,20 +216,8 @@ class Slot {
   void distrust(channel::BadFrame const& bad) PROCPOOL_REQUIRES(mutex_);
   TimePoint since(std::optional<Sighting>& sighting, std::uint64_t serial) const;
 
-  // False: there is no room now, and nothing of it went out.
-  bool send_payload(PayloadRef const& payload_ref) PROCPOOL_REQUIRES(mutex_);
-  bool put_share(std::shared_ptr<detail::Share> const& share, std::uint64_t inline_limit)
-      PROCPOOL_REQUIRES(mutex_);
-  bool put_function(detail::Task const& task, std::uint64_t inline_limit, std::size_t& place)
-      PROCPOOL_REQUIRES(mutex_);
-  void put_evictions(std::uint64_t inline_limit) PROCPOOL_REQUIRES(mutex_);
-  enum class News : std::uint8_t { none, told, no_room };
-  News put_memory_notices(std::uint64_t inline_limit) PROCPOOL_REQUIRES(mutex_);
-  bool put_all(Chunk& chunk, std::shared_ptr<detail::MessageBlock> block,
-               std::uint64_t inline_limit) PROCPOOL_REQUIRES(mutex_);
   void put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBlock> block,
-                std::uint64_t inline_limit, std::chrono::microseconds spin, PutReport& report)
-      PROCPOOL_REQUIRES(mutex_);
+                std::chrono::microseconds spin, PutReport& report) PROCPOOL_REQUIRES(mutex_);
 
   std::optional<channel::ParentEnd::Running> running_of_channel() const PROCPOOL_REQUIRES(mutex_);
   void revoke_from(std::uint64_t serial, Report& report) PROCPOOL_REQUIRES(mutex_);
@@ -258,17 +245,10 @@ class Slot {
   std::shared_ptr<PeerBuffers> peer_buffers_ PROCPOOL_GUARDED_BY(mutex_);
   os::UniqueFd control_ PROCPOOL_GUARDED_BY(mutex_);
   pid_t pid_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  FunctionTable functions_ PROCPOOL_GUARDED_BY(mutex_);
-  // That the worker has.
-  std::unordered_map<std::uint64_t, std::weak_ptr<detail::Share>> shares_
-      PROCPOOL_GUARDED_BY(mutex_);
-  // Share::ended() when shares_ was last looked through.
-  std::uint64_t ended_shares_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  std::optional<Outbound> outbound_ PROCPOOL_GUARDED_BY(mutex_);  // as long as channel_
   Ledger ledger_ PROCPOOL_GUARDED_BY(mutex_);
-  bool full_ PROCPOOL_GUARDED_BY(mutex_) =
-      false;  // a chunk found no room, and nothing has ended since
-  bool awaits_room_ PROCPOOL_GUARDED_BY(mutex_) =
-      false;  // until the worker has taken all of the inbox
+  // A chunk found no room, and nothing has ended since.
+  bool full_ PROCPOOL_GUARDED_BY(mutex_) = false;
   bool answered_ PROCPOOL_GUARDED_BY(mutex_) = false;  // at least one element, of any task
   std::optional<Sighting> runs_ PROCPOOL_GUARDED_BY(mutex_);
   // The front of the ledger: the worker neither runs it, by its marks, nor has answered it.

@@ -148,7 +148,6 @@ void Supervisor::sleep(std::optional<std::chrono::microseconds> timeout) {
   });
   for (std::size_t i = 0; i < count; ++i) attempt([&] { handle(ready[i]); });
   if (short_polls || count == 0 || out_of_memory) attempt([&] { look_at_everything(); });
-  if (count == 0) attempt([&] { core_.retry(); });
 }
 
 // A worker that has notified this thread is asked to do so again only here, before the next sleep.

@@ -60,7 +60,7 @@ class Parent {
     static_cast<void>(end_.listens(number));
     static_cast<void>(end_.retiring());
     end_.park(number);
-    static_cast<void>(end_.news(true));
+    static_cast<void>(end_.news());
     static_cast<void>(end_.begin_short_poll(number));
     end_.unpark();
     end_.ask_to_stop(number);

@@ -356,6 +356,27 @@ TEST(SharedValue, PassedOnByAPoolInATask) {
   EXPECT_EQ(pool.call(outer, whole), 15);
 }
 
+// The inbox takes them in some hundred goes. No outcome says that it has room again, so somebody has to look:
+// at the 100 ms of a sleep that nothing ends, this would take half a minute.
+TEST(SharedValue, MoreOfOneCallThanTheInboxHoldsAreSentWithoutPauses) {
+  procpool::ProcessPool pool{1};
+  ASSERT_EQ(pool.call(tasks::square, 3), 9);  // the worker is there, and its dispatcher sleeps
+  std::vector<Shared<std::string>> texts;
+  for (int i = 0; i < 1000; ++i) texts.push_back(pool.share(std::string(60'000, 't')));
+  auto const size_of_all = [](std::vector<Shared<std::string>> const& given) {
+    std::size_t sum = 0;
+    for (auto const& text : given) sum += text->size();
+    return sum;
+  };
+  auto const begin = std::chrono::steady_clock::now();
+  std::vector const half(texts.begin(), texts.begin() + 500);
+  EXPECT_EQ(pool.call(size_of_all, half), 500 * 60'000u);
+  // And behind an element that runs meanwhile.
+  auto const slow = pool.submit([] { std::this_thread::sleep_for(50ms); });
+  EXPECT_EQ(pool.call(size_of_all, texts), 1000 * 60'000u);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 12s);
+}
+
 TEST(SharedValue, InProcess) {
   procpool::ProcessPool pool{procpool::PoolOptions{.start = procpool::Start::in_process}};
   Table::loads = 0;

@@ -124,8 +124,10 @@ void Trial::run() {
     if (!wrong_.empty() || !look_at_worker()) break;
     collect();
     watch_deadline();
-    if (scenario_.overruns && Clock::now() > limit)
-      wrong("blocked: the element that overruns is not ended");
+    if (Clock::now() > limit) {
+      if (scenario_.overruns) wrong("blocked: the element that overruns is not ended");
+      if (put_again_) wrong("blocked: there is no room");
+    }
   }
   if (wrong_.empty()) reap();
   if (wrong_.empty()) judge();
@@ -134,6 +136,7 @@ void Trial::run() {
 // ---- the parent
 
 void Trial::put_what_can_be() {
+  put_again_ = false;
   while (!waiting_.empty() && !leaving_ && !slot_.marked_for_kill()) {
     Chunk& chunk = waiting_.front();
     bool const internal = chunk.task == internal_;
@@ -147,7 +150,11 @@ void Trial::put_what_can_be() {
     std::uint64_t const first = chunk.first;
     std::uint64_t const end = first + chunk.count;
     Slot::Put const put = slot_.put(chunk);
-    if (put != Slot::Put::sent) return;  // there will be room, or its death is on the way
+    if (put != Slot::Put::sent) {
+      // An outcome makes room, or its death is on the way. A worker that owes none notifies of no room.
+      put_again_ = put == Slot::Put::full && !others;
+      return;
+    }
     for (std::uint64_t element = first; element < end; ++element) {
       State& state = states_.at(element);
       if (state != State::waiting) wrong("given though it was not waiting");
@@ -170,9 +177,16 @@ void Trial::wait_for_input() {
     std::array<pollfd, 3> watched{
         {{event_.fd(), POLLIN, 0}, {about_to_stop_.fd(), POLLIN, 0}, {pidfd_.get(), POLLIN, 0}}};
     // A deadline is no notification.
-    auto const limit = scenario_.overruns ? deadline / 2 : std::chrono::milliseconds(hard_limit);
+    constexpr std::chrono::milliseconds soon{2};
+    auto const limit = put_again_           ? soon
+                       : scenario_.overruns ? deadline / 2
+                                            : std::chrono::milliseconds(hard_limit);
     int const rung = ::poll(watched.data(), watched.size(), static_cast<int>(limit.count()));
-    if (rung == 0 && !scenario_.overruns) wrong("blocked: no notification");
+    if (rung == 0 && put_again_) {
+      put_what_can_be();
+    } else if (rung == 0 && !scenario_.overruns) {
+      wrong("blocked: no notification");
+    }
   }
   slot_.unpark();
   event_.drain();

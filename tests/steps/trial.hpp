@@ -96,8 +96,9 @@ class Trial {
   unsigned attributions_ = 0;
   std::uint32_t sleeps_ = 0;
   bool leaving_ = false;
-  bool let_go_ = false;  // it retires, and has no elements any more
-  bool again_ = false;   // revoked elements are put again
+  bool put_again_ = false;  // a chunk found no room, and no outcome will make some
+  bool let_go_ = false;     // it retires, and has no elements any more
+  bool again_ = false;      // revoked elements are put again
   bool marked_for_kill_ = false;
   bool overdue_ = false;  // for its deadline, by SIGTERM
   std::uint64_t victim_ = 0;

@@ -243,22 +243,33 @@ TEST_F(ChannelTest, AFrameWithoutOutcomeNotifiesAParentThatWaitsForItsEnd) {
   worker_->finish_frame(false);
   EXPECT_EQ(event_.drain(), 0u);
 
-  // A chunk that found no room behind the registration of its function.
+  // Nor of a frame without elements, whatever lies behind it.
   parent_.put_registration(0, {bytes_of("code")});
+  parent_.put_share(1, 0, {bytes_of("value")});
   parent_.publish();
   parent_.park(10);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(worker_->wait());
+    worker_->finish_frame(false);
+  }
+  EXPECT_EQ(event_.drain(), 0u);
+}
+
+// What found no chunk behind it any more is not the business of a revocation.
+TEST_F(ChannelTest, ARevocationIsAcknowledgedAtTheLastChunk) {
+  put(1);
+  parent_.put_registration(0, {bytes_of("code")});
+  parent_.publish();
   ASSERT_TRUE(worker_->wait());
+  ASSERT_TRUE(worker_->begin(0));
+  EXPECT_EQ(parent_.revoke(0), 1u);
+  EXPECT_FALSE(parent_.acknowledged());
+  parent_.park(7);
+  worker_->append_value(0, bytes_of("r"), false);
   worker_->finish_frame(false);
   EXPECT_EQ(event_.drain(), 1u);
-
-  // And a chunk that found room.
-  parent_.put_registration(0, {bytes_of("code")});
-  parent_.put_chunk({0, 1, 0, 1}, {bytes_of("abc")});
-  parent_.publish();
-  parent_.park(11);
-  ASSERT_TRUE(worker_->wait());
-  worker_->finish_frame(false);
-  EXPECT_EQ(event_.drain(), 0u);
+  EXPECT_TRUE(parent_.news());
+  EXPECT_TRUE(parent_.acknowledged());
 }
 
 // ---- revoking

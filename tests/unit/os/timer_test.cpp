@@ -28,11 +28,17 @@ TEST(OsTimer, IsReadableOnceItsTimeIsOverAndUntilItIsDrained) {
   timer.drain();  // does not block
 }
 
-TEST(OsTimer, TheLastArmingCounts) {
+TEST(OsTimer, TheEarliestArmingCounts) {
   Timer const timer;
   timer.arm(3'600'000ms);
   timer.arm(1ms);
   EXPECT_TRUE(readable(timer, 60s));
+  timer.drain();
+  timer.arm(20ms);
+  timer.arm(3'600'000ms);
+  EXPECT_TRUE(readable(timer, 60s));
+  timer.drain();
+  EXPECT_FALSE(readable(timer, 0ms));
 }
 
 }  // namespace

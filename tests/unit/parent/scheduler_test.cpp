@@ -103,6 +103,12 @@ class Workers {
     return load(worker);
   }
 
+  // The slot has room again.
+  void make_room(std::size_t worker) {
+    workers_[worker].full = false;
+    observe(worker, load(worker));
+  }
+
   // Into the hands of a thread.
   std::optional<Scheduler::Group> take(
       Scheduler::Coalescing coalescing = Scheduler::Coalescing::goes) {
@@ -367,6 +373,20 @@ TEST_F(SchedulerTest, AWorkerWithoutRoomThatHoldsNothingIsTriedAgainOnRetry) {
   EXPECT_TRUE(workers_.next());
 }
 
+TEST_F(SchedulerTest, AWorkerWithoutRoomThatHoldsSomethingIsTriedAgainAtItsNextOutcome) {
+  ready(1);
+  scheduler_.add(make_chunk(make_task(1), 1));
+  ASSERT_TRUE(workers_.next());
+  scheduler_.add(make_chunk(make_task(1), 1));
+  auto group = workers_.take();
+  workers_.observe(0, workers_.refuse(0, group->chunks[0]));
+  scheduler_.requeue(std::move(group->chunks[0]));
+  scheduler_.retry();
+  EXPECT_FALSE(workers_.next());
+  workers_.answer(0, 1, 0, now_);
+  EXPECT_TRUE(workers_.next());
+}
+
 TEST_F(SchedulerTest, WhatAWorkerHadNoRoomForIsNotItsWork) {
   ready(1);
   know_cost(100'000);
@@ -378,7 +398,7 @@ TEST_F(SchedulerTest, WhatAWorkerHadNoRoomForIsNotItsWork) {
     ASSERT_TRUE(group) << i;
     EXPECT_EQ(scheduler_.held(0), 2u);
     workers_.observe(0, workers_.refuse(0, group->chunks[0]));
-    scheduler_.retry();
+    workers_.make_room(0);
   }
   EXPECT_EQ(scheduler_.held(0), 1u);
 }
@@ -728,7 +748,7 @@ TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   scheduler_.add(make_chunk(make_task(1), 1));
   EXPECT_TRUE(workers_.take());  // what has no key may
   workers_.observe(0, workers_.refuse(0, first->chunks[0]));
-  scheduler_.retry();
+  workers_.make_room(0);
   scheduler_.requeue(std::move(first->chunks[0]));
   EXPECT_TRUE(workers_.take());
   EXPECT_FALSE(workers_.take());
