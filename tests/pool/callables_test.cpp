@@ -1,4 +1,5 @@
-// Everything that can be called in a worker.
+// Callables in workers: the cases of support/callable_cases.hpp, and what a worker keeps of a
+// callable.
 
 #include <gtest/gtest.h>
 
@@ -7,41 +8,18 @@
 #include <string>
 #include <vector>
 
-namespace {
+namespace callable_cases {
 
-int twice(int x) { return 2 * x; }
-int thrice(int x) { return 3 * x; }
-double power_sum(double a, double b, double x) { return a + b * x; }
-std::string join(std::string front, std::string middle, std::string back) {
-  return front + middle + back;
-}
-
-struct Scale {
-  int factor = 1;
-  int operator()(int x) const { return factor * x; }
+class CallableTest : public testing::Test {
+ protected:
+  procpool::ProcessPool pool{2};
 };
 
-class Prefix {
- public:
-  Prefix() = default;
-  explicit Prefix(std::string text) : text_(std::move(text)) {}
-  std::string operator()(std::string const& x) const { return text_ + x; }
-  template <class Archive>
-  void serialize(Archive& archive, unsigned) {
-    archive & text_;
-  }
+}  // namespace callable_cases
 
- private:
-  std::string text_;
-};
+#include "support/callable_cases.hpp"
 
-struct Nothing {
-  int operator()(int x) const { return x + 5; }
-};
-
-std::vector const inputs{1, 2, 3};
-
-}  // namespace
+namespace callable_cases {
 
 // A value that knows how many of its kind the process has.
 struct Counted {
@@ -69,48 +47,18 @@ TEST(Callable, WhatIsBoundIsLetGoWhenItsCallIsOver) {
   for (auto& future : futures) EXPECT_LE(future.get(), 12);
 }
 
-TEST(Callable, FunctionAsTemplateArgument) {
-  procpool::ProcessPool pool{2};
-  EXPECT_EQ(pool.map<twice>(inputs), (std::vector{2, 4, 6}));
-  EXPECT_EQ(pool.submit<twice>(21).get(), 42);
-  EXPECT_EQ(pool.call<twice>(4), 8);
-}
+namespace {
 
-TEST(Callable, FunctionPointerChosenAtRunTime) {
-  procpool::ProcessPool pool{2};
-  for (int (*function)(int) : {twice, thrice}) {
-    int const factor = function(1);
-    EXPECT_EQ(pool.map(function, inputs), (std::vector{factor, 2 * factor, 3 * factor}));
-    EXPECT_EQ(pool.submit(function, 7).get(), 7 * factor);
-  }
-}
-
-TEST(Callable, LambdaWithoutCaptures) {
-  procpool::ProcessPool pool{2};
-  EXPECT_EQ(pool.map([](int x) { return x - 1; }, inputs), (std::vector{0, 1, 2}));
-  EXPECT_EQ(pool.call([](int a, int b) { return a - b; }, 5, 2), 3);
-}
-
-TEST(Callable, GenericLambda) {
-  procpool::ProcessPool pool{2};
-  auto const doubled = [](auto x) { return x + x; };
-  EXPECT_EQ(pool.map(doubled, inputs), (std::vector{2, 4, 6}));
-  EXPECT_EQ(pool.map(doubled, std::vector<std::string>{"ab"}), std::vector<std::string>{"abab"});
-}
-
-TEST(Callable, FunctorWithState) {
-  procpool::ProcessPool pool{2};
-  EXPECT_EQ(pool.map(Scale{10}, inputs), (std::vector{10, 20, 30}));
-  EXPECT_EQ(pool.map(Prefix("x"), std::vector<std::string>{"1", "2"}),
-            (std::vector<std::string>{"x1", "x2"}));
-  EXPECT_EQ(pool.map(Nothing{}, inputs), (std::vector{6, 7, 8}));
-}
+struct Times {
+  int factor = 1;
+  int operator()(int x) const { return factor * x; }
+};
 
 // States of one type do not mix, however they alternate.
 TEST(Callable, ManyStatesOfOneType) {
   procpool::ProcessPool pool{2};
   std::vector<procpool::Future<int>> futures;
-  for (int factor = 0; factor < 300; ++factor) futures.push_back(pool.submit(Scale{factor}, 7));
+  for (int factor = 0; factor < 300; ++factor) futures.push_back(pool.submit(Times{factor}, 7));
   for (int factor = 0; factor < 300; ++factor) {
     EXPECT_EQ(futures[static_cast<std::size_t>(factor)].get(), 7 * factor);
   }
@@ -124,21 +72,6 @@ TEST(Callable, LargeState) {
             (std::vector<std::string>{text + "1", text + "2"}));
 }
 
-TEST(Callable, BoundInFrontAndInTheBack) {
-  procpool::ProcessPool pool{2};
-  std::vector const xs{1.0, 2.0};
-  EXPECT_EQ(pool.map(procpool::bind_front(power_sum, 10.0, 2.0), xs), (std::vector{12.0, 14.0}));
-  EXPECT_EQ(pool.map(procpool::bind_back(power_sum, 3.0, 2.0), xs), (std::vector{7.0, 8.0}));
-  EXPECT_EQ(pool.submit(procpool::bind_front(join, "a"), "b", "c").get(), "abc");
-  EXPECT_EQ(pool.submit(procpool::bind_back(join, "a"), "b", "c").get(), "bca");
-}
-
-TEST(Callable, ConstMemberFunction) {
-  procpool::ProcessPool pool{2};
-  EXPECT_EQ(pool.map(procpool::bind_front<&Scale::operator()>(Scale{3}), inputs),
-            (std::vector{3, 6, 9}));
-}
-
 TEST(Callable, MoreFunctionsThanAWorkerRemembers) {
   procpool::ProcessPool pool{1};
   int wrong = 0;
@@ -150,22 +83,14 @@ TEST(Callable, MoreFunctionsThanAWorkerRemembers) {
   EXPECT_EQ(wrong, 0);
 }
 
-// Arguments are converted to what the function takes before they travel.
-TEST(Callable, ArgumentsAreConverted) {
-  procpool::ProcessPool pool{1};
-  EXPECT_EQ(pool.call<join>("a", std::string_view("b"), 'c' + std::string()), "abc");
-  EXPECT_EQ(pool.call<twice>(short{3}), 6);
-  EXPECT_EQ(pool.call([](double x) { return x / 2; }, 1), 0.5);
-}
-
 TEST(Callable, ByValueLambdaTravelsWithItsCaptures) {
   procpool::ProcessPool pool{2};
-  struct Point {
+  struct Place {
     double x;
     double y;
   };
   int const factor = static_cast<int>(inputs.size());
-  Point const origin{1.0, 2.0};
+  Place const origin{1.0, 2.0};
   auto const call =
       procpool::by_value([factor, origin](int x) { return factor * x + origin.x + origin.y; });
   EXPECT_EQ(pool.map(call, inputs), (std::vector{6.0, 9.0, 12.0}));
@@ -174,3 +99,6 @@ TEST(Callable, ByValueLambdaTravelsWithItsCaptures) {
   EXPECT_EQ(pool.call(generic, 2.5), 7.5);
   EXPECT_EQ(pool.call(procpool::bind_front(generic, 5)), 15);
 }
+
+}  // namespace
+}  // namespace callable_cases
