@@ -58,7 +58,7 @@ bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& o
   operation.input = arguments;
   operation.output = &out;
   operation.stage = &stage;
-  bool const value = perform(code_, operation, out, listed);
+  bool const value = run_trampoline(code_, operation, out, listed);
   if (operation.remains != nullptr) remains_ = std::move(operation.remains);
   return value;
 }
@@ -70,12 +70,13 @@ bool LoadedCallable::run(detail::Run& run, detail::Bytes& thrown, std::atomic<st
   operation.callable = callable_;
   operation.run = &run;
   operation.stage = &stage;
-  return perform(code_, operation, thrown, listed);
+  return run_trampoline(code_, operation, thrown, listed);
 }
 
-PROCPOOL_PASSES_FORCED_END bool LoadedCallable::perform(detail::Trampoline code,
-                                                        Operation& operation, detail::Bytes& out,
-                                                        ListedExceptions& listed) {
+PROCPOOL_PASSES_FORCED_END bool LoadedCallable::run_trampoline(detail::Trampoline code,
+                                                               Operation& operation,
+                                                               detail::Bytes& out,
+                                                               ListedExceptions& listed) {
   try {
     code(operation);
     return true;

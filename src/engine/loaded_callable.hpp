@@ -49,8 +49,8 @@ class LoadedCallable {
  private:
   detail::Operation describe() const;
   // False: the operation threw, and `out` holds the encoded exception.
-  static bool perform(detail::Trampoline code, detail::Operation& operation, detail::Bytes& out,
-                      ListedExceptions& listed);
+  static bool run_trampoline(detail::Trampoline code, detail::Operation& operation,
+                             detail::Bytes& out, ListedExceptions& listed);
 
   detail::Trampoline code_ = nullptr;
   void* callable_ = nullptr;

@@ -157,7 +157,7 @@ std::string text_of_report(WorkerDied const& died) {
 // None of the calls that led to the task, each as people write it, in lines that can be read.
 testing::AssertionResult is_of_the_task_alone(WorkerDied const& died) {
   for (auto const& frame : died.stack()) {
-    for (char const* const ours : {"worker_main", "trampoline", "detail::perform", "call_element",
+    for (char const* const ours : {"worker_main", "trampoline", "invoke_element", "call_element",
                                    "run_elements", "__invoke", "__libc_start", "_start"}) {
       if (frame.function.find(ours) != std::string::npos) {
         return testing::AssertionFailure() << frame.function << " in:\n" << text_of_report(died);

@@ -30,8 +30,8 @@ inline constexpr bool only_memory<std::basic_string<T>> = true;
 // One element: its arguments decoded from all of `input`, the call, and its result given to `save`.
 // `enter` is told each Stage of it.
 template <class C, class... Ps, class Enter, class Save>
-void perform(Operation& operation, std::span<std::byte const> input, Enter const& enter,
-             Save const& save) {
+void invoke_element(Operation& operation, std::span<std::byte const> input, Enter const& enter,
+                    Save const& save) {
   enter(Stage::loading);
   C const& callable = *static_cast<C const*>(operation.callable);
   Reader reader(input);
@@ -65,7 +65,7 @@ void perform(Operation& operation, std::span<std::byte const> input, Enter const
 template <class C, class... Ps>
 void call_element(Operation& operation) {
   auto const enter = [&](Stage stage) { operation.enter(stage); };
-  perform<C, Ps...>(operation, operation.input, enter, [&](auto const& result) {
+  invoke_element<C, Ps...>(operation, operation.input, enter, [&](auto const& result) {
     encode<typename ResultOf<C, Ps...>::type>(*operation.output, result);
   });
 }
@@ -118,7 +118,7 @@ void run_elements(Operation& operation) {
     if constexpr (!one_stage) operation.enter(stage);
   };
   for (bool more = run.begun() || run.begin(); more; more = run.begin()) {
-    perform<C, Ps...>(operation, {run.arguments(), size}, enter, [&run](auto const& result) {
+    invoke_element<C, Ps...>(operation, {run.arguments(), size}, enter, [&run](auto const& result) {
       if (!run.abandoned()) {
         encode_at<typename ResultOf<C, Ps...>::type>(run.result(), result);
       }
