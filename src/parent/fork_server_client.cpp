@@ -92,7 +92,6 @@ std::optional<ForkServerClient::Event> ForkServerClient::next() {
       return lose(refusal->reason, false);
     } else {
       auto& forked = std::get<ForkServerProcess::Forked>(*word);
-      if (forked.report.kind == protocol::ForkReport::Kind::forked) useless_in_a_row_ = 0;
       if (forked.report.kind == protocol::ForkReport::Kind::unfit) {
         spawn_from_now_on(forked.report.reason);
       }

@@ -24,7 +24,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class ForkServerTest : public ::testing::Test {
+class ForkServerProcessTest : public ::testing::Test {
  protected:
   // The next word; nothing: none came.
   std::optional<ForkServerProcess::Word> word() {
@@ -52,12 +52,12 @@ class ForkServerTest : public ::testing::Test {
   std::uint64_t request_id_ = 0;
 };
 
-TEST_F(ForkServerTest, ForksForItsMaker) {
+TEST_F(ForkServerProcessTest, ForksForItsMaker) {
   auto const [ours, theirs] = os::socket_pair();
   EXPECT_EQ(fork(theirs.get()).kind, protocol::ForkReport::Kind::forked);
 }
 
-TEST_F(ForkServerTest, DoesNotForkForAnotherProcess) {
+TEST_F(ForkServerProcessTest, DoesNotForkForAnotherProcess) {
   auto const [ours, theirs] = os::socket_pair();
   pid_t const child = ::fork();
   if (child == 0) {
@@ -76,7 +76,7 @@ TEST_F(ForkServerTest, DoesNotForkForAnotherProcess) {
   EXPECT_NE(report.reason.find("made by another process"), std::string::npos) << report.reason;
 }
 
-TEST_F(ForkServerTest, DoesNotForkForAnotherUser) {
+TEST_F(ForkServerProcessTest, DoesNotForkForAnotherUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can act for another user";
   ASSERT_EQ(::seteuid(65534), 0);
   auto const [ours, theirs] = os::socket_pair();

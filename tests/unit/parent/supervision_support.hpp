@@ -30,7 +30,7 @@
 namespace procpool::parent {
 
 struct Supervision {
-  // `script`: of each process that the launcher starts; none: they are real.
+  // `script`: of each process that the launcher starts. Empty: they are real.
   explicit Supervision(PoolOptions options = {}, std::string const& script = {})
       : core(completed(std::move(options))), launcher(core, environment(script)) {}
 

@@ -334,7 +334,7 @@ TEST_F(ForkedWorkerProcess, IsReapedHereIfTheForkServerWasLostBefore) {
 }
 
 TEST_F(ForkedWorkerProcess, IsAskedForAgainUntilTheForkServerHasRoom) {
-  WorkerProcess& process = begin("");
+  WorkerProcess& process = begin("i");  // it reads nothing
   std::optional<ForkServerClient::TimePoint> since;
   for (int i = 0; i < 100'000 && !since; ++i) parts_->fork_server.reap(1, since);
   ASSERT_TRUE(since) << "the socket is never full";
