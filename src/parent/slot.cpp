@@ -78,7 +78,7 @@ void Slot::put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBloc
   if (channel_->acknowledging() || kill_reason_) return;
   try {
     for (Chunk& chunk : chunks) {
-      // First: once the chunk is put, nothing may find no memory.
+      // Before the chunk is put: behind it nothing may fail for lack of memory.
       ledger_.reserve();
       std::uint64_t const before = channel_->tail();
       auto const serial = outbound_->put(chunk, block.get());
@@ -373,7 +373,7 @@ Slot::Report Slot::revoke(std::uint64_t elements) {
 }
 
 void Slot::revoke_from(std::uint64_t from, Report& report) {
-  // What surely runs is not asked for: so that it stays sure, see ParentEnd::running.
+  // An element that surely runs is left out, so that it stays sure: see ParentEnd::running.
   auto const running = running_of_channel();
   if (running && running->sure) from = std::max(from, running->serial + 1);
   if (from >= ledger_.end_serial()) return;
@@ -424,8 +424,8 @@ std::optional<Slot::Running> Slot::running() {
   constexpr std::chrono::milliseconds undecided{20};
   Lock const lock(mutex_);
   if (!channel_ || !bad_.empty() || kill_reason_) return std::nullopt;
-  // What has lasted until here, has lasted; what is seen from here on began before the second look at
-  // the clock.
+  // Whatever lasted until here, has lasted. An element seen from here on began before the second look
+  // at the clock.
   TimePoint const now = clock_();
   auto const running = running_of_channel();
   // With news there may be its outcome among them: collected first.

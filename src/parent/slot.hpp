@@ -1,12 +1,11 @@
 #pragma once
 
 // Slot: one worker as the parent sees it, and the place in the pool that its replacements take over.
-// The slot has the parent's end of the channel and the ledger of the worker. It knows which functions
-// and shared values the worker has.
+// The slot has the parent's end of the channel, the ledger of the worker, and its sending half.
 //
-// Any thread may put, collect and revoke. Each operation takes the slot's mutex; under it only the
-// mutexes of the buffer pool and of the peer buffers are taken. Only bytes move under it, no user code
-// runs. `open` and `reap` are the dispatcher's.
+// Any thread may put, collect and revoke. Each operation takes the mutex of the slot. Under that mutex
+// only the mutexes of the buffer pool and of the peer buffers are taken, only bytes move, and no user
+// code runs. The dispatcher alone calls `open` and `reap`.
 
 #include <sys/types.h>
 
@@ -44,7 +43,7 @@ class Slot {
  public:
   using TimePoint = detail::TimePoint;
 
-  // `clock` is another one in tests.
+  // Tests give a clock of their own.
   explicit Slot(int index, std::shared_ptr<BufferPool> buffer_pool = std::make_shared<BufferPool>(),
                 TimePoint (*clock)() = &std::chrono::steady_clock::now)
       : index_(index), buffer_pool_(std::move(buffer_pool)), clock_(clock) {}
@@ -53,19 +52,19 @@ class Slot {
   struct Item {
     std::shared_ptr<detail::Task> task{};
     detail::Block block{};
-    std::uint64_t nanoseconds = 0;   // that the elements took together, as the worker says
-    std::optional<Chunk> element{};  // one that threw, as it was given
+    std::uint64_t nanoseconds = 0;   // for all these elements, as the worker says
+    std::optional<Chunk> element{};  // one that threw, as it was sent
     bool again = false;              // it is run once more
     std::vector<std::pair<std::uint64_t, std::string>> output{};  // captured, by element
   };
 
-  // What an operation has brought. Its load says whether anything has changed.
+  // The outcome of an operation. Its load says whether anything has changed.
   struct Report {
     Load load{};
     boost::container::small_vector<Item, 1> items;
-    std::list<Item> more_items{};  // behind them, if there was no memory for all side by side
+    std::list<Item> more_items{};  // behind `items`, if there was no memory for all side by side
     Chunks returned;               // have not begun, and never will at this worker
-    std::string bad;  // not empty: the worker wrote what cannot be, and is to be killed
+    std::string bad;               // not empty: the worker wrote an impossible value: kill it
 
     void add(Item&& item);
     std::size_t outcomes() const noexcept { return items.size() + more_items.size(); }
@@ -79,39 +78,38 @@ class Slot {
   // ---- sending
   enum class Put : std::uint8_t {
     sent,
-    unwanted,  // sent, but no element of it may run any more: it is to be revoked
+    unwanted,  // sent, but no element of it may run any more: revoke it
     full,      // there is no room now
     gone       // no worker is here
   };
-  // Puts chunks into the inbox of the worker, each as one frame behind the shared values that it names
-  // and the registration of its function, unless the worker has them. These stay there if the chunk
-  // finds no room. Only the first chunk may be large. `spin`: how long the worker looks for more
-  // once it has nothing. Throws nothing.
+  // Puts chunks into the inbox of the worker, see Outbound::put(). Only the first chunk may be large.
+  // The worker looks for more during `spin` before it sleeps. Throws nothing.
   //
-  // The worker notifies of outcomes, not of room. If it owes none, a chunk without room is to be put
-  // again after some time: at once if something was put ahead of it, because the worker takes that.
+  // The worker notifies of outcomes and not of room. If it owes no outcome, the caller puts a chunk
+  // without room again after some time: very soon if something went ahead of the chunk, because the
+  // worker takes that.
   struct PutReport {
     std::size_t sent = 0;          // so many of the chunks, from the first on: left empty
-    bool unwanted = false;         // some of these are: left as they were
+    bool unwanted = false;         // some of the sent ones are unwanted: left as they were
     Put result = Put::gone;        // of the next chunk, if there is one
     bool advanced = false;         // of a chunk without room: something was put ahead of it
     std::exception_ptr failure{};  // why the next chunk cannot be sent
   };
   PutReport put(std::span<Chunk> chunks, std::chrono::microseconds spin);
-  // The same for one chunk. Throws what prevents that the chunk can be sent.
+  // The same for one chunk. Throws the failure.
   Put put(Chunk& chunk, std::chrono::microseconds spin = {});
   Put put(Chunk&& chunk) { return put(chunk); }
 
   // ---- collecting
   Report collect();
-  // The same for a caller that asks again and again. False: nothing is there to collect, or another
-  // thread has the slot just now, which may collect it too.
+  // The same for a caller that asks again and again. False: there is nothing to collect, or another
+  // thread has the slot and may collect it.
   bool try_collect(Report& report);
-  // For the caller of put(). It is not in the report, because most callers need none.
+  // For the caller of put(). The report has no load, because most callers need none.
   Load load();
 
-  // Revokes up to `elements` from the end of what the worker holds. The report returns those that
-  // surely never begin; what is undecided follows by a later collect().
+  // Revokes up to `elements` of the last elements of the worker. The report returns those that surely
+  // never begin. Undecided ones follow by a later collect().
   Report revoke(std::uint64_t elements);
 
   // ---- ending what runs
@@ -119,18 +117,18 @@ class Slot {
     std::shared_ptr<detail::Task> task;
     std::uint64_t element;  // of the task
     std::uint64_t serial;
-    TimePoint since;  // when it was first seen to run: never before it began
+    TimePoint since;  // the first look that saw it run: never before it began
   };
-  // The element that the worker surely runs, unless the worker is marked for kill. To be asked again
-  // and again while elements with a timeout are out: a worker that does nothing with one for a second,
-  // as its marks say, is marked for kill here.
+  // The element that the worker surely runs, unless the worker is marked for kill. Called again and
+  // again while elements with a timeout are out: if a worker does nothing with one for a second, as its
+  // marks say, this call marks the worker for kill.
   std::optional<Running> running();
-  // Asks the element to stop. False: it does not look at that, or does not run any more.
+  // Asks the element to stop. False: it does not look for requests, or does not run any more.
   bool ask_to_stop(std::uint64_t serial);
   // The worker has elements of the task that have not ended, and is not marked for kill.
   bool holds(detail::Task const& task) const;
 
-  // What an element ends with when its worker is killed for it.
+  // The error of an element whose worker is killed for it.
   struct KillReason {
     std::uint64_t serial;
     std::exception_ptr reason;
@@ -140,8 +138,8 @@ class Slot {
     bool marked = false;
     Report report;  // as that of revoke()
   };
-  // Marks the worker for kill if it still runs that very element. From then on the worker begins
-  // nothing and is sent nothing.
+  // Marks the worker for kill if it still runs that very element. Such a worker begins nothing and is
+  // sent nothing.
   KillResult mark_for_kill(KillReason kill_reason);
   bool marked_for_kill() const noexcept { return marked_for_kill_.load(std::memory_order_acquire); }
 
@@ -151,7 +149,7 @@ class Slot {
 
   // ---- the dispatcher's sleep
   void park(std::uint32_t number);
-  // For a sleep that ends soon by itself. True: what is there to collect will notify nobody.
+  // For a sleep that ends soon by itself. True: there is something to collect that notifies nobody.
   bool begin_short_poll(std::uint32_t number);
   void unpark();
   bool news();
@@ -164,19 +162,19 @@ class Slot {
 
   // The worker begins nothing more, and waits to be let go.
   bool retiring() const;
-  // The worker says that it has left, and owes nothing.
+  // The worker says that it has left, and it owes nothing.
   bool has_left() const;
 
   // ---- supervision
   struct Duty {
     bool owes = false;           // an outcome that the worker has not shown
     bool runs = false;           // an element, by the marks of the worker
-    std::uint64_t progress = 0;  // changes when the worker gets on, as it says
+    std::uint64_t progress = 0;  // changes if the worker gets on, as it says
     bool crashes = false;        // the worker has begun to report a crash
     channel::ExitHint exit_hint = channel::ExitHint::none;
   };
   Duty duty() const;
-  // Wakes the worker, in case that it sleeps though it has something to do.
+  // Wakes the worker, in case it sleeps though it has something to do.
   void nudge();
 
   void ask_to_leave();
@@ -185,15 +183,15 @@ class Slot {
   // `output` is null unless the output is captured.
   void open(std::unique_ptr<channel::ParentEnd> channel, os::UniqueFd control, pid_t pid,
             std::unique_ptr<OutputCapture> output = nullptr);
-  // What a dead worker left. `attributed` is one element or none, unless the worker wrote what cannot
-  // be (`bad`).
+  // All that a dead worker left. `attributed` is one element or none, unless the worker wrote an
+  // impossible value (`bad`).
   struct Death {
     Report report;  // the outcomes that were found, and all elements that had not begun
     Chunks attributed;
     std::string output;  // captured from the first of them
     detail::Stage stage = detail::Stage::idle;
     channel::ExitHint exit_hint = channel::ExitHint::none;
-    std::string bad;      // not empty: what the worker left cannot be true
+    std::string bad;      // not empty: the worker wrote an impossible value
     bool useful = false;  // the worker had answered or begun something in its life
     bool poison = false;  // attributed though not begun: too many workers died with it next in turn
     std::optional<KillReason> kill_reason;  // of the first attributed element, if there is one
@@ -202,7 +200,7 @@ class Slot {
   };
   Death reap();
 
-  std::vector<std::uint64_t> task_ids() const;  // of what the worker holds
+  std::vector<std::uint64_t> task_ids() const;  // of all chunks in the ledger
 
  private:
   // An element that was seen in some state, and since when.

@@ -162,7 +162,7 @@ class SlotTest : public testing::Test {
     return yes;
   }
 
-  // What a hostile worker can write to.
+  // A hostile worker can write to these.
   channel::OutboxWords& words() {
     return *reinterpret_cast<channel::OutboxWords*>(outbox_->control());
   }

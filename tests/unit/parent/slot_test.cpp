@@ -15,7 +15,7 @@
 namespace procpool::parent {
 namespace {
 
-// What the worker publishes meanwhile is found by who spins, or told at the end of that.
+// The spinning thread finds whatever the worker publishes meanwhile, or hears of it at the end of its spin.
 TEST_F(SlotTest, AWorkerDoesNotNotifyWhileAThreadSpins) {
   slot_.park(7);
   ASSERT_EQ(slot_.put(chunk_with({})), Slot::Put::sent);
