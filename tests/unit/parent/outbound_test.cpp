@@ -4,6 +4,7 @@
 #include "parent/outbound.hpp"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <chrono>
 #include <cstddef>
@@ -42,6 +43,7 @@ class OutboundTest : public testing::Test {
   OutboundTest() {
     auto [ours, theirs] = os::socket_pair();
     control_ = std::move(ours);
+    worker_control_ = os::duplicate(theirs.get());
     worker_.emplace(channel_.inbox(), channel_.outbox(), ring_size, os::Event(), std::move(theirs));
     outbound_.emplace(channel_, *peer_buffers_, control_.get());
   }
@@ -93,6 +95,10 @@ class OutboundTest : public testing::Test {
     for (Frame const& frame : take()) kinds.push_back(frame.header.kind);
     return kinds;
   }
+  bool descriptor_is_under_way() const {
+    pollfd ready{worker_control_.get(), POLLIN, 0};
+    return ::poll(&ready, 1, 0) == 1;
+  }
   // Leaves less room than the smallest frame needs.
   void fill() {
     for (std::size_t size = limit; size >= 16; size /= 2) {
@@ -103,6 +109,7 @@ class OutboundTest : public testing::Test {
 
   channel::ParentEnd channel_{ring_size};
   os::UniqueFd control_;
+  os::UniqueFd worker_control_;
   std::shared_ptr<PeerBuffers> peer_buffers_ = std::make_shared<PeerBuffers>();
   BufferPool buffer_pool_;
   std::optional<channel::OneByOne> worker_;
@@ -236,6 +243,7 @@ TEST_F(OutboundTest, AShareWhoseDescriptorIsRefusedGoesWithTheNextAttempt) {
 
 TEST_F(OutboundTest, ADescriptorThatIsRefusedLeavesNoFrame) {
   worker_.reset();
+  worker_control_.reset();
   Chunk const chunk = chunk_of({.shares = {share_with(limit + 1)}});
   EXPECT_FALSE(outbound_->put(chunk, nullptr));
   EXPECT_EQ(channel_.tail(), 0u);
@@ -273,8 +281,9 @@ TEST_F(OutboundTest, EvictionsWithoutRoomGoWithALaterChunk) {
 TEST_F(OutboundTest, TheDescriptorOfABlockGoesOnce) {
   Chunk const chunk = chunk_of({.bytes = limit + 1});
   auto const block = copy_for(buffer_pool_, peer_buffers_, chunk.bytes());
-  for (int i = 0; i < 2; ++i) {
+  for (bool const first : {true, false}) {
     ASSERT_TRUE(put(chunk, block.get()));
+    EXPECT_EQ(descriptor_is_under_way(), first);
     auto const frames = take();
     ASSERT_EQ(frames.back().header.where, Where::block);
     EXPECT_TRUE(frames.back().payload == std::string(limit + 1, static_cast<char>(fill_byte)));
