@@ -19,7 +19,13 @@
 
 namespace user {
 
-// Each form marks the value, so that the test sees that it ran.
+// Each form marks the value that it loads, so that the test sees that it ran.
+template <class A>
+void marked(A& ar, int& x) {
+  ar & x;
+  if constexpr (A::is_loading::value) x += 1000;
+}
+
 struct Member {
   int x = 0;
   template <class A>
@@ -37,8 +43,7 @@ class Private {
   friend class boost::serialization::access;
   template <class A>
   void serialize(A& ar, unsigned) {
-    ar & x;
-    if constexpr (A::is_loading::value) x += 1000;
+    marked(ar, x);
   }
 };
 
@@ -49,8 +54,7 @@ struct PrivateAggregate {
   friend class boost::serialization::access;
   template <class A>
   void serialize(A& ar, unsigned) {
-    ar & x;
-    if constexpr (A::is_loading::value) x += 1000;
+    marked(ar, x);
   }
 };
 
@@ -73,8 +77,7 @@ struct Free {
 };
 template <class A>
 void serialize(A& ar, Free& value, unsigned) {
-  ar & value.x;
-  if constexpr (A::is_loading::value) value.x += 1000;
+  user::marked(ar, value.x);
 }
 
 struct ByConcept {
@@ -84,8 +87,7 @@ struct ByConcept {
 template <class A, class T>
   requires(T::marked)
 void serialize(A& ar, T& value, unsigned) {
-  ar & value.x;
-  if constexpr (A::is_loading::value) value.x += 1000;
+  user::marked(ar, value.x);
 }
 
 struct Exact {
@@ -111,8 +113,7 @@ struct Base {
   int x = 0;
   template <class A>
   void serialize(A& ar, unsigned) {
-    ar & x;
-    if constexpr (A::is_loading::value) x += 1000;
+    marked(ar, x);
   }
 };
 struct Inherits : Base {};
@@ -120,8 +121,7 @@ struct FinalOne final {
   int x = 0;
   template <class A>
   void serialize(A& ar, unsigned) {
-    ar & x;
-    if constexpr (A::is_loading::value) x += 1000;
+    marked(ar, x);
   }
 };
 
@@ -133,8 +133,7 @@ BOOST_SERIALIZATION_SPLIT_FREE(user::SplitFree)
 namespace boost::serialization {
 template <class A>
 void serialize(A& ar, user::InBoost& value, unsigned) {
-  ar & value.x;
-  if constexpr (A::is_loading::value) value.x += 1000;
+  user::marked(ar, value.x);
 }
 template <class A>
 void save(A& ar, user::SplitFree const& value, unsigned) {
@@ -147,8 +146,7 @@ void load(A& ar, user::SplitFree& value, unsigned) {
 }
 template <class A, class T>
 void serialize(A& ar, user::Box<T>& value, unsigned) {
-  ar & value.x;
-  if constexpr (A::is_loading::value) value.x += 1000;
+  user::marked(ar, value.x);
 }
 }  // namespace boost::serialization
 

@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <set>
 #include <span>
@@ -187,68 +188,63 @@ TEST(OsSpawn, SurvivesItsFileBeingReplaced) {
   EXPECT_EQ(end.code, 0);
 }
 
-TEST(OsSpawn, WorksInAProgramThatClosedItsStreams) {
+// The result of `body` in a forked child of this program; -1 if it threw or crashed.
+int in_a_fork(std::function<int()> const& body) {
   pid_t const forked = ::fork();
   if (forked == 0) {
-    int result = 90;
     try {
-      for (int fd = 0; fd < 10; ++fd) ::close(fd);
-      auto [mine, theirs] = os::socket_pair();
-      os::UniqueFd const image = open_program("/bin/sleep");
-      bool const high = mine.get() >= 10 && theirs.get() >= 10 && image.get() >= 10;
-      os::Child const child = os::spawn({image.get(), theirs.get(), {"sleep", "1000"}, {}});
-      bool const settled = settles_on(child.pid, {0, 1, 2, 3, 4});
-      bool const nulls =
-          link_of(child.pid, 1) == "/dev/null" && link_of(child.pid, 2) == "/dev/null";
-      os::send_signal(child.pidfd.get(), SIGKILL);
-      finish(child);
-      result = !high ? 1 : !settled ? 2 : !nulls ? 3 : 0;
+      ::_exit(body());
     } catch (...) {
+      ::_exit(255);
     }
-    ::_exit(result);
   }
   int status = -1;
-  ASSERT_EQ(::waitpid(forked, &status, 0), forked);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(::waitpid(forked, &status, 0), forked);
+  return WIFEXITED(status) && WEXITSTATUS(status) != 255 ? WEXITSTATUS(status) : -1;
+}
+
+TEST(OsSpawn, WorksInAProgramThatClosedItsStreams) {
+  EXPECT_EQ(in_a_fork([] {
+              for (int fd = 0; fd < 10; ++fd) ::close(fd);
+              auto [mine, theirs] = os::socket_pair();
+              os::UniqueFd const image = open_program("/bin/sleep");
+              bool const high = mine.get() >= 10 && theirs.get() >= 10 && image.get() >= 10;
+              os::Child const child = os::spawn({image.get(), theirs.get(), {"sleep", "1000"}, {}});
+              bool const settled = settles_on(child.pid, {0, 1, 2, 3, 4});
+              bool const nulls =
+                  link_of(child.pid, 1) == "/dev/null" && link_of(child.pid, 2) == "/dev/null";
+              os::send_signal(child.pidfd.get(), SIGKILL);
+              finish(child);
+              return !high ? 1 : !settled ? 2 : !nulls ? 3 : 0;
+            }),
+            0);
 }
 
 TEST(OsSpawn, LowSourceNumbersDoNotCollide) {
-  pid_t const forked = ::fork();
-  if (forked == 0) {
-    int result = 90;
-    try {
-      auto [mine, theirs] = os::socket_pair();
-      os::UniqueFd const image = open_program("/bin/sh");
-      // The worst: each sits where the other must go.
-      ::dup2(image.get(), 3);
-      ::dup2(theirs.get(), 4);
-      theirs.reset();
-      os::Child const child = os::spawn({3, 4, {"sh", "-c", "printf ok >&3"}, {}});
-      result = receive(mine.get()) == "ok" ? 0 : 1;
-      finish(child);
-    } catch (...) {
-    }
-    ::_exit(result);
-  }
-  int status = -1;
-  ASSERT_EQ(::waitpid(forked, &status, 0), forked);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(in_a_fork([] {
+              auto [mine, theirs] = os::socket_pair();
+              os::UniqueFd const image = open_program("/bin/sh");
+              // The worst: each sits where the other must go.
+              ::dup2(image.get(), 3);
+              ::dup2(theirs.get(), 4);
+              theirs.reset();
+              os::Child const child = os::spawn({3, 4, {"sh", "-c", "printf ok >&3"}, {}});
+              bool const good = receive(mine.get()) == "ok";
+              finish(child);
+              return good ? 0 : 1;
+            }),
+            0);
 }
 
 TEST(OsSpawn, CloseOnExecOutputIsStillInherited) {
-  pid_t const forked = ::fork();
-  if (forked == 0) {
-    ::fcntl(1, F_SETFD, FD_CLOEXEC);
-    Shell shell("printf '' >&1 && printf ok >&3");
-    bool const good = receive(shell.control.get()) == "ok";
-    finish(shell.child);
-    ::_exit(good ? 0 : 1);
-  }
-  int status = -1;
-  ASSERT_EQ(::waitpid(forked, &status, 0), forked);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(in_a_fork([] {
+              ::fcntl(1, F_SETFD, FD_CLOEXEC);
+              Shell shell("printf '' >&1 && printf ok >&3");
+              bool const good = receive(shell.control.get()) == "ok";
+              finish(shell.child);
+              return good ? 0 : 1;
+            }),
+            0);
 }
 
 TEST(OsSpawn, FailuresThrowAndLeaveNoChild) {
