@@ -1,8 +1,8 @@
 #pragma once
 
-// Blocks of outcomes back into values, on the thread that asked for them. What a block holds came
-// from a worker, which may even write to it still, and is believed only as far as it can be
-// decoded: what cannot costs its elements, nothing else.
+// Blocks of outcomes back into values, on the thread that asked for them. The bytes of a block came
+// from a worker, which may even still write to them. They are believed only as far as they can be
+// decoded. Bytes that cannot be decoded cost their elements, and nothing else.
 
 #include <cxxabi.h>
 
@@ -28,12 +28,12 @@
 
 namespace procpool::inline v0::detail {
 
-// All blocks of an ended task, in the order of their elements.
+// Takes all blocks of an ended task, in the order of their elements.
 PROCPOOL_API std::vector<Block> take_in_order(Task& task);
 
 PROCPOOL_API std::uint64_t count_elements(std::vector<Block> const& blocks) noexcept;
 
-// A value that is still bytes: its call decodes it, into a place of the caller's.
+// A value that is still bytes. Its call decodes it into the place of the caller.
 template <class R>
 class Undecoded {
  public:
@@ -48,7 +48,7 @@ class Undecoded {
     watched([&] { decode_over(bytes_, blank); });
   }
 
-  // That is what was thrown: it could not be decoded.
+  // True if the value could not be decoded.
   bool refused() const noexcept { return refused_; }
 
  private:
@@ -68,8 +68,8 @@ class Undecoded {
   mutable bool refused_ = false;
 };
 
-// Its bytes, if it can be the one value of a block: the length only confirms what is known anyway,
-// and is looked at once.
+// The bytes of the only value of a block; nothing if their length is wrong. The length, which the
+// worker could change, is read once.
 template <class R>
 std::optional<std::span<std::byte const>> single_value(Block const& block) {
   std::span<std::byte const> const rest = block.payload.bytes();
@@ -84,13 +84,13 @@ std::optional<std::span<std::byte const>> single_value(Block const& block) {
   }
 }
 
-// Why a block of values has none.
+// The error for a block of values that makes no sense.
 PROCPOOL_API std::exception_ptr malformed(Block const& block, std::uint64_t task);
 
-// Why a block that is not of values has none.
+// The error of a block without values.
 PROCPOOL_API std::exception_ptr reason_of(Block const& block, Task const& task);
 
-// What was thrown when an element's value was decoded, as its owner gets it.
+// The error for an element whose value could not be decoded.
 PROCPOOL_API std::exception_ptr undecodable(Block const& block, Task const& task,
                                             std::uint64_t element, std::exception_ptr const& error);
 
@@ -127,8 +127,8 @@ class BlockReader {
       return read_value(block, *bytes);
     }
     std::span<std::byte const> rest = block.payload.bytes();
-    // Where one length is wrong, none can be believed: looked at before anything is decoded.
-    // Several results never lie where their worker can still write.
+    // All lengths are checked before any value is decoded, because one wrong length makes all others
+    // useless. Several results never lie in memory that their worker can still write.
     bool const good = fixed_size<R> != 0
                           ? rest.size() % sizeof(R) == 0 && rest.size() / sizeof(R) == block.count
                           : well_formed(rest, block.count);
@@ -198,7 +198,7 @@ class PROCPOOL_API ErrorSink {
   explicit ErrorSink(OnError how) : all_(how == OnError::collect) {}
 
   bool failed() const noexcept { return failed_; }
-  // The next error, or only counts it?
+  // True if the next error is kept, and not only counted.
   bool keeps() const noexcept { return all_ || !failed_; }
   void passed(std::uint64_t elements) noexcept { next_ += elements; }
   void error(std::exception_ptr const& reason);
