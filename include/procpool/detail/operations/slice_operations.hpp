@@ -110,8 +110,9 @@ class SliceOperations {
   }
 
  private:
+  // `init` is handed on by reference: it may be large, and each value on the way would lie on the stack.
   template <std::integral I, class T, class Op, class C, class... Args>
-  T reduce_bound(I first, I last, T init, Op op, C function, Args&&... args) {
+  T reduce_bound(I first, I last, T&& init, Op op, C function, Args&&... args) {
     if (last < first) {
       throw std::invalid_argument("procpool: parallelize_reduce from " + std::to_string(first) +
                                   " to " + std::to_string(last) +
@@ -124,11 +125,11 @@ class SliceOperations {
         using Fold = FoldSlice<B, Op, I, T>;
         if constexpr (Call<Fold, I, I>::check()) {
           return reduce(Fold{std::move(bound), op}, FoldValues<Op, T>{op}, first, last,
-                        std::move(init));
+                        std::forward<T>(init));
         }
       }
     }
-    return init;
+    return std::forward<T>(init);
   }
 
   Caller caller(char const* operation) {
@@ -151,14 +152,14 @@ class SliceOperations {
   }
 
   template <class Fold, class FoldAll, class I, class T>
-  T reduce(Fold const& fold, FoldAll const& fold_all, I first, I last, T init) {
+  T reduce(Fold const& fold, FoldAll const& fold_all, I first, I last, T&& init) {
     using Ps = typename Call<Fold, I, I>::Params;
     Caller const made = caller("parallelize_reduce");
     // Unsigned: the distance may be more than I can hold.
     using Distance = std::make_unsigned_t<I>;
     auto const count =
         static_cast<Distance>(static_cast<Distance>(last) - static_cast<Distance>(first));
-    if (count == 0) return init;
+    if (count == 0) return std::forward<T>(init);
     Slices const cut(count, slices(made, 4 * made.engine().size()));
     auto const task =
         made.many<Ps>(fold, {.stop_on_error = made.on_error() == OnError::stop}, cut.number);
