@@ -256,7 +256,7 @@ std::exception_ptr detail::SharedReason::of(std::uint64_t task, std::uint64_t el
   return error_ == nullptr ? reason_ : tell_(error_.get(), task, element);
 }
 
-Origin detail::origin_of(Block const& block, std::uint64_t task) {
+Origin detail::origin_of(OutcomeBlock const& block, std::uint64_t task) {
   Origin origin;
   origin.worker = block.worker;
   origin.pid = block.pid;
@@ -265,9 +265,9 @@ Origin detail::origin_of(Block const& block, std::uint64_t task) {
   return origin;
 }
 
-std::exception_ptr detail::reason_of(Block const& block, std::uint64_t task,
+std::exception_ptr detail::reason_of(OutcomeBlock const& block, std::uint64_t task,
                                      ExceptionTypes listed) {
-  if (block.kind == Block::Kind::failed) return block.failure;
+  if (block.kind == OutcomeBlock::Kind::failed) return block.failure;
   Origin origin = origin_of(block, task);
   if (block.earlier.failed > block.earlier.told.size()) {
     origin.causes.push_back(std::to_string(block.earlier.failed - block.earlier.told.size()) +

@@ -25,7 +25,7 @@ bool WorkerEnd::wait() {
     if (load_frame()) {
       if (header_.kind != InboxKind::memory) return true;
       apply_memory_notice();
-      finish_frame(false);
+      finish_frame();
       continue;
     }
     if (descriptors_gone()) return false;
@@ -67,17 +67,16 @@ bool WorkerEnd::load_frame() {
   return true;
 }
 
-void WorkerEnd::finish_frame(bool revoked) {
+void WorkerEnd::finish_frame() {
   head_ += aligned(sizeof header_ + in_ring(header_.where, header_.size));
   payloads_.drop();
-  bool news = outbox_.has_open_frame() || revoked;
-  if (outbox_.has_open_frame()) outbox_.close_frame();
+  bool const news = outbox_.has_open_frame();
+  if (news) outbox_.close_frame();
   // After the outcomes: a parent that revoked elements takes the unanswered ones for never begun when
   // it sees this cursor. seq_cst: a release, and before the load of `parked`, as in publish().
   rings_.out().inbox_head.store(head_, std::memory_order_seq_cst);
   PROCPOOL_SYNC_POINT(frame_released);
-  if (!news) news = cursor_is_awaited();
-  if (news) outbox_.notify_parent();
+  if (news || cursor_is_awaited()) outbox_.notify_parent();
 }
 
 bool WorkerEnd::cursor_is_awaited() const noexcept {

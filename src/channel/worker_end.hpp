@@ -50,7 +50,7 @@ class WorkerEnd {
   // Hands over the mapping of a payload in a file, to keep it beyond finish_frame().
   os::Mapping take_file() noexcept { return payloads_.take_file(); }
   // Publishes the open outcomes, gives the space of the frame back, and notifies the parent.
-  void finish_frame(bool revoked);
+  void finish_frame();
 
   // ---- elements of the frame
 

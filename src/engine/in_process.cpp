@@ -17,16 +17,17 @@
 
 namespace procpool::inline v0 {
 
-using detail::Block;
 using detail::Bytes;
+using detail::OutcomeBlock;
 
 namespace {
 
 // Decides after an attempt that threw. True: there is another attempt, at once.
-bool try_again(detail::Task& task, Block& block, Bytes const& thrown, ExceptionTypes listed) {
+bool try_again(detail::Task& task, OutcomeBlock& block, Bytes const& thrown,
+               ExceptionTypes listed) {
   auto const& retries = task.retries();
   if (!retries || retries->exceptions.empty()) return false;
-  block.kind = Block::Kind::thrown;
+  block.kind = OutcomeBlock::Kind::thrown;
   block.payload = detail::Payload(Bytes(thrown));
   std::exception_ptr const error = detail::reason_of(block, task.id(), listed);
   if (std::ranges::none_of(retries->exceptions, [&](auto* const test) { return test(error); })) {
@@ -109,16 +110,16 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   InProcessContext context(*task);
   ThreadContext const here(context);
   for (std::uint64_t i = 0; i < input.count; ++i) {
-    Block block;
+    OutcomeBlock block;
     block.first = input.first + i;
     block.count = 1;
     block.pid = ::getpid();
     auto const arguments = elements.next();
     if (!unusable.empty()) {
-      block.kind = Block::Kind::thrown;
+      block.kind = OutcomeBlock::Kind::thrown;
       block.payload = detail::Payload(Bytes(unusable));
     } else if (block.first >= task->cancelled_from() || ended_.load()) {
-      block.kind = Block::Kind::failed;
+      block.kind = OutcomeBlock::Kind::failed;
       block.cancelled = true;
       block.failure = std::make_exception_ptr(
           TaskCancelled("task " + std::to_string(task->id()) + ", element " +
@@ -131,7 +132,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
         context.begin(block.first);
         value = callable.call(arguments, result, stage, listed);
       } while (!value && try_again(*task, block, result, exceptions_));
-      block.kind = value ? Block::Kind::values : Block::Kind::thrown;
+      block.kind = value ? OutcomeBlock::Kind::values : OutcomeBlock::Kind::thrown;
       if (value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = result.size();
         auto const* const prefix = reinterpret_cast<std::byte const*>(&length);
@@ -139,7 +140,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
       }
       block.payload = detail::Payload(std::move(result));
     }
-    if (block.kind != Block::Kind::values && !block.cancelled && task->stop_on_error()) {
+    if (block.kind != OutcomeBlock::Kind::values && !block.cancelled && task->stop_on_error()) {
       task->cancel_from(block.first + 1);
     }
     task->deliver(std::move(block));

@@ -25,7 +25,7 @@ std::uint64_t next_id() noexcept {
 constinit TaskControl const usual{};
 
 // Grows as a vector grows by itself.
-std::size_t room_for_one_more(std::vector<Block> const& blocks) noexcept {
+std::size_t room_for_one_more(std::vector<OutcomeBlock> const& blocks) noexcept {
   return blocks.size() < blocks.capacity() ? blocks.capacity() : 2 * blocks.size() + 1;
 }
 
@@ -64,10 +64,10 @@ void Task::keep(Share::List const& shares) {
   rare().kept.insert(shares.begin(), shares.end());
 }
 
-std::vector<Block> Task::take() {
+std::vector<OutcomeBlock> Task::take() {
   Lock const lock(mutex_);
   if (!first_block_) return std::exchange(blocks_, {});
-  std::vector<Block> taken;
+  std::vector<OutcomeBlock> taken;
   taken.reserve(1 + blocks_.size());
   taken.push_back(*std::exchange(first_block_, std::nullopt));
   std::ranges::move(std::exchange(blocks_, {}), std::back_inserter(taken));
@@ -75,11 +75,11 @@ std::vector<Block> Task::take() {
 }
 
 // Without the lock: a task that has ended gets no further block, and the caller has seen its end.
-Block Task::take_only() PROCPOOL_UNCHECKED_LOCKS {
+OutcomeBlock Task::take_only() PROCPOOL_UNCHECKED_LOCKS {
   return *std::exchange(first_block_, std::nullopt);
 }
 
-bool Task::is_awaited(Block const& block) const {
+bool Task::is_awaited(OutcomeBlock const& block) const {
   return !awaited_ || *awaited_ - block.first < block.count;
 }
 
@@ -87,14 +87,14 @@ bool Task::is_awaited(Block const& block) const {
 void Task::report_lost() noexcept {
   if (stream() || counts().failed == 0) return;
   try {
-    std::vector<Block> blocks = take();
-    Block* first = nullptr;
-    for (Block& block : blocks) {
-      if (block.kind == Block::Kind::values || block.cancelled) continue;
+    std::vector<OutcomeBlock> blocks = take();
+    OutcomeBlock* first = nullptr;
+    for (OutcomeBlock& block : blocks) {
+      if (block.kind == OutcomeBlock::Kind::values || block.cancelled) continue;
       if (first == nullptr || block.first < first->first) first = &block;
     }
     if (first == nullptr) return;
-    auto const kept = std::make_shared<Block>(std::move(*first));
+    auto const kept = std::make_shared<OutcomeBlock>(std::move(*first));
     auto const listed = context() ? context()->exceptions : ExceptionTypes();
     detail::report_lost(*this, [kept, id = id_, listed] {
       return "task " + std::to_string(id) + ", element " + std::to_string(kept->first) + ": " +
@@ -112,9 +112,8 @@ void Task::wait_for_block(std::optional<std::uint64_t> element) {
   awaited_ = element;
   waiting_ = true;
   auto const has_arrived = [this]() PROCPOOL_REQUIRES(mutex_) {
-    return std::ranges::any_of(blocks_, [this](Block const& block) PROCPOOL_REQUIRES(mutex_) {
-      return is_awaited(block);
-    });
+    return std::ranges::any_of(blocks_, [this](OutcomeBlock const& block) PROCPOOL_REQUIRES(
+                                            mutex_) { return is_awaited(block); });
   };
   while (!complete_ && !has_arrived()) arrived.wait(lock);
   waiting_ = false;
@@ -181,7 +180,7 @@ bool Task::seal() {
   return true;
 }
 
-void Task::deliver(Block block) {
+void Task::deliver(OutcomeBlock block) {
   bool complete = false;
   {
     Lock const lock(mutex_);
@@ -192,7 +191,7 @@ void Task::deliver(Block block) {
     if (block.cancelled) {
       counts_.cancelled += block.count;
       if (block.begun) counts_.stopped += block.count;
-    } else if (block.kind != Block::Kind::values) {
+    } else if (block.kind != OutcomeBlock::Kind::values) {
       counts_.failed += block.count;
     }
     // A wake-up costs more than most elements, so it is for awaited blocks only.

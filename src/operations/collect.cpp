@@ -6,38 +6,38 @@
 
 namespace procpool::inline v0::detail {
 
-std::vector<Block> take_in_order(Task& task) {
-  std::vector<Block> blocks = task.take();
-  std::ranges::sort(blocks, {}, &Block::first);
+std::vector<OutcomeBlock> take_in_order(Task& task) {
+  std::vector<OutcomeBlock> blocks = task.take();
+  std::ranges::sort(blocks, {}, &OutcomeBlock::first);
   return blocks;
 }
 
-std::uint64_t count_elements(std::vector<Block> const& blocks) noexcept {
+std::uint64_t count_elements(std::vector<OutcomeBlock> const& blocks) noexcept {
   std::uint64_t elements = 0;
-  for (Block const& block : blocks) elements += block.count;
+  for (OutcomeBlock const& block : blocks) elements += block.count;
   return elements;
 }
 
-std::exception_ptr malformed(Block const& block, std::uint64_t task) {
+std::exception_ptr malformed(OutcomeBlock const& block, std::uint64_t task) {
   return std::make_exception_ptr(BadMessage(
       "task " + std::to_string(task) + ", elements " + std::to_string(block.first) + " to " +
       std::to_string(block.first + block.count - 1) + ": worker " + std::to_string(block.worker) +
       " (pid " + std::to_string(block.pid) + ") sent results whose lengths cannot be"));
 }
 
-std::exception_ptr reason_of(Block const& block, Task const& task) {
+std::exception_ptr reason_of(OutcomeBlock const& block, Task const& task) {
   return reason_of(block, task.id(),
                    task.context() ? task.context()->exceptions : ExceptionTypes());
 }
 
-std::exception_ptr undecodable(Block const& block, Task const& task, std::uint64_t element,
+std::exception_ptr undecodable(OutcomeBlock const& block, Task const& task, std::uint64_t element,
                                std::exception_ptr const& error) {
   Origin origin = origin_of(block, task.id());
   origin.element = element;
   return with_origin(error, origin);
 }
 
-void throw_reason(Block const& block, Task const& task, std::exception_ptr reason) {
+void throw_reason(OutcomeBlock const& block, Task const& task, std::exception_ptr reason) {
   std::rethrow_exception(SharedReason(std::move(reason)).of(task.id(), block.first));
 }
 

@@ -79,7 +79,7 @@ bool BufferPool::add_reader(detail::MessageBlock& block, Worker const& worker) {
   std::erase_if(readers, [&](auto const& each) {
     auto const reader = each.lock();
     known = known || reader == worker;
-    return !hardened_ && reader == nullptr;
+    return reader == nullptr;
   });
   if (!known) readers.push_back(worker);
   return true;

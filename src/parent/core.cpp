@@ -28,8 +28,8 @@
 
 namespace procpool::inline v0::parent {
 
-using detail::Block;
 using detail::Lock;
+using detail::OutcomeBlock;
 
 namespace {
 
@@ -723,9 +723,9 @@ void Core::fail_expired(Chunks const& chunks) {
 
 // ---- ends of elements
 
-void Core::stop_after_failure(detail::Task& task, detail::Block const& block) {
+void Core::stop_after_failure(detail::Task& task, detail::OutcomeBlock const& block) {
   // Elements before it still run: the failure that is told is the first by index, as in a loop.
-  if (task.stop_on_error() && block.kind != Block::Kind::values && !block.cancelled) {
+  if (task.stop_on_error() && block.kind != OutcomeBlock::Kind::values && !block.cancelled) {
     cancel_from(task, block.first + 1);
   }
 }
@@ -756,10 +756,10 @@ void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, boo
     count_resolved(*chunk.task, chunk.count);
     tally_.count_ended(chunk.count, cancelled);
   }
-  Block block;
+  OutcomeBlock block;
   block.first = chunk.first;
   block.count = chunk.count;
-  block.kind = Block::Kind::failed;
+  block.kind = OutcomeBlock::Kind::failed;
   block.cancelled = cancelled;
   block.begun = begun;
   block.failure = reason;
@@ -798,9 +798,9 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
     }
     auto const why = [&] { return detail::patiently([&] { return reason(chunk); }); };
     if (chunk.task->internal()) {  // counted nowhere
-      Block block;
+      OutcomeBlock block;
       block.count = 1;
-      block.kind = Block::Kind::failed;
+      block.kind = OutcomeBlock::Kind::failed;
       block.failure = why();
       chunk.task->deliver(std::move(block));
       continue;

@@ -224,7 +224,7 @@ class Core {
   void fail_expired(Chunks const& chunks);
   // Elements of the task from `first` on that have not begun never will.
   void cancel_from(detail::Task& task, std::uint64_t first);
-  void stop_after_failure(detail::Task& task, detail::Block const& block);
+  void stop_after_failure(detail::Task& task, detail::OutcomeBlock const& block);
   void end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled,
                    bool begun = false);
   void count_delivered(std::uint64_t elements);

@@ -26,8 +26,9 @@ Slot::Put InternalCall::send(Slot& slot, BoundCall const& call) {
 bool InternalCall::ended() const { return task_ && task_->ended(); }
 
 std::exception_ptr InternalCall::error() const {
-  for (detail::Block const& block : task_->take()) {
-    if (block.kind != detail::Block::Kind::values) return detail::reason_of(block, task_->id());
+  for (detail::OutcomeBlock const& block : task_->take()) {
+    if (block.kind != detail::OutcomeBlock::Kind::values)
+      return detail::reason_of(block, task_->id());
   }
   return nullptr;
 }

@@ -22,8 +22,8 @@ namespace procpool::inline v0::parent {
 
 using channel::BadFrame;
 using channel::ParentEnd;
-using detail::Block;
 using detail::Lock;
+using detail::OutcomeBlock;
 
 namespace {
 
@@ -33,9 +33,9 @@ constexpr std::uint64_t nobodys_serial = ~std::uint64_t{0};
 
 // The block of an outcome that has arrived and could not be taken, for lack of memory, descriptors or
 // address space in this process: these elements end, and nothing else.
-void fail(Block& block, Chunk const& chunk, std::uint64_t count, std::uint64_t bytes,
+void fail(OutcomeBlock& block, Chunk const& chunk, std::uint64_t count, std::uint64_t bytes,
           std::exception const& error) {
-  block.kind = Block::Kind::failed;
+  block.kind = OutcomeBlock::Kind::failed;
   block.failure = detail::patiently([&] {
     return std::make_exception_ptr(SetupError(
         element_text(chunk.task->id(), chunk.first, count) + ": the outcome, " +
@@ -48,7 +48,7 @@ std::string copied(std::string_view text) {
 }
 
 // Takes the results that a dead worker had counted in its open frame.
-void take_results_left(ParentEnd::Remains const& remains, Chunk const& chunk, Block& block) {
+void take_results_left(ParentEnd::Remains const& remains, Chunk const& chunk, OutcomeBlock& block) {
   try {
     block.payload = detail::Payload::copy(remains.payload);
   } catch (std::exception const& error) {
@@ -221,7 +221,7 @@ void Slot::accept(ParentEnd::Arrival const& arrival, Item& item) {
   ledger_.check(header);
   bool const thrown = header.kind == channel::OutboxKind::thrown;
   Chunk const& owed = ledger_.front().chunk;
-  item.block.kind = thrown ? Block::Kind::thrown : Block::Kind::values;
+  item.block.kind = thrown ? OutcomeBlock::Kind::thrown : OutcomeBlock::Kind::values;
   try {
     item.block.payload = receive(arrival);
   } catch (BadFrame const&) {

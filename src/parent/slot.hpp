@@ -51,7 +51,7 @@ class Slot {
   // The outcome of some elements.
   struct Item {
     std::shared_ptr<detail::Task> task{};
-    detail::Block block{};
+    detail::OutcomeBlock block{};
     std::uint64_t nanoseconds = 0;   // for all these elements, as the worker says
     std::optional<Chunk> element{};  // one that threw, as it was sent
     bool again = false;              // it is run once more

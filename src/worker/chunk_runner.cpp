@@ -27,7 +27,7 @@ ChunkRunner::ChunkRunner(channel::WorkerEnd& channel, WorkerContext& context, Se
       listed_(std::move(settings.listed)),
       result_(detail::Bytes::allocator_type(&channel.result_memory())) {}
 
-bool ChunkRunner::run() {
+void ChunkRunner::run() {
   channel::InboxHeader const& chunk = channel_.header();
   RegisteredFunction& function = functions_[chunk.function];
   std::uint64_t const end = chunk.serial + chunk.count;
@@ -38,7 +38,10 @@ bool ChunkRunner::run() {
     detail::Run run = channel_.start_run(serial, alone ? 1 : chunk.count, words_);
     bool value = true;
     if (alone) {
-      if (!run.begin()) return channel_.end_run(run);
+      if (!run.begin()) {
+        channel_.end_run(run);
+        return;
+      }
       value = prepare(serial, function);
     }
     if (value) value = call(function, run);
@@ -55,9 +58,8 @@ bool ChunkRunner::run() {
     serial = run.next();
     bool const kept = channel_.end_run(run);
     if (function.callable) function.callable->drop_deferred();
-    if (!kept) return false;
+    if (!kept) return;
   }
-  return true;
 }
 
 bool ChunkRunner::must_run_alone(RegisteredFunction const& function) const noexcept {

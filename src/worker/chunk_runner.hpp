@@ -39,8 +39,8 @@ class ChunkRunner {
   // `channel` and `context` outlive this object.
   ChunkRunner(channel::WorkerEnd& channel, WorkerContext& context, Settings settings);
 
-  // Runs the elements of the channel's frame, which is a chunk. False: the rest of it was revoked.
-  PROCPOOL_PASSES_FORCED_END bool run();
+  // Runs the elements of the channel's frame, which is a chunk, up to what was revoked of it.
+  PROCPOOL_PASSES_FORCED_END void run();
 
   RegisteredFunctions& functions() noexcept { return functions_; }
   // Evicts a shared value, and with it the functions that have handles of it. Their destructors are

@@ -42,16 +42,15 @@ void Worker::take_frames() {
       channel_.leave();
       break;
     }
-    bool revoked = false;
     switch (channel_.header().kind) {
       case channel::InboxKind::memory: break;  // the channel's own
       case channel::InboxKind::register_function: register_function(); break;
       case channel::InboxKind::share: adopt_share(); break;
       case channel::InboxKind::forget: evict(); break;
       case channel::InboxKind::chunk:
-      case channel::InboxKind::internal_chunk: revoked = !runner_.run(); break;
+      case channel::InboxKind::internal_chunk: runner_.run(); break;
     }
-    channel_.finish_frame(revoked);
+    channel_.finish_frame();
     if ((missed_ || channel_.lost()) && !channel_.has_frame()) break;
   }
 }

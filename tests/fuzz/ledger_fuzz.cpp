@@ -101,7 +101,7 @@ class Harness {
       end(item.block.first, item.block.count);
       auto const bytes = item.block.payload.bytes();
       sum_ = static_cast<std::uint8_t>(sum_ + fuzz::sum_of(bytes));
-      if (item.block.kind == detail::Block::Kind::thrown) {
+      if (item.block.kind == detail::OutcomeBlock::Kind::thrown) {
         fuzz::require(detail::decode_exception(bytes, {}) != nullptr,
                       "what was thrown is an error");
       }

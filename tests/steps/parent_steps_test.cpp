@@ -59,7 +59,7 @@ void work(channel::OneByOne& end, EventLog& event_log, Does does) {
       while (does != Does::answers) ::pause();
       end.append_value(chunk.serial + i, {}, false);
     }
-    end.finish_frame(revoked);
+    end.finish_frame();
   }
 }
 
@@ -291,7 +291,7 @@ TEST(ParentSteps, AWorkerMayBeginWhatItIsToldOfAtOnce) {
     ASSERT_TRUE(worker.wait());
     ASSERT_TRUE(worker.begin(worker.header().serial)) << "the limit came behind the record";
     worker.append_value(worker.header().serial, {}, false);
-    worker.finish_frame(false);
+    worker.finish_frame();
     ++ran;
   });
   for (unsigned i = 1; i <= 3; ++i) {
@@ -318,7 +318,7 @@ TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
       ASSERT_TRUE(worker.begin(worker.header().serial + i));
       worker.append_value(worker.header().serial + i, result, false);
     }
-    worker.finish_frame(false);
+    worker.finish_frame();
   };
   parent.put_chunk({0, 1, 0, 4}, {});
   parent.put_chunk({0, 1, 0, 1}, {});

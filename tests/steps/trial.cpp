@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using channel::ParentEnd;
-using detail::Block;
+using detail::OutcomeBlock;
 
 constexpr std::chrono::seconds hard_limit{20};
 // Of an element that overruns. The parent looks twice as often.
@@ -327,11 +327,11 @@ void Trial::accept(Slot::Report&& report, bool alive) {
   for (Chunk& chunk : report.returned) returned(std::move(chunk), alive && again_);
 }
 
-void Trial::answered(Block const& block) {
+void Trial::answered(OutcomeBlock const& block) {
   auto bytes = block.payload.bytes();
   for (std::uint64_t i = 0; i < block.count; ++i) {
     std::uint64_t const element = block.first + i;
-    bool const thrown = block.kind == Block::Kind::thrown;
+    bool const thrown = block.kind == OutcomeBlock::Kind::thrown;
     move(element, State::given, thrown ? State::thrown : State::value, "answered for");
     if (thrown != (scenario_.throws == element)) wrong("it threw, or did not");
     std::uint64_t length = scenario_.result;

@@ -67,7 +67,7 @@ class Trial {
   void collect();
   void reap();
   void accept(Slot::Report&& report, bool alive);
-  void answered(detail::Block const& block);
+  void answered(detail::OutcomeBlock const& block);
   void returned(Chunk&& chunk, bool again);
   void move(std::uint64_t element, State from, State to, char const* what);
   bool all_ended() const;

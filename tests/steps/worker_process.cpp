@@ -31,13 +31,14 @@ class TrialWorker {
       channel::InboxKind const kind = end_.header().kind;
       bool const chunk =
           kind == channel::InboxKind::chunk || kind == channel::InboxKind::internal_chunk;
-      end_.finish_frame(chunk && !run_chunk());
+      if (chunk) run_chunk();
+      end_.finish_frame();
     }
   }
 
  private:
-  // As the worker does: in runs of fixed size, or element by element. False: the rest was revoked.
-  bool run_chunk() {
+  // As the worker does: in runs of fixed size, or element by element. Up to what was revoked.
+  void run_chunk() {
     channel::InboxHeader const& chunk = end_.header();
     std::uint64_t const end = chunk.serial + chunk.count;
     bool const fixed = scenario_.block != 0 && chunk.kind == channel::InboxKind::chunk;
@@ -50,9 +51,8 @@ class TrialWorker {
         ++event_log_.ended.at(element);
       }
       serial = run.next();
-      if (!end_.end_run(run)) return false;
+      if (!end_.end_run(run)) return;
     }
-    return true;
   }
 
   // False: the next element has thrown.

@@ -23,9 +23,9 @@
 
 namespace api_test {
 
-using procpool::detail::Block;
 using procpool::detail::Bytes;
 using procpool::detail::InputBuffer;
+using procpool::detail::OutcomeBlock;
 using procpool::detail::Payload;
 using procpool::detail::Task;
 
@@ -42,7 +42,7 @@ class FakeEngine final : public procpool::detail::Engine {
   Delivery delivery = Delivery::single;
   std::size_t usual_input = 64;
   // Delivered instead of what the elements gave: must cover the elements that were appended.
-  std::function<std::vector<Block>(std::uint64_t elements)> instead;
+  std::function<std::vector<OutcomeBlock>(std::uint64_t elements)> instead;
 
   // ---- what happened
   struct Appended {
@@ -128,10 +128,10 @@ class FakeEngine final : public procpool::detail::Engine {
   void deliver(Task& task) {
     std::vector<Made> const made = std::exchange(made_, {});
     if (instead) {
-      for (Block& block : instead(made.size())) task.deliver(std::move(block));
+      for (OutcomeBlock& block : instead(made.size())) task.deliver(std::move(block));
       return;
     }
-    std::vector<Block> blocks;
+    std::vector<OutcomeBlock> blocks;
     for (std::size_t i = 0; i < made.size();) {
       std::size_t most = 1;
       if (delivery == Delivery::whole) most = made.size();
@@ -142,10 +142,10 @@ class FakeEngine final : public procpool::detail::Engine {
         bytes.insert(bytes.end(), made[end].bytes.begin(), made[end].bytes.end());
         ++end;
       }
-      Block block;
+      OutcomeBlock block;
       block.first = made[i].first;
       block.count = end - i;
-      block.kind = made[i].value ? Block::Kind::values : Block::Kind::thrown;
+      block.kind = made[i].value ? OutcomeBlock::Kind::values : OutcomeBlock::Kind::thrown;
       block.payload = Payload(std::move(bytes));
       block.worker = 3;
       block.pid = 4711;

@@ -19,10 +19,10 @@
 
 namespace {
 
-using api_test::Block;
 using api_test::Bytes;
 using api_test::Delivery;
 using api_test::FakePool;
+using api_test::OutcomeBlock;
 using api_test::Payload;
 
 std::vector<int> numbers(int count) {
@@ -136,26 +136,27 @@ Bytes bytes_of(std::initializer_list<std::string> values) {
   return bytes;
 }
 
-Block values(std::uint64_t first, std::uint64_t count, Bytes bytes) {
-  Block block;
+OutcomeBlock values(std::uint64_t first, std::uint64_t count, Bytes bytes) {
+  OutcomeBlock block;
   block.first = first;
   block.count = count;
   block.payload = Payload(std::move(bytes));
   return block;
 }
 
-Block failed(std::uint64_t first, std::uint64_t count) {
-  Block block;
+OutcomeBlock failed(std::uint64_t first, std::uint64_t count) {
+  OutcomeBlock block;
   block.first = first;
   block.count = count;
-  block.kind = Block::Kind::failed;
+  block.kind = OutcomeBlock::Kind::failed;
   block.failure = std::make_exception_ptr(procpool::TaskCancelled("cancelled"));
   return block;
 }
 
 // What try_map makes of these blocks: for each element its value or the name of its error.
 template <class R>
-std::vector<std::string> outcomes_of(R (*function)(int), int count, std::vector<Block> blocks) {
+std::vector<std::string> outcomes_of(R (*function)(int), int count,
+                                     std::vector<OutcomeBlock> blocks) {
   FakePool fake;
   fake.engine.instead = [&](std::uint64_t) { return std::move(blocks); };
   std::vector<std::string> all;
@@ -178,8 +179,8 @@ std::vector<std::string> outcomes_of(R (*function)(int), int count, std::vector<
 }
 
 template <class... Blocks>
-std::vector<Block> blocks(Blocks... each) {
-  std::vector<Block> all;
+std::vector<OutcomeBlock> blocks(Blocks... each) {
+  std::vector<OutcomeBlock> all;
   (all.push_back(std::move(each)), ...);
   return all;
 }
@@ -208,7 +209,7 @@ TEST(Blocks, EachElementOfAFailureTellsWhichItIs) {
   auto const expect_each = []<class E>(E const& error, std::uint64_t first) {
     FakePool fake;
     fake.engine.instead = [&](std::uint64_t) {
-      Block block = failed(first, 3);
+      OutcomeBlock block = failed(first, 3);
       block.failure = std::make_exception_ptr(error);
       return blocks(values(0, first, bytes_of({1, 2})), std::move(block));
     };
@@ -349,8 +350,8 @@ TEST(Malformed, MapThrowsIt) {
 }
 
 TEST(Malformed, AnExceptionThatCannotBeUnderstood) {
-  Block block = values(0, 1, Bytes(3));
-  block.kind = Block::Kind::thrown;
+  OutcomeBlock block = values(0, 1, Bytes(3));
+  block.kind = OutcomeBlock::Kind::thrown;
   EXPECT_EQ(outcomes_of(twice, 2, blocks(std::move(block), values(1, 1, bytes_of({5})))),
             (Texts{"BadMessage", "5"}));
 }

@@ -20,9 +20,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using procpool::Future;
-using procpool::detail::Block;
 using procpool::detail::Bytes;
 using procpool::detail::Function;
+using procpool::detail::OutcomeBlock;
 using procpool::detail::Payload;
 using procpool::detail::Task;
 
@@ -44,7 +44,7 @@ struct Open {
   void end(int value) {
     Bytes bytes;
     procpool::detail::encode(bytes, value);
-    Block block;
+    OutcomeBlock block;
     block.count = 1;
     block.payload = Payload(std::move(bytes));
     task->deliver(std::move(block));

@@ -25,7 +25,7 @@ TEST_F(ChannelTest, FramesArriveInOrderWithTheirPayload) {
     ASSERT_TRUE(worker_->wait());
     EXPECT_EQ(worker_->header().count, count);
     EXPECT_EQ(text_of(worker_->payload()), payload);
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   }
 }
 
@@ -40,7 +40,7 @@ TEST_F(ChannelTest, FramesOfAllSizesSurviveTheWrap) {
     ASSERT_TRUE(worker_->begin(worker_->header().serial));
     worker_->append_value(worker_->header().serial, bytes_of(payload).first(payload.size() / 2),
                           false);
-    worker_->finish_frame(false);
+    worker_->finish_frame();
     auto const arrival = parent_.next();
     ASSERT_TRUE(arrival);
     ASSERT_EQ(text_of(arrival->payload), payload.substr(0, payload.size() / 2));
@@ -69,7 +69,7 @@ TEST_F(ChannelTest, AThrownElementHasAFrameOfItsOwn) {
   worker_->append_thrown(1, bytes_of("error"));
   ASSERT_TRUE(worker_->begin(2));
   worker_->append_value(2, bytes_of("w"), false);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   auto const first = parent_.next();
   ASSERT_TRUE(first);
   EXPECT_EQ(first->header.kind, OutboxKind::values);
@@ -230,7 +230,7 @@ TEST_F(ChannelTest, AFrameWithoutOutcomeNotifiesAParentThatWaitsForItsEnd) {
   parent_.revoke(0);
   parent_.park(8);
   EXPECT_FALSE(parent_.news());
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   EXPECT_EQ(event_.drain(), 1u);
   EXPECT_TRUE(parent_.acknowledged());
 
@@ -240,7 +240,7 @@ TEST_F(ChannelTest, AFrameWithoutOutcomeNotifiesAParentThatWaitsForItsEnd) {
   ASSERT_TRUE(worker_->begin(1));
   worker_->append_thrown(1, bytes_of("error"));
   parent_.park(9);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   EXPECT_EQ(event_.drain(), 0u);
 
   // Nor of a frame without elements, whatever lies behind it.
@@ -250,7 +250,7 @@ TEST_F(ChannelTest, AFrameWithoutOutcomeNotifiesAParentThatWaitsForItsEnd) {
   parent_.park(10);
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(worker_->wait());
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   }
   EXPECT_EQ(event_.drain(), 0u);
 }
@@ -266,7 +266,7 @@ TEST_F(ChannelTest, ARevocationIsAcknowledgedAtTheLastChunk) {
   EXPECT_FALSE(parent_.acknowledged());
   parent_.park(7);
   worker_->append_value(0, bytes_of("r"), false);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   EXPECT_EQ(event_.drain(), 1u);
   EXPECT_TRUE(parent_.news());
   EXPECT_TRUE(parent_.acknowledged());
@@ -298,7 +298,7 @@ TEST_F(ChannelTest, AClaimedElementIsNotRevoked) {
   EXPECT_EQ(parent_.revoke(0), 2u);  // 1 is claimed, 2 is the first that never begins
   worker_->append_value(1, bytes_of("r"), false);
   EXPECT_FALSE(worker_->begin(2));
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   EXPECT_TRUE(parent_.acknowledged());
   EXPECT_EQ(parent_.next()->header.count, 2u);
 }
@@ -432,7 +432,7 @@ TEST_P(ChannelBehindAGap, ADeathInTheMiddleKeepsTheDoneAndBlamesTheBegun) {
       ASSERT_TRUE(worker_->begin(first + i));
       worker_->append_value(first + i, bytes_of("ok"), false);
     }
-    worker_->finish_frame(false);
+    worker_->finish_frame();
     while (parent_.next()) {
     }
     parent_.taken();
@@ -476,7 +476,7 @@ TEST_F(ChannelTest, ADeathBeforeTheLookAtTheLimitBlamesNone) {
   EXPECT_FALSE(parent_.remains(0, 1).believable) << "it was never given so many";
   // Withdrawn, and acknowledged: the next claim is that of another element.
   words().claim.store(1);
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   EXPECT_TRUE(parent_.acknowledged());
   words().claim.store(2);
   EXPECT_FALSE(parent_.remains(0, 1).believable);

@@ -74,7 +74,7 @@ TEST_F(ChannelRunTest, WritesResultsWhereTheyAreSentFrom) {
     next = run.next();
     EXPECT_TRUE(worker_->end_run(run));
   }
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   std::uint64_t seen = 0;
   while (auto const arrival = parent_.next()) {
     EXPECT_EQ(arrival->header.serial, seen);
@@ -202,7 +202,7 @@ TEST_F(ChannelRunTest, TheWorkerWithdrawsTheRestOfABatchedClaim) {
   EXPECT_TRUE(run.revoked());
   EXPECT_FALSE(worker_->end_run(run));
   EXPECT_EQ(words().claim.load(), 11u);
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   EXPECT_TRUE(parent_.acknowledged());
   EXPECT_EQ(parent_.next()->header.count, 11u);
   EXPECT_FALSE(parent_.next());
@@ -253,7 +253,7 @@ TEST_F(ChannelRunTest, AnElementThatThrowsLeavesTheRunWhereItWas) {
   Elements rest = begin_run(6, 64);
   EXPECT_EQ(go(rest, 100), 94u);
   EXPECT_TRUE(worker_->end_run(rest));
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   EXPECT_EQ(parent_.next()->header.serial, 6u);
 }
 

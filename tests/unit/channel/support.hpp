@@ -72,13 +72,13 @@ class ChannelTest : public testing::Test {
     for (std::uint64_t i = 0; i < header.count; ++i) {
       if (die_after == i) return i;
       if (!worker_->begin(header.serial + i)) {
-        worker_->finish_frame(true);
+        worker_->finish_frame();
         return i;
       }
       worker_->append_value(header.serial + i, bytes_of(value), false);
     }
     if (die_after) return header.count;
-    worker_->finish_frame(false);
+    worker_->finish_frame();
     return header.count;
   }
 
@@ -95,7 +95,7 @@ class ChannelTest : public testing::Test {
       while (worker_->wait()) {
         std::uint64_t const chunk = run_chunk(worker_->header());
         ran.store(chunk);
-        worker_->finish_frame(chunk < count);
+        worker_->finish_frame();
       }
     });
     for (std::uint64_t round = 0; round < rounds; ++round) {

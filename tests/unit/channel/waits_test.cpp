@@ -66,7 +66,7 @@ TEST_F(ChannelWaitsTest, AFrameOfItsOwnIsWrittenOnlyIfThereIsRoom) {
       ASSERT_TRUE(worker_->begin(i));
       worker_->append_thrown(i, bytes_of(error(i)));
     }
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   });
   EXPECT_TRUE(parks_again());
   EXPECT_LE(words().tail.load(), ring_bytes) << "it has written over what nobody has taken";
@@ -83,7 +83,7 @@ TEST_F(ChannelWaitsTest, AWakeUpThatBringsNoRoomIsNone) {
   std::jthread worker = start([&] {
     run(result);
     EXPECT_TRUE(worker_->wait());  // the frame that woke it
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   });
   ASSERT_TRUE(parks_again());
   std::uint64_t const tail = words().tail.load();
@@ -112,7 +112,7 @@ TEST_F(ChannelWaitsTest, FourLargeResultsWaitAndNoMore) {
       worker_->append_value(i, bytes_of(large), false);
       ++given;
     }
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   });
   EXPECT_TRUE(parks_again());
   EXPECT_EQ(given, 4u);
@@ -163,7 +163,7 @@ TEST_F(ChannelWaitsTest, ARetiringWorkerBeginsNothingAndWaitsForTheRevocation) {
   EXPECT_EQ(parent_.revoke(1), 1u);
   worker.join();
   EXPECT_FALSE(began);
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   EXPECT_TRUE(parent_.acknowledged());
 }
 
@@ -186,7 +186,7 @@ TEST_F(ChannelWaitsTest, AWorkerThatCannotNotifyLeaves) {
   // Still a descriptor, which its owner closes, and no event any more.
   os::UniqueFd const deaf(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   ASSERT_EQ(::dup2(deaf.get(), number), number);
-  worker.finish_frame(false);
+  worker.finish_frame();
   EXPECT_TRUE(worker.descriptors_gone());
   std::jthread thread = start([&] { EXPECT_FALSE(worker.wait()); });
   while (!ended_ && said.parked.load() == 0) {

@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Block block(std::uint64_t first, std::uint64_t count) {
-  Block block;
+OutcomeBlock block(std::uint64_t first, std::uint64_t count) {
+  OutcomeBlock block;
   block.first = first;
   block.count = count;
   return block;
@@ -93,11 +93,11 @@ TEST(Task, CountsWhatFailedAndWhatWasCancelled) {
   Task task{Function{}};
   task.announce(6);
   task.deliver(block(0, 2));
-  Block failed = block(2, 1);
-  failed.kind = Block::Kind::thrown;
+  OutcomeBlock failed = block(2, 1);
+  failed.kind = OutcomeBlock::Kind::thrown;
   task.deliver(std::move(failed));
-  Block cancelled = block(3, 3);
-  cancelled.kind = Block::Kind::failed;
+  OutcomeBlock cancelled = block(3, 3);
+  cancelled.kind = OutcomeBlock::Kind::failed;
   cancelled.cancelled = true;
   task.deliver(std::move(cancelled));
   Task::Counts const counts = task.counts();

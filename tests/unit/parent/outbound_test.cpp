@@ -86,7 +86,7 @@ class OutboundTest : public testing::Test {
       auto const payload = worker_->payload();
       frames.push_back(
           {worker_->header(), {reinterpret_cast<char const*>(payload.data()), payload.size()}});
-      worker_->finish_frame(false);
+      worker_->finish_frame();
     }
     return frames;
   }

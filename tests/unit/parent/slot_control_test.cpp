@@ -55,7 +55,7 @@ class BehindAGap : public SlotControlTest, public testing::WithParamInterface<Ga
     if (gap.done_before) {
       give(chunk_of(1));
       answer(0);
-      worker_->finish_frame(false);
+      worker_->finish_frame();
       ASSERT_EQ(slot_.collect().outcomes(), 1u);
     }
     skip(gap.elements);
@@ -79,7 +79,7 @@ TEST_F(SlotControlTest, NothingIsPutUntilARevocationIsAcknowledged) {
   EXPECT_EQ(elements_of(taken.returned), 2u);
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::full);
   EXPECT_FALSE(worker_->begin(1));
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::full) << "nobody has seen it";
   auto const collected = slot_.collect();
   EXPECT_NE(collected.load.version, 0u);
@@ -110,7 +110,7 @@ TEST_F(SlotControlTest, ElementsWithADeadlineAreClaimedOneByOne) {
   EXPECT_EQ(worker_->header().apart, 0u);
   control.timeout = 1s;
   ASSERT_EQ(slot_.put(chunk_of(3, 4, options)), Slot::Put::sent);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   take_chunk();
   EXPECT_EQ(worker_->header().apart, 1u);
 }
@@ -125,7 +125,7 @@ TEST_F(SlotControlTest, AFunctionThatFoundNoRoomIsRegisteredLater) {
   for (std::uint64_t i = 0; i < chunks; ++i) {
     take_chunk();
     answer(i);
-    worker_->finish_frame(false);
+    worker_->finish_frame();
     slot_.collect();
   }
   give(std::move(other));
@@ -184,7 +184,7 @@ TEST_P(BehindAGap, AChunkThatIsCutEndsWithWhatIsLeftOfIt) {
   answer(at(0));
   answer(at(1));
   EXPECT_FALSE(worker_->begin(at(2)));
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   auto const collected = slot_.collect();
   EXPECT_NE(collected.load.version, 0u);
   EXPECT_FALSE(collected.load.revoking);
@@ -202,7 +202,7 @@ TEST_P(BehindAGap, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
   worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
   EXPECT_FALSE(worker_->begin(at(1)));
   EXPECT_TRUE(slot_.collect().returned.empty());
-  worker_->finish_frame(true);
+  worker_->finish_frame();
   auto const collected = slot_.collect();
   EXPECT_NE(collected.load.version, 0u);
   EXPECT_FALSE(collected.load.revoking);
@@ -229,7 +229,7 @@ TEST_F(SlotControlTest, EachElementIsAnsweredOrReturned) {
           }
         }
       }
-      worker_->finish_frame(back);
+      worker_->finish_frame();
     }
   });
   for (std::uint64_t round = 0; round < rounds && !HasFailure(); ++round) {

@@ -203,7 +203,7 @@ TEST_F(SlotLedgerTest, TheCauseOfADeathIsTheElementThatHadBegun) {
 TEST_F(SlotLedgerTest, WhatCameBeforeADeathIsKept) {
   give(chunk_of(1));
   answer(0);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   ASSERT_EQ(slot_.put(chunk_of(1)), Slot::Put::sent);
   auto const death = slot_.reap();
   ASSERT_EQ(death.report.items.size(), 1u);

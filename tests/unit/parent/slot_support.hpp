@@ -114,7 +114,7 @@ class SlotTest : public testing::Test {
       ASSERT_TRUE(worker_->begin(header.serial));
       worker_->append_value(header.serial, {}, false);
     }
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   }
 
   // Puts a chunk and takes everything up to it, which is then the worker's record.
@@ -128,7 +128,7 @@ class SlotTest : public testing::Test {
       ASSERT_TRUE(worker_->wait());
       taken_.push_back(worker_->header().kind);
       if (taken_.back() == InboxKind::chunk) return;
-      worker_->finish_frame(false);
+      worker_->finish_frame();
     }
   }
   // Begins an element and answers it.
@@ -150,7 +150,7 @@ class SlotTest : public testing::Test {
     std::uint64_t const serial = worker_->header().serial;
     ASSERT_EQ(elements_of(slot_.revoke(elements).returned), elements);
     ASSERT_FALSE(worker_->begin(serial));
-    worker_->finish_frame(true);
+    worker_->finish_frame();
     ASSERT_TRUE(acknowledged());
   }
 

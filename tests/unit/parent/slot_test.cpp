@@ -158,7 +158,7 @@ TEST_F(SlotTest, AnOutcomeMakesASlotWritableThatHadNoRoom) {
   EXPECT_FALSE(slot_.load().writable);
   take_chunk();
   answer(0);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   EXPECT_TRUE(slot_.collect().load.writable);
 }
 
@@ -191,7 +191,7 @@ TEST_F(SlotTest, EachChangeReportsTheLoadInANewVersion) {
   take_chunk();
   answer(0);
   answer(1);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   Load const answered = slot_.collect().load;
   EXPECT_GT(answered.version, sent.version);
   EXPECT_EQ(answered.held.elements, 3u);
@@ -261,7 +261,7 @@ TEST_F(SlotTest, SeveralGoInTheirOrder) {
     EXPECT_EQ(worker_->header().serial, serial);
     EXPECT_EQ(worker_->header().count, count);
     for (std::uint64_t i = 0; i < count; ++i) answer(serial + i);
-    worker_->finish_frame(false);
+    worker_->finish_frame();
   }
   std::uint64_t outcomes = 0;
   auto const report = slot_.collect();
@@ -284,7 +284,7 @@ TEST_F(SlotTest, OfSeveralThoseThatFindNoRoomAreLeft) {
   for (std::size_t i = 0; i < given.sent; ++i) {
     take_chunk();
     for (std::uint64_t k = 0; k < 1000; ++k) answer(i * 1000 + k);
-    worker_->finish_frame(false);
+    worker_->finish_frame();
     // One block of outcomes, or more, if it took its time.
     std::uint64_t outcomes = 0;
     for (auto const& item : slot_.collect().items) outcomes += item.block.count;
@@ -304,7 +304,7 @@ TEST_F(SlotTest, OfSeveralOneThatCannotBeSentKeepsThoseBeforeIt) {
   EXPECT_NE(chunks[2].task, nullptr);
   take_chunk();
   answer(0);
-  worker_->finish_frame(false);
+  worker_->finish_frame();
   EXPECT_EQ(slot_.collect().items.size(), 1u);
   EXPECT_EQ(slot_.put(chunks[2]), Slot::Put::sent);
 }

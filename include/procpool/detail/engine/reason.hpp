@@ -33,11 +33,11 @@ class PROCPOOL_API SharedReason {
 // again, as the error of that element.
 [[noreturn]] PROCPOOL_API void throw_of_element(std::uint64_t task, std::uint64_t element);
 
-PROCPOOL_API Origin origin_of(Block const& block, std::uint64_t task);
+PROCPOOL_API Origin origin_of(OutcomeBlock const& block, std::uint64_t task);
 
 // Of a block that is not of values. Of a type that is `listed`, as itself: that runs the type's own
 // code.
-PROCPOOL_API std::exception_ptr reason_of(Block const& block, std::uint64_t task,
+PROCPOOL_API std::exception_ptr reason_of(OutcomeBlock const& block, std::uint64_t task,
                                           ExceptionTypes listed = {});
 
 }  // namespace procpool::inline v0::detail

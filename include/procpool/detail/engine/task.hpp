@@ -56,7 +56,7 @@ struct Attempts {
 };
 
 // Outcomes of consecutive elements.
-struct Block {
+struct OutcomeBlock {
   enum class Kind : std::uint8_t {
     values,  // payload: the results, packed when their size is fixed, else each behind its length
     thrown,  // one element; payload: the exception it threw, encoded in the worker
@@ -112,10 +112,10 @@ class PROCPOOL_API Task : public Completion {
   }
 
   // The blocks that arrived since the last call, in the order of their arrival.
-  std::vector<Block> take();
+  std::vector<OutcomeBlock> take();
 
   // The outcome of a task that has one element, no stream, and has ended. Once.
-  Block take_only();
+  OutcomeBlock take_only();
 
   // For Completion.
   void report_lost() noexcept;
@@ -158,7 +158,7 @@ class PROCPOOL_API Task : public Completion {
   // returns true unless it was sealed before.
   bool announce(std::uint64_t elements, bool last = false);
   bool seal();  // false: it was sealed already
-  void deliver(Block block);
+  void deliver(OutcomeBlock block);
   // Marks that what has not begun of the elements from `first` on shall not; the engine acts on it.
   // False: that much was marked before.
   bool cancel_from(std::uint64_t first) noexcept;
@@ -193,7 +193,7 @@ class PROCPOOL_API Task : public Completion {
 
  private:
   bool completes() PROCPOOL_REQUIRES(mutex_);  // true once
-  bool is_awaited(Block const& block) const PROCPOOL_REQUIRES(mutex_);
+  bool is_awaited(OutcomeBlock const& block) const PROCPOOL_REQUIRES(mutex_);
   void tell(bool complete) PROCPOOL_EXCLUDES(mutex_);
 
   struct Rare;  // state that only some tasks ever have, so that the many others are small
@@ -218,8 +218,8 @@ class PROCPOOL_API Task : public Completion {
 
   mutable Mutex mutex_;
   // The only block that most tasks ever get; not of streams.
-  std::optional<Block> first_block_ PROCPOOL_GUARDED_BY(mutex_);
-  std::vector<Block> blocks_ PROCPOOL_GUARDED_BY(mutex_);  // behind it
+  std::optional<OutcomeBlock> first_block_ PROCPOOL_GUARDED_BY(mutex_);
+  std::vector<OutcomeBlock> blocks_ PROCPOOL_GUARDED_BY(mutex_);  // behind it
   Counts counts_ PROCPOOL_GUARDED_BY(mutex_);
   bool complete_ PROCPOOL_GUARDED_BY(mutex_) = false;
   bool waiting_ PROCPOOL_GUARDED_BY(mutex_) = false;  // a thread sleeps on block_arrived

@@ -29,9 +29,9 @@
 namespace procpool::inline v0::detail {
 
 // Takes all blocks of an ended task, in the order of their elements.
-PROCPOOL_API std::vector<Block> take_in_order(Task& task);
+PROCPOOL_API std::vector<OutcomeBlock> take_in_order(Task& task);
 
-PROCPOOL_API std::uint64_t count_elements(std::vector<Block> const& blocks) noexcept;
+PROCPOOL_API std::uint64_t count_elements(std::vector<OutcomeBlock> const& blocks) noexcept;
 
 // A value that is still bytes. Its call decodes it into the place of the caller.
 template <class R>
@@ -71,7 +71,7 @@ class Undecoded {
 // The bytes of the only value of a block; nothing if their length is wrong. The length, which the
 // worker could change, is read once.
 template <class R>
-std::optional<std::span<std::byte const>> single_value(Block const& block) {
+std::optional<std::span<std::byte const>> single_value(OutcomeBlock const& block) {
   std::span<std::byte const> const rest = block.payload.bytes();
   if constexpr (fixed_size<R> != 0) {
     return rest.size() == fixed_size<R> ? std::optional(rest) : std::nullopt;
@@ -85,17 +85,17 @@ std::optional<std::span<std::byte const>> single_value(Block const& block) {
 }
 
 // The error for a block of values that makes no sense.
-PROCPOOL_API std::exception_ptr malformed(Block const& block, std::uint64_t task);
+PROCPOOL_API std::exception_ptr malformed(OutcomeBlock const& block, std::uint64_t task);
 
 // The error of a block without values.
-PROCPOOL_API std::exception_ptr reason_of(Block const& block, Task const& task);
+PROCPOOL_API std::exception_ptr reason_of(OutcomeBlock const& block, Task const& task);
 
 // The error for an element whose value could not be decoded.
-PROCPOOL_API std::exception_ptr undecodable(Block const& block, Task const& task,
+PROCPOOL_API std::exception_ptr undecodable(OutcomeBlock const& block, Task const& task,
                                             std::uint64_t element, std::exception_ptr const& error);
 
 // Throws the reason why the only element of a task has no value.
-[[noreturn]] PROCPOOL_API void throw_reason(Block const& block, Task const& task,
+[[noreturn]] PROCPOOL_API void throw_reason(OutcomeBlock const& block, Task const& task,
                                             std::exception_ptr reason);
 
 // Do `bytes` consist of `count` values, each behind its length?
@@ -108,8 +108,8 @@ class BlockReader {
  public:
   BlockReader(Task const& task, Sink& sink) : task_(task), sink_(sink) {}
 
-  void read(Block const& block) {
-    if (block.kind != Block::Kind::values) {
+  void read(OutcomeBlock const& block) {
+    if (block.kind != OutcomeBlock::Kind::values) {
       fail_all(block, reason_of(block, task_));
     } else if constexpr (std::is_void_v<R>) {
       for (std::uint64_t i = 0; i < block.count; ++i) sink_.value();
@@ -119,7 +119,7 @@ class BlockReader {
   }
 
  private:
-  void read_values(Block const& block) {
+  void read_values(OutcomeBlock const& block) {
     if (fixed_size<R> == 0 && block.count == 1) {
       auto const bytes = single_value<R>(block);
       if (!bytes) return fail_all(block, malformed(block, task_.id()));
@@ -145,7 +145,8 @@ class BlockReader {
     }
   }
 
-  PROCPOOL_PASSES_FORCED_END void read_value(Block const& block, std::span<std::byte const> bytes) {
+  PROCPOOL_PASSES_FORCED_END void read_value(OutcomeBlock const& block,
+                                             std::span<std::byte const> bytes) {
     Undecoded<R> const value(bytes);
     try {
       return sink_.value(value);
@@ -157,7 +158,7 @@ class BlockReader {
     }
   }
 
-  void fail_all(Block const& block, std::exception_ptr reason) {
+  void fail_all(OutcomeBlock const& block, std::exception_ptr reason) {
     SharedReason const shared(std::move(reason));
     for (std::uint64_t i = 0; i < block.count; ++i) {
       bool kept = true;
@@ -176,8 +177,8 @@ class BlockReader {
 // Decoded where the caller wants it.
 template <class R>
 PROCPOOL_PASSES_FORCED_END R collect_value(Task& task) {
-  Block const block = task.take_only();
-  if (block.kind != Block::Kind::values) throw_reason(block, task, reason_of(block, task));
+  OutcomeBlock const block = task.take_only();
+  if (block.kind != OutcomeBlock::Kind::values) throw_reason(block, task, reason_of(block, task));
   if constexpr (!std::is_void_v<R>) {
     auto const bytes = single_value<R>(block);
     if (!bytes) throw_reason(block, task, malformed(block, task.id()));
@@ -257,15 +258,15 @@ void append_bitwise(std::vector<R>& values, std::span<std::byte const> bytes, st
 template <class R>
 auto collect_values(Task& task, OnError how = OnError::finish)
     -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
-  std::vector<Block> const blocks = take_in_order(task);
+  std::vector<OutcomeBlock> const blocks = take_in_order(task);
   ValueSink<R> sink(how);
   if constexpr (!std::is_void_v<R>) sink.values.reserve(count_elements(blocks));
   BlockReader<R, ValueSink<R>> reader(task, sink);
-  for (Block const& block : blocks) {
+  for (OutcomeBlock const& block : blocks) {
     if constexpr (!std::is_void_v<R>) {
       if constexpr (bitwise<R> && fixed_size<R> != 0 &&
                     std::is_trivially_default_constructible_v<R>) {
-        if (block.kind == Block::Kind::values && !sink.failed() &&
+        if (block.kind == OutcomeBlock::Kind::values && !sink.failed() &&
             block.payload.size() == block.count * sizeof(R)) {
           append_bitwise(sink.values, block.payload.bytes(), block.count);
           sink.passed(block.count);
@@ -304,12 +305,12 @@ struct OutcomeSink<R> {
 
 template <class R>
 std::vector<Outcome<R>> collect_outcomes(Task& task) {
-  std::vector<Block> const blocks = take_in_order(task);
+  std::vector<OutcomeBlock> const blocks = take_in_order(task);
   OutcomeSink<R> sink;
   std::uint64_t const elements = count_elements(blocks);
   sink.outcomes.reserve(elements);
   BlockReader<R, OutcomeSink<R>> reader(task, sink);
-  for (Block const& block : blocks) reader.read(block);
+  for (OutcomeBlock const& block : blocks) reader.read(block);
   for (auto& [element, text] : task.outputs()) {
     if (element < elements) sink.outcomes[element].set_output(text);
   }

@@ -137,7 +137,7 @@ class StreamState {
   }
 
   void absorb() {
-    for (Block& block : task_->take()) {
+    for (OutcomeBlock& block : task_->take()) {
       arrived_ += block.count;
       result_bytes_ += block.payload.size();
       if constexpr (Order == StreamOrder::inputs) {
@@ -148,7 +148,7 @@ class StreamState {
       }
     }
     while (!early_.empty() && early_.begin()->first == next_decoded_) {
-      Block const block = std::move(early_.begin()->second);
+      OutcomeBlock const block = std::move(early_.begin()->second);
       early_.erase(early_.begin());
       next_decoded_ += block.count;
       decode(block);
@@ -188,7 +188,7 @@ class StreamState {
     }
   };
 
-  void decode(Block const& block) {
+  void decode(OutcomeBlock const& block) {
     Sink sink{decoded_, block.first};
     BlockReader<R, Sink>(*task_, sink).read(block);
   }
@@ -211,7 +211,7 @@ class StreamState {
   bool exhausted_ = false;  // no more inputs
   bool over_ = false;       // no more results
   std::exception_ptr source_error_;
-  std::map<std::uint64_t, Block> early_;  // in order: what came before its turn
+  std::map<std::uint64_t, OutcomeBlock> early_;  // in order: what came before its turn
   std::uint64_t next_decoded_ = 0;
   std::deque<Entry> decoded_;
   std::optional<Entry> current_;
