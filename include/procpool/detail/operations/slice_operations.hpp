@@ -110,7 +110,7 @@ class SliceOperations {
   }
 
  private:
-  // `init` is handed on by reference: it may be large, and each value on the way would lie on the stack.
+  // `init` is handed on by reference. It may be large, and a copy on the way would lie on the stack.
   template <std::integral I, class T, class Op, class C, class... Args>
   T reduce_bound(I first, I last, T&& init, Op op, C function, Args&&... args) {
     if (last < first) {
@@ -171,7 +171,7 @@ class SliceOperations {
     });
     Caller::finish(*task);
     std::vector<T> values = collect_values<T>(*task, made.on_error());
-    auto const last_step = made.start_one(fold_all, std::move(init), std::move(values));
+    auto const last_step = made.start_one(fold_all, std::forward<T>(init), std::move(values));
     last_step->wait_until(std::nullopt);
     return std::move(collect_values<T>(*last_step).front());
   }
