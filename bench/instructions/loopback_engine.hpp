@@ -80,7 +80,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
     } else if (kind == InboxKind::register_function) {
       runner_->functions().register_function(worker_->header().function, worker_->payload());
     }
-    worker_->finish_frame(false);
+    worker_->finish_frame();
     return kind == InboxKind::chunk;
   }
 
