@@ -115,34 +115,59 @@ std::optional<Exit> look(int pidfd, pid_t pid, int flags, bool& gone) noexcept {
   }
 }
 
-// The status of a process that was reaped elsewhere. New kernels keep it.
-Exit remembered(int pidfd) {
+// The blanks between the name and the field, in the text of `stat`.
+constexpr int field_threads = 18;
+constexpr int field_start = 20;
+constexpr int field_status = 50;
+
+std::uint64_t field_behind(char const* name_end, int blanks) noexcept {
+  char const* field = name_end;
+  for (int i = 0; i < blanks && field != nullptr; ++i) field = std::strchr(field + 1, ' ');
+  return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
+}
+
+using StatText = std::array<char, 1024>;
+
+// Reads /proc/PID/stat. Returns the end of the name, which may hold any characters, and behind which
+// the fields follow: "pid (name) state ppid ...". Null: there is no such process.
+char const* read_stat(pid_t pid, StatText& text) noexcept {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/%d/stat", static_cast<int>(pid));
+  if (read_start(path.data(), text) <= 0) return nullptr;
+  char const* const name_end = std::strrchr(text.data(), ')');
+  return name_end == nullptr || name_end[1] == '\0' ? nullptr : name_end;
+}
+
+// The status of a process that has ended and waits for another parent to reap it. Zero: not known,
+// which a caller without the right to ask is told as well.
+int unreaped_status(int pidfd, pid_t pid) noexcept {
+  StatText text{};
+  char const* const name_end = read_stat(pid, text);
+  if (name_end == nullptr || name_end[2] != 'Z' || !has_its_number(pidfd, pid)) return 0;
+  return static_cast<int>(field_behind(name_end, field_status));
+}
+
+Exit exit_of(int status) noexcept {
+  if (WIFEXITED(status)) return {Exit::Kind::exited, WEXITSTATUS(status)};
+  if (WIFSIGNALED(status)) return {Exit::Kind::signalled, WTERMSIG(status)};
+  return {};
+}
+
+// The status of a process that is reaped elsewhere. New kernels keep it from then on.
+Exit remembered(int pidfd, pid_t pid) {
   for (int attempt = 0; attempt < 4; ++attempt) {
     PidfdInfo info{};
     info.mask = info_exit;
-    if (::ioctl(pidfd, get_info, &info) != 0) return {};
-    if ((info.mask & info_exit) != 0) {
-      int const status = info.exit_code;
-      if (WIFEXITED(status)) return {Exit::Kind::exited, WEXITSTATUS(status)};
-      if (WIFSIGNALED(status)) return {Exit::Kind::signalled, WTERMSIG(status)};
-      return {};
-    }
+    bool const keeps = ::ioctl(pidfd, get_info, &info) == 0;
+    if (keeps && (info.mask & info_exit) != 0) return exit_of(info.exit_code);
+    if (int const status = unreaped_status(pidfd, pid); status != 0) return exit_of(status);
+    if (!keeps) return {};
     // Under an ignored SIGCHLD the death shows a moment before the status is stored. POLLHUP comes
     // after that.
     pollfd one{pidfd, 0, 0};
     ::poll(&one, 1, 5);
   }
   return {};
-}
-
-// The blanks between the name and the field, in the text of `stat`.
-constexpr int field_threads = 18;
-constexpr int field_start = 20;
-
-std::uint64_t field_behind(char const* name_end, int blanks) noexcept {
-  char const* field = name_end;
-  for (int i = 0; i < blanks && field != nullptr; ++i) field = std::strchr(field + 1, ' ');
-  return field == nullptr ? 0 : std::strtoull(field, nullptr, 10);
 }
 
 // The end of a sentence about a call that older kernels, some containers and some emulators lack.
@@ -217,7 +242,7 @@ Exit reap(int pidfd, pid_t pid) noexcept {
     end = look(pidfd, pid, WNOWAIT, gone);
   }
   signal_group(pidfd, pid, SIGKILL);
-  if (gone) return remembered(pidfd);
+  if (gone) return remembered(pidfd, pid);
   bool taken = false;  // the program reaped it between the two looks: `end` is the answer
   std::optional<Exit> const reaped = look(pidfd, pid, 0, taken);
   return reaped ? *reaped : end.value_or(Exit{});
@@ -231,13 +256,9 @@ std::size_t thread_count() noexcept {
 }
 
 std::uint64_t start_time(pid_t pid) noexcept {
-  std::array<char, 32> path{};
-  std::snprintf(path.data(), path.size(), "/proc/%d/stat", static_cast<int>(pid));
-  std::array<char, 1024> text{};
-  if (read_start(path.data(), text) <= 0) return 0;
-  // "pid (name) state ppid ...". The name may hold any characters.
-  char const* const name_end = std::strrchr(text.data(), ')');
-  if (name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'X') return 0;
+  StatText text{};
+  char const* const name_end = read_stat(pid, text);
+  if (name_end == nullptr || name_end[2] == 'X') return 0;
   // A process whose main thread has ended looks dead, though other threads go on.
   if (name_end[2] == 'Z' && field_behind(name_end, field_threads) < 2) return 0;
   return field_behind(name_end, field_start);

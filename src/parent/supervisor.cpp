@@ -63,11 +63,14 @@ void Supervisor::attempt(Body&& body) noexcept {
     body();
   } catch (std::exception const&) {
     out_of_memory_ = true;
+    detail::Reserve::use();
   }
 }
 
 void Supervisor::run() {
+  reserve_.hold();
   for (bool ended = false;;) {
+    reserve_.renew();
     TimePoint const now = std::chrono::steady_clock::now();
     attempt([&] { ended = advance_end(now); });
     if (ended) break;

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/patience.hpp"
 #include "os/poller.hpp"
 #include "parent/cgroup_sweep.hpp"
 #include "parent/core.hpp"
@@ -75,7 +76,8 @@ class Supervisor {
   std::deque<WorkerProxy> workers_;
   std::size_t wanted_;  // workers, at the last tick
   std::uint32_t sleep_number_ = 0;
-  std::size_t taken_ = 0;  // outcomes, or blocks of them, since the last sleep
+  detail::Reserve reserve_;  // of the thread
+  std::size_t taken_ = 0;    // outcomes, or blocks of them, since the last sleep
   IdlePolicy::Sleep sleep_ = IdlePolicy::Sleep::watching;  // the next one
   bool out_of_memory_ = false;  // a part of the loop failed since the last tick
   bool killing_begun_ = false;

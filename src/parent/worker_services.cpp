@@ -11,7 +11,10 @@ namespace procpool::inline v0::parent {
 
 void WorkerServices::start_failed(SpawnBackoff::Failure failure, std::string const& reason,
                                   std::exception_ptr const& error) noexcept {
-  bool const hopeless = backoff.start_failed(std::chrono::steady_clock::now(), failure);
+  auto const now = std::chrono::steady_clock::now();
+  // The memory and the descriptors that are kept for messages may be those that are missing.
+  detail::if_possible([&] { core.buffer_pool->trim(now + memory_is_kept); });
+  bool const hopeless = backoff.start_failed(now, failure);
   unsigned const in_a_row = backoff.failed_starts();
   std::exception_ptr broken;
   if (hopeless) {

@@ -308,4 +308,35 @@ TEST(OsProcess, ThatHasNoMainThreadAnyMoreHasItsTime) {
   EXPECT_EQ(::waitpid(child, nullptr, 0), child);
 }
 
+// The way of a worker whose fork server has died, in a container whose first process reaps nobody.
+void expect_end_of_a_foreign_zombie(void (*end)(), os::Exit::Kind kind, int code) {
+  std::array<int, 2> channel{};
+  ASSERT_EQ(::pipe2(channel.data(), O_CLOEXEC), 0);
+  Subject const parent = start([&] {
+    pid_t const child = ::fork();
+    if (child == 0) {
+      end();
+      ::_exit(112);
+    }
+    static_cast<void>(::write(channel[1], &child, sizeof child));
+    for (;;) ::pause();  // and never reaps it
+  });
+  pid_t child = 0;
+  ASSERT_EQ(::read(channel[0], &child, sizeof child), static_cast<ssize_t>(sizeof child));
+  os::UniqueFd const pidfd = os::open_pidfd(child);
+  pollfd one{pidfd.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&one, 1, 10'000), 1);
+  os::Exit const exit = os::reap(pidfd.get(), child);
+  EXPECT_EQ(exit.kind, kind);
+  EXPECT_EQ(exit.code, code);
+  ::kill(parent.pid, SIGKILL);
+  os::reap(parent.pidfd.get(), parent.pid);
+  for (int const fd : channel) ::close(fd);
+}
+
+TEST(OsProcess, TheEndOfAZombieOfAnotherParentIsKnown) {
+  expect_end_of_a_foreign_zombie([] { ::raise(SIGKILL); }, os::Exit::Kind::signalled, SIGKILL);
+  expect_end_of_a_foreign_zombie([] { ::_exit(7); }, os::Exit::Kind::exited, 7);
+}
+
 }  // namespace
