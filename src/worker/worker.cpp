@@ -50,8 +50,13 @@ void Worker::take_frames() {
       case channel::InboxKind::chunk:
       case channel::InboxKind::internal_chunk: runner_.run(); break;
     }
+    bool const ran = channel_.header().kind == channel::InboxKind::chunk;
     channel_.finish_frame();
-    if ((missed_ || channel_.lost()) && !channel_.has_frame()) break;
+    if (!missed_ && !channel_.lost()) continue;
+    if (!channel_.has_frame()) break;
+    // The elements that came meanwhile may need what is missing here: they run in this worker's
+    // successor.
+    if (ran) channel_.retire();
   }
 }
 

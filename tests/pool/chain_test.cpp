@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/gate.hpp"
 #include "support/memory.hpp"
 #include "support/tasks.hpp"
 
@@ -257,9 +258,12 @@ TEST(CoroutinePool, KeepsTheExecutorOfTheCallAtEveryLevel) {
     std::lock_guard const lock(mutex);
     return !threads.empty() && threads.back() == std::this_thread::get_id();
   };
+  // What has ended by then is not waited for, and goes on where it is.
+  support::Gate const gate;
+  auto const behind_gate = [](std::string const& path) { support::wait_at(path); };
   // Of the call, not of the pool that is among the arguments.
   auto const lowest = [&](ProcessPool& own) -> Future<int> {
-    co_await own.with(options).submit<increment>(1);
+    co_await own.with(options).submit(behind_gate, gate.path());
     co_return here();
   };
   auto const middle = [&](ProcessPool& own) -> Future<int> {
@@ -270,7 +274,9 @@ TEST(CoroutinePool, KeepsTheExecutorOfTheCallAtEveryLevel) {
     int const below = co_await middle(own);
     co_return below + here();
   };
-  EXPECT_EQ(highest(pool).then([&](int below) { return below + here(); }).get(), 4);
+  Future<int> all = highest(pool).then([&](int below) { return below + here(); });
+  gate.open();
+  EXPECT_EQ(all.get(), 4);
 }
 
 std::size_t threads_now() {

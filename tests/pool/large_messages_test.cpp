@@ -172,6 +172,34 @@ TEST(LargeMessage, ToAWorkerWithoutADescriptor) {
   EXPECT_EQ(pool.stats().worker_starts, 3u);
 }
 
+// The value is missing in that worker, and the calls that have come there meanwhile are not its.
+TEST(LargeMessage, ToAWorkerWithoutADescriptorCostsOneOfManyCalls) {
+  if (support::sanitized) GTEST_SKIP() << "sanitizers need descriptors to look at a type";
+  std::vector<int> const table(100'000, 7);
+  auto const size_of = [](std::vector<int> const& values) { return values.size(); };
+  procpool::PoolOptions options;
+  options.workers = 1;
+  options.limits.open_files = 200;
+  procpool::ProcessPool pool{options};
+  pool.call([] {
+    while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
+    }
+  });
+  auto const shared = pool.share(table);
+  std::vector<procpool::Future<std::size_t>> futures;
+  for (int i = 0; i < 20; ++i) futures.push_back(pool.submit(size_of, shared));
+  int refused = 0;
+  for (auto& future : futures) {
+    try {
+      EXPECT_EQ(future.get(), table.size());
+    } catch (procpool::SetupError const&) {
+      ++refused;
+    }
+  }
+  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(pool.stats().worker_starts, 2u);
+}
+
 TEST(LargeMessage, FromAWorkerThatDiesNext) {
   procpool::ProcessPool pool{1};
   for (int i = 0; i < 5; ++i) {
