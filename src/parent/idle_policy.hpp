@@ -1,11 +1,11 @@
 #pragma once
 
 // IdlePolicy: how the parts of a pool wait for the next thing to do. A spin answers soonest, and
-// takes a CPU from whoever could use it. A sleep costs a wake-up.
+// takes a CPU that others could use. A sleep costs a wake-up.
 //
 //   who          state         begins when                          ends by
 //   caller,      spinning      a CPU is free for it                 news, or 50 us
-//   worker       asleep        nothing came by then                 the futex of who has news
+//   worker       asleep        nothing came by then                 a futex, from the side with news
 //   dispatcher   short poll    many outcomes came since its sleep   50 us
 //                watching      elements are out, or wait            an event, or 100 ms
 //                deep sleep    no work is in sight                  an event: new work is one

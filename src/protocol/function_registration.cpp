@@ -42,7 +42,7 @@ bool is_stale_here(std::span<std::byte const> registration) noexcept {
   try {
     FunctionRegistration ignored;
     return identity::is_stale_here(decode_reference(registration, ignored));
-  } catch (std::exception const&) {  // whoever needs the code is told
+  } catch (std::exception const&) {  // the elements that need the code tell it
     return false;
   }
 }
