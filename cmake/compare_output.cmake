@@ -1,9 +1,9 @@
-# cmake -Dprogram=... -Dexpected=... -P compare_output.cmake: runs the program, which must leave with
-# status 0, and compares what it writes to standard output with the file, byte for byte.
+# cmake -Dprogram=... [-Darguments=...] -Dexpected=... -P compare_output.cmake: runs the program, which
+# must leave with status 0, and compares what it writes to standard output with the file, byte for byte.
 
 cmake_minimum_required(VERSION 3.25)
 
-execute_process(COMMAND "${program}" OUTPUT_VARIABLE got RESULT_VARIABLE status)
+execute_process(COMMAND "${program}" ${arguments} OUTPUT_VARIABLE got RESULT_VARIABLE status)
 file(READ "${expected}" want)
 if(NOT status EQUAL 0)
   message(NOTICE "${got}")

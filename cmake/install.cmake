@@ -1,4 +1,4 @@
-# What is installed: the libraries, the headers, a CMake package (find_package(procpool 0.1 CONFIG))
+# What is installed: the libraries, the helper procpool-worker, the headers, a CMake package (find_package(procpool 0.1 CONFIG))
 # and two pkg-config files (procpool, procpool-core).
 
 include(CMakePackageConfigHelpers)
@@ -11,6 +11,8 @@ install(TARGETS procpool_core procpool_main procpool
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(TARGETS procpool_worker EXPORT procpoolTargets
+  RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/procpool")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILES_MATCHING PATTERN "*.hpp")

@@ -123,7 +123,7 @@ function(procpool_run test target)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "LABEL;EXPECTED" "ARGS")
   if(arg_EXPECTED)
     add_test(NAME ${test} COMMAND "${CMAKE_COMMAND}"
-      "-Dprogram=$<TARGET_FILE:${target}>" "-Dexpected=${arg_EXPECTED}"
+      "-Dprogram=$<TARGET_FILE:${target}>" "-Darguments=${arg_ARGS}" "-Dexpected=${arg_EXPECTED}"
       -P "${PROJECT_SOURCE_DIR}/cmake/compare_output.cmake")
   else()
     add_test(NAME ${test} COMMAND ${target} ${arg_ARGS})

@@ -27,3 +27,12 @@ target_link_options(procpool INTERFACE
   "LINKER:--wrap=main"
   "LINKER:--export-dynamic-symbol=procpool_main_is_wrapped"
   "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:LINKER:--undefined=main>")
+
+# procpool-worker: what workers execute if the main of the program is not ours. It opens the module that has
+# the library, so that it has nothing of the library itself.
+add_executable(procpool_worker "${PROJECT_SOURCE_DIR}/src/entry/procpool_worker.cpp")
+target_compile_features(procpool_worker PRIVATE cxx_std_20)
+target_link_libraries(procpool_worker PRIVATE ${CMAKE_DL_LIBS})
+set_target_properties(procpool_worker PROPERTIES OUTPUT_NAME procpool-worker EXPORT_NAME worker)
+add_executable(procpool::worker ALIAS procpool_worker)
+procpool_warnings(procpool_worker)

@@ -20,9 +20,10 @@ int parse(int number) {
 }  // namespace
 
 int main() {
-  procpool::ProcessPool pool{{.workers = 2, .output = procpool::Output::capture}};
-  for (auto const& outcome : pool.try_map<parse>(std::views::iota(1, 4))) {
-    std::cout << (outcome.ok() ? "ended, and had printed:" : "crashed, and had printed:") << '\n'
+  procpool::ProcessPool pool{{.workers = 2, .output = {.mode = procpool::Output::capture}}};
+  for (auto const& outcome : pool.outcomes().map<parse>(std::views::iota(1, 4))) {
+    std::cout << (outcome.has_value() ? "ended, and had printed:" : "crashed, and had printed:")
+              << '\n'
               << outcome.output();
   }
 }

@@ -16,21 +16,17 @@ int halve(int x) {
 int main() {
   procpool::ProcessPool pool{2};
 
-  auto const outcomes = pool.try_map<halve>(std::views::iota(0, 20));
+  int x = 0;
   int right = 0;
   bool blamed = false;
-  for (int x = 0; x < 20; ++x) {
-    auto const& outcome = outcomes[static_cast<std::size_t>(x)];
-    if (outcome.ok()) {
-      right += outcome.value() == x / 2;
-      continue;
+  for (auto const& outcome : pool.outcomes().imap<halve>(std::views::iota(0, 20))) {
+    if (outcome) {
+      right += *outcome == x / 2;
+    } else if (auto const* const died = outcome.error().as<procpool::WorkerDied>()) {
+      std::cout << "no result for " << x << ": " << died->what() << '\n';
+      blamed = x == 13 && died->element() == 13;
     }
-    try {
-      outcome.value();  // throws what went wrong
-    } catch (procpool::WorkerDied const& died) {
-      std::cout << "no result for " << x << ": " << died.what() << '\n';
-      blamed = x == 13 && died.element() == 13;
-    }
+    ++x;
   }
   std::cout << right << " right results\n";
 

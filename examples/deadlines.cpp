@@ -31,8 +31,8 @@ int main() {
 
   // The one that overruns is ended; all others have their results.
   for (auto const& outcome :
-       pool.with({.timeout = 200ms}).try_map<solve>(std::vector{1, 2, 3, 4, 5})) {
-    if (outcome.ok()) {
+       pool.with({.timeout = 200ms}).outcomes().map<solve>(std::vector{1, 2, 3, 4, 5})) {
+    if (outcome.has_value()) {
       std::cout << outcome.value() << ' ';
     } else {
       std::cout << "(no solution) ";
@@ -50,7 +50,8 @@ int main() {
 
   // What fails is tried again, each element for itself.
   long sum = 0;
-  for (int const square : pool.with({.retries = 100}).map<fragile>(std::vector{1, 2, 3, 4, 5})) {
+  for (int const square :
+       pool.with({.retries = {.times = 100}}).map<fragile>(std::vector{1, 2, 3, 4, 5})) {
     sum += square;
   }
   std::cout << "the squares add up to " << sum << '\n';

@@ -23,7 +23,7 @@ procpool::Start start_for(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   auto const start = start_for(argc, argv);
-  procpool::ProcessPool pool{{.workers = 1, .start = start}};
+  procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
 
   bool const here = pool.call<count_call>() == ::getpid();
   pool.call<count_call>();

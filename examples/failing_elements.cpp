@@ -29,21 +29,15 @@ int main() {
     }
   }
 
-  // Nothing is thrown: a value or an error for each.
+  // Nothing is thrown: a value or a failure for each.
   int sum = 0;
-  for (auto const& outcome : pool.try_map<parse>(texts)) {
-    if (outcome.ok()) sum += outcome.value();
+  for (auto const& outcome : pool.outcomes().map<parse>(texts)) {
+    sum += outcome.value_or(0);
   }
   std::cout << "the others add up to " << sum << '\n';
 
   // A stream goes on behind a failure.
-  auto stream = pool.imap<parse>(texts);
   int good = 0;
-  for (auto it = stream.begin(); it != stream.end(); ++it) {
-    try {
-      good += *it > 0;
-    } catch (std::invalid_argument const&) {
-    }
-  }
+  for (auto const& outcome : pool.outcomes().imap<parse>(texts)) good += outcome ? 1 : 0;
   std::cout << good << " good ones\n";
 }

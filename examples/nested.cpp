@@ -20,8 +20,9 @@ struct RowSum {
 RowSum sum_of_row(int first) {
   procpool::ProcessPool inner{2};
   RowSum row{0, 0};
-  for (auto const& outcome : inner.try_map<risky_square>(std::views::iota(first, first + 4))) {
-    if (outcome.ok()) {
+  for (auto const& outcome :
+       inner.outcomes().map<risky_square>(std::views::iota(first, first + 4))) {
+    if (outcome.has_value()) {
       row.sum += outcome.value();
     } else {
       ++row.lost;

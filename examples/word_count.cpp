@@ -1,7 +1,7 @@
 // Counts the words of many files, a task per file, and compares with the plain loop.
 //
 // With --hostile the function that counts dereferences null in every 50th file and aborts in every
-// 77th. The job ends all the same: try_map gives each file its own outcome, a value or the reason
+// 77th. The job ends all the same: outcomes() gives each file its own outcome, a value or the reason
 // why there is none, and the counts of all other files are right.
 
 #include <chrono>
@@ -41,13 +41,16 @@ Tally plain_loop(std::vector<Job> const& jobs) {
 
 Tally pooled(std::vector<Job> const& jobs, std::size_t workers, std::vector<Casualty>& casualties) {
   Tally tally;
-  procpool::ProcessPool pool{{.workers = workers, .name = "word_count"}};
-  auto outcomes = pool.try_map<count_words>(jobs);
+  // The deaths are printed below, so the log of them is dropped.
+  procpool::ProcessPool pool{{.workers = workers, .name = "word_count", .log = [](auto) {}}};
+  auto outcomes = pool.outcomes().map<count_words>(jobs);
   for (std::size_t file = 0; file < outcomes.size(); ++file) {
-    try {
-      tally.add(std::move(outcomes[file]).value());
-    } catch (procpool::WorkerDied const& died) {
-      casualties.push_back({file, died});
+    if (outcomes[file]) {
+      tally.add(*std::move(outcomes[file]));
+    } else if (auto const* const died = outcomes[file].error().as<procpool::WorkerDied>()) {
+      casualties.push_back({file, *died});
+    } else {
+      outcomes[file].error().rethrow();
     }
   }
   return tally;

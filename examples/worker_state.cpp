@@ -21,7 +21,7 @@ int main() {
   // Runs once in each worker, also in those that replace others.
   procpool::PoolOptions options;
   options.workers = 2;
-  options.initializer = procpool::bound<load>("one", "two");
+  options.start.initializer = procpool::bound<load>("one", "two");
   procpool::ProcessPool pool{options};
   for (int const number : pool.map<look_up>(std::vector<std::string>{"two", "one", "two"})) {
     std::cout << number << ' ';
@@ -29,7 +29,7 @@ int main() {
   std::cout << '\n';
 
   // Every element in a process of its own: nothing of one is left for the next.
-  procpool::ProcessPool pristine{{.workers = 2, .max_tasks_per_worker = 1}};
+  procpool::ProcessPool pristine{{.workers = 2, .lifetime = {.max_tasks = 1}}};
   auto const pids = pristine.map<who>(std::views::iota(0, 10));
   std::cout << std::set(pids.begin(), pids.end()).size() << " processes for 10 elements\n";
 }

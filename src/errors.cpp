@@ -42,8 +42,13 @@ std::string signal_name(int signal) {
   return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
 }
 
+// "task 3", or with a label: task 3 "parse"
+std::string task_text(std::uint64_t task, std::string const& label) {
+  return "task " + std::to_string(task) + (label.empty() ? label : " \"" + label + '"');
+}
+
 std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
-  std::string text = "task " + std::to_string(death.task) + ", element " +
+  std::string text = task_text(death.task, death.label) + ", element " +
                      std::to_string(death.element) + ": its worker (worker " +
                      std::to_string(death.worker) + " of pool \"" + death.pool + "\", pid " +
                      std::to_string(death.pid) + ") ";
@@ -140,13 +145,19 @@ detail::ElementFailure::~ElementFailure() = default;
 TaskTimeout::~TaskTimeout() = default;
 TaskCancelled::~TaskCancelled() = default;
 PoolClosed::~PoolClosed() = default;
+ActorDied::~ActorDied() = default;
 QueueFull::~QueueFull() = default;
+QueueClosed::~QueueClosed() = default;
+PipeClosed::~PipeClosed() = default;
+QueueBroken::~QueueBroken() = default;
+HolderDied::~HolderDied() = default;
+StillShared::~StillShared() = default;
 SetupError::~SetupError() = default;
 BadMessage::~BadMessage() = default;
 
 ElementErrors::ElementErrors(std::vector<ElementError> failures)
     : Error(std::to_string(failures.size()) + " elements failed, the first of them element " +
-            std::to_string(failures.front().element) + ": " + describe(failures.front().error)),
+            std::to_string(failures.front().element) + ": " + failures.front().error.describe()),
       failures_(std::move(failures)) {}
 ElementErrors::~ElementErrors() = default;
 
@@ -158,7 +169,7 @@ std::string line_of(std::exception const& exception, char const* what) {
   text += ": ";
   text += what;
   if (origin != nullptr) {
-    text += " (task " + std::to_string(origin->task) + ", element " +
+    text += " (" + task_text(origin->task, origin->label) + ", element " +
             std::to_string(origin->element) +
             (origin->worker < 0 ? ", in this process"
                                 : ", worker " + std::to_string(origin->worker) + ", pid " +
@@ -194,15 +205,12 @@ std::string details_of(WorkerDied const& died) {
 
 std::string describe(std::exception_ptr const& error) {
   if (!error) return "nothing";
-  try {
-    std::rethrow_exception(error);
-  } catch (WorkerDied const& died) {
-    return line_of(died, died.what()) + details_of(died);
-  } catch (std::exception const& exception) {
-    return line_of(exception, exception.what());
-  } catch (...) {
-    return "something that is no std::exception";
+  Failure const failure(error);
+  if (auto const* const died = failure.as<WorkerDied>()) {
+    return line_of(*died, died->what()) + details_of(*died);
   }
+  auto const* const exception = failure.as<std::exception>();
+  return exception != nullptr ? line_of(*exception, exception->what()) : failure.what();
 }
 
 // ---- which element an error is of
@@ -232,24 +240,15 @@ std::exception_ptr tell_element<SetupError>(void const* error, std::uint64_t tas
 
 detail::SharedReason::SharedReason(std::exception_ptr reason) : reason_(std::move(reason)) {
   // Only an error of exactly that type: what a task threw has its Origin, and stays what it is.
-  auto const keep = [this](auto const& error) {
-    using E = std::remove_cvref_t<decltype(error)>;
-    if (typeid(error) != typeid(E)) return;
-    error_ = std::make_shared<E const>(error);
+  auto const keep = [this]<class E>(std::type_identity<E>) {
+    if (!reason_ || *reason_.__cxa_exception_type() != typeid(E)) return;
+    error_ = std::make_shared<E const>(*Failure(reason_).as<E>());
     tell_ = &tell_element<E>;
   };
-  try {
-    if (reason_) std::rethrow_exception(reason_);
-  } catch (TaskTimeout const& error) {
-    keep(error);
-  } catch (TaskCancelled const& error) {
-    keep(error);
-  } catch (BadMessage const& error) {
-    keep(error);
-  } catch (SetupError const& error) {
-    keep(error);
-  } catch (...) {  // all elements have the same
-  }
+  keep(std::type_identity<TaskTimeout>());
+  keep(std::type_identity<TaskCancelled>());
+  keep(std::type_identity<BadMessage>());
+  keep(std::type_identity<SetupError>());
 }
 
 std::exception_ptr detail::SharedReason::of(std::uint64_t task, std::uint64_t element) const {
@@ -266,16 +265,19 @@ Origin detail::origin_of(OutcomeBlock const& block, std::uint64_t task) {
 }
 
 std::exception_ptr detail::reason_of(OutcomeBlock const& block, std::uint64_t task,
-                                     ExceptionTypes listed) {
+                                     ExceptionTypes listed, Attempts const& earlier,
+                                     std::string_view label) {
   if (block.kind == OutcomeBlock::Kind::failed) return block.failure;
   Origin origin = origin_of(block, task);
-  if (block.earlier.failed > block.earlier.told.size()) {
-    origin.causes.push_back(std::to_string(block.earlier.failed - block.earlier.told.size()) +
+  origin.label = label;
+  if (earlier.failed > earlier.told.size()) {
+    origin.causes.push_back(std::to_string(earlier.failed - earlier.told.size()) +
                             " attempts before those that follow");
   }
-  for (std::string const& attempt : block.earlier.told) {
+  for (std::string const& attempt : earlier.told) {
     origin.causes.push_back("an earlier attempt: " + attempt);
   }
+  ResourceScope const scope(block.resources.get());
   return decode_exception(block.payload.bytes(), origin, listed.functions());
 }
 
@@ -288,13 +290,9 @@ void detail::throw_of_element(std::uint64_t task, std::uint64_t element) {
 }
 
 std::string detail::describe_briefly(std::exception_ptr const& error) {
-  try {
-    if (error) std::rethrow_exception(error);
-  } catch (WorkerDied const& died) {
-    return line_of(died, died.Error::what());
-  } catch (...) {
-  }
-  return describe(error);
+  if (!error) return describe(error);
+  auto const* const died = Failure(error).as<WorkerDied>();
+  return died != nullptr ? line_of(*died, died->Error::what()) : describe(error);
 }
 
 }  // namespace procpool::inline v0

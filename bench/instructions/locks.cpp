@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   }
   int const calls = std::atoi(argv[1]);
   double const most = std::atof(argv[2]);
-  procpool::ProcessPool pool{std::make_unique<bench::LoopbackEngine>()};
+  auto pool = procpool::detail::EngineAccess::pool_over(std::make_unique<bench::LoopbackEngine>());
   constexpr int warm_up = 100;
   if (run(pool, warm_up) != 42 * warm_up) return EXIT_FAILURE;
   std::uint64_t const before = locks;

@@ -57,6 +57,7 @@ class LoopbackEngine final : public procpool::detail::Engine {
   void cancel(std::shared_ptr<procpool::detail::Task> const& task, Running) override {
     core_.cancel(task);
   }
+  void request_stop(std::shared_ptr<procpool::detail::Task> const&) noexcept override {}
   void close() override {}
   bool join_until(std::optional<TimePoint>) override { return true; }
   procpool::Summary shutdown(procpool::End, std::optional<TimePoint>) override { return {}; }

@@ -17,7 +17,7 @@ int answer() { return 42; }
 
 int main(int argc, char** argv) {
   int const calls = argc > 1 ? std::atoi(argv[1]) : 1000;
-  procpool::ProcessPool pool{std::make_unique<bench::LoopbackEngine>()};
+  auto pool = procpool::detail::EngineAccess::pool_over(std::make_unique<bench::LoopbackEngine>());
   int sum = 0;
   for (int i = 0; i < calls; ++i) sum += pool.submit<answer>().get();
   if (sum != 42 * calls) {

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <numeric>
@@ -64,7 +65,7 @@ void add_start(int workers, std::string const& system, procpool::PoolOptions con
 [[maybe_unused]] bool const starts = [] {
   procpool::PoolOptions spawn;
   procpool::PoolOptions forkserver;
-  forkserver.start = procpool::Start::forkserver;
+  forkserver.start.method = procpool::Start::forkserver;
   add_start(2, ours, spawn);
   add_start(2, "procpool (forkserver)", forkserver);
   add_start(64, ours, forkserver);
@@ -72,10 +73,55 @@ void add_start(int workers, std::string const& system, procpool::PoolOptions con
   return true;
 }();
 
+// Processes of their own, each of which calls an empty function: one after the other, and so many
+// at once. From the first constructor to the last exit. The first process of all, which starts the
+// thread and the fork server behind them, is not counted.
+void add_process(std::string const& system, procpool::Start start) {
+  procpool::ProcessOptions options;
+  options.start = start;
+  auto const run_one = [options](Witness& witness) {
+    auto process = procpool::start_process<empty>(options);
+    witness.saw(process.get());
+    process.join();
+  };
+  Add("process_1", system, "ms", [=](Measure const& measure) {
+    int const in_a_row = measure.tiny() ? 2 : 20;
+    Witness witness;
+    run_one(witness);
+    for (int round = 0; round < measure.rounds(); ++round) {
+      auto const begin = now_ns();
+      for (int i = 0; i < in_a_row; ++i) run_one(witness);
+      measure.report(seconds_since(begin) * 1e3 / in_a_row);
+    }
+  });
+  Add("process_64", system, "ms", [=](Measure const& measure) {
+    int const count = measure.tiny() ? 4 : 64;
+    Witness first;
+    run_one(first);
+    measure_once(measure, [&] {
+      Witness witness;
+      std::vector<procpool::Process<pid_t>> processes;
+      for (int i = 0; i < count; ++i) {
+        processes.push_back(procpool::start_process<empty>(options));
+      }
+      for (auto& process : processes) witness.saw(process.get());
+      for (auto& process : processes) process.join();
+      if (witness.processes() != static_cast<std::size_t>(count)) {
+        throw std::logic_error("not every call had a process of its own");
+      }
+    });
+  });
+}
+[[maybe_unused]] bool const processes = [] {
+  add_process(ours, procpool::Start::spawn);
+  add_process("procpool (forkserver)", procpool::Start::forkserver);
+  return true;
+}();
+
 // One worker, so that it is surely the replacement that answers: from the submit of a task that
 // kills its worker until the next task has been served.
 void measure_recovery(Measure const& measure, procpool::Start start) {
-  procpool::ProcessPool pool{{.workers = 1, .start = start}};
+  procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
   Witness witness;
   auto last = pool.call<empty>();
   measure_once(measure, [&] {
@@ -118,8 +164,9 @@ Add const kills("kills_4000", ours, "%", [](Measure const& measure) {
     });
     std::size_t right = 0;
     std::size_t index = 0;
-    for (auto const& outcome : pool.with({.retries = 20}).try_map<sleep_for_2ms>(inputs)) {
-      if (outcome.ok() && number_of(outcome.value()) == polynomial(index)) {
+    for (auto const& outcome :
+         pool.with({.retries = {.times = 20}}).outcomes().map<sleep_for_2ms>(inputs)) {
+      if (outcome.has_value() && number_of(outcome.value()) == polynomial(index)) {
         witness.saw(maker_of(outcome.value()));
         ++right;
       }
@@ -155,6 +202,45 @@ Add const memory("memory_64", ours, "MiB", [](Measure const& measure) {
     for (auto const pid : pids) sum += own_memory(pid);
     measure.report(static_cast<double>(sum) / static_cast<double>(pids.size()) / (1 << 20));
   }
+});
+
+// MiB of the processes of a pool whose eight workers have all read a table of 256 MiB. A page that
+// several have counts once. The table is loaded once by the fork server, or by each worker.
+std::vector<std::uint64_t> table;
+void load_table(std::uint64_t size) { table.assign(size, 7); }
+std::uint64_t sum_table(std::uint64_t) { return std::accumulate(table.begin(), table.end(), 0ULL); }
+
+void measure_table(Measure const& measure, procpool::PoolOptions options) {
+  constexpr int workers = 8;
+  std::uint64_t const size = (measure.tiny() ? 1u << 20 : 256u << 20) / sizeof(std::uint64_t);
+  options.workers = workers;
+  auto load = procpool::bound<load_table>(size);
+  (options.start.method == procpool::Start::forkserver ? options.start.preload
+                                                       : options.start.initializer) = load;
+  for (int round = 0; round < measure.rounds(); ++round) {
+    procpool::ProcessPool pool{options};
+    fill(pool, workers);
+    for (int worker = 0; worker < workers; ++worker) {
+      if (pool.with({.key = procpool::Key(worker)}).call<sum_table>(0) != 7 * size) {
+        throw std::logic_error("the table is not there");
+      }
+    }
+    std::uint64_t sum = 0;
+    for (auto const& worker : pool.worker_stats()) sum += proportional_memory(worker.pid);
+    // The fork server has a part of each page too.
+    for (auto const pid : children()) {
+      auto const stats = pool.worker_stats();
+      bool const is_worker =
+          std::any_of(stats.begin(), stats.end(), [&](auto const& one) { return one.pid == pid; });
+      if (!is_worker) sum += proportional_memory(pid);
+    }
+    measure.report(static_cast<double>(sum) / (1 << 20));
+  }
+}
+Add const table_of_each("table_8", "procpool (initializer)", "MiB",
+                        [](Measure const& measure) { measure_table(measure, {}); });
+Add const table_of_all("table_8", ours, "MiB", [](Measure const& measure) {
+  measure_table(measure, {.start = {.method = procpool::Start::forkserver}});
 });
 
 }  // namespace

@@ -98,10 +98,12 @@ void add(std::string const& name, Body body) {
   });
 }
 
-template <class T>
-void add_beside_a_copy(std::string const& name, T const& value) {
-  add(name, [value](benchmark::State& state) { there_and_back(state, value); });
-  add(name + "_copy", [value](benchmark::State& state) { copy(state, value); });
+// The value is made when it is measured: each worker of this program, in each other case, would pay for
+// one that is made before.
+template <class Make>
+void add_beside_a_copy(std::string const& name, Make make) {
+  add(name, [make](benchmark::State& state) { there_and_back(state, make()); });
+  add(name + "_copy", [make](benchmark::State& state) { copy(state, make()); });
 }
 
 [[maybe_unused]] bool const added = [] {
@@ -111,11 +113,12 @@ void add_beside_a_copy(std::string const& name, T const& value) {
   add("micro_struct_decode", [](State& state) { decode(state, Record()); });
   add("micro_vector_8MB",
       [](State& state) { there_and_back(state, std::vector<double>(1'000'000)); });
-  add_beside_a_copy("micro_vector_bool", std::vector<bool>(100'000, true));
-  add_beside_a_copy("micro_bitset", std::bitset<100'000>());
-  add_beside_a_copy("micro_bools", std::array<bool, 10'000>());
-  add_beside_a_copy("micro_long_doubles", std::vector<long double>(10'000, 1.5L));
-  add_beside_a_copy("micro_list_of_strings", std::list<std::string>(10'000, "sixteen letters."));
+  add_beside_a_copy("micro_vector_bool", [] { return std::vector<bool>(100'000, true); });
+  add_beside_a_copy("micro_bitset", [] { return std::bitset<100'000>(); });
+  add_beside_a_copy("micro_bools", [] { return std::array<bool, 10'000>(); });
+  add_beside_a_copy("micro_long_doubles", [] { return std::vector<long double>(10'000, 1.5L); });
+  add_beside_a_copy("micro_list_of_strings",
+                    [] { return std::list<std::string>(10'000, "sixteen letters."); });
   add("micro_call", [](State& state) { call(state); });
   return true;
 }();

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <stdexcept>
 #include <thread>
 
 #include "support/clock.hpp"
@@ -49,6 +50,8 @@ pid_t die() {
   raise(SIGKILL);
   return self;
 }
+
+pid_t fail(std::uint32_t) { throw std::out_of_range("no such element"); }
 
 std::uint64_t sum_of_pages(std::vector<std::uint64_t> const& values) {
   std::uint64_t sum = 0;

@@ -22,6 +22,7 @@ pid_t burn_for(std::uint32_t nanoseconds);
 std::uint64_t sleep_for_2ms(std::uint64_t x);
 pid_t meet(Place place);
 pid_t die();
+pid_t fail(std::uint32_t);  // throws
 
 // What a worker saw of a vector: a word of each page.
 struct Seen {

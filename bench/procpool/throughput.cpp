@@ -44,6 +44,21 @@ Add const chunk1("map_chunk1", ours, "tasks/s", [](Measure const& measure) {
   });
 });
 
+// The same, but each task throws, and each failure is looked at.
+Add const failing("map_failing", ours, "tasks/s", [](Measure const& measure) {
+  procpool::ProcessPool pool{two};
+  Witness witness;
+  std::vector<std::uint32_t> inputs;
+  measure_throughput(measure, [&](std::size_t tasks) {
+    inputs.resize(tasks);
+    for (auto const& outcome : pool.with({.chunk = 1}).outcomes().map<fail>(inputs)) {
+      auto const& error = outcome.error();
+      if (error.as<std::out_of_range>() == nullptr) throw std::logic_error("a wrong error");
+      witness.saw(error.as<procpool::Origin>()->pid);
+    }
+  });
+});
+
 Add const ints("map_200k_ints", ours, "tasks/s", [](Measure const& measure) {
   procpool::ProcessPool pool{two};
   Witness witness;

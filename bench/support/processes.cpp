@@ -58,6 +58,15 @@ std::uint64_t cpu_ns(std::vector<pid_t> const& except) {
   return sum;
 }
 
+std::uint64_t proportional_memory(pid_t pid) {
+  std::ifstream sums("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  for (std::string word; sums >> word;) {
+    std::uint64_t kib = 0;
+    if (word == "Pss:" && sums >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
 std::uint64_t own_memory(pid_t pid) {
   std::ifstream maps("/proc/" + std::to_string(pid) + "/smaps");
   bool unnamed_shared = false;

@@ -19,6 +19,9 @@ std::uint64_t cpu_ns(std::vector<pid_t> const& except = {});
 // Bytes that a process has for itself: private pages, and pages of unnamed shared memory (rings).
 std::uint64_t own_memory(pid_t pid);
 
+// The bytes for which a process accounts: a page that n processes have counts as an n-th.
+std::uint64_t proportional_memory(pid_t pid);
+
 // While one of these lives, every core has a process that uses all it can get.
 class BusyCores {
  public:

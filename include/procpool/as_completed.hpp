@@ -13,6 +13,7 @@
 
 #include <procpool/compose.hpp>
 #include <procpool/detail/async/end_order.hpp>
+#include <procpool/detail/async/next.hpp>
 
 namespace procpool::inline v0 {
 
@@ -32,13 +33,11 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
     H& operator*() const { return *range_->handles_[range_->current_]; }
     iterator& operator++() {
       ++range_->seen_;
-      range_->next();
+      range_->step();
       return *this;
     }
     void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const {
-      return range_->seen_ == range_->handles_.size();
-    }
+    bool operator==(std::default_sentinel_t) const { return range_->at_end(); }
 
    private:
     friend AsCompleted;
@@ -51,6 +50,9 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
       : handles_(std::move(handles)), owned_(std::move(owned)) {
     for (H* const handle : handles_) detail::check_part(*handle);
     order_ = std::make_shared<detail::EndOrder>(handles_.size());
+    if (!handles_.empty()) {
+      context_ = detail::context_of(detail::HandleAccess::completion(*handles_.front()));
+    }
     for (H* const handle : handles_) {
       detail::EndOrder::add(order_, detail::HandleAccess::completion(*handle));
     }
@@ -63,6 +65,7 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
     handles_ = std::move(other.handles_);
     owned_ = std::move(other.owned_);
     order_ = std::move(other.order_);
+    context_ = std::move(other.context_);
     seen_ = other.seen_;
     current_ = other.current_;
     begun_ = other.begun_;
@@ -77,22 +80,52 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
   /// std::logic_error if the range was moved from, and SetupError in a forked child if the next
   /// future can never end there.
   iterator begin() {
-    if (!begun_) next();
+    if (!begun_) step();
     begun_ = true;
     return iterator(*this);
   }
   /// The end: all futures were seen.
   std::default_sentinel_t end() const noexcept { return {}; }
 
+  /// `co_await range.next()`: a pointer to the next future that has ended, null at the end. No thread
+  /// is blocked: the coroutine goes on on the thread on which then() of the first future would call.
+  /// Cancelling it cancels none of the futures. One thread and one coroutine at a time; nobody
+  /// iterates meanwhile.
+  auto next() {
+    check();
+    return detail::Next(Source{this});
+  }
+
  private:
-  void next() {
+  struct Source {
+    bool advance() { return range->at_end() || range->order_->has(range->seen_); }
+    H* take() {
+      if (range->at_end()) return nullptr;
+      return range->handles_[range->order_->wait(range->seen_++)];
+    }
+    bool call_at_next(std::unique_ptr<detail::Completion::Callback>&& callback) {
+      return range->order_->call_at(range->seen_, std::move(callback));
+    }
+    std::shared_ptr<detail::Completion> awaited() const { return nullptr; }
+    std::shared_ptr<detail::CallContext const> context() const { return range->context_; }
+
+    AsCompleted* range;
+  };
+
+  bool at_end() const noexcept { return seen_ == handles_.size(); }
+  void check() const {
     if (!order_) throw std::logic_error("procpool: this as_completed() was moved from");
-    if (seen_ != handles_.size()) current_ = order_->wait(seen_);
+  }
+
+  void step() {
+    check();
+    if (!at_end()) current_ = order_->wait(seen_);
   }
 
   std::vector<H*> handles_;
   std::unique_ptr<std::vector<H>> owned_;
   std::shared_ptr<detail::EndOrder> order_;
+  std::shared_ptr<detail::CallContext const> context_;  // where a coroutine goes on
   std::size_t seen_ = 0;
   std::size_t current_ = 0;
   bool begun_ = false;

@@ -1,7 +1,7 @@
 #pragma once
 
-// bound: a call with its arguments that a pool makes later, for PoolOptions::initializer and
-// PoolOptions::exit_handler. Any thread.
+// bound: a call with its arguments that a pool makes later, for StartOptions::initializer and
+// StartOptions::exit_handler. Any thread.
 
 #include <memory>
 #include <utility>
@@ -21,10 +21,10 @@ BoundCall bound(C callable, Args&&... args) {
   auto const whole = detail::bind<true>(std::move(callable), std::forward<Args>(args)...);
   using Whole = std::remove_const_t<decltype(whole)>;
   if constexpr (detail::Call<Whole>::check()) {
-    return BoundCall(std::make_shared<detail::Function const>(
+    return detail::BoundCallAccess::make(std::make_shared<detail::Function const>(
         detail::make_function(whole, detail::Parameters<>{})));
   } else {
-    return BoundCall(nullptr);
+    return detail::BoundCallAccess::make(nullptr);
   }
 }
 template <auto F, class... Args>

@@ -4,21 +4,25 @@
 // as PoolOptions::defaults. Plain values; any thread. The order of the members is API: new ones go
 // to the end.
 
+#include <array>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
+#include <iosfwd>
 #include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
+#include <type_traits>
+#include <typeinfo>
 
 #include <procpool/count.hpp>
 #include <procpool/detail/async/callbacks.hpp>
 #include <procpool/duration.hpp>
+#include <procpool/failure.hpp>
 #include <procpool/progress.hpp>
 
 namespace procpool::inline v0 {
@@ -34,49 +38,68 @@ enum class OnError {
   collect
 };
 
-/// The cases in which a failed element is run again, and how often. A number means: so many times,
-/// after a crash of its worker or a timeout. An element that was cancelled is never run again.
+namespace detail {
+
+// A listed type is told by a pointer to it, since an object would run its own code.
+template <class E>
+bool is_thrown(std::exception_ptr const& error) {
+  return caught(error, typeid(E)) || caught(error, typeid(E const*));
+}
+
+using ThrownTest = bool (*)(std::exception_ptr const&);
+template <class... Es>
+inline constexpr std::array<ThrownTest, sizeof...(Es)> thrown_tests{&is_thrown<Es>...};
+
+}  // namespace detail
+
+/// Types of exceptions, made by thrown<Es...>().
+class ThrownTypes {
+ public:
+  /// None.
+  constexpr ThrownTypes() noexcept = default;
+
+  /// No type is listed.
+  constexpr bool empty() const noexcept { return tests_.empty(); }
+  /// The exception is of a listed type, or of a type derived from one.
+  PROCPOOL_API bool contains(std::exception_ptr const& error) const;
+  /// The same types in the same order.
+  PROCPOOL_API bool operator==(ThrownTypes const& other) const noexcept;
+
+ private:
+  template <class... Es>
+  friend constexpr ThrownTypes thrown() noexcept;
+  constexpr explicit ThrownTypes(std::span<detail::ThrownTest const> tests) noexcept
+      : tests_(tests) {}
+
+  std::span<detail::ThrownTest const> tests_;
+};
+
+/// Exceptions of these types, or of types derived from them, that a function throws:
+/// .retries = {.times = 3, .also_on = thrown<std::system_error, my::Error>()}.
+template <class... Es>
+constexpr ThrownTypes thrown() noexcept {
+  constexpr bool are_names = (std::is_same_v<Es, std::decay_t<Es>> && ...);
+  static_assert(are_names, "procpool: a type is listed by its name, without const and references");
+  if constexpr (are_names) return ThrownTypes(detail::thrown_tests<Es...>);
+  return {};
+}
+
+/// How often a failed element is run again, and in which cases: .retries = {.times = 3}. An element
+/// that was cancelled is never run again.
 struct Retries {
-  /// At most so many times. The number is checked with the other options.
-  template <std::integral I>
-    requires(!std::same_as<I, bool>)
-  Retries(I most) noexcept : times(most) {}  // NOLINT(google-explicit-constructor): as Count
-
-  /// Also after an exception of this type, or of a derived type, that the function threw.
-  template <class E>
-  Retries& on() & {
-    exceptions.push_back([](std::exception_ptr const& error) {
-      try {
-        std::rethrow_exception(error);
-      } catch (E const&) {
-        return true;
-        // NOLINTNEXTLINE(misc-throw-by-value-catch-by-reference)
-      } catch (E const*) {  // the pool asks for a listed type, without an object
-        return true;
-      } catch (...) {
-        return false;
-      }
-    });
-    return *this;
-  }
-  template <class E>
-  Retries&& on() && {
-    return std::move(on<E>());
-  }
-
-  /// The wait before an attempt. The first attempt after the failed one has number 1. For the pool.
-  PROCPOOL_API std::chrono::milliseconds backoff_before(std::size_t attempt) const;
-
-  /// The number of further attempts: 1 to 1,000,000.
-  Count times;
+  /// The number of further attempts: 0 to 1,000,000. 0 is never, also if PoolOptions::defaults says
+  /// otherwise.
+  std::optional<Count> times{};
+  /// The wait before the first further attempt. It doubles with each attempt after it.
+  Milliseconds backoff{};
   /// After WorkerDied and BadMessage.
   bool on_crash = true;
   /// After TaskTimeout of an element that ran.
   bool on_timeout = true;
-  /// The wait before the first of them. Each further wait is twice as long.
-  Milliseconds backoff{};
-  /// Made by on().
-  std::vector<bool (*)(std::exception_ptr const&)> exceptions;
+  /// After these exceptions of the function.
+  ThrownTypes also_on{};
+
+  bool operator==(Retries const&) const = default;
 };
 
 /// The reaction of a call to a full queue, see PoolOptions::queue_limit.
@@ -101,6 +124,9 @@ class Key {
 
   /// The number, or the hash of the text.
   constexpr std::uint64_t value() const noexcept { return value_; }
+  friend constexpr bool operator==(Key const&, Key const&) noexcept = default;
+  /// Prints value().
+  friend PROCPOOL_API std::ostream& operator<<(std::ostream& out, Key const& key);
 
  private:
   std::uint64_t value_;
@@ -110,7 +136,7 @@ class Key {
 /// PoolOptions::defaults. An operation refuses an option that it does not use, by
 /// std::invalid_argument.
 struct CallOptions {
-  /// map, starmap, try_map, imap and their variants: how many consecutive elements are sent
+  /// map, starmap, imap and their variants: how many consecutive elements are sent
   /// together, 1 to 1,048,576. Not given: chosen by the measured cost of an element. Several chunks
   /// that end within 50 us may go together. A chunk is never a unit of failure, cancelling or
   /// attribution.
@@ -130,15 +156,20 @@ struct CallOptions {
   /// Where continuations, callbacks and progress run. Not given: on the pool's callback thread.
   Executor executor{};
   /// How long an element may run, from its begin. An element that takes longer is ended with its
-  /// worker: SIGTERM, then SIGKILL after PoolOptions::term_grace. It ends with TaskTimeout. No
+  /// worker: SIGTERM, then SIGKILL after ShutdownOptions::term_grace. It ends with TaskTimeout. No
   /// other element is touched.
   std::optional<Milliseconds> timeout{};
   /// How long an element may wait, from its submit to its begin. After that it never runs, and ends
   /// with TaskTimeout.
   std::optional<Milliseconds> queue_timeout{};
+  /// The point in time, of the steady or of the system clock, at which the call is over: waiting,
+  /// running and all attempts together. An element that has not ended by then ends with TaskTimeout,
+  /// one that runs as with `timeout`. If both are given the earlier one counts. No attempt is made
+  /// whose backoff would pass it.
+  std::optional<Deadline> deadline{};
   /// How often an element that failed is run again. Not given: never, because it may have done half
   /// of its work. The final error also tells how the earlier attempts ended.
-  std::optional<Retries> retries{};
+  Retries retries{};
   /// Among waiting elements, higher priorities go first, and equal ones in the order of their
   /// submits. Not given: 0. Elements that a worker has been given and not begun give way too,
   /// unless they end soon.
@@ -152,7 +183,25 @@ struct CallOptions {
   /// number of calls that the pool has taken. For threads that submit in no fixed order. Calls of
   /// the same name draw the same numbers, so it is refused in PoolOptions::defaults.
   std::optional<std::uint64_t> stream{};
+  /// A request of this token stops the calls, as Future::request_stop does: without blocking the
+  /// thread that makes it. If it was made before, nothing runs. Streams read no further inputs.
+  std::optional<std::stop_token> stop{};
+  /// A name of the call for people: in `ps` and `top` while a worker runs it, in the texts of its
+  /// errors, in the log and in events. 1 to 255 bytes, no control characters. A label that is new to
+  /// a worker costs one more message, as a new function does.
+  std::optional<std::string> label{};
+
+  /// Functions are equal if both are not given, if both are the same pointer to a function, or if
+  /// both are objects of the same type: their captures are not compared.
+  PROCPOOL_API bool operator==(CallOptions const& other) const;
 };
+
+/// Prints the options that are given: {.chunk = 64, .on_error = OnError::finish}. Of a function
+/// that there is one.
+PROCPOOL_API std::ostream& operator<<(std::ostream& out, CallOptions const& options);
+PROCPOOL_API std::ostream& operator<<(std::ostream& out, Retries const& retries);
+PROCPOOL_API std::ostream& operator<<(std::ostream& out, OnError on_error);
+PROCPOOL_API std::ostream& operator<<(std::ostream& out, WhenFull when_full);
 
 /// The result of cancel().
 enum class Cancel {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <ranges>
 #include <stdexcept>
@@ -16,11 +17,16 @@
 #include <vector>
 
 #include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/cancel.hpp>
 #include <procpool/detail/async/composed.hpp>
 #include <procpool/detail/async/handle.hpp>
+#include <procpool/detail/async/local_state.hpp>
 #include <procpool/detail/codec/in_place.hpp>
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/errors.hpp>
 #include <procpool/future.hpp>
+#include <procpool/stream.hpp>
 
 namespace procpool::inline v0 {
 
@@ -47,6 +53,7 @@ class PROCPOOL_API Join final : public Composed {
   std::size_t take_any();
 
   bool awaited(List& all) override;
+  bool needs_thread(Callbacks const& thread, int levels) const noexcept override;
   bool ask() noexcept override;
   bool unask() noexcept override;
 
@@ -179,6 +186,88 @@ auto take_parts(Completion& join, Parts& parts, Take const& take) {
 // that a chain of joins made in a loop needs no stack.
 PROCPOOL_API void take_nothing(Completion& join, void* extra);
 
+// The error of when_any_ok() for these failures, which are sorted first: TaskCancelled if all were
+// cancelled, else ElementErrors.
+PROCPOOL_API std::exception_ptr all_failed(std::vector<ElementError> failures) noexcept;
+
+// The state of when_any_ok().
+template <class V>
+class FirstSuccess {
+  using Value = Indexed<V>;
+
+ public:
+  explicit FirstSuccess(std::shared_ptr<CallContext const> context, std::size_t parts)
+      : result_(std::make_shared<LocalState<Value>>(std::move(context))), open_(parts) {}
+
+  // The parts are those that call ended(), each once.
+  static Future<Value> start(std::shared_ptr<FirstSuccess> const& race,
+                             std::vector<Future<void>> parts) {
+    auto const result = race->result_;
+    auto all = when_all_parts(std::move(parts));
+    result->waits_for(HandleAccess::shared(all), Composed::Then::its_end);
+    auto future = LocalState<Value>::future(result);
+    std::shared_ptr<Completion> late;
+    {
+      Lock const lock(race->mutex_);
+      race->all_ = std::move(all);
+      if (race->decided_) late = HandleAccess::shared(race->all_);
+    }
+    if (late) request_stop(late);
+    return future;
+  }
+
+  void ended(std::size_t index, Outcome<V> outcome) noexcept {
+    std::shared_ptr<Completion> others;
+    std::exception_ptr error;
+    {
+      Lock const lock(mutex_);
+      --open_;
+      if (decided_) return;
+      if (!outcome.has_value()) {
+        try {
+          failures_.push_back({index, outcome.error()});
+        } catch (...) {  // no memory for the list
+          error = std::current_exception();
+        }
+        if (!error && open_ != 0) return;
+      }
+      decided_ = true;
+      if (!outcome.has_value() && !error) error = all_failed(std::move(failures_));
+      if (all_.valid()) others = HandleAccess::shared(all_);
+    }
+    keep(index, outcome, error);
+    LocalState<Value>::finish(result_);
+    if (others) request_stop(others);
+  }
+
+ private:
+  static Future<void> when_all_parts(std::vector<Future<void>> parts) {
+    auto [join, kept] = join_vector(true, std::move(parts));
+    return Future<void>(std::move(join), std::move(kept), &take_nothing);
+  }
+
+  void keep(std::size_t index, Outcome<V>& outcome, std::exception_ptr error) noexcept {
+    try {
+      if (error) {
+        result_->set_error(std::move(error));
+      } else if constexpr (std::is_void_v<V>) {
+        result_->set_value(Value{index});
+      } else {
+        result_->set_value(Value{index, *std::move(outcome)});
+      }
+    } catch (...) {
+      result_->set_error(std::current_exception());
+    }
+  }
+
+  std::shared_ptr<LocalState<Value>> const result_;
+  Mutex mutex_;
+  std::size_t open_ PROCPOOL_GUARDED_BY(mutex_);  // parts that have not ended
+  bool decided_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  std::vector<ElementError> failures_ PROCPOOL_GUARDED_BY(mutex_);
+  Future<void> all_ PROCPOOL_GUARDED_BY(mutex_);  // the parts
+};
+
 }  // namespace detail
 
 /// A future of all values, in the order of the arguments (std::monostate for void). Ends when all
@@ -272,6 +361,81 @@ auto when_any(R&& handles) {
         std::size_t const first = static_cast<detail::Join&>(completion).take_any();
         return {first, std::move(*static_cast<std::vector<H>*>(extra))};
       });
+}
+
+/// A future of all outcomes, in the order of the arguments: a std::tuple of Outcome. Ends when all
+/// futures have ended, and fails only if it is cancelled while code of the program runs. Otherwise as
+/// when_all.
+template <detail::AnyHandle... Hs>
+  requires(sizeof...(Hs) > 0 && (!std::is_lvalue_reference_v<Hs> && ...))
+auto when_all_outcomes(Hs&&... handles) {
+  using Value = std::tuple<Outcome<detail::handle_value_t<Hs>>...>;
+  using Parts = std::tuple<Hs...>;
+  auto [join, kept] = detail::join_tuple(true, handles...);
+  return Future<Value>(
+      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+        return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& parts) {
+          return std::apply(
+              [](auto&... each) {
+                return Value{detail::outcome_of<
+                    detail::handle_value_t<std::remove_reference_t<decltype(each)>>>(each)...};
+              },
+              parts);
+        });
+      });
+}
+
+/// The same for a range of futures: a future of the vector of their outcomes.
+template <std::ranges::input_range R>
+  requires detail::AnyHandle<std::ranges::range_value_t<R>>
+auto when_all_outcomes(R&& handles) {
+  using H = std::ranges::range_value_t<R>;
+  using V = detail::handle_value_t<H>;
+  using Value = std::vector<Outcome<V>>;
+  using Parts = std::vector<H>;
+  auto [join, kept] = detail::join_vector(true, detail::to_vector(handles));
+  return Future<Value>(
+      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+        return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& all) {
+          Value outcomes;
+          outcomes.reserve(all.size());
+          for (H& each : all) outcomes.push_back(detail::outcome_of<V>(each));
+          return outcomes;
+        });
+      });
+}
+
+/// A future of the first value, as an Indexed<T>: the index of its future, and the value. The others
+/// are asked to stop then, since nobody can get their values any more. If all fail, get() throws
+/// ElementErrors with all failures, and TaskCancelled if all were cancelled. Does not block. Moves
+/// the futures out of the range. Throws std::invalid_argument if the range is empty, SetupError if
+/// the callback thread cannot be made, and std::logic_error if a future refers to nothing.
+template <std::ranges::input_range R>
+  requires detail::AnyHandle<std::ranges::range_value_t<R>>
+auto when_any_ok(R&& handles) {
+  using V = detail::handle_value_t<std::ranges::range_value_t<R>>;
+  auto all = detail::to_vector(handles);
+  if (all.empty()) throw std::invalid_argument("procpool: when_any_ok of no futures never ends");
+  auto const race =
+      std::make_shared<detail::FirstSuccess<V>>(detail::first_context(all.front()), all.size());
+  std::vector<Future<void>> parts;
+  parts.reserve(all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    parts.push_back(
+        all[i].then([race, i](Outcome<V> outcome) { race->ended(i, std::move(outcome)); }));
+  }
+  return detail::FirstSuccess<V>::start(race, std::move(parts));
+}
+
+/// The same for futures of one type.
+template <detail::AnyHandle H, detail::AnyHandle... Hs>
+  requires(!std::is_lvalue_reference_v<H> && (std::is_same_v<H, Hs> && ...))
+auto when_any_ok(H&& handle, Hs&&... handles) {
+  std::vector<H> all;
+  all.reserve(1 + sizeof...(Hs));
+  all.push_back(std::forward<H>(handle));
+  (all.push_back(std::forward<Hs>(handles)), ...);
+  return when_any_ok(std::move(all));
 }
 
 }  // namespace procpool::inline v0

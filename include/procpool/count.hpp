@@ -1,13 +1,14 @@
 #pragma once
 
-// Count: the type of options that are numbers, and the largest number for each of them. Plain
-// values; any thread.
+// Count: the type of options that are numbers. Plain values; any thread.
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string_view>
 
+#include <procpool/detail/engine/bounds.hpp>
 #include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0 {
@@ -23,31 +24,18 @@ class Count {
       : negative_(std::signed_integral<I> && value < I{}),
         value_(static_cast<std::uint64_t>(value)) {}
 
-  /// The value if it lies in [1, most]. Otherwise throws std::invalid_argument that names `what`.
-  PROCPOOL_API std::size_t checked(std::string_view what, std::size_t most) const;
+  /// The number. Throws std::invalid_argument if it is negative.
+  PROCPOOL_API std::uint64_t value() const;
+  friend constexpr bool operator==(Count const&, Count const&) noexcept = default;
+  /// Prints the number.
+  friend PROCPOOL_API std::ostream& operator<<(std::ostream& out, Count const& count);
 
  private:
+  friend std::size_t detail::checked(Count const& count, std::string_view what, std::size_t most,
+                                     std::size_t least);
+
   bool negative_;
   std::uint64_t value_;
 };
-
-/// The largest PoolOptions::workers.
-inline constexpr std::size_t max_workers = 4096;
-/// The largest CallOptions::chunk.
-inline constexpr std::size_t max_chunk = std::size_t{1} << 20;
-/// The largest CallOptions::window.
-inline constexpr std::size_t max_window = std::size_t{1} << 30;
-/// The largest CallOptions::slices.
-inline constexpr std::size_t max_slices = std::size_t{1} << 30;
-/// The largest Retries::times.
-inline constexpr std::size_t max_retries = 1'000'000;
-/// The largest PoolOptions::queue_limit.
-inline constexpr std::size_t max_queue_limit = std::size_t{1} << 40;
-/// The largest PoolOptions::nesting_limit.
-inline constexpr std::size_t max_nesting = 64;
-/// The largest PoolOptions::output_limit.
-inline constexpr std::size_t max_output = std::size_t{1} << 30;
-/// The largest PoolOptions::max_tasks_per_worker.
-inline constexpr std::size_t max_tasks_per_worker = std::size_t{1} << 40;
 
 }  // namespace procpool::inline v0

@@ -3,7 +3,10 @@
 // The types of options that are times. Values; any thread.
 
 #include <chrono>
+#include <optional>
 #include <type_traits>
+
+#include <procpool/detail/engine/deadline.hpp>
 
 namespace procpool::inline v0 {
 
@@ -36,6 +39,42 @@ class Saturating : public Unit {
       return std::chrono::ceil<Unit>(time);
     }
   }
+};
+
+/// A point in time of an option, of the steady clock or of the system clock. A value; any thread.
+class Deadline {
+ public:
+  /// Of the steady clock.
+  template <class Duration>
+  constexpr Deadline(  // NOLINT(google-explicit-constructor): a point in time is a deadline
+      std::chrono::time_point<std::chrono::steady_clock, Duration> time)
+      : time_(since(detail::TimePoint(), time.time_since_epoch())) {}
+  /// Of the system clock, as it goes now: a later change of that clock has no effect.
+  template <class Duration>
+  Deadline(  // NOLINT(google-explicit-constructor)
+      std::chrono::time_point<std::chrono::system_clock, Duration> time)
+      : time_(since(std::chrono::steady_clock::now(),
+                    Precise(time.time_since_epoch()) -
+                        Precise(std::chrono::system_clock::now().time_since_epoch()))) {}
+
+  friend constexpr bool operator==(Deadline const&, Deadline const&) noexcept = default;
+
+  /// Of the steady clock. Nothing: never.
+  constexpr std::optional<detail::TimePoint> time() const noexcept {
+    return time_ == detail::TimePoint::max() ? std::nullopt : std::optional(time_);
+  }
+
+ private:
+  // Holds all times of all clocks.
+  using Precise = std::chrono::duration<long double, std::nano>;
+
+  template <class Rep, class Period>
+  static constexpr detail::TimePoint since(detail::TimePoint from,
+                                           std::chrono::duration<Rep, Period> time) {
+    return detail::later(from, time);
+  }
+
+  detail::TimePoint time_;
 };
 
 /// A time of an option in milliseconds.

@@ -7,10 +7,16 @@
 //   Error                    the base of all that procpool itself reports
 //   +- RemoteError           the task threw something that cannot be rebuilt here
 //   +- WorkerDied            its process ended while it ran
+//   +- ActorDied             its actor has no process any more (procpool/actor.hpp)
 //   +- TaskTimeout           it took longer than it was allowed to
 //   +- TaskCancelled         it was cancelled, or its pool ended, before it ended itself
 //   +- PoolClosed            the pool takes no more tasks
 //   +- QueueFull             the pool takes no more tasks now (CallOptions::when_full)
+//   +- QueueClosed           a Queue takes no more items (procpool/queue.hpp)
+//   +- PipeClosed            nobody has the other end of a pipe any more (procpool/pipe.hpp)
+//   +- QueueBroken           a process has destroyed the memory of a Queue
+//   +- HolderDied            a process died while it held the lock of shared memory
+//   +- StillShared           memory cannot be frozen: somebody has it for writing
 //   +- SetupError            the pool lacks something: the entry hook, processes, memory, ...
 //   +- BadMessage            the message of a worker makes no sense
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
@@ -33,6 +39,7 @@
 #include <procpool/detail/call/function.hpp>
 #include <procpool/detail/export.hpp>
 #include <procpool/error.hpp>
+#include <procpool/failure.hpp>
 
 namespace procpool::inline v0 {
 
@@ -43,6 +50,7 @@ struct PROCPOOL_API Origin {
   pid_t pid = 0;                    ///< of that worker
   std::uint64_t task = 0;           ///< id of the call
   std::uint64_t element = 0;        ///< index of the input; 0 for submit
+  std::string label{};              ///< CallOptions::label of the call
   std::string type;                 ///< of the exception, as it was in the worker
   std::vector<std::string> causes;  ///< of nested exceptions, outermost first: "type: text"
 };
@@ -104,6 +112,7 @@ struct WorkerDeath {
   std::string output{};                                ///< the end of the captured output
   bool abandoned = false;             ///< it has not ended, because SIGKILL does not end it
   std::uint64_t attempts_failed = 0;  ///< before this one
+  std::string label{};                ///< CallOptions::label of the call
 };
 
 /// For the pool: "; attempt 3, after: ...", a part of the text of an error.
@@ -134,6 +143,8 @@ class PROCPOOL_API WorkerDied : public Error {
   std::uint64_t task() const noexcept { return death_.task; }
   /// The index of the input; 0 for submit.
   std::uint64_t element() const noexcept { return death_.element; }
+  /// CallOptions::label of the call; empty: it has none.
+  std::string const& label() const noexcept { return death_.label; }
   /// The number of attempts at the element. All of them have failed.
   std::uint64_t attempts() const noexcept { return death_.attempts_failed + 1; }
   /// The texts of the last attempts before this one: at most four, each of at most 512 bytes.
@@ -209,11 +220,58 @@ class PROCPOOL_API PoolClosed : public Error {
   ~PoolClosed() override;
 };
 
+/// The process of the actor has died, and no other one follows. The call has not begun. The text
+/// tells the end of the process; all calls to come get the same.
+class PROCPOOL_API ActorDied : public Error {
+ public:
+  using Error::Error;
+  ~ActorDied() override;
+};
+
 /// The pool has reached PoolOptions::queue_limit. Nothing was submitted.
 class PROCPOOL_API QueueFull : public Error {
  public:
   using Error::Error;
   ~QueueFull() override;
+};
+
+/// The Queue was closed: it takes no more items. The item was not taken.
+class PROCPOOL_API QueueClosed : public Error {
+ public:
+  using Error::Error;
+  ~QueueClosed() override;
+};
+
+/// Nobody has the other end of the pipe any more, or one of its owners has left it in a state from
+/// which it cannot go on. The value was not sent.
+class PROCPOOL_API PipeClosed : public Error {
+ public:
+  using Error::Error;
+  ~PipeClosed() override;
+};
+
+/// The memory of a Queue holds what no process writes that works as it should. The queue can be used
+/// no more, in any process, and its items are lost.
+class PROCPOOL_API QueueBroken : public Error {
+ public:
+  using Error::Error;
+  ~QueueBroken() override;
+};
+
+/// A process has died while it held the lock of a SharedArray or SharedValue: the data may be half
+/// written. A call of with_lock(f, repair) puts that right.
+class PROCPOOL_API HolderDied : public Error {
+ public:
+  using Error::Error;
+  ~HolderDied() override;
+};
+
+/// A SharedArray cannot be frozen: a handle, in this process or in another, still has it for writing.
+/// Nothing has changed.
+class PROCPOOL_API StillShared : public Error {
+ public:
+  using Error::Error;
+  ~StillShared() override;
 };
 
 /// The pool lacks something that it needs. The text names it, and a remedy.
@@ -233,7 +291,7 @@ class PROCPOOL_API BadMessage : public detail::ElementFailure {
 /// The failure of one element of a call over a range.
 struct ElementError {
   std::uint64_t element = 0;  ///< its index
-  std::exception_ptr error;   ///< never null
+  Failure error;              ///< its reason
 };
 
 /// The failures of a call with OnError::collect: thrown if any element failed.

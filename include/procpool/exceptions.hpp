@@ -8,14 +8,13 @@
 // Any thread. If the code of a listed type throws on the way, only the value is lost: the exception
 // then comes as one that is not listed.
 
-#include <cxxabi.h>
-
 #include <array>
 #include <cstddef>
 #include <exception>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 #include <procpool/detail/codec/codec.hpp>
@@ -54,32 +53,40 @@ class WithOrigin : public E, public Origin {
 };
 
 template <class E>
-[[noreturn]] void throw_as_itself(E error, ExceptionOperation const& operation) {
-  if constexpr (may_have_origin<E> && PlainException<E>) {
-    throw FromWorker<E>(std::move(error), *operation.text, *operation.origin);
-  } else if constexpr (may_have_origin<E> && !std::is_base_of_v<std::exception, E>) {
-    throw WithOrigin<E>(std::move(error), *operation.origin);
+std::exception_ptr pointer_to(E error) {
+  if constexpr (std::is_copy_constructible_v<E>) {
+    return std::make_exception_ptr(std::move(error));
   } else {
-    throw error;
+    try {
+      throw std::move(error);
+    } catch (E const&) {
+      return std::current_exception();
+    }
   }
 }
 
 template <class E>
-PROCPOOL_PASSES_FORCED_END bool save_exception(Bytes& out) {
-  try {
-    throw;
-  } catch (E const& error) {
-    if constexpr (Transmissible<E>) encode<E>(out, error);
-    return true;
-  } catch (abi::__forced_unwind&) {
-    throw;
-  } catch (...) {
-    return false;
+std::exception_ptr as_itself(E error, ExceptionOperation const& operation) {
+  if constexpr (may_have_origin<E> && PlainException<E>) {
+    return pointer_to(FromWorker<E>(std::move(error), *operation.text, *operation.origin));
+  } else if constexpr (may_have_origin<E> && !std::is_base_of_v<std::exception, E>) {
+    return pointer_to(WithOrigin<E>(std::move(error), *operation.origin));
+  } else {
+    return pointer_to(std::move(error));
   }
 }
 
 template <class E>
-PROCPOOL_PASSES_FORCED_END void load_exception(ExceptionOperation& operation) {
+bool save_exception(ExceptionOperation const& operation) {
+  auto const object = caught(operation.error, typeid(E));
+  if constexpr (Transmissible<E>) {
+    if (object) encode<E>(*operation.output, *static_cast<E const*>(*object));
+  }
+  return object.has_value();
+}
+
+template <class E>
+void load_exception(ExceptionOperation& operation) {
   auto const load = [&]() -> E {
     if constexpr (Transmissible<E>) {
       return decode<E>(operation.input);
@@ -89,22 +96,13 @@ PROCPOOL_PASSES_FORCED_END void load_exception(ExceptionOperation& operation) {
       return E();
     }
   };
-  E error = load();  // its exceptions are for the caller
-  try {
-    throw_as_itself<E>(std::move(error), operation);
-  } catch (abi::__forced_unwind&) {
-    throw;
-  } catch (...) {
-    operation.error = std::current_exception();
-  }
+  operation.error = as_itself<E>(load(), operation);
 }
 
 template <class E>
 void exception_function(ExceptionOperation& operation) {
   switch (operation.kind) {
-    case ExceptionOperation::Kind::save:
-      operation.matches = save_exception<E>(*operation.output);
-      break;
+    case ExceptionOperation::Kind::save: operation.matches = save_exception<E>(operation); break;
     case ExceptionOperation::Kind::load: load_exception<E>(operation); break;
     case ExceptionOperation::Kind::kind:
       operation.error = std::make_exception_ptr(static_cast<E const*>(nullptr));

@@ -4,6 +4,7 @@
 // when_all() and when_any(), and by a coroutine that returns one.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -32,10 +33,19 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
       : Base(std::move(completion), std::move(extra), take) {}
 
   /// The standard output and error of the task, with Output::capture: the end of it, see
-  /// PoolOptions::output_limit. Blocks until the call has ended; to be called before get(). Empty
+  /// OutputOptions::limit. Blocks until the call has ended; to be called before get(). Empty
   /// for a future that was composed of other calls. Throws std::logic_error if it refers to
   /// nothing.
   std::string output() const { return this->output_of(0); }
+
+  /// How far the running call has come, as it says by this_task::progress. Nothing: no worker runs
+  /// it at this moment, or the future was composed of other calls. Does not block. Throws
+  /// std::logic_error if it refers to nothing.
+  std::optional<RunningElement> progress() const {
+    auto running = this->running();
+    if (running.empty()) return std::nullopt;
+    return std::move(running.front());
+  }
 
  private:
   static T take_only(detail::Completion& completion, void*) {
@@ -47,3 +57,4 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
 
 #include <procpool/detail/async/continuation.hpp>
 #include <procpool/detail/async/coroutine.hpp>
+#include <procpool/detail/async/within.hpp>

@@ -44,6 +44,10 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
   /// The number of elements that have ended, with values or errors. Does not block.
   std::uint64_t done() const { return this->counts().delivered; }
 
+  /// The elements that run at this moment, in the order of their workers, and how far they have come,
+  /// see Future::progress. Does not block.
+  std::vector<RunningElement> progress() const { return this->running(); }
+
   /// The output of element `index`, see Future::output. Blocks until all have ended.
   std::string output(std::uint64_t index) const { return this->output_of(index); }
 

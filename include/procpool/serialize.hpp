@@ -5,16 +5,19 @@
 //
 // Serialized with no code of yours:
 //   - arithmetic types, enums, std::byte
-//   - std::string and its variants, vector, deque, list, forward_list, array, set, map, their multi
-//     and unordered variants, stack, queue, priority_queue, optional, variant, monostate, pair,
-//     tuple, bitset, complex, chrono durations and time points, filesystem::path. The comparator or
-//     hash of a container is part of its value. A functor with a state is serialized, and is
-//     refused if that is not possible. std::pmr containers arrive with the default resource, others
-//     with a new allocator. An allocator with a state is refused.
+//   - std::string and its variants, vector, deque, list, forward_list, array, valarray, set, map,
+//     their multi and unordered variants, stack, queue, priority_queue, optional, boost::optional,
+//     expected, variant, monostate, pair, tuple, bitset, complex, chrono durations, time points and
+//     calendar types, filesystem::path, error_code, error_condition, the engines of <random>. The
+//     comparator or hash of a container is part of its value. A functor with a state is serialized,
+//     and is refused if that is not possible. std::pmr containers arrive with the default resource,
+//     others with a new allocator. An allocator with a state is refused.
+//   - std::atomic, as its value, where it need not move: behind a pointer, in a map, list or deque
 //   - std::unique_ptr, std::shared_ptr and std::weak_ptr to any type of this list. Within one
 //     message two shared_ptr to one object arrive as two shared_ptr to one object, cycles included.
-//   - plain structs (aggregates without base classes and unions) of up to 104 such members, which
-//     may be const, only movable, C arrays and bit-fields
+//   - plain structs (aggregates without unions) of up to 104 such members, which may be const, only
+//     movable, C arrays and bit-fields; all of them in one class, the struct or its only base, beside
+//     which there may be empty bases
 //   - a trivially copyable type that you have declared to be its bytes: `template <> inline
 //     constexpr bool procpool::as_bytes<X> = true;`
 //
@@ -24,12 +27,13 @@
 // `serialize` beside the type or in namespace boost::serialization. BOOST_CLASS_VERSION and
 // BOOST_CLASS_EXPORT for polymorphic pointers work (include detail/codec/codec.hpp before the
 // latter). Code of yours always wins over the automatic handling, also for plain structs. Only the
-// std types above are never asked. A type with `serialize` must be default constructible if it is
-// sent by value. Behind a pointer, `load_construct_data` does what it does in Boost.
+// std types above are never asked. A type with `serialize` that is sent by value has a default
+// constructor or a `load_construct_data`, which behind a pointer does what it does in Boost.
 //
 // Not serialized: raw pointers and references outside your own `serialize`, views (string_view,
-// span), functions, locks, threads, std::any; classes with private members, constructors, bases or
-// unions and no `serialize`. The compiler says so, and why, in one sentence.
+// span), unique_ptr<T[]>, functions, locks, threads, std::any; classes with private members,
+// constructors, members in several classes, or unions, and no `serialize`. The compiler says so, and
+// why, in one sentence.
 //
 // A reader enforces bounds: 512 levels of nesting, and no more than the stack allows; 2^20 bytes
 // per message of container elements that need no bytes (empty structs, monostate).

@@ -17,11 +17,19 @@
 #include <utility>
 
 #include <procpool/detail/codec/codec.hpp>
-#include <procpool/detail/engine/share.hpp>
+#include <procpool/detail/handle/has_handles.hpp>
+#include <procpool/detail/handle/resource_codec.hpp>
+#include <procpool/detail/handle/share.hpp>
 
 namespace procpool::inline v0 {
 
+template <class T>
+class Shared;
+
 namespace detail {
+
+template <class T>
+Shared<T> share(T const& value);
 
 template <class T>
 std::shared_ptr<void const> load_shared(std::span<std::byte const> bytes) {
@@ -36,9 +44,6 @@ class Shared {
  public:
   /// Refers to nothing: valid() is false.
   Shared() = default;
-  /// For pool.share and the codec.
-  explicit Shared(std::shared_ptr<detail::Share> share) noexcept : share_(std::move(share)) {}
-
   /// True if there is a value.
   bool valid() const noexcept { return share_ != nullptr; }
 
@@ -46,7 +51,7 @@ class Shared {
   /// decodes it. It blocks for that, and throws the exceptions of the decoding; the next call tries
   /// again. Throws std::logic_error if the handle refers to nothing.
   T const& get() const {
-    if (!share_) detail::refuse_empty_share();
+    if (!share_) detail::refuse_empty_handle(detail::Resource::Kind::value);
     return *static_cast<T const*>(share_->value(typeid(T), detail::load_shared<T>));
   }
   /// The same as get().
@@ -58,6 +63,8 @@ class Shared {
 
  private:
   friend struct detail::StdCodec<Shared>;
+  friend Shared detail::share<T>(T const& value);
+  explicit Shared(std::shared_ptr<detail::Share> share) noexcept : share_(std::move(share)) {}
 
   std::shared_ptr<detail::Share> share_;
 };
@@ -65,27 +72,25 @@ class Shared {
 namespace detail {
 
 template <class T>
+inline constexpr bool is_handle<Shared<T>> = true;
+
+template <class T>
 struct StdCodec<Shared<T>> {
   using Parts = Types<T>;
   static constexpr std::size_t least = sizeof(std::uint64_t);
 
-  static void save(Sink& out, Shared<T> const& value) {
-    if (value.share_) ShareCollector::note(value.share_);
-    out.scalar(value.share_ ? value.share_->id() : std::uint64_t{0});
-  }
+  static void save(Sink& out, Shared<T> const& value) { save_resource(out, value.share_); }
   static void load(Source& in, Shared<T>& value) {
-    auto const id = in.scalar<std::uint64_t>();
-    value.share_ = id == 0 ? nullptr : Share::find(id);
-    if (value.share_) ShareCollector::note(value.share_);
+    value.share_ = load_resource_or_null<Share>(in);
   }
 };
 
 template <class T>
 Shared<T> share(T const& value) {
   Bytes bytes;
-  Share::List parts;
+  Resource::List parts;
   {
-    ShareCollector const collector(parts);
+    ResourceCollector const collector(parts, ResourceCollector::Receivers::many);
     encode(bytes, value);
   }
   return Shared<T>(Share::create(std::move(bytes), std::move(parts), typeid(T)));

@@ -23,10 +23,11 @@ struct Timed {
   std::vector<SliceTiming> slices;     ///< in order
   std::chrono::nanoseconds elapsed{};  ///< by the whole call, for its caller
 };
+/// The same of a function that returns nothing.
 template <>
 struct Timed<void> {
-  std::vector<SliceTiming> slices;
-  std::chrono::nanoseconds elapsed{};
+  std::vector<SliceTiming> slices;     ///< in order
+  std::chrono::nanoseconds elapsed{};  ///< by the whole call, for its caller
 };
 
 }  // namespace procpool::inline v0

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace procpool::inline v0 {
@@ -32,20 +33,35 @@ struct Stats {
   // Workers that the pool ended before its own end, by reason.
   std::uint64_t workers_timed_out = 0;  ///< ended because an element exceeded its timeout
   std::uint64_t workers_cancelled = 0;  ///< ended because a running element was cancelled
-  std::uint64_t workers_recycled = 0;   ///< by max_tasks_per_worker, recycle_above, recycle_after
+  std::uint64_t workers_recycled = 0;   ///< by max_tasks, recycle_above, recycle_after
   std::uint64_t workers_left_idle = 0;  ///< by idle_timeout
   std::uint64_t workers_resized = 0;    ///< by resize
   std::uint64_t failed_starts = 0;      ///< workers that never got as far as their first element
+
+  // Calls of actors count as elements, and their processes as workers, except in `workers`.
+  std::uint64_t actors = 0;          ///< that have a process, or get one
+  std::uint64_t actor_restarts = 0;  ///< processes that followed another one of their actor
+};
+
+/// An element that a worker runs at this moment.
+struct RunningElement {
+  unsigned worker = 0;                   ///< place of the worker
+  std::uint64_t task = 0;                ///< id of the call
+  std::uint64_t element = 0;             ///< index of the input; 0 for submit
+  std::string label{};                   ///< CallOptions::label of the call
+  std::uint64_t done = 0;                ///< steps, as the task says by this_task::progress
+  std::optional<std::uint64_t> total{};  ///< of so many steps, as far as the task says
 };
 
 /// One of a pool's places for workers.
 struct WorkerStats {
-  unsigned index = 0;                ///< of the place: 0 to size - 1
-  pid_t pid = 0;                     ///< of the worker that is there now; 0: none
-  std::uint64_t starts = 0;          ///< workers that were started here
-  std::uint64_t done = 0;            ///< elements that ended here, in whatever way
-  std::chrono::nanoseconds busy{0};  ///< spent on them, as the workers measured it
-  std::string last_end{};            ///< how the last worker that is gone ended
+  unsigned index = 0;                       ///< of the place: 0 to size - 1
+  pid_t pid = 0;                            ///< of the worker that is there now; 0: none
+  std::uint64_t starts = 0;                 ///< workers that were started here
+  std::uint64_t done = 0;                   ///< elements that ended here, in whatever way
+  std::chrono::nanoseconds busy{0};         ///< spent on them, as the workers measured it
+  std::string last_end{};                   ///< how the last worker that is gone ended
+  std::optional<RunningElement> running{};  ///< what the worker runs now
 };
 
 }  // namespace procpool::inline v0

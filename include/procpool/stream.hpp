@@ -11,7 +11,11 @@
 #include <memory>
 #include <ranges>
 #include <stdexcept>
+#include <stop_token>
 #include <utility>
+
+#include <procpool/detail/async/cancel.hpp>
+#include <procpool/detail/async/next.hpp>
 
 namespace procpool::inline v0 {
 
@@ -22,6 +26,7 @@ struct Indexed {
   std::size_t index = 0;  ///< of the input
   R value;                ///< the result
 };
+/// The same of a function that returns nothing.
 template <>
 struct Indexed<void> {
   std::size_t index = 0;  ///< of the input
@@ -62,14 +67,50 @@ class [[nodiscard]] Stream : public std::ranges::view_interface<Stream<State>> {
   /// Reads the first inputs and blocks until there is a result. Later calls return the same place.
   /// Throws std::logic_error if the stream was moved from.
   iterator begin() {
-    if (!state_) throw std::logic_error("procpool: this stream was moved from");
-    state_->begin();
+    state().begin();
     return iterator(*state_);
   }
   /// The end: all results were taken.
   std::default_sentinel_t end() const noexcept { return {}; }
 
+  /// `co_await stream.next()`: the next result, as a std::optional, which is empty at the end; throws
+  /// as `*it` and `++it` do. No thread is blocked: the coroutine goes on on the thread on which
+  /// then() would call, which reads the next inputs too. If it is cancelled while it waits, the
+  /// elements that have been read are. One thread and one coroutine at a time; nobody iterates
+  /// meanwhile.
+  auto next() { return detail::Next(Source{&state()}); }
+
+  /// Stops the stream: no further inputs are read, elements that have not ended end with
+  /// TaskCancelled, and after those `++it` throws TaskCancelled. Does not block. Any thread may call
+  /// it while another one takes results. Returns false if all that was read has ended already.
+  bool request_stop() { return detail::request_stop(state().task()); }
+
+  /// A source whose request_stop() is that of this stream, for any thread at any time. See
+  /// Future::get_stop_source.
+  std::stop_source get_stop_source() {
+    std::stop_source source;
+    detail::stop_with(state().task(), source.get_token());
+    return source;
+  }
+
  private:
+  struct Source {
+    bool advance() { return state->advance(); }
+    auto take() { return state->take_next(); }
+    bool call_at_next(std::unique_ptr<detail::Completion::Callback>&& callback) {
+      return state->call_at_next(std::move(callback));
+    }
+    std::shared_ptr<detail::Completion> awaited() const { return state->task(); }
+    std::shared_ptr<detail::CallContext const> context() const { return state->task()->context(); }
+
+    State* state;
+  };
+
+  State& state() const {
+    if (!state_) throw std::logic_error("procpool: this stream was moved from");
+    return *state_;
+  }
+
   std::unique_ptr<State> state_;
 };
 

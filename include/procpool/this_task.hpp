@@ -24,7 +24,7 @@ inline int worker_index() noexcept { return v0::worker_index(); }
 
 /// True if the task is asked to stop, because its timeout is over or it was cancelled. A task that
 /// has called this, or stop_token(), is a task that listens: it is asked first, and ended by force
-/// only after PoolOptions::ask_grace. Its result or exception by then is its outcome, and its
+/// only after ShutdownOptions::ask_grace. Its result or exception by then is its outcome, and its
 /// worker lives on. Takes a few nanoseconds. False if no task runs.
 PROCPOOL_API bool stop_requested() noexcept;
 
@@ -32,6 +32,12 @@ PROCPOOL_API bool stop_requested() noexcept;
 /// on a thread of the worker. Throws std::logic_error if no task runs, and std::system_error if
 /// that thread cannot be made.
 PROCPOOL_API std::stop_token stop_token();
+
+/// Tells how far the task has come: so many steps of `total`, or of an unknown number (0). The unit
+/// is the task's own. Takes a few nanoseconds, and sends nothing: the program reads the numbers when
+/// it asks for them, by Future::progress, Results::progress or ProcessPool::worker_stats. Any thread
+/// of the task. Without effect if no task runs here, and with Start::in_process.
+PROCPOOL_API void progress(std::uint64_t done, std::uint64_t total = 0) noexcept;
 
 /// The stream of random numbers of the running element, as a std::uniform_random_bit_generator of
 /// 64 bits (std::mt19937_64). The object only refers to the stream. Each draw, through any object,

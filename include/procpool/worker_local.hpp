@@ -32,7 +32,7 @@ class WorkerLocal {
       } else {
         throw std::logic_error(
             "procpool: WorkerLocal::get() was called before emplace() had made the object; do that "
-            "in PoolOptions::initializer");
+            "in StartOptions::initializer");
       }
     }
     return *place();

@@ -1,5 +1,6 @@
 #include "channel/incoming_payloads.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -12,6 +13,10 @@ namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
 
 bool IncomingPayloads::load(InboxHeader const& header, std::byte const* frame) {
   if (!unreadable_.empty()) unreadable_.clear();
+  if (header.kind == InboxKind::resource && header.apart != 0) {
+    descriptors_ = receive_descriptors(std::as_bytes(std::span(&header.task, 1)), header.apart);
+    if (descriptors_.empty() && unreadable_.empty()) return false;
+  }
   if (header.where == Where::ring) {
     bytes_ = {frame + sizeof header, header.size};
     return true;
@@ -24,8 +29,8 @@ bool IncomingPayloads::load_file(InboxHeader const& header) {
   os::UniqueFd file = receive_descriptor();
   if (!file) return !unreadable_.empty();
   // A task may fork, and its child has the handles of shared values too.
-  auto const visibility = header.kind == InboxKind::share ? os::Visibility::children_and_dumps
-                                                          : os::Visibility::this_process_only;
+  auto const visibility = header.kind == InboxKind::resource ? os::Visibility::children_and_dumps
+                                                             : os::Visibility::this_process_only;
   try {
     file_ = os::Mapping(os::Memfd(std::move(file)), os::Access::private_read, 0, header.size,
                         visibility);
@@ -68,18 +73,25 @@ bool IncomingPayloads::load_block(InboxHeader const& header, std::byte const* fr
 }
 
 os::UniqueFd IncomingPayloads::receive_descriptor() {
+  auto descriptors = receive_descriptors(packet_of_payload, 1);
+  return descriptors.empty() ? os::UniqueFd() : std::move(descriptors.front());
+}
+
+std::vector<os::UniqueFd> IncomingPayloads::receive_descriptors(std::span<std::byte const> bytes,
+                                                                std::size_t count) {
   // As long as the kernel has no memory to hand it over, it stays in the socket.
   constexpr int max_tries = 50;
   for (int tries = 1;; ++tries) {
     try {
       os::Packet packet;
-      // Without waiting: it was sent before its frame. If it is not there, the task took it.
+      // Without waiting: it was sent before its frame. If it is not there, or is that of a later frame,
+      // the task took it.
       if (os::receive_packet(control_.get(), packet, false) != os::ReceiveResult::received ||
-          packet.fds.size() != 1) {
+          packet.fds.size() != count || !std::ranges::equal(packet.bytes, bytes)) {
         return {};
       }
       PROCPOOL_SYNC_POINT(received);
-      return std::move(packet.fds.front());
+      return std::move(packet.fds);
     } catch (std::system_error const& error) {
       // No descriptor number was free: this descriptor is gone, and no other.
       if (error.code().value() == EPROTO || error.code().value() == EMFILE) {
@@ -95,6 +107,7 @@ os::UniqueFd IncomingPayloads::receive_descriptor() {
 
 void IncomingPayloads::drop() noexcept {
   bytes_ = {};
+  descriptors_.clear();
   if (file_.size() != 0) file_ = os::Mapping();
 }
 

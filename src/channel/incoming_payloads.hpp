@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/engine/sync_points.hpp>
 
@@ -35,6 +36,8 @@ class IncomingPayloads {
   std::string const& unreadable() const noexcept { return unreadable_; }
   // Hands over the mapping of a payload in a file, to keep it beyond drop().
   os::Mapping take_file() noexcept { return std::exchange(file_, os::Mapping()); }
+  // Hands over the descriptors of a resource.
+  std::vector<os::UniqueFd> take_descriptors() noexcept { return std::exchange(descriptors_, {}); }
   void drop() noexcept;
 
   // The parent never names this block again.
@@ -51,12 +54,16 @@ class IncomingPayloads {
 
   bool load_file(InboxHeader const& header);
   bool load_block(InboxHeader const& header, std::byte const* frame);
-  // Empty: a task has taken it; or no descriptor number was free, and unreadable_ says so.
+  // The next packet, which has these bytes and so many descriptors. Empty: a task has taken it; or no
+  // descriptor number was free, and unreadable_ says so.
+  std::vector<os::UniqueFd> receive_descriptors(std::span<std::byte const> bytes,
+                                                std::size_t count);
   os::UniqueFd receive_descriptor();
 
   os::UniqueFd const& control_;
   std::span<std::byte const> bytes_;
-  os::Mapping file_;  // of the current payload, unless its view is kept
+  std::vector<os::UniqueFd> descriptors_;  // of the current frame, if it is a resource
+  os::Mapping file_;                       // of the current payload, unless its view is kept
   std::unordered_map<std::uint64_t, Viewed> blocks_;
   std::string unreadable_;
   bool lost_ = false;

@@ -8,6 +8,7 @@
 // memory, and the words here are published copies. Serials number the elements sent to one worker:
 // 0, 1, 2, and so on. They are never reused.
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@ namespace procpool::inline v0::channel {
 using detail::pack_done;
 
 // Raised with every change of what lies in shared memory or in the handshake.
-inline constexpr std::uint32_t protocol_version = 12;
+inline constexpr std::uint32_t protocol_version = 15;
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -29,6 +30,10 @@ inline constexpr std::size_t control_bytes = 4096;
 // In the outbox's control page: the words of the crash handler, crash_words.hpp.
 inline constexpr std::size_t crash_offset = 2048;
 inline constexpr std::size_t frame_alignment = 16;
+
+// The bytes of the packet that brings the file of a payload. Those of a resource are its id.
+inline constexpr std::array<std::byte, 5> packet_of_payload{
+    std::byte{'l'}, std::byte{'a'}, std::byte{'r'}, std::byte{'g'}, std::byte{'e'}};
 
 // In the inbox: written by the parent, read by the worker.
 struct InboxWords {
@@ -44,6 +49,7 @@ struct InboxWords {
   std::atomic<std::uint32_t> spin;           // microseconds to look for more before sleeping
   std::atomic<std::uint32_t> stop_doorbell;  // a thread that waits for `asked` sleeps on this word
   std::atomic<std::uint64_t> asked;          // serial + 1 of an element that is asked to stop
+  alignas(line) std::atomic<std::uint64_t> log_head;  // bytes taken out of the log
 };
 
 // In the outbox: written by the worker, read by the parent, which believes nothing of it unchecked.
@@ -57,11 +63,32 @@ struct OutboxWords {
   alignas(line) std::atomic<std::uint32_t> stage;  // detail::Stage of the claimed element
   std::atomic<std::uint32_t> exit_hint;            // ExitHint
   std::atomic<std::uint64_t> listens;  // serial + 1 of an element that looks for requests to stop
+  // serial + 1 of the element that the next two words are of; 0: of none, or they are being replaced.
+  std::atomic<std::uint64_t> progress_of;
+  std::atomic<std::uint64_t> progress_done;           // as the element says
+  std::atomic<std::uint64_t> progress_total;          // likewise; 0: not known
+  alignas(line) std::atomic<std::uint64_t> log_tail;  // bytes put into the log
 };
 
 static_assert(sizeof(InboxWords) <= control_bytes && sizeof(OutboxWords) <= control_bytes);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
               std::atomic<std::uint32_t>::is_always_lock_free);
+
+// The log lies behind the control page of the outbox: a ring of records, each a LogHeader with its text.
+inline constexpr std::size_t log_bytes = 16 * 1024;
+inline constexpr std::size_t max_log_text = 4096;
+inline constexpr std::size_t outbox_control_bytes = control_bytes + log_bytes;
+
+struct LogHeader {
+  std::uint64_t claim;  // serial + 1 of the element
+  std::uint64_t lost;   // lines before this one that found no room
+  std::uint32_t size;   // bytes of the text
+  std::uint32_t level;  // LogLevel
+};
+
+constexpr std::uint64_t log_footprint(std::uint64_t text) noexcept {
+  return (sizeof(LogHeader) + text + 7) & ~std::uint64_t{7};
+}
 
 // The worker's own reason for its end. After its death an error text alone depends on it.
 enum class ExitHint : std::uint32_t {
@@ -77,8 +104,8 @@ enum class ExitHint : std::uint32_t {
 enum class InboxKind : std::uint32_t {
   register_function = 1,
   chunk = 2,
-  share = 3,   // a shared value, ahead of the elements that name it
-  forget = 4,  // the payload: ids of shared values that nothing names any more
+  resource = 3,  // a detail::Resource, ahead of the elements that name it
+  forget = 4,    // the payload: ids of resources that nothing names any more
   internal_chunk =
       5,  // a chunk of the pool's own: an initializer or an exit handler. A retiring worker runs it
   memory = 6,  // see MemoryNotice; the payload: ids
@@ -111,16 +138,32 @@ struct alignas(frame_alignment) InboxHeader {
   InboxKind kind;
   Where where;
   std::uint64_t size;      // bytes of the payload
-  std::uint32_t function;  // slot in the worker's function table
-  std::uint32_t apart;     // chunk: not 0: no two of its elements are claimed at once
+  std::uint32_t function;  // slot in the worker's function table; resource: its kind
+  std::uint32_t apart;     // chunk: not 0: no two of its elements are claimed at once; resource:
+                           // descriptors, which are in the next packet on the control socket
   std::uint64_t serial;    // chunk: of its first element; memory: 1 if let_go
-  std::uint64_t count;     // chunk: elements; share: parts; memory: ids that are gone
-  std::uint64_t task;      // chunk: the id of the task; share: the id of the value
+  std::uint64_t count;     // chunk: elements; resource: parts; memory: ids that are gone
+  std::uint64_t task;      // chunk: the id of the task; resource: its id
   std::uint64_t element;   // chunk: index in the task of the first element
   std::uint64_t random;    // chunk: the seed of the random streams of its task
 };
 
-enum class OutboxKind : std::uint32_t { values = 1, thrown = 2 };
+enum class OutboxKind : std::uint32_t {
+  values = 1,
+  thrown = 2,
+  resource = 3,  // a ResourceRecord, ahead of the outcome of the one element that names it
+};
+
+// A resource that an outcome names.
+struct ResourceRecord {
+  std::uint64_t id;
+  std::uint32_t kind;  // detail::Resource::Kind
+  // They are in the next packet on the control socket. 0: the parent gave it to this worker.
+  std::uint32_t descriptors;
+};
+
+// The most resources that one outcome names.
+inline constexpr std::size_t max_named = 256;
 
 struct alignas(frame_alignment) OutboxHeader {
   OutboxKind kind;
@@ -129,10 +172,13 @@ struct alignas(frame_alignment) OutboxHeader {
   std::uint64_t serial;
   std::uint64_t count;
   std::uint64_t nanoseconds;  // since the worker's last frame, or since it took the chunk; a hint
+  std::uint64_t state;  // bytes at the end of the payload that are the state of an actor; 0: none
 };
 
 static_assert(std::is_trivially_copyable_v<InboxHeader> && sizeof(InboxHeader) == 64);
 static_assert(std::is_trivially_copyable_v<OutboxHeader> && sizeof(OutboxHeader) == 48);
+static_assert(std::is_trivially_copyable_v<ResourceRecord> &&
+              sizeof(ResourceRecord) == frame_alignment);
 static_assert(std::is_trivially_copyable_v<BlockRef> && sizeof(BlockRef) == frame_alignment);
 
 // The bytes of a payload that lie in the ring.

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "os/socket.hpp"
@@ -28,6 +29,15 @@ std::uint64_t now_ns() noexcept {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                         std::chrono::steady_clock::now().time_since_epoch())
                                         .count());
+}
+
+void write_value(std::byte* to, std::span<std::byte const> value, std::uint64_t length,
+                 bool length_first) noexcept {
+  if (length_first) {
+    std::memcpy(to, &length, sizeof length);
+    to += sizeof length;
+  }
+  if (!value.empty()) std::memcpy(to, value.data(), value.size());
 }
 
 }  // namespace
@@ -55,25 +65,21 @@ void Outbox::reserve(detail::Run& run, std::size_t result_size) {
   run.reserve(rings_.out_at(tail_) + sizeof(OutboxHeader) + open_bytes_, result_size, open_bytes_);
 }
 
-void Outbox::append_value(detail::Run& run, std::span<std::byte const> value, bool length_first) {
-  std::uint64_t const length = value.size();
-  std::uint64_t const need = length + (length_first ? sizeof length : 0);
-  if (need > inline_limit(rings_.outbox.ring_bytes())) {
-    put_single(OutboxKind::values, run, value, length_first);
+void Outbox::append_value(detail::Run& run, std::span<std::byte const> value, bool length_first,
+                          detail::Resource::List const& named, std::uint64_t state) {
+  std::uint64_t const need = value.size() + (length_first ? sizeof(std::uint64_t) : 0);
+  if (need > inline_limit(rings_.outbox.ring_bytes()) || !named.empty() || state != 0) {
+    put_single(OutboxKind::values, run, value, length_first, named, state);
     return;
   }
   reserve(run, need);
-  std::byte* to = run.result();
-  if (length_first) {
-    std::memcpy(to, &length, sizeof length);
-    to += sizeof length;
-  }
-  if (!value.empty()) std::memcpy(to, value.data(), value.size());
+  write_value(run.result(), value, value.size(), length_first);
   run.done();
 }
 
-void Outbox::append_thrown(detail::Run& run, std::span<std::byte const> exception) {
-  put_single(OutboxKind::thrown, run, exception, false);
+void Outbox::append_thrown(detail::Run& run, std::span<std::byte const> exception,
+                           detail::Resource::List const& named, std::uint64_t state) {
+  put_single(OutboxKind::thrown, run, exception, false, named, state);
 }
 
 bool Outbox::end_run(detail::Run const& run) {
@@ -118,14 +124,13 @@ void Outbox::look_at_clock() {
 // ---- frames of one element
 
 Outbox::OutgoingPayload Outbox::seal_payload(std::span<std::byte const> payload,
-                                             std::uint64_t prefix) {
-  std::uint64_t const length = payload.size();
+                                             std::uint64_t length, std::uint64_t prefix) {
   OutgoingPayload outgoing;
   try {
     // The result may have been written there in the first place.
     outgoing.block = detail::message_block_of(payload);
-    if (outgoing.block == nullptr && (outgoing.block = results_.take(length)) != nullptr) {
-      std::memcpy(outgoing.block->data(), payload.data(), length);
+    if (outgoing.block == nullptr && (outgoing.block = results_.take(payload.size())) != nullptr) {
+      std::memcpy(outgoing.block->data(), payload.data(), payload.size());
     }
   } catch (std::system_error const&) {  // no memory to keep; a file may still find some
   }
@@ -143,46 +148,101 @@ Outbox::OutgoingPayload Outbox::seal_payload(std::span<std::byte const> payload,
   return outgoing;
 }
 
+// Each outcome brings what it names, and not only the first one: the parent may have let go of it
+// meanwhile. What only goes down is the parent's own.
+std::vector<Outbox::OutgoingResource> Outbox::prepare(detail::Resource::List const& named) {
+  std::vector<OutgoingResource> outgoing;
+  outgoing.reserve(named.size());
+  for (auto const& resource : named) {
+    std::vector<int> descriptors;
+    if (!resource->goes_down_only()) descriptors = resource->descriptors();
+    ResourceRecord const record{resource->id(), static_cast<std::uint32_t>(resource->kind()),
+                                static_cast<std::uint32_t>(descriptors.size())};
+    outgoing.push_back({record, std::move(descriptors)});
+  }
+  return outgoing;
+}
+
+void Outbox::put_resource(OutgoingResource const& resource) {
+  OutboxHeader header{};
+  header.kind = OutboxKind::resource;
+  header.size = sizeof resource.record;
+  bool const packet = !resource.descriptors.empty();
+  if (packet) wait_for_packet_room();
+  wait_for_room(sizeof header + header.size);
+  if (packet) send_packet(resource.record.id, resource.descriptors);
+  PROCPOOL_SYNC_POINT(resource_sent);
+  std::byte* const to = rings_.out_at(tail_);
+  std::memcpy(to, &header, sizeof header);
+  std::memcpy(to + sizeof header, &resource.record, sizeof resource.record);
+  tail_ += aligned(sizeof header + header.size);
+  if (packet) large_ends_.push_back(tail_);
+  publish();
+  notify_parent();
+}
+
+void Outbox::wait_for_packet_room() {
+  while (large_ends_.size() >= max_large_waiting) {
+    wait_until_taken(large_ends_.front());
+    large_ends_.pop_front();
+  }
+}
+
+void Outbox::send_packet(std::uint64_t number, std::span<int const> descriptors) {
+  // Nothing may throw here. A shortage in the kernel passes.
+  constexpr int max_tries = 50;
+  for (int tries = 0; tries < max_tries; ++tries) {
+    try {
+      auto const result =
+          os::send_packet(control_.get(), std::as_bytes(std::span(&number, 1)), descriptors, false);
+      if (result == os::SendResult::sent) return;
+      if (result == os::SendResult::closed) break;
+    } catch (std::system_error const&) {
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  // The socket is closed, or a task has filled it: our few messages always have room. The outcome
+  // cannot be sent any more, only the reason why this process ended.
+  say_exit_hint(ExitHint::descriptors_gone);
+  ::_exit(EXIT_FAILURE);
+}
+
 void Outbox::put_single(OutboxKind kind, detail::Run& run, std::span<std::byte const> payload,
-                        bool length_first) {
-  std::uint64_t const length = payload.size();
+                        bool length_first, detail::Resource::List const& named,
+                        std::uint64_t state) {
+  std::uint64_t const length = payload.size() - state;  // of the value
+  std::uint64_t const prefix = length_first ? sizeof length : 0;
   OutboxHeader header{};
   header.kind = kind;
-  header.size = length + (length_first ? sizeof length : 0);
+  header.size = prefix + payload.size();
+  header.state = state;
   header.serial = run.next();
   header.count = 1;
 
   OutgoingPayload outgoing;
   if (header.size > inline_limit(rings_.outbox.ring_bytes())) {
-    outgoing = seal_payload(payload, header.size - length);
+    outgoing = seal_payload(payload, length, prefix);
     header.where = outgoing.block != nullptr ? Where::block : Where::file;
   }
+  std::vector<OutgoingResource> const resources = prepare(named);
   // From here on nothing throws: either all of the frame is published or none.
   count(run);
   show_results();
-  while (large_ends_.size() >= max_large_waiting) {
-    wait_until_taken(large_ends_.front());
-    large_ends_.pop_front();
-  }
+  for (OutgoingResource const& resource : resources) put_resource(resource);
+  wait_for_packet_room();
   std::uint64_t const inside = in_ring(header.where, header.size);
   wait_for_room(sizeof header + inside);
   std::byte* const to = rings_.out_at(tail_) + sizeof header;
   if (header.where != Where::ring) {
     int const descriptor = outgoing.block != nullptr ? outgoing.block->fd() : outgoing.file.fd();
-    if (os::send_packet(control_.get(), std::as_bytes(std::span(&header.serial, 1)),
-                        std::span(&descriptor, 1), false) != os::SendResult::sent) {
-      // The socket is closed, or a task has filled it: our few messages always have room. The
-      // outcome cannot be sent any more, only the reason why this process ended.
-      say_exit_hint(ExitHint::descriptors_gone);
-      ::_exit(EXIT_FAILURE);
-    }
+    send_packet(header.serial, std::span(&descriptor, 1));
     PROCPOOL_SYNC_POINT(single_sent);
     if (outgoing.block != nullptr) {
       results_.lease(*outgoing.block);
       std::memcpy(to, &outgoing.ref, sizeof outgoing.ref);
     }
-  } else if (!payload.empty()) {
-    std::memcpy(to, payload.data(), payload.size());
+  } else {
+    write_value(to, payload, length, length_first);
   }
   std::uint64_t const now = now_ns();
   header.nanoseconds = now - std::exchange(opened_at_, now);

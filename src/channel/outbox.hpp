@@ -11,9 +11,11 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include <procpool/detail/engine/run.hpp>
 #include <procpool/detail/engine/sync_points.hpp>
+#include <procpool/detail/handle/resource.hpp>
 
 #include "channel/doorbell.hpp"
 #include "channel/layout.hpp"
@@ -41,8 +43,10 @@ class Outbox {
   }
   // The four of WorkerEnd.
   void reserve(detail::Run& run, std::size_t result_size);
-  void append_value(detail::Run& run, std::span<std::byte const> value, bool length_first);
-  void append_thrown(detail::Run& run, std::span<std::byte const> exception);
+  void append_value(detail::Run& run, std::span<std::byte const> value, bool length_first,
+                    detail::Resource::List const& named, std::uint64_t state);
+  void append_thrown(detail::Run& run, std::span<std::byte const> exception,
+                     detail::Resource::List const& named, std::uint64_t state);
   bool end_run(detail::Run const& run);
 
   bool has_open_frame() const noexcept { return open_count_ != 0; }
@@ -72,11 +76,23 @@ class Outbox {
     BlockRef ref{};
     os::Memfd file;
   };
-  // `prefix`: bytes of its length that stand in front of it, all of them or none.
-  OutgoingPayload seal_payload(std::span<std::byte const> payload, std::uint64_t prefix);
+  // `prefix`: bytes of the length that stand in front of it, all of them or none.
+  OutgoingPayload seal_payload(std::span<std::byte const> payload, std::uint64_t length,
+                               std::uint64_t prefix);
+  // A resource that the next outcome names.
+  struct OutgoingResource {
+    ResourceRecord record;
+    std::vector<int> descriptors;
+  };
+  std::vector<OutgoingResource> prepare(detail::Resource::List const& named);
+  void put_resource(OutgoingResource const& resource);
+  // Waits until there is room for another packet in the control socket.
+  void wait_for_packet_room();
+  // Never returns without success.
+  void send_packet(std::uint64_t number, std::span<int const> descriptors);
   // A frame for the next element of the run alone.
   void put_single(OutboxKind kind, detail::Run& run, std::span<std::byte const> payload,
-                  bool length_first);
+                  bool length_first, detail::Resource::List const& named, std::uint64_t state);
   void wait_for_room(std::uint64_t bytes);
   void wait_until_taken(std::uint64_t cursor);
   void publish();

@@ -14,9 +14,9 @@ namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
 
 ParentEnd::ParentEnd(std::size_t ring_bytes)
     : inbox_memory_(os::Memfd::create("procpool inbox", control_bytes + ring_bytes)),
-      outbox_memory_(os::Memfd::create("procpool outbox", control_bytes + ring_bytes)),
+      outbox_memory_(os::Memfd::create("procpool outbox", outbox_control_bytes + ring_bytes)),
       inbox_(inbox_memory_, control_bytes, ring_bytes, os::Access::read_write),
-      outbox_(outbox_memory_, control_bytes, ring_bytes, os::Access::read_only) {
+      outbox_(outbox_memory_, outbox_control_bytes, ring_bytes, os::Access::read_only) {
   // FUTURE_WRITE after our own mapping, which stays writable; every later mapping is read-only.
   inbox_memory_.seal(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
   outbox_memory_.seal(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
@@ -84,11 +84,13 @@ std::uint64_t ParentEnd::put_chunk(Chunk const& chunk, PayloadRef const& payload
   return header.serial;
 }
 
-void ParentEnd::put_share(std::uint64_t id, std::size_t parts, PayloadRef const& payload_ref) {
+void ParentEnd::put_resource(Resource const& resource, PayloadRef const& payload_ref) {
   InboxHeader header{};
-  header.kind = InboxKind::share;
-  header.count = parts;
-  header.task = id;
+  header.kind = InboxKind::resource;
+  header.function = resource.kind;
+  header.apart = static_cast<std::uint32_t>(resource.descriptors);
+  header.count = resource.parts;
+  header.task = resource.id;
   put(header, payload_ref);
 }
 
@@ -189,6 +191,41 @@ std::optional<ParentEnd::Running> ParentEnd::running(std::uint64_t owed) const n
   return Running{serial, serial < limit_};
 }
 
+std::optional<ParentEnd::LogLine> ParentEnd::next_log() {
+  // Acquire: the record was written before the tail. seq_cst: see WorkerEnd::log.
+  std::uint64_t const tail = out().log_tail.load(std::memory_order_seq_cst);
+  std::uint64_t const available = tail - log_head_;
+  if (available == 0) return std::nullopt;
+  auto const get = [this](std::uint64_t at, void* to, std::size_t size) {
+    std::byte const* const log = outbox_.control() + control_bytes;
+    std::size_t const begin = at % log_bytes;
+    std::size_t const first = std::min(size, log_bytes - begin);
+    std::memcpy(to, log + begin, first);
+    std::memcpy(static_cast<std::byte*>(to) + first, log, size - first);
+  };
+  LogHeader header{};
+  bool const whole = available <= log_bytes && available >= sizeof header;
+  if (whole) get(log_head_, &header, sizeof header);
+  if (!whole || header.size > max_log_text || log_footprint(header.size) > available) {
+    throw BadFrame("the worker's log has a record that cannot be");
+  }
+  LogLine line{header.claim, header.lost, header.level, std::string(header.size, '\0')};
+  get(log_head_ + sizeof header, line.text.data(), line.text.size());
+  log_head_ += log_footprint(header.size);
+  in().log_head.store(log_head_, std::memory_order_seq_cst);
+  return line;
+}
+
+std::optional<ParentEnd::Progress> ParentEnd::told_progress() const noexcept {
+  // Acquire, three times: the last load then sees whether the words were replaced meanwhile. It only
+  // says whether the others belong together.
+  std::uint64_t const of = out().progress_of.load(std::memory_order_acquire);
+  std::uint64_t const done = out().progress_done.load(std::memory_order_acquire);
+  std::uint64_t const total = out().progress_total.load(std::memory_order_acquire);
+  if (of == 0 || out().progress_of.load(std::memory_order_relaxed) != of) return std::nullopt;
+  return Progress{of - 1, done, total};
+}
+
 bool ParentEnd::listens(std::uint64_t serial) const noexcept {
   // Relaxed: a hint.
   return out().listens.load(std::memory_order_relaxed) == serial + 1;
@@ -241,7 +278,7 @@ std::optional<ParentEnd::Arrival> ParentEnd::next() {
   Arrival arrival{};
   std::memcpy(&arrival.header, at(head_), sizeof arrival.header);
   OutboxHeader const& header = arrival.header;
-  if (header.kind != OutboxKind::values && header.kind != OutboxKind::thrown) {
+  if (header.kind < OutboxKind::values || header.kind > OutboxKind::resource) {
     throw BadFrame("a frame of unknown kind " +
                    std::to_string(static_cast<std::uint32_t>(header.kind)));
   }

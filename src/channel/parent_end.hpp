@@ -77,7 +77,13 @@ class ParentEnd {
   };
   // Returns the serial of the first element.
   std::uint64_t put_chunk(Chunk const& chunk, PayloadRef const& payload_ref);
-  void put_share(std::uint64_t id, std::size_t parts, PayloadRef const& payload_ref);
+  struct Resource {
+    std::uint64_t id;
+    std::uint32_t kind;
+    std::size_t parts;
+    std::size_t descriptors;  // the caller has just sent them in one packet
+  };
+  void put_resource(Resource const& resource, PayloadRef const& payload_ref);
   void put_memory(MemoryNotice const& notice, std::span<std::uint64_t const> ids);
   void put_evict(std::span<std::uint64_t const> ids);
   void publish();
@@ -109,6 +115,27 @@ class ParentEnd {
   // True if the element says that it looks for requests to stop. A lie gains a worker some time.
   bool listens(std::uint64_t serial) const noexcept;
   void ask_to_stop(std::uint64_t serial) noexcept;
+  // ---- the log
+  struct LogLine {
+    std::uint64_t claim;  // serial + 1 of the element, as the worker says
+    std::uint64_t lost;   // lines before it
+    std::uint32_t level;
+    std::string text;
+  };
+  bool has_log() const noexcept {
+    return out().log_tail.load(std::memory_order_relaxed) != log_head_;
+  }
+  // The next line. Throws BadFrame if there cannot be such a one, and std::bad_alloc, having changed
+  // nothing.
+  std::optional<LogLine> next_log();
+
+  // What an element says of how far it has come. Anything may be said.
+  struct Progress {
+    std::uint64_t serial;
+    std::uint64_t done;
+    std::uint64_t total;  // 0: not known
+  };
+  std::optional<Progress> told_progress() const noexcept;
   // The worker says that it begins nothing more, and waits to be released.
   bool retiring() const noexcept;
   // The worker says that it has left. All its outcomes are in the outbox by then.
@@ -187,6 +214,7 @@ class ParentEnd {
   std::uint64_t tail_ = 0;            // inbox: end of the last frame put
   std::uint64_t seen_head_ = 0;       // inbox: the worker's head as loaded last
   std::uint64_t head_ = 0;            // outbox: end of the last frame taken
+  std::uint64_t log_head_ = 0;        // end of the last line taken
   std::uint64_t next_serial_ = 0;     // of the next element put
   std::uint64_t limit_ = 0;           // as stored last
   std::uint32_t notified_epoch_ = 0;  // the worker's sleep that was ended last

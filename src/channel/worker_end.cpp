@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "os/futex.hpp"
@@ -14,7 +15,7 @@ namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
 WorkerEnd::WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
                      os::Event event, os::UniqueFd&& control)
     : rings_{os::RingMapping(inbox, control_bytes, ring_bytes, os::Access::read_only),
-             os::RingMapping(outbox, control_bytes, ring_bytes, os::Access::read_write)},
+             os::RingMapping(outbox, outbox_control_bytes, ring_bytes, os::Access::read_write)},
       event_(std::move(event)),
       control_(std::move(control)) {}
 
@@ -146,6 +147,50 @@ void WorkerEnd::wait_until_revoked(std::uint64_t serial) {
 bool WorkerEnd::asked_to_stop(std::uint64_t serial) const noexcept {
   // Relaxed: no other data depends on it.
   return rings_.in().asked.load(std::memory_order_relaxed) == serial + 1;
+}
+
+void WorkerEnd::log(std::uint64_t claim, std::uint32_t level, std::string_view text) noexcept {
+  constexpr int max_looks = 100;
+  text = text.substr(0, max_log_text);
+  std::uint64_t const need = log_footprint(text.size());
+  detail::Lock const lock(log_mutex_);
+  std::uint64_t const before = log_tail_;
+  // Acquire: the parent's reads of the space happen before the writes into it.
+  for (int looks = 0;
+       before + need - rings_.in().log_head.load(std::memory_order_acquire) > log_bytes; ++looks) {
+    if (looks == max_looks) {
+      ++log_lost_;
+      return;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  LogHeader const header{claim, std::exchange(log_lost_, 0),
+                         static_cast<std::uint32_t>(text.size()), level};
+  auto const put = [this](std::uint64_t at, void const* from, std::size_t size) {
+    std::byte* const log = rings_.outbox.control() + control_bytes;
+    std::size_t const begin = at % log_bytes;
+    std::size_t const first = std::min(size, log_bytes - begin);
+    std::memcpy(log + begin, from, first);
+    std::memcpy(log, static_cast<std::byte const*>(from) + first, size - first);
+  };
+  put(before, &header, sizeof header);
+  if (!text.empty()) put(before + sizeof header, text.data(), text.size());
+  log_tail_ += need;
+  // "Tail, then look at the head": against the parent's "head, then look at the tail", both seq_cst.
+  rings_.out().log_tail.store(log_tail_, std::memory_order_seq_cst);
+  if (rings_.in().log_head.load(std::memory_order_seq_cst) == before) event_.notify();
+}
+
+// A parent that sees a number of this element sees that the words are no longer those of the last
+// one: release, and the 0 goes ahead.
+void WorkerEnd::tell_progress(std::uint64_t serial, std::uint64_t done,
+                              std::uint64_t total) noexcept {
+  OutboxWords& out = rings_.out();
+  bool const first = out.progress_of.load(std::memory_order_relaxed) != serial + 1;
+  if (first) out.progress_of.store(0, std::memory_order_relaxed);
+  out.progress_done.store(done, std::memory_order_release);
+  out.progress_total.store(total, std::memory_order_release);
+  if (first) out.progress_of.store(serial + 1, std::memory_order_release);
 }
 
 void WorkerEnd::listen(std::uint64_t serial) noexcept {

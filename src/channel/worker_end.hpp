@@ -11,7 +11,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/engine/run.hpp>
 #include <procpool/detail/engine/sync_points.hpp>
 
@@ -49,6 +52,8 @@ class WorkerEnd {
   std::string const& unreadable() const noexcept { return payloads_.unreadable(); }
   // Hands over the mapping of a payload in a file, to keep it beyond finish_frame().
   os::Mapping take_file() noexcept { return payloads_.take_file(); }
+  // Hands over the descriptors of a resource.
+  std::vector<os::UniqueFd> take_descriptors() noexcept { return payloads_.take_descriptors(); }
   // Publishes the open outcomes, gives the space of the frame back, and notifies the parent.
   void finish_frame();
 
@@ -66,13 +71,17 @@ class WorkerEnd {
   // have room. Before the run's first element is done. Blocks while the outbox is full.
   void reserve(detail::Run& run, std::size_t result_size) { outbox_.reserve(run, result_size); }
   // The outcome of a run of one, whose element has begun. Blocks while the outbox is full. A length
-  // precedes values of varying size. If it throws, nothing has been appended.
-  void append_value(detail::Run& run, std::span<std::byte const> value, bool length_first) {
-    outbox_.append_value(run, value, length_first);
+  // precedes values of varying size. `named`: at most max_named resources that the bytes name; each is
+  // sent ahead. `state`: how many bytes at the end of `value` are not the value, but the state of an
+  // actor, which arrives with the outcome or not at all. If it throws, nothing has been appended.
+  void append_value(detail::Run& run, std::span<std::byte const> value, bool length_first,
+                    detail::Resource::List const& named = {}, std::uint64_t state = 0) {
+    outbox_.append_value(run, value, length_first, named, state);
   }
   // The outcome of the run's next element, which has thrown and ends the run. As append_value.
-  void append_thrown(detail::Run& run, std::span<std::byte const> exception) {
-    outbox_.append_thrown(run, exception);
+  void append_thrown(detail::Run& run, std::span<std::byte const> exception,
+                     detail::Resource::List const& named = {}, std::uint64_t state = 0) {
+    outbox_.append_thrown(run, exception, named, state);
   }
   // The elements that are done belong to the open frame. False: the rest of the frame was revoked.
   bool end_run(detail::Run const& run) { return outbox_.end_run(run); }
@@ -83,6 +92,11 @@ class WorkerEnd {
   // ---- for the task that runs; any thread
   bool asked_to_stop(std::uint64_t serial) const noexcept;
   void listen(std::uint64_t serial) noexcept;
+  // Puts a line into the log. Any thread. Blocks for some milliseconds while there is no room, and
+  // drops the line then.
+  void log(std::uint64_t claim, std::uint32_t level, std::string_view text) noexcept;
+  // Tells how far the element has come. Any thread.
+  void tell_progress(std::uint64_t serial, std::uint64_t done, std::uint64_t total) noexcept;
   // Blocks until an element is asked to stop that was not `seen`. Returns its serial + 1.
   std::uint64_t wait_until_asked(std::uint64_t seen) const;
 
@@ -117,6 +131,9 @@ class WorkerEnd {
 
   WorkerRings rings_;
   os::Event event_;
+  detail::Mutex log_mutex_;
+  std::uint64_t log_tail_ PROCPOOL_GUARDED_BY(log_mutex_) = 0;
+  std::uint64_t log_lost_ PROCPOOL_GUARDED_BY(log_mutex_) = 0;  // since the last line
   os::UniqueFd control_;
   Doorbell doorbell_{rings_};
   IncomingPayloads payloads_{control_};

@@ -11,7 +11,6 @@
 #include <future>
 #include <ios>
 #include <limits>
-#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -26,11 +25,9 @@
 #include <variant>
 
 #include <procpool/detail/call/type_name.hpp>
-#include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
-#include "identity/category.hpp"
-#include "identity/code_wire.hpp"
+#include "codec/error_code.hpp"
 #include "os/text.hpp"
 #include "os/wire.hpp"
 
@@ -70,7 +67,7 @@ using Known = Types<
     std::future_error,
     // ours
     SerializationError, TaskTimeout, TaskCancelled, PoolClosed, SetupError, BadMessage, QueueFull,
-    RemoteError, Error,
+    HolderDied, StillShared, RemoteError, Error,
     // with a text
     std::invalid_argument, std::domain_error, std::length_error, std::out_of_range,
     std::logic_error, std::range_error, std::overflow_error, std::underflow_error,
@@ -101,6 +98,12 @@ consteval std::uint16_t number_in(Types<Es...>) {
 }
 template <class E>
 constexpr std::uint16_t number_of = number_in<E>(Known{});
+
+// Null: a handler for E would not catch it.
+template <class E>
+E const* object_of(std::exception_ptr const& error) noexcept {
+  return static_cast<E const*>(caught(error, typeid(E)).value_or(nullptr));
+}
 
 template <class E>
 bool is_a(std::exception const& exception) {
@@ -137,41 +140,10 @@ constexpr std::size_t max_path = 4096;
 constexpr std::size_t max_causes = 32;
 constexpr std::size_t max_cause = 4096;
 constexpr std::size_t kept_for_causes = std::size_t{16} * 1024;  // if the text is long
-constexpr std::size_t max_category = 64;
 
 // ---- encoding
 
 using Writer = os::WireWriter<Bytes>;
-
-enum class Category : std::uint8_t { named, generic, system, iostream, future, placed };
-
-std::error_category const* standard_category(Category which) {
-  switch (which) {
-    case Category::generic: return &std::generic_category();
-    case Category::system: return &std::system_category();
-    case Category::iostream: return &std::iostream_category();
-    case Category::future: return &std::future_category();
-    case Category::named:
-    case Category::placed: break;
-  }
-  return nullptr;
-}
-
-void write_code(Writer& writer, std::error_code const& code) {
-  Category which = Category::named;
-  for (Category const standard :
-       {Category::generic, Category::system, Category::iostream, Category::future}) {
-    if (&code.category() == standard_category(standard)) which = standard;
-  }
-  std::optional<identity::CodeRef> place;
-  if (which == Category::named) place = identity::locate_category(code.category());
-  if (place && place->path.size() > max_path / 2) place.reset();
-  writer.number(place ? Category::placed : which);
-  char const* const name = code.category().name();
-  writer.text(os::cut(name != nullptr ? name : "", max_category));
-  writer.number(static_cast<std::int32_t>(code.value()));
-  if (place) identity::write(writer, *place);
-}
 
 // The type that was thrown first: before a pool brought it here, and without what
 // std::throw_with_nested and boost::throw_exception put around it.
@@ -200,15 +172,13 @@ void collect_causes(std::exception const& exception, std::vector<std::string>& c
 
 void collect_causes(std::nested_exception const* nested, std::vector<std::string>& causes) {
   if (nested == nullptr || !nested->nested_ptr() || causes.size() >= max_causes) return;
-  try {
-    nested->rethrow_nested();
-  } catch (std::exception const& cause) {
-    causes.push_back(os::cut(name_of(cause), max_type) + ": " +
-                     os::cut(text_of(cause), max_cause - max_type));
-    collect_causes(cause, causes);
-  } catch (...) {
-    std::type_info const* const type = abi::__cxa_current_exception_type();
-    causes.push_back(type != nullptr ? os::cut(type_name(*type), max_type) : "unknown");
+  std::exception_ptr const inner = nested->nested_ptr();
+  if (auto const* const cause = object_of<std::exception>(inner)) {
+    causes.push_back(os::cut(name_of(*cause), max_type) + ": " +
+                     os::cut(text_of(*cause), max_cause - max_type));
+    collect_causes(*cause, causes);
+  } else {
+    causes.push_back(os::cut(type_name(*inner.__cxa_exception_type()), max_type));
   }
 }
 
@@ -288,53 +258,43 @@ void write_other(Writer& writer, std::string_view type, std::string_view text,
 // As one of the types that are known, though there is no one std::exception in it: two bases have
 // one each.
 template <class... Es>
-bool write_one_base(Writer& writer, Types<Es...>) {
+bool write_one_base(Writer& writer, std::exception_ptr const& error, Types<Es...>) {
   auto const as = [&]<class E>(Types<E>) {
-    try {
-      throw;
-    } catch (E const& base) {
-      write_std(writer, base);
-      return true;
-    } catch (...) {
-      return false;
-    }
+    auto const* const base = object_of<E>(error);
+    if (base != nullptr) write_std(writer, *base);
+    return base != nullptr;
   };
   return (as(Types<Es>{}) || ...);
 }
 
-void write_unknown(Writer& writer, std::string const& name) {
-  if (write_one_base(writer, Known{})) return;
+void write_unknown(Writer& writer, std::exception_ptr const& error, std::string const& name) {
+  if (write_one_base(writer, error, Known{})) return;
   std::vector<std::string> causes;
-  try {
-    throw;
-  } catch (std::nested_exception const& nested) {
-    collect_causes(&nested, causes);
-  } catch (...) {  // there are none
-  }
+  collect_causes(object_of<std::nested_exception>(error), causes);
   write_other(writer, name, "an exception of type " + os::cut(name, max_type), std::move(causes));
 }
 
-void write_known(Bytes& out) {
+void write_known(Bytes& out, std::exception_ptr const& error) {
   Writer writer(out);
-  std::type_info const* const type = abi::__cxa_current_exception_type();
-  std::string const name = type != nullptr ? type_name(*type) : "unknown";
-  try {
-    throw;
-  } catch (std::exception const& exception) {
-    write_std(writer, exception);
-  } catch (int value) {
-    write_other(writer, name, std::to_string(value));
-  } catch (char const* text) {
+  if (auto const* const exception = object_of<std::exception>(error)) {
+    return write_std(writer, *exception);
+  }
+  // Null: of another language.
+  std::string const name = error ? type_name(*error.__cxa_exception_type()) : "unknown";
+  if (auto const* const value = object_of<int>(error)) {
+    write_other(writer, name, std::to_string(*value));
+  } else if (auto const pointer = caught(error, typeid(char const*))) {
+    auto const* const text = static_cast<char const*>(*pointer);
     write_other(writer, name, text != nullptr ? text : "null");
-  } catch (std::string const& text) {
-    write_other(writer, name, text);
-  } catch (...) {
-    write_unknown(writer, name);
+  } else if (auto const* const string = object_of<std::string>(error)) {
+    write_other(writer, name, *string);
+  } else {
+    write_unknown(writer, error, name);
   }
 }
 
 // Behind the rest: which of the listed types it is, counted from 1, and its value; 0: none.
-PROCPOOL_PASSES_FORCED_END void write_listed(Bytes& out,
+PROCPOOL_PASSES_FORCED_END void write_listed(Bytes& out, std::exception_ptr const& error,
                                              std::span<ExceptionFunction const> listed) {
   Writer writer(out);
   for (std::size_t i = 0; i < listed.size(); ++i) {
@@ -343,6 +303,7 @@ PROCPOOL_PASSES_FORCED_END void write_listed(Bytes& out,
     ExceptionOperation save;
     save.kind = ExceptionOperation::Kind::save;
     save.output = &value;
+    save.error = error;
     try {
       listed[i](save);
     } catch (abi::__forced_unwind&) {
@@ -360,65 +321,23 @@ PROCPOOL_PASSES_FORCED_END void write_listed(Bytes& out,
 
 }  // namespace
 
+void encode_exception(Bytes& out, std::exception_ptr const& error,
+                      std::span<ExceptionFunction const> listed) {
+  write_known(out, error);
+  write_listed(out, error, listed);
+}
+
 void encode_current_exception(Bytes& out, std::span<ExceptionFunction const> listed) {
-  write_known(out);
-  write_listed(out, listed);
+  encode_exception(out, std::current_exception(), listed);
 }
 
 // ---- decoding
 
 namespace {
 
-// An error code of a category that is not known here: its number and its category's name stay
-// right.
-class ForeignCategory final : public std::error_category {
- public:
-  explicit ForeignCategory(std::string name) : name_(std::move(name)) {}
-  char const* name() const noexcept override { return name_.c_str(); }
-  std::string message(int value) const override {
-    return "error " + std::to_string(value) + " of a category that only the worker knows";
-  }
-
- private:
-  std::string const name_;
-};
-
-// One per name, for ever: codes refer to them. Not more than so many, whatever workers say.
-std::error_category const& foreign_category(std::string_view said) {
-  constexpr std::size_t most = 64;
-  struct ForeignCategories {
-    Mutex mutex;
-    std::map<std::string, ForeignCategory const*, std::less<>> categories
-        PROCPOOL_GUARDED_BY(mutex);
-  };
-  static auto& known = *new ForeignCategories;
-  std::string const name = os::one_line(os::cut(said, max_category));
-  Lock const lock(known.mutex);
-  auto const found = known.categories.find(name);
-  if (found != known.categories.end()) return *found->second;
-  if (known.categories.size() >= most) {
-    static ForeignCategory const& any = *new ForeignCategory("worker");
-    return any;
-  }
-  auto category = std::make_unique<ForeignCategory>(name);
-  known.categories.emplace(name, category.get());
-  return *category.release();
-}
-
 std::string_view text_in(os::WireReader& reader) {
   auto const bytes = reader.bytes();
   return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
-}
-
-std::error_code read_code(os::WireReader& reader) {
-  auto const which = reader.number<Category>();
-  std::string_view const name = text_in(reader);
-  int const value = reader.number<std::int32_t>();
-  std::error_category const* category = standard_category(which);
-  if (which == Category::placed)
-    category = identity::find_category(identity::read_code_ref(reader));
-  if (reader.bad()) return {};
-  return {value, category != nullptr ? *category : foreign_category(name)};
 }
 
 constexpr std::regex_constants::error_type regex_codes[] = {
@@ -573,20 +492,14 @@ PROCPOOL_PASSES_FORCED_END std::exception_ptr decode_exception(
   }
 }
 
-PROCPOOL_PASSES_FORCED_END std::exception_ptr with_origin(std::exception_ptr const& error,
-                                                          Origin const& origin) {
+std::exception_ptr with_origin(std::exception_ptr const& error, Origin const& origin) {
+  auto const* const exception = object_of<std::exception>(error);
+  if (exception == nullptr || !is_exactly_one(*exception, Known{})) return error;
   try {
-    std::rethrow_exception(error);
-  } catch (std::exception const& exception) {
-    if (!is_exactly_one(exception, Known{})) return error;
-    try {
-      Bytes bytes;
-      encode_current_exception(bytes);
-      return decode_exception(bytes, origin);
-    } catch (...) {  // no memory
-      return error;
-    }
-  } catch (...) {
+    Bytes bytes;
+    encode_exception(bytes, error);
+    return decode_exception(bytes, origin);
+  } catch (std::exception const&) {  // no memory
     return error;
   }
 }

@@ -2,7 +2,6 @@
 #include "codec/message_memory.hpp"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,8 @@
 #include <utility>
 
 #include <procpool/detail/engine/mutex.hpp>
+
+#include "os/fork_safe.hpp"
 
 namespace procpool::inline v0::detail {
 namespace {
@@ -48,19 +49,7 @@ struct Registry {
   std::unordered_map<void const*, Entry> entries PROCPOOL_GUARDED_BY(mutex);
 };
 
-Registry& registry();
-
-// So that a child never finds it locked by a thread that it has not got.
-void lock_registry() PROCPOOL_UNCHECKED_LOCKS { registry().mutex.lock(); }
-void unlock_registry() PROCPOOL_UNCHECKED_LOCKS { registry().mutex.unlock(); }
-
-// Never destroyed: buffers in static objects may end after everything else.
-Registry& registry() {
-  static Registry& only = *new Registry;
-  static int const guarded = ::pthread_atfork(lock_registry, unlock_registry, unlock_registry);
-  static_cast<void>(guarded);
-  return only;
-}
+Registry& registry() { return os::fork_safe<Registry>(); }
 
 // Without what its end would do: the locks that takes may be held for ever here.
 void forget(Registry::Entry& entry) { new std::shared_ptr<MessageBlock>(std::move(entry.block)); }

@@ -23,6 +23,12 @@ std::shared_ptr<CallContext const> context_of(Completion const& completion) {
   return std::make_shared<CallContext const>(CallContext{{}, Callbacks::without_pool(), {}, {}});
 }
 
+std::shared_ptr<CallContext const> with_executor(CallContext const& context, Executor executor) {
+  auto changed = std::make_shared<CallContext>(context);
+  changed->executor = std::move(executor);
+  return changed;
+}
+
 void check_process(CallContext const& context) {
   if (context.callbacks->forked()) {
     throw SetupError("pool \"" + context.callbacks->pool() +
@@ -86,6 +92,12 @@ void ContextWork::run() noexcept {
 // code of the user.
 void ContextWork::schedule() noexcept { callbacks().post(shared_from_this()); }
 
+std::unique_ptr<ScheduleCallback> ScheduleCallback::of(std::shared_ptr<ContextWork> work) {
+  auto callback = std::make_unique<ScheduleCallback>();
+  callback->work_ = std::move(work);
+  return callback;
+}
+
 void ScheduleCallback::at_end(Completion& completion, std::unique_ptr<ScheduleCallback> callback,
                               std::shared_ptr<ContextWork> work) noexcept {
   callback->work_ = std::move(work);
@@ -99,7 +111,7 @@ void ScheduleCallback::ended() noexcept {
 
 std::string task_text(Completion const& completion) {
   if (!completion.is_task()) return {};
-  return " of task " + std::to_string(static_cast<Task const&>(completion).id());
+  return " of " + static_cast<Task const&>(completion).name();
 }
 
 std::string type_text(std::type_info const& type) {

@@ -29,6 +29,7 @@ constexpr std::chrono::milliseconds linger{200};
 // The log tells at most one unseen error in this time.
 constexpr std::chrono::seconds between_lost{1};
 
+constinit thread_local Callbacks const* of_this = nullptr;  // the caller is their callback thread
 constinit thread_local Callbacks::Outside const* innermost = nullptr;  // on this thread
 
 }  // namespace
@@ -143,7 +144,10 @@ void Callbacks::hold(Work::Thread which) {
   if (!own.running) {
     try {
       if (own.thread.joinable()) own.thread.detach();  // a former thread that is about to end
-      own.thread = std::thread([self = shared_from_this(), which] { self->state_->loop(which); });
+      own.thread = std::thread([self = shared_from_this(), which] {
+        if (which == Work::Thread::callbacks) of_this = self.get();
+        self->state_->loop(which);
+      });
     } catch (std::system_error const& error) {
       throw SetupError(std::string("there is no thread for callbacks: ") + error.what());
     }
@@ -188,6 +192,8 @@ bool Callbacks::on_thread() const noexcept {
   Lock const lock(state.mutex);
   return state.callbacks.running && state.callbacks.thread_id == std::this_thread::get_id();
 }
+
+Callbacks const* Callbacks::of_this_thread() noexcept { return of_this; }
 
 bool Callbacks::State::inside() const noexcept {
   for (Queue const* const own : {&callbacks, &executors}) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <system_error>
 #include <utility>
 
+#include <procpool/detail/async/callbacks.hpp>
 #include <procpool/detail/async/composed.hpp>
 #include <procpool/detail/async/nest.hpp>
 #include <procpool/detail/engine/task.hpp>
@@ -60,8 +62,10 @@ bool Completion::ended() const noexcept {
   return ended_.load(std::memory_order_acquire) == complete;
 }
 
+bool Completion::is_foreign() const noexcept { return forked_since(forks_); }
+
 void Completion::check_process() const {
-  if (forked_since(forks_)) {
+  if (is_foreign()) {
     throw SetupError(
         "this future belongs to a pool of the process that this one was forked from; its result "
         "arrives only there");
@@ -69,7 +73,10 @@ void Completion::check_process() const {
 }
 
 bool Completion::wait_until(std::optional<TimePoint> deadline) const {
-  if (!ended()) go_on_with_postponed();
+  if (!ended()) {
+    go_on_with_postponed();
+    check_not_for_this_thread(deadline);
+  }
   while (!ended()) {
     check_process();
     if (deadline && std::chrono::steady_clock::now() >= *deadline) return false;
@@ -83,6 +90,15 @@ bool Completion::wait_until(std::optional<TimePoint> deadline) const {
     os::futex_wait(ended_, open_with_sleepers, os::FutexScope::process_private, deadline);
   }
   return true;
+}
+
+void Completion::check_not_for_this_thread(std::optional<TimePoint> deadline) const {
+  Callbacks const* const thread = Callbacks::of_this_thread();
+  if (thread == nullptr || deadline || !needs_thread(*this, *thread)) return;
+  throw std::system_error(
+      std::make_error_code(std::errc::resource_deadlock_would_occur),
+      "procpool: a callback waits for a future that needs the callback thread, which is this one; "
+      "return the future, co_await it, or give its continuation an executor");
 }
 
 void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {
@@ -179,7 +195,7 @@ std::shared_ptr<CallContext const> const& Completion::no_context() noexcept {
 }
 
 void Completion::leave() noexcept {
-  if (forked_since(forks_)) return;              // the process of the pool reports the error
+  if (is_foreign()) return;                      // the process of the pool reports the error
   left_.store(true, std::memory_order_seq_cst);  // against end()
   if (ended_.load(std::memory_order_seq_cst) == complete) report_left();
 }

@@ -1,17 +1,12 @@
 #include <procpool/detail/async/composed.hpp>
 
-#include <algorithm>
-#include <span>
 #include <string>
-#include <thread>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/async/call_context.hpp>
-#include <procpool/detail/engine/engine.hpp>
-#include <procpool/detail/engine/task.hpp>
+#include <procpool/detail/async/cancel.hpp>
 #include <procpool/errors.hpp>
-
-#include "engine/patience.hpp"
 
 namespace procpool::inline v0::detail {
 
@@ -21,14 +16,9 @@ Composed::Composed(std::shared_ptr<CallContext const> context,
 
 Composed::~Composed() = default;
 
-namespace {
-
-// True if there is nothing to cancel any more.
 bool is_decided(Completion const& what) noexcept {
   return what.ended() || (!what.is_task() && static_cast<Composed const&>(what).decided());
 }
-
-}  // namespace
 
 bool Composed::awaited(List& all) {
   std::shared_ptr<Completion> what;  // if this is the last owner, the end comes behind the lock
@@ -64,6 +54,11 @@ void Composed::request() noexcept {
   requested_ = true;
 }
 
+bool Composed::requested() const noexcept {
+  Lock const lock(mutex_);
+  return requested_;
+}
+
 bool Composed::waits_no_more() noexcept {
   Lock const lock(mutex_);
   awaited_.reset();
@@ -86,111 +81,35 @@ void Composed::report_lost() noexcept {
   }
 }
 
-// ---- cancelling
-
-namespace {
-
-// The parts of a completion that have not ended.
-struct Below {
-  std::vector<std::shared_ptr<Task>> tasks;
-  std::vector<std::shared_ptr<Completion>> asked;  // see Composed::ask
-  bool busy = false;                               // code of the program runs there
-
-  Below() = default;
-  Below(Below const&) = delete;
-  Below& operator=(Below const&) = delete;
-  ~Below() { unask(); }
-
-  // Withdraws all requests. True: one of them had an effect.
-  bool unask() noexcept {
-    bool cancelled = false;
-    for (auto const& one : std::exchange(asked, {})) {
-      cancelled = static_cast<Composed&>(*one).unask() || cancelled;
-    }
-    return cancelled;
-  }
-};
-
-void look_below(std::shared_ptr<Completion> const& what, Below& below) {
-  Composed::List open{what};
-  while (!open.empty()) {
-    std::shared_ptr<Completion> const one = std::move(open.back());
-    open.pop_back();
-    if (is_decided(*one)) continue;
-    if (one->is_task()) {
-      below.tasks.push_back(std::static_pointer_cast<Task>(one));
-      continue;
-    }
-    auto& composed = static_cast<Composed&>(*one);
-    below.asked.reserve(below.asked.size() + 1);
-    if (composed.ask()) below.asked.push_back(one);
-    if (!composed.awaited(open)) below.busy = true;
-  }
+bool needs_thread(Completion const& what, Callbacks const& thread, int levels) noexcept {
+  return levels != 0 && !what.ended() && !what.is_task() &&
+         static_cast<Composed const&>(what).needs_thread(thread, levels);
 }
 
-// A pool that is gone has ended all its tasks.
-void cancel_task(std::shared_ptr<Task> const& task, Engine::Running running) {
-  if (!task->context()) return;
-  if (auto const engine = task->context()->engine.lock()) engine->cancel(task, running);
+bool Composed::needs_thread(Callbacks const& thread, int levels) const noexcept {
+  std::shared_ptr<Completion> what;
+  Then then{};
+  {
+    Lock const lock(mutex_);
+    if (decided()) return false;
+    what = awaited_.lock();
+    then = then_;
+  }
+  if (!what) return false;  // its code runs, or is to be called by the program
+  if (then == Then::its_end_or_time) return false;
+  if (then != Then::its_end) {
+    bool const own = then == Then::continuation || !what->context();
+    auto const& known = own ? context() : what->context();
+    if (known && known->callbacks.get() == &thread && !known->executor) return true;
+  }
+  return detail::needs_thread(*what, thread, levels - 1);
 }
 
-Cancel cancel_tasks(std::span<std::shared_ptr<Task> const> tasks) {
-  // Waiting elements first, so that none begins in the place of one that is ended.
-  if (tasks.size() > 1) {
-    for (auto const& task : tasks) cancel_task(task, Engine::Running::goes_on);
-  }
-  Cancel found = Cancel::too_late;
-  for (auto const& task : tasks) {
-    if (!task->ended()) cancel_task(task, Engine::Running::is_ended);
-    Task::Counts const counts = task->counts();
-    if (counts.stopped != 0 || task->was_asked()) {
-      found = Cancel::ended;
-    } else if (counts.cancelled != 0 && found == Cancel::too_late) {
-      found = Cancel::never_began;
-    }
-  }
-  return found;
-}
-
-}  // namespace
-
-// A refused allocation must not let a cancelled task run on. A thread that waits for its end, for
-// example the destructor of the pool, would wait for as long as the task runs.
-Cancel cancel(std::shared_ptr<Completion> const& what) {
-  for (;;) {
-    what->check_usable();
-    if (is_decided(*what)) return Cancel::too_late;
-    if (what->is_task()) {
-      auto const task = std::static_pointer_cast<Task>(what);
-      return cancel_tasks(std::span(&task, 1));
-    }
-    Below below;
-    patiently([&] {
-      below.unask();
-      below.tasks.clear();
-      below.busy = false;
-      look_below(what, below);
-    });
-    Cancel const found = cancel_tasks(below.tasks);
-    if (found != Cancel::too_late || below.busy) {
-      below.asked.clear();  // those requests stand
-      // Code of the program is not interrupted. Its future was told.
-      return found != Cancel::too_late ? found : Cancel::ended;
-    }
-    if (below.unask()) return Cancel::ended;
-    // The task cannot be ended because its process waits in the kernel, or it has just ended.
-    bool const all_ended =
-        std::ranges::all_of(below.tasks, [](auto const& task) { return task->ended(); });
-    if (!all_ended) return Cancel::too_late;
-    // By now the future may wait for another completion, or is about to.
-    std::this_thread::yield();
-  }
-}
-
-void Composed::waits_for(std::shared_ptr<Completion> const& what) noexcept {
+void Composed::waits_for(std::shared_ptr<Completion> const& what, Then then) noexcept {
   {
     Lock const lock(mutex_);
     awaited_ = what;
+    then_ = then;
     if (!requested_) return;
   }
   try {

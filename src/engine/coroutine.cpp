@@ -1,7 +1,6 @@
 #include <procpool/detail/async/coroutine.hpp>
 
 #include <functional>
-#include <future>
 #include <memory>
 #include <new>
 #include <utility>
@@ -23,10 +22,6 @@ void Resumption::perform() noexcept {
   } catch (...) {  // a coroutine type that lets errors out
     callbacks().log("a coroutine let out: " + describe(std::current_exception()));
   }
-}
-
-std::exception_ptr broken_promise() noexcept {
-  return std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
 }
 
 namespace {

@@ -8,9 +8,11 @@
 #include <optional>
 #include <random>
 #include <stop_token>
+#include <string_view>
 
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/operations/slice_position.hpp>
+#include <procpool/log.hpp>
 
 namespace procpool::inline v0 {
 
@@ -29,6 +31,10 @@ class ElementContext {
   virtual std::uint64_t run() const noexcept = 0;
   virtual bool stop_requested() noexcept = 0;
   virtual std::stop_token stop_token() = 0;
+  // See procpool::log. False: it cannot.
+  virtual bool log(LogLevel level, std::string_view text) noexcept = 0;
+  // See this_task::progress.
+  virtual void progress(std::uint64_t done, std::uint64_t total) noexcept = 0;
 
   // The next number of the stream of the running element. Threads of the task share the stream.
   std::uint64_t draw();

@@ -15,11 +15,16 @@ class EndOrder::Ended final : public Completion::Callback {
   std::size_t index = 0;
 
   void ended() noexcept override {
-    Lock const lock(order->mutex_);
-    order->ended_.push_back(index);
-    // Release: a thread that sees the number sees the entry.
-    order->number_.store(order->ended_.size(), std::memory_order_release);
-    order->more_.notify_all();
+    std::unique_ptr<Callback> told;
+    {
+      Lock const lock(order->mutex_);
+      order->ended_.push_back(index);
+      // Release: a thread that sees the number sees the entry.
+      order->number_.store(order->ended_.size(), std::memory_order_release);
+      order->more_.notify_all();
+      told = std::move(order->at_next_);
+    }
+    if (told) told->ended();
   }
   // Relaxed: a callback that is seen to be stale later is dropped later.
   bool stale() const noexcept override { return order->left_.load(std::memory_order_relaxed); }
@@ -40,16 +45,28 @@ void EndOrder::add(std::shared_ptr<EndOrder> const& order, Completion& completio
   completion.on_end(std::move(callback));
 }
 
+bool EndOrder::call_at(std::size_t before, std::unique_ptr<Completion::Callback>&& callback) {
+  check_process();
+  Lock const lock(mutex_);
+  if (ended_.size() > before) return false;
+  at_next_ = std::move(callback);
+  return true;
+}
+
+void EndOrder::check_process() const {
+  if (!forked_since(forks_)) return;
+  throw SetupError("these futures belong to a pool of the process that this one was forked from; "
+                   "their results arrive only there");
+}
+
 std::size_t EndOrder::wait(std::size_t before) {
   if (forked_since(forks_)) {
     // A thread that does not exist here may hold the lock. Entries from before the fork can be
     // read.
-    if (number_.load(std::memory_order_acquire) > before) return entry(before);
-    throw SetupError("these futures belong to a pool of the process that this one was forked from; "
-                     "their results arrive only there");
+    if (has(before)) return entry(before);
+    check_process();
   }
-  // Acquire: pairs with the store in ended().
-  if (number_.load(std::memory_order_acquire) <= before) go_on_with_postponed();
+  if (!has(before)) go_on_with_postponed();
   Lock lock(mutex_);
   while (ended_.size() <= before) more_.wait(lock);
   return ended_[before];

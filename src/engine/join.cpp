@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include <procpool/compose.hpp>
@@ -76,6 +77,23 @@ bool Join::awaited(List& all) {
   return true;
 }
 
+bool Join::needs_thread(Callbacks const& thread, int levels) const noexcept {
+  List parts;
+  std::shared_ptr<void> kept;  // if this is the last owner, the end comes behind the lock
+  try {
+    Lock const lock(mutex_);
+    kept = kept_.lock();
+    if (!kept || decided()) return false;
+    enumerate_(kept.get(), parts);
+  } catch (...) {  // no memory for the list
+    return false;
+  }
+  auto const needs = [&](auto const& part) {
+    return detail::needs_thread(*part, thread, levels - 1);
+  };
+  return any_ ? std::ranges::all_of(parts, needs) : std::ranges::any_of(parts, needs);
+}
+
 void Join::part_ended(std::size_t index) noexcept {
   std::size_t before = missing_.load(std::memory_order_relaxed);
   do {
@@ -90,6 +108,19 @@ void Join::part_ended(std::size_t index) noexcept {
     cancelled_ = asked_ != 0;
   }
   end();
+}
+
+std::exception_ptr all_failed(std::vector<ElementError> failures) noexcept {
+  try {
+    std::ranges::sort(failures, {}, &ElementError::element);
+    auto const is_cancelled = [](ElementError const& failure) {
+      return failure.error.kind() == FailureKind::cancelled;
+    };
+    if (std::ranges::all_of(failures, is_cancelled)) return failures.front().error.exception();
+    return std::make_exception_ptr(ElementErrors(std::move(failures)));
+  } catch (...) {  // no memory for the text
+    return std::current_exception();
+  }
 }
 
 void take_nothing(Completion& join, void* extra) {

@@ -50,7 +50,8 @@ std::type_info const& LoadedCallable::type() const { return *describe().type; }
 bool LoadedCallable::can_run() const { return describe().runs; }
 
 bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& out,
-                          std::atomic<std::uint32_t>& stage, ListedExceptions& listed) {
+                          std::atomic<std::uint32_t>& stage, ListedExceptions& listed,
+                          detail::Resource::List& named) {
   out.clear();
   Operation operation;
   operation.kind = Operation::Kind::call;
@@ -58,18 +59,20 @@ bool LoadedCallable::call(std::span<std::byte const> arguments, detail::Bytes& o
   operation.input = arguments;
   operation.output = &out;
   operation.stage = &stage;
+  operation.named = &named;
   bool const value = run_trampoline(code_, operation, out, listed);
   if (operation.remains != nullptr) remains_ = std::move(operation.remains);
   return value;
 }
 
 bool LoadedCallable::run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage,
-                         ListedExceptions& listed) {
+                         ListedExceptions& listed, detail::Resource::List& named) {
   Operation operation;
   operation.kind = Operation::Kind::run;
   operation.callable = callable_;
   operation.run = &run;
   operation.stage = &stage;
+  operation.named = &named;
   return run_trampoline(code_, operation, thrown, listed);
 }
 
@@ -84,9 +87,29 @@ PROCPOOL_PASSES_FORCED_END bool LoadedCallable::run_trampoline(detail::Trampolin
     throw;  // pthread_exit or cancellation: swallowing it would abort the process
   } catch (...) {
     out.clear();
+    operation.named->clear();
+    detail::ResourceCollector const collector(*operation.named);
     detail::encode_current_exception(out, listed.functions());
     return false;
   }
+}
+
+PROCPOOL_PASSES_FORCED_END detail::Bytes call_alone(detail::Trampoline code,
+                                                    std::span<std::byte const> state) {
+  detail::Bytes out;
+  try {
+    LoadedCallable callable(code, state);
+    std::atomic<std::uint32_t> stage{0};
+    ListedExceptions none;
+    detail::Resource::List named;
+    if (callable.call({}, out, stage, none, named)) out.clear();
+  } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    out.clear();
+    detail::encode_current_exception(out);
+  }
+  return out;
 }
 
 }  // namespace procpool::inline v0

@@ -31,14 +31,16 @@ class LoadedCallable {
   LoadedCallable& operator=(LoadedCallable&& other) noexcept;
   ~LoadedCallable();
 
-  // True: `out` holds the encoded result. False: it holds the encoded exception.
+  // True: `out` holds the encoded result. False: it holds the encoded exception. `named` has the
+  // resources that it names, and is empty before.
   bool call(std::span<std::byte const> arguments, detail::Bytes& out,
-            std::atomic<std::uint32_t>& stage, ListedExceptions& listed);
+            std::atomic<std::uint32_t>& stage, ListedExceptions& listed,
+            detail::Resource::List& named);
 
   // Runs the elements of the run up to its end: true; or up to an element that throws: false, and
-  // `thrown` holds the encoded exception. Only if can_run().
+  // `thrown` and `named` are as call() leaves them. Only if can_run().
   bool run(detail::Run& run, detail::Bytes& thrown, std::atomic<std::uint32_t>& stage,
-           ListedExceptions& listed);
+           ListedExceptions& listed, detail::Resource::List& named);
   bool can_run() const;
   // Destroys Operation::remains of the last call.
   void drop_deferred() noexcept { remains_.reset(); }
@@ -56,5 +58,9 @@ class LoadedCallable {
   void* callable_ = nullptr;
   std::shared_ptr<void> remains_;
 };
+
+// A call without arguments that is no element: loads the callable, calls it and drops it with its
+// result. Returns the encoded exception. Empty: there was none.
+detail::Bytes call_alone(detail::Trampoline code, std::span<std::byte const> state);
 
 }  // namespace procpool::inline v0

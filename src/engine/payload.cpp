@@ -29,4 +29,10 @@ Payload Payload::copy(std::span<std::byte const> bytes) {
   return payload;
 }
 
+Payload Payload::part(std::size_t first, std::size_t count) const {
+  constexpr std::size_t few = 4096;
+  auto const bytes = this->bytes().subspan(first, count);
+  return count <= few ? copy(bytes) : Payload(owner_, bytes);
+}
+
 }  // namespace procpool::inline v0::detail

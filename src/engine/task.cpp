@@ -4,7 +4,6 @@
 #include <iterator>
 #include <map>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include <procpool/detail/async/call_context.hpp>
@@ -34,8 +33,15 @@ std::size_t room_for_one_more(std::vector<OutcomeBlock> const& blocks) noexcept 
 struct Task::Rare {
   std::unordered_map<std::uint64_t, Attempts> attempts;  // of elements that were run again
   std::map<std::uint64_t, std::string> outputs;
-  std::unordered_set<std::shared_ptr<Share>> kept;
-  Condition block_arrived;  // of streams
+  // Elements that were handed over together, by the first of them.
+  struct HandOver {
+    TimePoint when;
+    std::uint64_t open;  // so many have no outcome yet
+  };
+  std::map<std::uint64_t, HandOver> queued;
+  // Of streams:
+  Condition block_arrived;
+  std::unique_ptr<Callback> block_callback;
 };
 
 Task::Task(Function function, TaskOptions options)
@@ -48,6 +54,7 @@ Task::Task(Function function, TaskOptions options)
       stream_(options.stream),
       internal_(options.internal),
       refuse_when_full_(options.refuse_when_full),
+      detailed_(options.detailed),
       id_(next_id()) {}
 
 Task::~Task() = default;
@@ -57,11 +64,10 @@ Task::Rare& Task::rare() {
   return *rare_;
 }
 
-void Task::keep(Share::List const& shares) {
-  // A stream would collect shares without end. Its shares live as long as their elements.
-  if (stream()) return;
-  Lock const lock(mutex_);
-  rare().kept.insert(shares.begin(), shares.end());
+std::string Task::name() const {
+  std::string text = "task " + std::to_string(id_);
+  if (!label().text.empty()) text += " \"" + label().text + '"';
+  return text;
 }
 
 std::vector<OutcomeBlock> Task::take() {
@@ -96,12 +102,39 @@ void Task::report_lost() noexcept {
     if (first == nullptr) return;
     auto const kept = std::make_shared<OutcomeBlock>(std::move(*first));
     auto const listed = context() ? context()->exceptions : ExceptionTypes();
-    detail::report_lost(*this, [kept, id = id_, listed] {
-      return "task " + std::to_string(id) + ", element " + std::to_string(kept->first) + ": " +
-             describe(reason_of(*kept, id, listed));
+    detail::report_lost(*this, [kept, id = id_, called = name(), label = label().text, listed,
+                                earlier = earlier_attempts(kept->first)] {
+      return called + ", element " + std::to_string(kept->first) + ": " +
+             describe(reason_of(*kept, id, listed, earlier, label));
     });
   } catch (...) {  // no memory for the report
   }
+}
+
+bool Task::has_arrived() const {
+  return std::ranges::any_of(blocks_, [this](OutcomeBlock const& block)
+                                          PROCPOOL_REQUIRES(mutex_) { return is_awaited(block); });
+}
+
+bool Task::call_at_block(std::optional<std::uint64_t> element,
+                         std::unique_ptr<Callback>&& callback) {
+  check_process();
+  Lock const lock(mutex_);
+  awaited_ = element;
+  if (complete_ || has_arrived()) return false;
+  rare().block_callback = std::move(callback);
+  waiting_ = true;
+  return true;
+}
+
+void Task::tell_block() noexcept {
+  std::unique_ptr<Callback> callback;
+  {
+    Lock const lock(mutex_);
+    if (rare_) callback = std::move(rare_->block_callback);
+    if (callback) waiting_ = false;
+  }
+  if (callback) callback->ended();
 }
 
 void Task::wait_for_block(std::optional<std::uint64_t> element) {
@@ -111,10 +144,6 @@ void Task::wait_for_block(std::optional<std::uint64_t> element) {
   Condition& arrived = rare().block_arrived;
   awaited_ = element;
   waiting_ = true;
-  auto const has_arrived = [this]() PROCPOOL_REQUIRES(mutex_) {
-    return std::ranges::any_of(blocks_, [this](OutcomeBlock const& block) PROCPOOL_REQUIRES(
-                                            mutex_) { return is_awaited(block); });
-  };
   while (!complete_ && !has_arrived()) arrived.wait(lock);
   waiting_ = false;
 }
@@ -125,7 +154,7 @@ Task::Counts Task::counts() const {
 }
 
 bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
-  std::size_t const most = retries()->times.checked("retries", max_retries);
+  std::size_t const most = checked(*retries()->times, "retries.times", max_retries);
   Lock const lock(mutex_);
   Attempts& attempts = rare().attempts[element];
   if (attempts.failed >= most) return false;
@@ -143,7 +172,7 @@ Attempts Task::earlier_attempts(std::uint64_t element) const {
 }
 
 void Task::add_output(std::uint64_t element, std::string text) {
-  if (stream()) return;
+  if (stream() && !detailed()) return;
   Lock const lock(mutex_);
   rare().outputs[element] += text;
 }
@@ -155,10 +184,42 @@ std::string Task::output(std::uint64_t element) const {
   return found == rare_->outputs.end() ? std::string() : found->second;
 }
 
-std::vector<std::pair<std::uint64_t, std::string>> Task::outputs() const {
+std::string Task::take_output(std::uint64_t element) {
   Lock const lock(mutex_);
   if (!rare_) return {};
-  return {rare_->outputs.begin(), rare_->outputs.end()};
+  auto const node = rare_->outputs.extract(element);
+  return node ? std::move(node.mapped()) : std::string();
+}
+
+bool Task::has_special_elements() const {
+  Lock const lock(mutex_);
+  return rare_ && !(rare_->outputs.empty() && rare_->attempts.empty());
+}
+
+void Task::note_queued(std::uint64_t first, std::uint64_t count) {
+  TimePoint const now = std::chrono::steady_clock::now();
+  Lock const lock(mutex_);
+  rare().queued.insert_or_assign(first, Rare::HandOver{now, count});
+}
+
+std::optional<Task::TimePoint> Task::queued(OutcomeBlock const& block) {
+  Lock const lock(mutex_);
+  if (!rare_) return std::nullopt;
+  auto const behind = rare_->queued.upper_bound(block.first);
+  if (behind == rare_->queued.begin()) return std::nullopt;
+  auto const found = std::prev(behind);
+  TimePoint const when = found->second.when;
+  // Of an endless stream not all can be kept.
+  found->second.open -= std::min(found->second.open, block.count);
+  if (found->second.open == 0) rare_->queued.erase(found);
+  return when;
+}
+
+// Without the lock: no other thread has the task yet.
+void Task::announce_all(std::uint64_t elements) PROCPOOL_UNCHECKED_LOCKS {
+  counts_.announced = elements;
+  counts_.sealed = true;
+  if (elements == 1) single_.store(true, std::memory_order_relaxed);
 }
 
 bool Task::announce(std::uint64_t elements, bool last) {
@@ -181,7 +242,9 @@ bool Task::seal() {
 }
 
 void Task::deliver(OutcomeBlock block) {
+  if (detailed_) block.ended = std::chrono::steady_clock::now();
   bool complete = false;
+  bool awaited = false;
   {
     Lock const lock(mutex_);
     bool const first = !stream() && blocks_.empty() && !first_block_;
@@ -195,7 +258,10 @@ void Task::deliver(OutcomeBlock block) {
       counts_.failed += block.count;
     }
     // A wake-up costs more than most elements, so it is for awaited blocks only.
-    if (waiting_ && is_awaited(block)) rare_->block_arrived.notify_all();
+    if (waiting_ && is_awaited(block)) {
+      rare_->block_arrived.notify_all();
+      awaited = true;
+    }
     if (first) {
       first_block_ = std::move(block);
     } else {
@@ -203,6 +269,7 @@ void Task::deliver(OutcomeBlock block) {
     }
     complete = completes();
   }
+  if (awaited) tell_block();
   tell(complete);
 }
 
@@ -220,7 +287,9 @@ void Task::tell(bool complete) {
     if (now.sealed) total = now.announced;
     report->note({now.delivered, total, now.failed, now.cancelled, complete});
   }
-  if (complete) end();
+  if (!complete) return;
+  if (stream()) tell_block();
+  end();
 }
 
 bool Task::cancel_from(std::uint64_t first) noexcept {

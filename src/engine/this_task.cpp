@@ -1,9 +1,13 @@
 #include <procpool/this_task.hpp>
 
+#include <cstdio>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "engine/element_context.hpp"
+#include "engine/patience.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0 {
 namespace {
@@ -108,6 +112,27 @@ ThreadContext::ThreadContext(ElementContext& context) noexcept
 
 ThreadContext::~ThreadContext() { of_thread = before_; }
 
+void log(LogLevel level, std::string_view text) noexcept {
+  ElementContext* const context = current();
+  if (context != nullptr && context->log(level, text)) return;
+  detail::if_possible([&] {
+    std::string const line =
+        std::string("procpool: ") + to_string(level) + ": " + os::one_line(text) + "\n";
+    std::fputs(line.c_str(), stderr);
+  });
+}
+
+char const* to_string(LogLevel level) noexcept {
+  switch (level) {
+    case LogLevel::trace: return "trace";
+    case LogLevel::debug: return "debug";
+    case LogLevel::info: return "info";
+    case LogLevel::warning: return "warning";
+    case LogLevel::error: return "error";
+  }
+  return "unknown";
+}
+
 namespace this_task {
 
 bool running() noexcept { return current() != nullptr; }
@@ -120,6 +145,10 @@ bool stop_requested() noexcept {
 }
 
 std::stop_token stop_token() { return required("stop_token()").stop_token(); }
+
+void progress(std::uint64_t done, std::uint64_t total) noexcept {
+  if (ElementContext* const context = current()) context->progress(done, total);
+}
 
 RandomStream::result_type RandomStream::operator()() { return required("random()").draw(); }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -25,6 +26,7 @@ std::atomic<bool> init_called{false};
 std::atomic<int> index_of_worker{-1};
 std::atomic<bool> became_worker{false};
 std::atomic<unsigned> pools_above{0};
+std::atomic<char const*> module_of_helper{nullptr};
 
 // For programs whose main is not wrapped. 101: ahead of their own static initialisers.
 __attribute__((constructor(101))) void take_mark_early() { procpool_take_mark(environ); }
@@ -35,10 +37,7 @@ namespace entry {
 
 bool marked() noexcept { return mark() != Mark::none; }
 
-void check_entry_hook() {
-  static std::atomic<bool> passed{false};
-  // Relaxed: what was looked at does not change any more.
-  if (passed.load(std::memory_order_relaxed)) return;
+void check_may_use_pools() {
   if (has_more_rights()) {
     throw SetupError(
         "this program has more rights than whoever started it (it is set-uid or set-gid, or its "
@@ -53,16 +52,15 @@ void check_entry_hook() {
         "this process is a worker that has not reached its entry, so it cannot use a pool: a pool "
         "may be a global, but may be used only after main has begun");
   }
-  // Relaxed: the flag guards nothing but itself.
-  if (&procpool_main_is_wrapped == nullptr && !init_called.load(std::memory_order_relaxed)) {
-    throw SetupError(
-        "this program has no worker entry, so no worker can be started from it: link the CMake "
-        "target procpool::procpool (pkg-config: procpool), or call procpool::init(argc, argv) "
-        "first "
-        "thing in main");
-  }
-  passed.store(true, std::memory_order_relaxed);
 }
+
+bool has_entry_hook() noexcept {
+  // Relaxed: the flag guards nothing but itself.
+  return &procpool_main_is_wrapped != nullptr || init_called.load(std::memory_order_relaxed);
+}
+
+// Relaxed: set ahead of the first thread of the worker.
+char const* helper_module() noexcept { return module_of_helper.load(std::memory_order_relaxed); }
 
 int run_worker(int argc, char** argv) {
   char* const title = argc > 1 ? argv[1] : nullptr;
@@ -83,7 +81,7 @@ void set_depth(unsigned depth) noexcept { pools_above.store(depth, std::memory_o
 unsigned depth() noexcept { return pools_above.load(std::memory_order_relaxed); }
 
 void check_depth(Count limit) {
-  std::size_t const most = limit.checked("nesting_limit", max_nesting);
+  std::size_t const most = detail::checked(limit, "nesting_limit", detail::max_nesting);
   if (depth() < most) return;
   throw SetupError("this pool is used in a task of a pool, " + std::to_string(depth()) +
                    " deep already; PoolOptions::nesting_limit is " + std::to_string(most));
@@ -104,3 +102,13 @@ bool in_worker() noexcept {
 int worker_index() noexcept { return index_of_worker.load(std::memory_order_relaxed); }
 
 }  // namespace procpool::inline v0
+
+int procpool_become_worker(int argc, char** argv) {
+  using namespace procpool;
+  if (argc != 3 || !entry::marked()) {
+    std::fputs("procpool-worker: pools start this program for workers\n", stderr);
+    return EXIT_FAILURE;
+  }
+  module_of_helper.store(argv[2], std::memory_order_relaxed);
+  return entry::run_worker(argc, argv);
+}

@@ -6,15 +6,25 @@
 // Any thread, also during static initialisation.
 
 #include <procpool/count.hpp>
+#include <procpool/detail/export.hpp>
+
+// For procpool-worker, which has opened the module argv[2] for it: becomes what the mark says.
+// Returns the exit status. The mark is taken by then.
+extern "C" PROCPOOL_API int procpool_become_worker(int argc, char** argv);
 
 namespace procpool::inline v0::entry {
 
 // Throws SetupError, which says what to do, in these cases:
 // - The program has more rights than its caller.
-// - The program has no entry hook: a "worker" would run its main again.
 // - This process carries the worker mark and has not reached main: a pool that a static initialiser
 //   uses must not become a fork bomb.
-void check_entry_hook();
+void check_may_use_pools();
+
+// A fresh execution of the program becomes a worker. If not, it would run its main again.
+bool has_entry_hook() noexcept;
+
+// The module that the helper has opened. Null: this process is no worker of the helper.
+char const* helper_module() noexcept;
 
 // This process is to become a worker, and has not reached its entry; see mark.hpp.
 bool marked() noexcept;

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -21,15 +22,19 @@
 
 #include "channel/layout.hpp"
 #include "engine/fork_detection.hpp"
+#include "entry/entry_hook.hpp"
 #include "forkserver/prebind.hpp"
+#include "forkserver/preload.hpp"
 #include "identity/module.hpp"
 #include "os/activity.hpp"
+#include "os/memfd.hpp"
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "os/spawn.hpp"
 #include "protocol/fork_messages.hpp"
 #include "protocol/handshake.hpp"
 #include "worker/crash_handler.hpp"
+#include "worker/parent_watchdog.hpp"
 #include "worker/process_title.hpp"
 
 namespace procpool::inline v0::forkserver {
@@ -46,8 +51,8 @@ bool has_ended(pid_t child) noexcept {
          info.si_pid != 0;
 }
 
-// Output of static initialisation that is not flushed would be printed by every worker. Nothing is
-// printed after that.
+// Output of static initialisation, or of the preload, that is not flushed would be printed by every
+// worker. Nothing is printed after that.
 void flush_output() noexcept {
   std::fflush(nullptr);
   try {
@@ -60,31 +65,30 @@ void flush_output() noexcept {
 class ForkServer {
  public:
   ForkServer(os::UniqueFd control, char* title) : control_(std::move(control)), title_(title) {
-    // Neither a handler nor a disposition of static initialisation may take our children's
-    // statuses.
-    struct sigaction usual{};
-    usual.sa_handler = SIG_DFL;
-    ::sigaction(SIGCHLD, &usual, &sigchld_);
-    // A stopped process cannot see the program end. Otherwise the descriptors tell it.
-    ::prctl(PR_SET_PDEATHSIG, SIGCONT);
+    follow_by_descriptors();
   }
 
   void greet() {
     os::Packet packet;
     if (os::receive_packet(control_.get(), packet, true) != os::ReceiveResult::received) end();
     auto const greeting = protocol::decode_greeting(packet.bytes);
-    if (!greeting || packet.fds.size() != 1 || greeting->protocol != channel::protocol_version) {
+    std::size_t const fds = greeting && greeting->preloads != 0 ? 2 : 1;
+    if (!greeting || packet.fds.size() != fds || greeting->protocol != channel::protocol_version) {
       say(encode(
           protocol::Refusal{"the program's greeting is not one that its fork server knows"}));
       end();
     }
-    program_ = std::move(packet.fds.front());
+    program_ = std::move(packet.fds[protocol::greeting_fd_program]);
     maker_ = os::packet_peer(control_.get());
     worker::ProcessTitle::name_process(greeting->pool, "template");
     flush_output();
     worker::prepare_crash_reports();
     prebind();
     say(encode(protocol::Ready{identity::loaded_modules()}));
+    preloads_ = greeting->preloads != 0;
+    if (!preloads_) return;
+    entry::set_depth(greeting->depth);
+    preload(os::Memfd(std::move(packet.fds[protocol::greeting_fd_preload])));
   }
 
   worker::WorkerStart serve() {
@@ -144,6 +148,33 @@ class ForkServer {
   }
 
  private:
+  void follow_by_descriptors() noexcept {
+    // Neither a handler nor a disposition of the program may take our children's statuses.
+    struct sigaction usual{};
+    usual.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &usual, &sigchld_);
+    // A stopped process cannot see the program end. Otherwise the descriptors tell it.
+    ::prctl(PR_SET_PDEATHSIG, SIGCONT);
+  }
+
+  void preload(os::Memfd const& call) {
+    // The call may take long, and nobody looks at the descriptors meanwhile.
+    worker::follow_parent(control_.get());
+    ::sigaction(SIGCHLD, &sigchld_, nullptr);
+    os::no_core_dumps();
+    protocol::PreloadReport report;
+    try {
+      Preload const preload(call);
+      preloaded_ = preload.memory();
+      report = preload.report();
+    } catch (std::exception const& error) {  // its function is not in this process, or no memory
+      report.reason = error.what();
+    }
+    follow_by_descriptors();
+    flush_output();
+    say(encode(report));
+  }
+
   // The kernel lacks memory for a moment.
   static void rest() noexcept {
     timespec const pause{0, 1'000'000};
@@ -168,6 +199,7 @@ class ForkServer {
     if (std::size_t const threads = os::thread_count(); threads != 1) {
       report.kind = protocol::ForkReport::Kind::unfit;
       report.reason = threads == 0 ? "it cannot be told how many threads it has (is /proc mounted?)"
+                      : preloads_  ? "a thread has begun since the preload has ended"
                                    : "static initialisation has started a thread";
       say(encode(report));
       return std::nullopt;
@@ -181,7 +213,8 @@ class ForkServer {
       say(encode(report));
       return std::nullopt;
     }
-    worker::WorkerStart start{std::move(fds[protocol::fork_fd_control]), title_, order.title, true};
+    worker::WorkerStart start{std::move(fds[protocol::fork_fd_control]), title_, order.title, true,
+                              preloaded_};
     pid_t const pid = ::fork();
     if (pid == 0) {
       become_worker(fds);
@@ -219,8 +252,9 @@ class ForkServer {
     forget_forks();
     ::sigaction(SIGCHLD, &sigchld_, nullptr);
     if (fds.size() > protocol::fork_fd_output) {
-      for (int const fd : {STDOUT_FILENO, STDERR_FILENO})
-        ::dup2(fds[protocol::fork_fd_output].get(), fd);
+      ::dup2(fds[protocol::fork_fd_output].get(), STDOUT_FILENO);
+      ::dup2(fds[std::min<std::size_t>(fds.size() - 1, protocol::fork_fd_error)].get(),
+             STDERR_FILENO);
     }
   }
 
@@ -252,6 +286,8 @@ class ForkServer {
   os::UniqueFd program_;           // its pidfd
   std::optional<os::Peer> maker_;  // the program
   char* const title_;
+  bool preloads_ = false;
+  os::MemoryUse preloaded_;  // what the preload has filled
   struct sigaction sigchld_{};
   std::unordered_map<std::uint64_t, pid_t> workers_;  // by request id; not yet reaped
 };

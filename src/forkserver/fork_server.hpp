@@ -1,8 +1,9 @@
 #pragma once
 
 // The fork server of Start::forkserver: a fresh execution of the program. It has run static
-// initialisation, and then only forks workers and reaps them, by order of the dispatcher. It never
-// runs a task. It has one thread whenever it forks, so no lock is held in a worker that begins.
+// initialisation and the preload of the pool, and then only forks workers and reaps them, by order
+// of the dispatcher. It never runs a task. It has one thread whenever it forks, so no lock is held
+// in a worker that begins.
 //
 // Threat model: the workers are its children, and share neither descriptors nor written memory with
 // it. A worker can kill it, like any process of the same user. That costs no task, see

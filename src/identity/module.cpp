@@ -309,9 +309,10 @@ std::vector<LoadedModule> loaded_modules() {
 }
 
 std::optional<std::string> first_difference(std::span<LoadedModule const> parent,
-                                            std::span<LoadedModule const> worker) {
+                                            std::span<LoadedModule const> worker,
+                                            Programs programs) {
   if (parent.empty() || worker.empty()) return "procpool: a process without a main program";
-  if (parent.front().id != worker.front().id) {
+  if (programs == Programs::same && parent.front().id != worker.front().id) {
     return "procpool: the worker runs another program (" +
            os::one_line(os::cut(worker.front().path, 4096)) + ", " + worker.front().id.text() +
            ") than the one that started it (" + parent.front().path + ", " +

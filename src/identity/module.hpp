@@ -103,10 +103,13 @@ struct LoadedModule {
 // Every loaded module, the main program first; the kernel's vdso is left out.
 std::vector<LoadedModule> loaded_modules();
 
-// A sentence about the first module that differs: the main programs must be the same, and every
-// file that both have loaded must be the same build. Modules that only one side has do not count.
+// A sentence about the first module that differs: the main programs must be the same, unless a helper
+// runs the worker, and every file that both have loaded must be the same build. Modules that only one
+// side has do not count.
+enum class Programs { same, any };
 std::optional<std::string> first_difference(std::span<LoadedModule const> parent,
-                                            std::span<LoadedModule const> worker);
+                                            std::span<LoadedModule const> worker,
+                                            Programs programs = Programs::same);
 
 }  // namespace procpool::inline v0::identity
 

@@ -26,14 +26,47 @@ std::exception_ptr malformed(OutcomeBlock const& block, std::uint64_t task) {
 }
 
 std::exception_ptr reason_of(OutcomeBlock const& block, Task const& task) {
-  return reason_of(block, task.id(),
-                   task.context() ? task.context()->exceptions : ExceptionTypes());
+  return reason_of(block, task.id(), task.context() ? task.context()->exceptions : ExceptionTypes(),
+                   task.retries() ? task.earlier_attempts(block.first) : Attempts(),
+                   task.label().text);
+}
+
+BlockDetails::BlockDetails(Task& task, OutcomeBlock const& block)
+    : task_(task),
+      differ_(task.has_special_elements()),
+      common_(std::make_shared<OutcomeFacts const>([&] {
+        OutcomeFacts facts;
+        facts.times.queued = task.queued(block);
+        if (task.detailed()) facts.times.ended = block.ended;
+        if (facts.times.queued && block.nanoseconds != 0) {
+          // The worker may say anything.
+          std::chrono::nanoseconds const most = block.ended - *facts.times.queued;
+          auto const took = std::min(block.nanoseconds, static_cast<std::uint64_t>(most.count()));
+          facts.times.started = block.ended - std::chrono::nanoseconds(took);
+        }
+        bool const begun = block.kind != OutcomeBlock::Kind::failed || block.begun;
+        facts.attempts = begun ? 1 : 0;
+        facts.worker = block.worker;
+        facts.pid = block.pid;
+        return facts;
+      }())) {}
+
+OutcomeDetails BlockDetails::of(std::uint64_t element) const {
+  if (!differ_) return common_;
+  std::uint64_t const failed = task_.earlier_attempts(element).failed;
+  std::string output = task_.take_output(element);
+  if (failed == 0 && output.empty()) return common_;
+  auto own = std::make_shared<OutcomeFacts>(*common_);
+  own->attempts += failed;
+  own->output = std::move(output);
+  return own;
 }
 
 std::exception_ptr undecodable(OutcomeBlock const& block, Task const& task, std::uint64_t element,
                                std::exception_ptr const& error) {
   Origin origin = origin_of(block, task.id());
   origin.element = element;
+  origin.label = task.label().text;
   return with_origin(error, origin);
 }
 
@@ -54,14 +87,14 @@ bool well_formed(std::span<std::byte const> bytes, std::uint64_t count) noexcept
 }
 
 void ErrorSink::error(std::exception_ptr const& reason) {
-  if (keeps()) errors_.push_back({next_, reason});
+  if (keeps()) errors_.push_back({next_, Failure(reason)});
   failed_ = true;
   ++next_;
 }
 
 void ErrorSink::throw_errors() {
   if (all_) throw ElementErrors(std::move(errors_));
-  std::rethrow_exception(errors_.front().error);
+  errors_.front().error.rethrow();
 }
 
 }  // namespace procpool::inline v0::detail

@@ -27,7 +27,7 @@ std::size_t first_input(std::size_t chunk, std::size_t most) {
 // Leaves an empty buffer whose memory comes from the same place.
 InputBuffer take(InputBuffer& input) noexcept {
   return {input.first, std::exchange(input.count, 0), std::move(input.bytes), std::move(input.ends),
-          std::move(input.shares)};
+          std::move(input.resources)};
 }
 
 }  // namespace
@@ -46,6 +46,7 @@ std::size_t InputWriterBase::begin_element() {
   // such, and an engine gets no empty ones.
   if (full_) flush(false);
   std::size_t const begin = input_.bytes.size();
+  named_before_ = input_.resources.size();
   if (element_size_ == 0) input_.bytes.resize(begin + sizeof(std::uint64_t));
   return begin;
 }
@@ -56,18 +57,26 @@ void InputWriterBase::end_element(std::size_t begin) {
     std::uint64_t const length = size - sizeof(std::uint64_t);
     std::memcpy(input_.bytes.data() + begin, &length, sizeof length);
   }
-  if (!user_chunk_ && size > large_element && input_.count != 0) move_to_own_buffer(begin);
+  // At most one worker at a time has what is carried: that of the element.
+  bool const alone = carries() || (!user_chunk_ && size > large_element);
+  if (alone && input_.count != 0) move_to_own_buffer(begin);
   ++input_.count;
   if (element_size_ == 0 && input_.count > 1) {
     if (input_.count == 2) input_.ends.push_back(begin);
     input_.ends.push_back(input_.bytes.size());
   }
-  full_ = input_.count == next_elements_ ||
-          (!user_chunk_ && (size > large_element || input_.bytes.size() > large_input));
+  full_ = alone || input_.count == next_elements_ ||
+          (!user_chunk_ && input_.bytes.size() > large_input);
+}
+
+bool InputWriterBase::carries() const noexcept {
+  return any_is_carried(std::span(input_.resources).subspan(named_before_));
 }
 
 void InputWriterBase::refuse_element(std::size_t begin) {
   input_.bytes.resize(begin);
+  return_to_owner(std::span(input_.resources).subspan(named_before_));
+  input_.resources.resize(named_before_);
   try {
     throw;
   } catch (std::exception const&) {
@@ -78,13 +87,21 @@ void InputWriterBase::refuse_element(std::size_t begin) {
 void InputWriterBase::move_to_own_buffer(std::size_t begin) {
   std::size_t const size = input_.bytes.size() - begin;
   Bytes large(input_.bytes.get_allocator().for_message());
-  large.resize(size);
-  std::memcpy(large.data(), input_.bytes.data() + begin, size);
-  input_.bytes.resize(begin);
-  Share::List shares = input_.shares;  // whichever of the two names them
-  flush(false);
+  Resource::List resources;  // the element may name earlier ones too
+  try {
+    large.resize(size);
+    resources = input_.resources;
+    std::memcpy(large.data(), input_.bytes.data() + begin, size);
+    input_.bytes.resize(begin);
+    input_.resources.resize(named_before_);
+    flush(false);
+  } catch (...) {
+    // Handles have given away what the element carries.
+    return_to_owner(resources.empty() ? input_.resources : resources);
+    throw;
+  }
   input_.bytes = std::move(large);
-  input_.shares = std::move(shares);
+  input_.resources = std::move(resources);
 }
 
 void InputWriterBase::add_packed(std::span<std::byte const> bytes) {
@@ -132,8 +149,15 @@ void InputWriterBase::flush(bool last) {
   std::uint64_t const count = input_.count;
   bytes_ += input_.bytes.size();
   full_ = false;
-  if (!input_.shares.empty()) task_->keep(input_.shares);
-  engine_->append(task_, take(input_), last);
+  Resource::List named;
+  try {
+    if (carries()) named = input_.resources;
+    if (task_->detailed()) task_->note_queued(next_, count);
+    engine_->append(task_, take(input_), last);
+  } catch (...) {
+    return_to_owner(named.empty() ? input_.resources : named);
+    throw;
+  }
   next_ += count;
   next_elements_ = std::min(max_elements_, 2 * next_elements_);
   begun_ = true;

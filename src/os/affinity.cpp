@@ -70,13 +70,26 @@ char const* binding_variable() {
 
 bool may_run_on(int cpu) { return cpu >= 0 && cpu < most && CpuSet(0).has(cpu); }
 
-bool run_only_on(int cpu) noexcept {
-  if (cpu < 0 || cpu >= most) {
-    errno = EINVAL;
-    return false;
+std::vector<int> usable_cpus() {
+  CpuSet const usable(0);
+  std::vector<int> cpus;
+  for (int cpu = 0, left = usable.count(); left > 0 && cpu < most; ++cpu) {
+    if (!usable.has(cpu)) continue;
+    cpus.push_back(cpu);
+    --left;
   }
+  return cpus;
+}
+
+bool run_only_on(std::span<int const> cpus) noexcept {
   CpuSet only;
-  only.add(cpu);
+  for (int const cpu : cpus) {
+    if (cpu < 0 || cpu >= most) {
+      errno = EINVAL;
+      return false;
+    }
+    only.add(cpu);
+  }
   return only.binds_this_thread();
 }
 

@@ -46,4 +46,8 @@ void close_elsewhere(UniqueFd fd) noexcept {
   errno = kept;
 }
 
+void discard(UniqueFd fd) noexcept {
+  if (!is_memory_file(fd.get())) close_elsewhere(std::move(fd));
+}
+
 }  // namespace procpool::inline v0::os

@@ -28,7 +28,7 @@ std::string limit_of_descriptors() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
   return " (the limit of open descriptors, RLIMIT_NOFILE, is " + std::to_string(limit.rlim_cur) +
-         ")";
+         "; ulimit -n raises it)";
 }
 
 }  // namespace

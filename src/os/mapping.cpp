@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include <array>
 #include <bit>
@@ -77,6 +78,31 @@ Mapping::Mapping(Memfd const& memory, Access access, Visibility visibility) {
 Mapping::Mapping(Memfd const& memory, Access access, std::uint64_t offset, std::size_t size,
                  Visibility visibility)
     : region_(checked_map(memory, access, memory.size(), offset, size, visibility)) {}
+
+// Over pages of this view alone. The system refuses this for want of memory for its own lists, and
+// for a file whose seals forbid it.
+void Mapping::cover() {
+  if (::mmap(data(), size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED) {
+    throw_errno("procpool could not take a view of shared memory away");
+  }
+}
+
+void Mapping::show(Memfd const& memory, Access access) {
+  constexpr int max_tries = 50;
+  int const protection = access == Access::read_write ? PROT_READ | PROT_WRITE : PROT_READ;
+  int const sharing = access == Access::private_read ? MAP_PRIVATE : MAP_SHARED;
+  for (int tries = 1;; ++tries) {
+    if (::mmap(data(), size(), protection, sharing | MAP_FIXED, memory.fd(), 0) != MAP_FAILED)
+      return;
+    if (errno != ENOMEM || tries == max_tries) {
+      throw_errno("procpool could not map " + std::to_string(size()) +
+                  " bytes of shared memory in their place");
+    }
+    timespec const pause{0, 5'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
 
 void enter_pages(std::span<std::byte const> view, Access access) noexcept {
   constexpr int populate_read = 22;  // MADV_POPULATE_*: Linux 5.14, and younger than some headers

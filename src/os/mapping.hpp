@@ -50,6 +50,13 @@ class Mapping {
   Mapping& operator=(Mapping const&) = delete;
   ~Mapping() = default;
 
+  // Takes the bytes away and keeps the addresses: until show(), each access is a SIGSEGV. Needs no
+  // more addresses. Throws, and nothing has changed.
+  void cover();
+  // Shows the beginning of this file at the addresses of a covered view. As cover(), and retries for a
+  // quarter of a second.
+  void show(Memfd const& memory, Access access);
+
   // Writing through the span of a view that is not read_write is a SIGSEGV. Empty for size 0.
   std::span<std::byte> bytes() const noexcept {
     return {static_cast<std::byte*>(region_.get_address()), region_.get_size()};

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -93,13 +94,46 @@ std::uint64_t available_memory() {
   return said ? kibibytes * 1024 : std::numeric_limits<std::uint64_t>::max();
 }
 
-off_t checked_offset(std::uint64_t offset, std::size_t length, char const* action) {
+constexpr long tmpfs = 0x01021994;  // the kind of memory files without huge pages
+
+// With the error of the call.
+[[noreturn]] void throw_seal(int seals) {
+  throw_errno("procpool could not seal shared memory (seals " + std::to_string(seals) + ")");
+}
+
+struct stat status_of(int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) throw_errno("procpool could not ask about a memory file");
+  return status;
+}
+
+off_t checked_offset(std::uint64_t offset, std::uint64_t length, char const* action) {
   auto const limit = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
   if (offset > limit || length > limit - offset) {
     throw_error(EFBIG, "procpool could not " + std::string(action) + " " + std::to_string(length) +
                            " bytes at offset " + std::to_string(offset) + " of shared memory");
   }
   return static_cast<off_t>(offset);
+}
+
+// Gets memory for a range of the file. Returns 0, or an error number.
+//
+// In steps: an interrupted fallocate frees all that it had allocated. Under a steady stream of
+// signals a large one would never end.
+int fill(int fd, std::uint64_t offset, std::uint64_t size) {
+  NoSignalForSize const quiet;
+  for (std::uint64_t done = 0; done < size;) {
+    // A kernel that overcommits never refuses, but ends some process to make room. Memory that the
+    // machine lacks is therefore not asked for. Small pieces are not worth the look.
+    if (size > allocation_step && size - done > available_memory()) return ENOMEM;
+    std::uint64_t const now = std::min(allocation_step, size - done);
+    if (::fallocate(fd, 0, static_cast<off_t>(offset + done), static_cast<off_t>(now)) == 0) {
+      done += now;
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
 }
 
 }  // namespace
@@ -111,40 +145,84 @@ Memfd Memfd::create(char const* name, std::uint64_t size) {
   };
   if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) fail(EFBIG);
   Memfd made(make(name));
+  if (int const error = fill(made.fd(), 0, size); error != 0) fail(error);
+  return made;
+}
+
+Memfd Memfd::create_sparse(char const* name, std::uint64_t size) {
+  off_t const end = checked_offset(size, 0, "make");
+  Memfd made(make(name));
   NoSignalForSize const quiet;
-  // In steps: an interrupted fallocate frees all that it had allocated. Under a steady stream of
-  // signals a large one would never end.
-  for (std::uint64_t done = 0; done < size;) {
-    // A kernel that overcommits never refuses, but ends some process to make room. Memory that the
-    // machine lacks is therefore not asked for. Small pieces are not worth the look.
-    if (size > allocation_step && size - done > available_memory()) fail(ENOMEM);
-    std::uint64_t const now = std::min(allocation_step, size - done);
-    if (::fallocate(made.fd(), 0, static_cast<off_t>(done), static_cast<off_t>(now)) == 0) {
-      done += now;
-    } else if (errno != EINTR) {
-      fail(errno);
-    }
+  int result = -1;
+  do result = ::ftruncate(made.fd(), end);
+  while (result != 0 && errno == EINTR);
+  if (result != 0) {
+    throw_errno("procpool could not make a memory file of " + std::to_string(size) + " bytes for " +
+                std::string(name));
   }
   return made;
 }
 
+void Memfd::allocate(std::uint64_t offset, std::uint64_t size) {
+  checked_offset(offset, size, "allocate");
+  if (int const error = fill(fd(), offset, size); error != 0) {
+    throw_error(error,
+                "procpool could not get " + std::to_string(size) + " more bytes of shared memory");
+  }
+}
+
+void Memfd::discard(std::uint64_t offset, std::uint64_t size) noexcept {
+  int const kept = errno;
+  ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+              static_cast<off_t>(size));
+  errno = kept;
+}
+
+std::optional<Memfd::Range> Memfd::next_data(std::uint64_t offset) const {
+  off_t const begin = ::lseek(fd(), static_cast<off_t>(offset), SEEK_DATA);
+  if (begin < 0 && errno == ENXIO) return std::nullopt;
+  off_t const end = begin < 0 ? -1 : ::lseek(fd(), begin, SEEK_HOLE);
+  if (end < 0) throw_errno("procpool could not look for the data in a memory file");
+  return Range{static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end)};
+}
+
 Memfd Memfd::create_growing(char const* name) { return Memfd(make(name)); }
 
-std::uint64_t Memfd::size() const {
-  struct stat status{};
-  if (::fstat(fd(), &status) != 0) throw_errno("procpool could not ask for a memory file's size");
-  return static_cast<std::uint64_t>(status.st_size);
+std::uint64_t Memfd::size() const { return static_cast<std::uint64_t>(status_of(fd()).st_size); }
+
+FileIdentity Memfd::identity() const {
+  struct stat const status = status_of(fd());
+  return {status.st_dev, status.st_ino};
 }
 
 void Memfd::seal(int seals) {
   // EBUSY: the kernel holds a page for a moment, to swap it, to merge it or to look at it.
-  for (int tries = 1; ::fcntl(fd(), F_ADD_SEALS, seals) != 0; ++tries) {
+  for (int tries = 1; !try_seal(seals); ++tries) {
     constexpr int max_tries = 10;
-    if (errno != EBUSY || tries == max_tries) {
-      throw_errno("procpool could not seal shared memory (seals " + std::to_string(seals) + ")");
-    }
+    if (tries == max_tries) throw_seal(seals);
     std::this_thread::sleep_for(std::chrono::milliseconds(tries));
   }
+}
+
+bool Memfd::try_seal(int seals) {
+  if (::fcntl(fd(), F_ADD_SEALS, seals) == 0) return true;
+  if (errno != EBUSY) throw_seal(seals);
+  return false;
+}
+
+bool Memfd::is_memory_with(int seals) const {
+  int const found = this->seals();
+  if (found < 0 || (found & seals) != seals) return false;
+  struct statfs kind{};
+  if (::fstatfs(fd(), &kind) != 0) throw_errno("procpool could not ask about a memory file");
+  return kind.f_type == tmpfs;
+}
+
+Memfd Memfd::reopen_read_only() const {
+  std::string const path = "/proc/thread-self/fd/" + std::to_string(fd());
+  UniqueFd opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened) throw_errno("procpool could not open a memory file for reading" + proc_hint());
+  return Memfd(above_standard(std::move(opened)));
 }
 
 int Memfd::seals() const noexcept { return ::fcntl(fd(), F_GET_SEALS); }

@@ -16,16 +16,28 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "os/fd.hpp"
 
 namespace procpool::inline v0::os {
 
+// Which file a descriptor or a mapping refers to, whatever its number or address.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+
+  bool operator==(FileIdentity const&) const = default;
+};
+
 class Memfd {
  public:
   // `name` is for /proc/<pid>/maps only. All `size` bytes are zero and have memory behind them.
   static Memfd create(char const* name, std::uint64_t size);
+
+  // All `size` bytes are zero, and none has memory yet: see allocate().
+  static Memfd create_sparse(char const* name, std::uint64_t size);
 
   // Of size 0; write_at makes it grow.
   static Memfd create_growing(char const* name);
@@ -40,12 +52,41 @@ class Memfd {
 
   std::uint64_t size() const;
 
+  FileIdentity identity() const;
+
   // Adds F_SEAL_* bits; they can never be taken off again.
   void seal(int seals);
+
+  // The same, but false if the file is in use in a way that a seal would forbid: it is mapped for
+  // writing, or the kernel holds a page of it for a moment.
+  bool try_seal(int seals);
+
+  // True for ordinary memory (no huge pages) with all these seals. With F_SEAL_SHRINK no access
+  // to its bytes ends with SIGBUS, unless the machine has no memory. Throws if the system cannot
+  // say.
+  bool is_memory_with(int seals) const;
+
+  // Another descriptor, through which nobody can write, nor map for writing. Needs /proc.
+  Memfd reopen_read_only() const;
 
   // The F_SEAL_* bits, or -1 for a file that knows no seals. Test for the bits that are needed: on
   // newer kernels a memfd carries F_SEAL_EXEC from the start.
   int seals() const noexcept;
+
+  // Gets memory for a range, which keeps its bytes. Throws when there is none.
+  void allocate(std::uint64_t offset, std::uint64_t size);
+
+  // Gives the memory of the whole pages of a range back; the bytes of the range are zero then. A
+  // matter of memory only: a refusal is ignored.
+  void discard(std::uint64_t offset, std::uint64_t size) noexcept;
+
+  struct Range {
+    std::uint64_t begin;
+    std::uint64_t end;
+  };
+  // The first range from this offset on that has memory, in whole pages; nothing: none has. What
+  // lies between such ranges is zero.
+  std::optional<Range> next_data(std::uint64_t offset) const;
 
   // Whole ranges of any size: the calls are repeated after signals and above the kernel's limit
   // per call. Reading past the end throws.

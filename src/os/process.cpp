@@ -264,19 +264,36 @@ std::uint64_t start_time(pid_t pid) noexcept {
   return field_behind(name_end, field_start);
 }
 
-std::uint64_t resident_bytes() noexcept {
-  std::array<char, 128> text{};
-  if (read_start("/proc/thread-self/statm", text) <= 0) return 0;
-  // "all resident ...", in pages
-  char* after = nullptr;
-  std::strtoull(text.data(), &after, 10);
-  return std::strtoull(after, nullptr, 10) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+char thread_state(pid_t thread) noexcept {
+  StatText text{};
+  char const* const name_end = read_stat(thread, text);
+  return name_end == nullptr || name_end[1] != ' ' ? '\0' : name_end[2];
 }
+
+MemoryUse memory_use() noexcept {
+  std::array<char, 128> text{};
+  if (read_start("/proc/thread-self/statm", text) <= 0) return {};
+  // "all resident shared code 0 data 0", in pages
+  std::array<std::uint64_t, 6> numbers{};
+  char* next = text.data();
+  for (std::uint64_t& number : numbers) number = std::strtoull(next, &next, 10);
+  auto const page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {numbers[0] * page, numbers[5] * page, numbers[1] * page};
+}
+
+std::uint64_t resident_bytes() noexcept { return memory_use().resident; }
 
 std::uint64_t peak_resident_bytes() noexcept {
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+void no_core_dumps() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  ::setrlimit(RLIMIT_CORE, &limit);
 }
 
 }  // namespace procpool::inline v0::os

@@ -62,11 +62,27 @@ bool exited(int pidfd);
 // process. 0: there is no such process, or it has ended and was not reaped yet.
 std::uint64_t start_time(pid_t pid) noexcept;
 
+// The state of a thread of any process, by its number: one character, as in /proc/PID/stat, for example 'Z'
+// for one that has ended and was not reaped yet, 'T' and 't' for a stopped one. 0: there is no such
+// thread, or the system does not say.
+char thread_state(pid_t thread) noexcept;
+
 // The number of threads of this process. 0: the system does not say.
 std::size_t thread_count() noexcept;
+
+// The memory of this process, in bytes. All 0: the system does not say.
+struct MemoryUse {
+  std::uint64_t addresses = 0;  // as RLIMIT_AS counts
+  std::uint64_t data = 0;       // as RLIMIT_DATA counts, and the stack
+  std::uint64_t resident = 0;
+};
+MemoryUse memory_use() noexcept;
 
 // Resident bytes of this process, now and at most. 0: the system does not say.
 std::uint64_t resident_bytes() noexcept;
 std::uint64_t peak_resident_bytes() noexcept;
+
+// From now on no core file is written of this process and its children, which may raise the limit.
+void no_core_dumps() noexcept;
 
 }  // namespace procpool::inline v0::os

@@ -25,15 +25,20 @@ constexpr std::size_t max_received = 253;
 constexpr std::size_t receive_size =
     CMSG_SPACE(max_received * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
 
-void get_rid_of(UniqueFd fd) noexcept {
-  if (!is_memory_file(fd.get())) close_elsewhere(std::move(fd));
-}
-
 // Calls `take` with every descriptor of a packet.
 template <class Take>
 void each_descriptor(msghdr& message, Take&& take) {
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    // A faulty peer can have the kernel add a pidfd to each packet.
+    constexpr int scm_pidfd = 4;  // of Linux 6.5
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == scm_pidfd) {
+      int received = -1;
+      std::memcpy(&received, CMSG_DATA(c), sizeof received);
+      UniqueFd const unwanted(received);
+      continue;
+    }
+    if (c->cmsg_type != SCM_RIGHTS) continue;
     std::size_t const count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {
       int received = -1;
@@ -89,15 +94,38 @@ std::size_t adopt(msghdr& message, Packet& into, Takes takes) noexcept {
   std::size_t count = 0;
   each_descriptor(message, [&](UniqueFd received) {
     ++count;
-    bool const ours = takes == Takes::all || is_memory_file(received.get());
+    bool const ours =
+        takes == Takes::all || is_memory_file(received.get()) ||
+        (takes == Takes::memory_files_and_sockets && packet_peer(received.get()).has_value());
     into.foreign = into.foreign || !ours;
     if (ours && into.fds.size() < max_packet_fds) {
       into.fds.push_back(std::move(received));  // there is room, see receive_packet
-    } else if (takes == Takes::memory_files) {
-      get_rid_of(std::move(received));
+    } else if (takes != Takes::all) {
+      discard(std::move(received));
     }
   });
   return count;
+}
+
+// Who takes all trusts the peer.
+void drop_descriptors(Packet& packet, Takes takes) noexcept {
+  if (takes != Takes::all) {
+    for (UniqueFd& each : packet.fds) discard(std::move(each));
+  }
+  packet.fds.clear();
+}
+
+// The answer of a socket whose next packet is empty, or that has come to its end. The kernel tells the
+// time of a packet, and finds no room to do so.
+bool has_empty_packet(int fd) noexcept {
+  int const on = 1;
+  int const off = 0;
+  ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on);
+  msghdr message{};
+  ssize_t const size = ::recvmsg(fd, &message, MSG_PEEK | MSG_DONTWAIT);
+  // Others go on using the socket.
+  ::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &off, sizeof off);
+  return size >= 0 && (message.msg_flags & MSG_CTRUNC) != 0;
 }
 
 }  // namespace
@@ -181,7 +209,8 @@ SendResult send_packet(int fd, std::span<std::byte const> bytes, std::span<int c
   }
 }
 
-ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes, Takes takes) {
+ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes, Takes takes,
+                             Receive receive) {
   into.fds.clear();
   into.foreign = false;
   // All memory is allocated before the packet is taken. After that nothing may fail.
@@ -197,7 +226,9 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
-    n = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+    n = ::recvmsg(
+        fd, &message,
+        MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT) | (receive == Receive::looks ? MSG_PEEK : 0));
     if (n >= 0) break;
     if (wait && passes(errno) && be_patient(tries)) continue;
     switch (errno) {
@@ -220,30 +251,35 @@ ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_by
   }
   std::size_t const count = adopt(message, into, takes);
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || count > max_packet_fds) {
-    into.fds.clear();  // closing cannot block: a suspected peer gets no others through
+    drop_descriptors(into, takes);
     into.bytes.clear();
-    throw_error(EPROTO, (message.msg_flags & MSG_TRUNC) != 0
-                            ? "procpool received a packet of more than " +
-                                  std::to_string(max_bytes) + " bytes"
-                            : "procpool received a packet with more descriptors than the " +
-                                  std::to_string(std::min(count, max_packet_fds)) +
-                                  " that could be taken (are there no numbers left for them?)");
+    if ((message.msg_flags & MSG_TRUNC) != 0) {
+      throw_error(EPROTO, "procpool received a packet of more than " + std::to_string(max_bytes) +
+                              " bytes");
+    }
+    if (count > max_packet_fds) {
+      throw_error(EPROTO, "procpool received a packet with more than " +
+                              std::to_string(max_packet_fds) + " descriptors");
+    }
+    throw_error(EMFILE, "procpool received a packet with more descriptors than the " +
+                            std::to_string(count) + " that could be taken");
   }
   into.bytes.resize(static_cast<std::size_t>(n));
   if (n == 0) {
     // The end, or an empty packet. send_packet() never sends one, so the peer counts as gone.
-    into.fds.clear();
+    drop_descriptors(into, takes);
     return ReceiveResult::closed;
   }
   try {
     for (UniqueFd& received : into.fds) received = above_standard(std::move(received));
   } catch (std::system_error const& error) {
-    into.fds.clear();
+    drop_descriptors(into, takes);
     into.bytes.clear();
-    // As above, only this packet is lost.
-    throw_error(EPROTO,
-                std::string("procpool received a packet whose descriptors could not be kept: ") +
-                    error.what());
+    // Whatever the error: as above, only this packet is lost.
+    throw std::system_error(
+        EMFILE, std::system_category(),
+        std::string("procpool received a packet whose descriptors could not be kept: ") +
+            error.what());
   }
   return ReceiveResult::received;
 }
@@ -268,10 +304,17 @@ void close_socket(UniqueFd fd) noexcept {
     bool any = n > 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || has_sender(message);
     each_descriptor(message, [&any](UniqueFd received) {
       any = true;
-      get_rid_of(std::move(received));
+      discard(std::move(received));
     });
     if (!any) break;
   }
+}
+
+void close_packet_socket(UniqueFd fd) noexcept {
+  if (!fd) return;
+  // If this is the last descriptor, whatever the packets have is closed with it.
+  ssize_t const waiting = ::recv(fd.get(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+  if (waiting > 0 || (waiting == 0 && has_empty_packet(fd.get()))) close_elsewhere(std::move(fd));
 }
 
 }  // namespace procpool::inline v0::os

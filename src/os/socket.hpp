@@ -54,20 +54,27 @@ struct Packet {
 };
 
 // The descriptors that are taken. Others are discarded without a look at them, where they block
-// nobody.
-enum class Takes { all, memory_files };
+// nobody. Sockets: of the kind of socket_pair(). They may hold packets that were never received, see
+// close_socket().
+enum class Takes { all, memory_files, memory_files_and_sockets };
 
 enum class ReceiveResult { received, would_block, closed };
 
+// Whether a packet that was received is gone. A look at it gives its descriptors too.
+enum class Receive { takes, looks };
+
 // Receives one packet into `into`, whose former content is dropped (its memory is used again).
 // Throws EPROTO when the packet was longer than `max_bytes` or had more than `max_packet_fds`
-// descriptors (or there were no numbers left for them); the packet is gone then and its descriptors
-// are closed.
+// descriptors, and EMFILE when there were no numbers left for them. The descriptors are closed then,
+// and a packet that is taken is gone.
 ReceiveResult receive_packet(int fd, Packet& into, bool wait, std::size_t max_bytes = 16384,
-                             Takes takes = Takes::all);
+                             Takes takes = Takes::all, Receive receive = Receive::takes);
 
 // Closes the socket. Packets that were never received are closed with it; their descriptors must
 // not block this thread.
 void close_socket(UniqueFd fd) noexcept;
+
+// The same for one of several descriptors of a socket, which others go on using.
+void close_packet_socket(UniqueFd fd) noexcept;
 
 }  // namespace procpool::inline v0::os

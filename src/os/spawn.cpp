@@ -128,15 +128,6 @@ int safe_number(int fd, UniqueFd& keeper) {
   return keeper.get();
 }
 
-// Opened by the parent: an error of the child would not say which step failed.
-UniqueFd open_null_device() {
-  int const fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (fd < 0) {
-    throw_errno("procpool could not open /dev/null, which a worker has for its standard input");
-  }
-  return above_standard(UniqueFd(fd));
-}
-
 void inherit_output(FileActions& actions, int null, int fd) {
   if (::fcntl(fd, F_GETFD) < 0) {
     actions.copy(null, fd);
@@ -190,12 +181,14 @@ Child spawn(SpawnRequest const& request) {
   UniqueFd image_keeper;
   UniqueFd control_keeper;
   FileActions actions;
+  // Opened by the parent: an error of the child would not say which step failed.
   UniqueFd const null = open_null_device();
   actions.copy(null.get(), STDIN_FILENO);
-  UniqueFd output_keeper;
+  std::array<UniqueFd, 3> keepers;
   for (int const fd : {STDOUT_FILENO, STDERR_FILENO}) {
-    if (request.output >= 0) {
-      actions.copy(safe_number(request.output, output_keeper), fd);
+    int const given = fd == STDERR_FILENO && request.error >= 0 ? request.error : request.output;
+    if (given >= 0) {
+      actions.copy(safe_number(given, keepers[static_cast<std::size_t>(fd)]), fd);
     } else if (request.drops_output) {
       actions.copy(null.get(), fd);
     } else {
@@ -238,6 +231,14 @@ Child spawn(SpawnRequest const& request) {
     throw;
   }
   return child;
+}
+
+UniqueFd open_null_device() {
+  int const fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (fd < 0) {
+    throw_errno("procpool could not open /dev/null, which a worker needs");
+  }
+  return above_standard(UniqueFd(fd));
 }
 
 UniqueFd open_own_image() {

@@ -30,6 +30,7 @@ struct SpawnRequest {
   // All variables, see copy_environment(); none: those of this process at that time.
   std::vector<std::string> environment{};
   int output = -1;            // becomes the child's 1 and 2
+  int error = -1;             // becomes the child's 2
   bool drops_output = false;  // 1 and 2 become the null device
   int blocked = 0;            // a signal that the child is to begin with blocked; 0: none
 };
@@ -43,6 +44,9 @@ struct Child {
 // no signal blocked but `blocked`. Throws if the child could not be started, if it has died and was
 // reaped elsewhere at once, and if it would have other rights than this process.
 Child spawn(SpawnRequest const& request);
+
+// /dev/null, for reading and writing.
+UniqueFd open_null_device();
 
 // The program that runs in this process, open for spawn().
 UniqueFd open_own_image();

@@ -11,7 +11,7 @@ SharedInput::SharedInput(detail::InputBuffer&& input, std::size_t element_size)
       element_size_(element_size),
       ends_(std::move(input.ends)),
       owned_(std::move(input.bytes)),
-      shares_(std::move(input.shares)),
+      resources_(std::move(input.resources)),
       all_(owned_) {
   if (owned_.size() >= detail::message_memory_from) block_ = detail::message_block_of(owned_);
 }
@@ -57,9 +57,8 @@ std::shared_ptr<detail::MessageBlock> copy_for(BufferPool& buffer_pool,
   return copy;
 }
 
-std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count) {
-  std::string text = "task " + std::to_string(task) + ", element" + (count > 1 ? "s " : " ") +
-                     std::to_string(first);
+std::string element_text(detail::Task const& task, std::uint64_t first, std::uint64_t count) {
+  std::string text = task.name() + ", element" + (count > 1 ? "s " : " ") + std::to_string(first);
   if (count > 1) text += " to " + std::to_string(first + count - 1);
   return text;
 }

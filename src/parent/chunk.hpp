@@ -28,9 +28,17 @@ class SharedInput {
  public:
   SharedInput(detail::InputBuffer&& input, std::size_t element_size);
 
-  // The elements have waited long enough: those that have not begun never will.
-  void expire() noexcept { expired_.store(true, std::memory_order_release); }
-  bool expired() const noexcept { return expired_.load(std::memory_order_acquire); }
+  // What time has done to the elements that wait. It only grows.
+  enum class Expiry : std::uint8_t {
+    none,
+    not_begun,  // the queue_timeout is over: those that have not begun never will
+    all         // the deadline is over: the same for those that were to be run again
+  };
+  // By one thread.
+  void expire(Expiry expiry) noexcept {
+    if (expiry > this->expiry()) expiry_.store(expiry, std::memory_order_release);
+  }
+  Expiry expiry() const noexcept { return expiry_.load(std::memory_order_acquire); }
 
   std::uint64_t first() const noexcept { return first_; }
   std::uint64_t count() const noexcept { return count_; }
@@ -41,8 +49,8 @@ class SharedInput {
   // The number of elements from this one on that lie within so many bytes. At least one.
   std::uint64_t elements_within(std::uint64_t first, std::uint64_t bytes) const noexcept;
 
-  // Shared values that its elements name.
-  detail::Share::List const& shares() const noexcept { return shares_; }
+  // The resources that its elements name.
+  detail::Resource::List const& resources() const noexcept { return resources_; }
 
   // For a chunk that is the whole input: its bytes in message memory that this worker may read. Unless
   // they lie in such memory, they are moved there; bytes() then serves from it. Only while no other
@@ -58,8 +66,8 @@ class SharedInput {
   std::size_t element_size_;
   std::vector<std::uint64_t> ends_;
   detail::Bytes owned_;
-  detail::Share::List shares_;
-  std::atomic<bool> expired_{false};
+  detail::Resource::List resources_;
+  std::atomic<Expiry> expiry_{Expiry::none};
   std::shared_ptr<detail::MessageBlock> block_;  // where the bytes lie, if in message memory
   std::span<std::byte const> all_;
 };
@@ -132,8 +140,11 @@ struct Chunk {
     return std::min(count, input->elements_within(first, bytes));
   }
   bool whole_input() const noexcept { return count == input->count(); }
-  // The elements have waited too long for their first begin.
-  bool expired() const noexcept { return !again && input->expired(); }
+  // The elements have waited too long.
+  bool expired() const noexcept {
+    auto const expiry = input->expiry();
+    return expiry != SharedInput::Expiry::none && (!again || expiry == SharedInput::Expiry::all);
+  }
   // No element of it may run any more: cancelled, or it has waited too long.
   bool unwanted() const noexcept { return end() > task->cancelled_from() || expired(); }
 
@@ -150,6 +161,6 @@ struct Chunk {
 using Chunks = boost::container::deque<Chunk>;
 
 // "task 3, element 7": the subject of an error text.
-std::string element_text(std::uint64_t task, std::uint64_t first, std::uint64_t count);
+std::string element_text(detail::Task const& task, std::uint64_t first, std::uint64_t count);
 
 }  // namespace procpool::inline v0::parent

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iterator>
 #include <limits>
@@ -18,6 +19,7 @@
 
 #include "engine/describe.hpp"
 #include "engine/element_context.hpp"
+#include "engine/event_queue.hpp"
 #include "engine/patience.hpp"
 #include "os/spin.hpp"
 #include "os/text.hpp"
@@ -42,22 +44,29 @@ std::size_t ring_bytes_for(std::size_t workers) {
 
 }  // namespace
 
-Core::Core(PoolOptions given)
+Core::Core(PoolOptions given, Slots kind)
     : options(std::move(given)),
       name(options.name),
-      ring_bytes(ring_bytes_for(worker_count(options))),
+      debugged(std::getenv("PROCPOOL_WAIT_FOR_DEBUGGER") != nullptr),
+      slots_are(kind),
+      ring_bytes(
+          ring_bytes_for(kind == Slots::shared ? worker_count(options) : detail::max_workers)),
       trimmer(std::make_shared<Trimmer>([this] { wake_dispatcher(); })),
       buffer_pool(std::make_shared<BufferPool>(options.harden, trimmer)),
       task_slab(std::make_shared<Slab>(trimmer)),
-      wanted_(worker_count(options)),
+      place_environments(options),
+      wanted_(kind == Slots::shared ? worker_count(options) : 0),
       scheduler_(wanted_,
-                 options.max_tasks_per_worker ? options.max_tasks_per_worker->checked(
-                                                    "max_tasks_per_worker", max_tasks_per_worker)
-                                              : std::numeric_limits<std::uint64_t>::max(),
-                 channel::inline_limit(ring_bytes)),
-      admission_(name, options.queue_limit ? std::optional(options.queue_limit->checked(
-                                                 "queue_limit", max_queue_limit))
-                                           : std::nullopt),
+                 options.lifetime.max_tasks
+                     ? detail::checked(*options.lifetime.max_tasks, "lifetime.max_tasks",
+                                       detail::max_tasks)
+                     : std::numeric_limits<std::uint64_t>::max(),
+                 channel::inline_limit(ring_bytes),
+                 kind == Slots::shared ? Scheduler::Keys::are_bound : Scheduler::Keys::are_workers),
+      admission_(name, options.queue_limit
+                           ? std::optional(detail::checked(*options.queue_limit, "queue_limit",
+                                                           detail::max_queue_limit))
+                           : std::nullopt),
       seed_(options.seed) {
   // First: the workers are told of the blocks that it lets go.
   trimmer->add(*buffer_pool);
@@ -76,14 +85,282 @@ void Core::close_memory() {
 }
 
 void Core::resize(std::size_t workers) {
+  if (!slots_are_dedicated()) place_environments.grow(workers);
+  StartRequests::List done;
+  std::vector<std::shared_ptr<detail::Task>> on_each_worker;
+  {
+    Lock const lock(mutex_);
+    on_each_worker.reserve(on_each_worker_.size());
+    set_size(workers);
+    done = take_met_requests();  // they wait for more workers than there shall be
+    for (auto const& task : on_each_worker_) {
+      if (auto known = task.lock()) on_each_worker.push_back(std::move(known));
+    }
+  }
+  end_requests(done, nullptr);
+  // The places from `workers` on are gone.
+  for (auto const& task : on_each_worker) cancel_from(*task, workers);
+}
+
+std::size_t Core::begin_on_each_worker(std::shared_ptr<detail::Task> const& task) {
   Lock const lock(mutex_);
+  std::erase_if(on_each_worker_, [](auto const& known) { return known.expired(); });
+  on_each_worker_.push_back(task);
+  return wanted_;
+}
+
+void Core::pause() {
+  {
+    Lock const lock(mutex_);
+    if (admission_.phase() != Phase::open) return;
+    scheduler_.pause(true);
+  }
+  // A thread that has taken chunks puts them, or brings them back, in microseconds.
+  constexpr int max_looks = 10'000;
+  for (int looks = 0; looks < max_looks; ++looks) {
+    bool on_its_way = false;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      Load const load = slots[i].load();
+      Lock const lock(mutex_);
+      scheduler_.observe(i, load, std::chrono::steady_clock::now());
+      on_its_way = on_its_way || scheduler_.is_on_its_way(i);
+    }
+    if (!on_its_way) break;
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  revoke_all();
+}
+
+void Core::resume() {
+  {
+    Lock const lock(mutex_);
+    scheduler_.pause(false);
+  }
+  place();
+  wake_dispatcher();
+}
+
+void Core::set_size(std::size_t workers) {
   slots.grow(workers, buffer_pool);
   scheduler_.resize(workers);
   tally_.resize(workers);
   wanted_ = workers;
 }
 
+// ---- workers without work
+
+void Core::start_workers(std::shared_ptr<detail::Task> const& task, std::size_t workers) {
+  StartRequests::List done;
+  {
+    Lock const lock(mutex_);
+    admission_.check_call();
+    start_requests_.add(task, workers);
+    task->announce(1, true);
+    done = take_met_requests();
+  }
+  end_requests(done, nullptr);
+  if (done.empty()) wake_dispatcher();
+}
+
+StartRequests::List Core::take_met_requests() {
+  StartRequests::List done = start_requests_.take_done(ready_, wanted_);
+  if (!done.empty()) requests_met_ = std::chrono::steady_clock::now();
+  return done;
+}
+
+void Core::end_requests(StartRequests::List const& ended, std::exception_ptr const& error) {
+  for (auto const& [task, workers] : ended) {
+    OutcomeBlock block;
+    block.count = 1;
+    block.kind = error ? OutcomeBlock::Kind::failed : OutcomeBlock::Kind::values;
+    block.failure = error;
+    task->deliver(std::move(block));
+  }
+}
+
+void Core::cancel_requests(StartRequests::List const& ended, char const* what) const {
+  for (auto const& [task, workers] : ended) {
+    OutcomeBlock block;
+    block.count = 1;
+    block.kind = OutcomeBlock::Kind::failed;
+    block.cancelled = true;
+    block.failure = cancellation(*task, what);
+    task->deliver(std::move(block));
+  }
+}
+
+// ---- dedicated slots
+
+std::optional<std::size_t> Core::dedicate(std::shared_ptr<DedicatedWorker> const& worker) {
+  Lock const lock(mutex_);
+  if (admission_.phase() != Phase::open) return std::nullopt;
+  std::size_t const slot = dedicated_.next();
+  if (slot == detail::max_workers) {
+    throw SetupError("pool \"" + name + "\" has " + std::to_string(detail::max_workers) +
+                     " workers of their own already, and can have no more");
+  }
+  if (slot >= wanted_) set_size(slot + 1);
+  Tenancy& tenancy = dedicated_.take(worker);
+  if (worker->actor() != nullptr) {
+    tenancy.unmade = true;
+    admission_.call_begins();  // the pool does not end before the object was made
+  }
+  return slot;
+}
+
+void Core::release(std::size_t slot) {
+  {
+    Lock const lock(mutex_);
+    if (dedicated_[slot].unmade) admission_.call_sealed();
+    dedicated_.release(slot, std::chrono::steady_clock::now());
+  }
+  wake_dispatcher();
+}
+
+std::shared_ptr<DedicatedWorker> Core::dedicated_worker(std::size_t slot) const {
+  Lock const lock(mutex_);
+  return dedicated_.worker(slot);
+}
+
+std::size_t Core::dedicated_workers() const {
+  Lock const lock(mutex_);
+  return dedicated_.used();
+}
+
+std::optional<Core::TimePoint> Core::unused_end() const {
+  if (slots_are == Slots::of_actors) return std::nullopt;
+  auto const since = dedicated_.unused_since();
+  return since ? std::optional(*since + unused_time) : std::nullopt;
+}
+
+void Core::fail_waiting_for(std::size_t slot,
+                            std::function<std::exception_ptr(Chunk const&)> const& reason) {
+  // A thread that has taken a chunk for this slot, and has not put it yet, brings it back soon. Else
+  // the chunk could go to the next owner's worker.
+  constexpr int max_looks = 10'000;
+  for (int looks = 0; looks < max_looks; ++looks) {
+    {
+      Lock const lock(mutex_);
+      if (!scheduler_.is_on_its_way(slot)) break;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  Chunks waiting;
+  {
+    Lock const lock(mutex_);
+    waiting = scheduler_.remove_own(slot);
+  }
+  for (Chunk const& chunk : waiting) {
+    end_element(chunk, detail::patiently([&] { return reason(chunk); }), false);
+  }
+}
+
+// ---- actors
+
+void Core::close_actor(std::size_t slot) {
+  Lock const lock(mutex_);
+  dedicated_[slot].closed = true;
+  tell_room();
+}
+
+void Core::begin_actor_end(std::size_t slot, Phase phase, std::optional<TimePoint> deadline) {
+  Chunks waiting;
+  {
+    Lock const lock(mutex_);
+    Tenancy& tenancy = dedicated_[slot];
+    tenancy.closed = true;
+    tenancy.phase = std::max(tenancy.phase, phase);
+    if (deadline) tenancy.deadline = std::min(tenancy.deadline.value_or(*deadline), *deadline);
+    if (phase >= Phase::cancelling) waiting = scheduler_.remove_own(slot);
+    tell_room();
+  }
+  fail_cancelled(waiting);
+  if (phase >= Phase::cancelling) revoke(slot);
+  wake_dispatcher();
+}
+
+std::uint64_t Core::pending(std::size_t slot) const {
+  Lock const lock(mutex_);
+  return dedicated_[slot].pending;
+}
+
+Summary Core::actor_summary(std::size_t slot) const {
+  Lock const lock(mutex_);
+  return dedicated_[slot].summary;
+}
+
+std::shared_ptr<DedicatedWorker> Core::living_actor(std::size_t slot) const {
+  if (slots_are != Slots::of_actors) return nullptr;
+  Lock const lock(mutex_);
+  return dedicated_.lives(slot) ? dedicated_.worker(slot) : nullptr;
+}
+
+Core::ActorEnd Core::advance_actor_end(std::size_t slot, TimePoint now) {
+  Lock const lock(mutex_);
+  Tenancy& tenancy = dedicated_[slot];
+  if (tenancy.deadline && now >= *tenancy.deadline) tenancy.phase = Phase::killing;
+  bool const timed = tenancy.phase != Phase::killing;
+  return {tenancy.phase, tenancy.pending == 0 && !tenancy.unmade,
+          timed ? tenancy.deadline : std::nullopt};
+}
+
+void Core::actor_made(std::size_t slot) {
+  Lock const lock(mutex_);
+  if (std::exchange(dedicated_[slot].unmade, false)) admission_.call_sealed();
+}
+
+bool Core::restart_actor(std::size_t slot, std::size_t used) {
+  Lock const lock(mutex_);
+  Tenancy const& tenancy = dedicated_[slot];
+  // When the end has begun, a process is needed for calls that wait, and for nothing else.
+  Phase const phase = std::max(tenancy.phase, admission_.phase());
+  bool const wanted = phase == Phase::open || (phase == Phase::draining && tenancy.pending != 0);
+  if (!wanted || used >= tenancy.worker->actor()->restarts) return false;
+  tally_.count_actor_restart();
+  return true;
+}
+
+void Core::end_actor(std::size_t slot, detail::OutcomeBlock outcome) {
+  auto const kept =
+      detail::patiently([&] { return std::make_shared<OutcomeBlock const>(outcome); });
+  Chunks waiting;
+  bool cancelled = false;
+  {
+    Lock const lock(mutex_);
+    Tenancy& tenancy = dedicated_[slot];
+    tenancy.outcome = kept;
+    cancelled = tenancy.phase >= Phase::cancelling;  // its owner has ended it
+    if (std::exchange(tenancy.unmade, false)) admission_.call_sealed();
+    waiting = scheduler_.remove_own(slot);
+    tell_room();
+  }
+  if (cancelled) return fail_cancelled(waiting);
+  for (Chunk const& chunk : waiting) end_element(chunk, *kept);
+}
+
 // ---- calls of the engine
+
+void Core::check_call(detail::Task const& task) {
+  admission_.check_call();
+  Tenancy const* const slot = tenancy(task);
+  if (slot != nullptr && slot->closed) {
+    throw PoolClosed("actor \"" + slot->worker->options.name +
+                     "\" takes no more calls: it was closed");
+  }
+}
+
+std::shared_ptr<OutcomeBlock const> Core::hopeless_outcome(detail::Task const& task) {
+  Tenancy const* const slot = tenancy(task);
+  if (slot != nullptr) return slot->outcome;
+  std::exception_ptr const& reason = admission_.hopeless();
+  if (!reason) return nullptr;
+  return detail::patiently([&reason] {
+    OutcomeBlock block;
+    block.kind = OutcomeBlock::Kind::failed;
+    block.failure = reason;
+    return std::make_shared<OutcomeBlock const>(std::move(block));
+  });
+}
 
 void Core::check_intake() const {
   Lock const lock(mutex_);
@@ -101,24 +378,26 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
   std::uint64_t const count = input.count;
   Chunk chunk{task, nullptr, input.first, count};
   bool const first = input.first == 0;
-  if (first && last && input.bytes.size() <= PooledTask::max_bytes) {
+  // The resources that it names are let go when its elements have ended, and not with the task.
+  if (first && last && input.bytes.size() <= PooledTask::max_bytes && input.resources.empty()) {
     chunk.input = PooledTask::own_input(task, std::move(input));
   } else {
     chunk.input = std::make_shared<SharedInput>(std::move(input), task->function().argument_size);
   }
-  std::exception_ptr refused;
+  std::shared_ptr<OutcomeBlock const> refused;
   Chunks cancelled;
   Move move;
+  bool overdue = false;
   bool urgent = false;
   {
     Lock lock(mutex_);
     if (task->stream()) {
       admission_.check_stream();
     } else {
-      if (first) admission_.check_call();
-      if (admission_.queue_limit()) {
+      if (first) check_call(*task);
+      if (admission_.queue_limit() || slots_are_dedicated()) {
         await_room(lock, *task, chunk.first, count);
-        if (first) admission_.check_call();  // it may have been closed meanwhile
+        if (first) check_call(*task);  // it may have been closed meanwhile
       }
     }
     if (first) {
@@ -127,51 +406,81 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
       task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
     }
     // Steps that may find no memory come first: nothing is counted that is in nobody's hands.
-    if (auto const wait = task->queue_timeout()) {
-      deadlines_.expire_at(detail::later(std::chrono::steady_clock::now(), *wait), chunk.input);
-    }
-    if (admission_.hopeless()) {
-      refused = admission_.hopeless();
+    if (task->expires()) overdue = expire_in_time(chunk);
+    Tenancy* const slot = tenancy(*task);
+    if (slot != nullptr || admission_.hopeless()) refused = hopeless_outcome(*task);
+    if (refused) {
+      // Nothing of it is queued.
     } else if (!admission_.goes_on()) {
       cancelled.push_back(std::move(chunk));
+      overdue = false;
     } else {
       // A call may be cancelled, or stopped by a failure, while later elements of it still come.
       if (std::uint64_t const end = task->cancelled_from(); end < chunk.end()) {
         cancelled.push_back(chunk.take_from(end));
       }
-      if (chunk.count != 0) scheduler_.add(std::move(chunk));
+      if (chunk.count != 0 && !overdue) scheduler_.add(std::move(chunk));
     }
     admission_.accept(count);
-    if (first && !task->stream()) admission_.call_begins();
+    if (slot != nullptr) slot->pending += count;
     // It cannot be complete by that: these elements have not ended.
-    if (task->announce(count, last) && !task->stream()) admission_.call_sealed();
-    if (task->timeout()) deadlines_.add_timed(count);
+    if (first && last && !task->stream()) {
+      task->announce_all(count);  // the call begins and is sealed
+    } else {
+      if (first && !task->stream()) admission_.call_begins();
+      if (task->announce(count, last) && !task->stream()) admission_.call_sealed();
+    }
+    if (task->timed()) deadlines_.add_timed(count);
     // From here on the elements are the pool's, and the caller hears of no error any more.
     if (admission_.goes_on()) {
       urgent = scheduler_.outranks(task->priority());
       // In a limited queue, elements that wait for company would keep others out.
       if (cancelled.empty()) {
-        next_move(move, admission_.queue_limit() ? Scheduler::Coalescing::goes
-                                                 : Scheduler::Coalescing::waits);
+        bool const limited = admission_.queue_limit() || (slot != nullptr && slot->limited());
+        next_move(move, limited ? Scheduler::Coalescing::goes : Scheduler::Coalescing::waits);
       }
     }
   }
   if (refused) {
     // NOLINTNEXTLINE(bugprone-use-after-move): a refused chunk was not moved
-    end_element(chunk, refused, false);
+    end_element(chunk, *refused);
     return;
   }
   bool short_of_workers = carry_out(move);
+  if (overdue) fail_expired(chunk);
   if (!cancelled.empty()) {
     fail_cancelled(cancelled);
     short_of_workers = place();
   }
   if (urgent) balance();
-  bool const new_time = task->timeout() || task->queue_timeout();  // to look at
+  bool const new_time = task->timed() || task->queue_timeout();  // to look at
   if (short_of_workers || new_time) wake_dispatcher();
 }
 
+bool Core::expire_in_time(Chunk const& chunk) {
+  auto const now = std::chrono::steady_clock::now();
+  if (auto const wait = chunk.task->queue_timeout()) {
+    deadlines_.expire_at(detail::later(now, *wait), chunk.input, SharedInput::Expiry::not_begun);
+  }
+  if (auto const deadline = chunk.task->deadline()) {
+    if (now >= *deadline) {
+      chunk.input->expire(SharedInput::Expiry::all);
+      return true;
+    }
+    deadlines_.expire_at(*deadline, chunk.input, SharedInput::Expiry::all);
+  }
+  return false;
+}
+
 void Core::cancel(std::shared_ptr<detail::Task> const& task) {
+  if (task->internal()) {
+    StartRequests::List waiting;
+    {
+      Lock const lock(mutex_);
+      waiting = start_requests_.take(*task);
+    }
+    return cancel_requests(waiting, "was cancelled before its workers were ready");
+  }
   cancel_from(*task, 0);
   seal(*task);
   place();
@@ -194,9 +503,14 @@ void Core::cancel_from(detail::Task& task, std::uint64_t first) {
   revoke_all();
 }
 
-void Core::count_resolved(detail::Task const& task, std::uint64_t elements) {
+void Core::count_resolved(detail::Task const& task, std::uint64_t elements, bool cancelled) {
   admission_.resolve(elements);
-  if (task.timeout()) deadlines_.remove_timed(elements);
+  if (Tenancy* const slot = tenancy(task)) {
+    slot->pending -= elements;
+    (cancelled ? slot->summary.cancelled : slot->summary.done) += elements;
+    if (slot->phase != Phase::open && slot->pending == 0) wake_dispatcher();
+  }
+  if (task.timed()) deadlines_.remove_timed(elements);
   tell_room();
 }
 
@@ -215,29 +529,70 @@ Stats Core::stats() const {
   stats.running = running();
   stats.queued = stats.submitted - stats.done - stats.running;
   stats.workers = static_cast<unsigned>(ready_);
+  stats.actors = dedicated_.living();
   return stats;
 }
 
 std::vector<WorkerStats> Core::worker_stats() const {
-  Lock const lock(mutex_);
-  return tally_.workers();
+  std::vector<WorkerStats> stats;
+  {
+    Lock const lock(mutex_);
+    stats = tally_.workers();
+  }
+  for (RunningElement& running : running_elements(nullptr)) {
+    if (running.worker < stats.size()) stats[running.worker].running = std::move(running);
+  }
+  return stats;
+}
+
+std::vector<RunningElement> Core::running_elements(detail::Task const* task) const {
+  std::vector<RunningElement> running;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    auto const doing = slots[i].doing();
+    if (!doing || doing->task->internal()) continue;
+    if (task != nullptr && doing->task.get() != task) continue;
+    RunningElement& element = running.emplace_back();
+    element.worker = static_cast<unsigned>(i);
+    element.task = doing->task->id();
+    element.element = doing->element;
+    element.label = doing->task->label().text;
+    element.done = doing->done;
+    if (doing->total != 0) element.total = doing->total;
+  }
+  return running;
 }
 
 // ---- the queue's limit
 
 void Core::await_room(Lock& lock, detail::Task const& task, std::uint64_t first,
                       std::uint64_t count) {
-  if (admission_.has_room(count, running())) return;
+  if (has_room(task, count)) return;
   if (first == 0 && task.when_full() == WhenFull::refuse) {
-    throw QueueFull("pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
-                    std::to_string(*admission_.queue_limit()) + " is reached");
+    Tenancy const* const slot = tenancy(task);
+    throw QueueFull(slot != nullptr
+                        ? "actor \"" + slot->worker->options.name +
+                              "\" takes no more calls now: its queue_limit of " +
+                              std::to_string(*slot->worker->actor()->queue_limit) + " is reached"
+                        : "pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
+                              std::to_string(*admission_.queue_limit()) + " is reached");
   }
   ++waiting_for_room_;
   while (admission_.may_get_room(first == 0) && task.cancelled_from() > first &&
-         !admission_.has_room(count, running())) {
-    room_.wait(lock);
+         !has_room(task, count)) {
+    if (!task.deadline()) {
+      room_.wait(lock);
+    } else if (!room_.wait_until(lock, *task.deadline())) {
+      break;
+    }
   }
   --waiting_for_room_;
+}
+
+bool Core::has_room(detail::Task const& task, std::uint64_t count) {
+  Tenancy const* const slot = tenancy(task);
+  if (slot == nullptr) return admission_.has_room(count, running());
+  bool const needs_none = slot->closed || slot->outcome;
+  return needs_none || slot->has_room(count, scheduler_.held(task.key()->value()) != 0);
 }
 
 // ---- spinning
@@ -277,7 +632,7 @@ void Core::help(detail::Task& task) {
   if (!placement) return;
   std::size_t const worker = placement->worker;
   // After each element the dispatcher sees whether the worker is to be replaced.
-  if (options.max_tasks_per_worker || options.recycle_above) return;
+  if (options.lifetime.max_tasks || options.lifetime.recycle_above) return;
   auto time = idle_policy_.spin_time();
   // The thread sleeps for an element that takes long.
   if (std::chrono::nanoseconds(placement->nanoseconds) >= time) return;
@@ -319,16 +674,39 @@ void Core::log(std::string_view text) const noexcept {
   });
 }
 
+void Core::tell_line(std::size_t worker, std::string const& owner,
+                     Slot::LogLine const& line) const noexcept {
+  detail::if_possible([&] {
+    Event event;
+    event.kind = EventKind::task_logged;
+    event.time = std::chrono::system_clock::now();
+    event.pool = owner;
+    event.worker = static_cast<int>(worker);
+    event.pid = line.pid;
+    if (line.task && !line.task->internal()) {
+      event.task = line.task->id();
+      event.element = line.element;
+      event.label = line.task->label().text;
+    }
+    event.level = std::min(static_cast<LogLevel>(std::min(line.level, 255u)), LogLevel::error);
+    event.text = os::one_line(line.text);
+    event.missed = line.lost;
+    options.on_event ? options.on_event(event) : log(line_of(event));
+  });
+}
+
 std::string Core::awaited() {
   constexpr std::size_t most = 8;
-  std::vector<std::uint64_t> ids;
+  std::vector<std::string> names;
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    for (std::uint64_t const id : slots[i].task_ids()) {
-      if (ids.size() < most && std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+    for (std::string& task : slots[i].task_names()) {
+      if (names.size() < most && std::ranges::find(names, task) == names.end()) {
+        names.push_back(std::move(task));
+      }
     }
   }
   std::string list;
-  for (std::uint64_t const id : ids) list += (list.empty() ? "task " : ", ") + std::to_string(id);
+  for (std::string const& task : names) list += (list.empty() ? "" : ", ") + task;
   if (!list.empty()) return list;
   Lock const lock(mutex_);
   // Relaxed: for a text.
@@ -336,10 +714,13 @@ std::string Core::awaited() {
   if (left != 0) {
     list = std::to_string(left) + " element" + (left == 1 ? "" : "s") + " that no worker has";
     if (Chunk const* const delayed = deadlines_.first_delayed()) {
-      list += ", the first of them of task " + std::to_string(delayed->task->id()) +
-              ", which is to be run again";
+      list += ", the first of them of " + delayed->task->name() + ", which is to be run again";
     }
     return list;
+  }
+  if (auto const unmade = dedicated_.unmade(); unmade != 0) {
+    return unmade == 1 ? "an actor whose constructor has not returned"
+                       : std::to_string(unmade) + " actors whose constructors have not returned";
   }
   if (auto const unsealed = admission_.unsealed(); unsealed != 0)
     return std::to_string(unsealed) + " calls whose inputs are still being read";
@@ -359,9 +740,11 @@ bool Core::place() {
 }
 
 bool Core::next_move(Move& move, Scheduler::Coalescing coalescing) {
-  scheduler_.expect_more(live_ < wanted_ || starting_ != 0);
+  // A dedicated worker gets all that is for it, whatever the others do.
+  scheduler_.expect_more(!slots_are_dedicated() && (live_ < wanted_ || starting_ != 0));
   if (!scheduler_.next(move.group, coalescing)) {
-    move.short_of_workers = scheduler_.waiting() != 0 && live_ < wanted_;
+    move.short_of_workers =
+        scheduler_.waiting() != 0 && missing_workers() != 0 && scheduler_.waits_for_more_workers();
     return false;
   }
   tally_.add_records(move.group.chunks.size());
@@ -374,19 +757,18 @@ bool Core::next_move(Move& move, Scheduler::Coalescing coalescing) {
 }
 
 bool Core::carry_out(Move& move) {
-  auto& [worker, each, chunks] = move.group;
+  auto& [worker, each, keyed, chunks] = move.group;
   constexpr double longest = std::numeric_limits<std::uint32_t>::max();
   while (!chunks.empty()) {
     if (move.was_deep_sleep) wake_dispatcher_soon();
-    bool const keyed = chunks.front().task->key().has_value();
     detail::Task::Placement const placement{static_cast<std::uint32_t>(worker),
                                             static_cast<std::uint32_t>(std::min(each, longest))};
     for (Chunk const& chunk : chunks) chunk.task->placed(placement);
-    Slot::PutReport put = slots[worker].put(chunks, move.spin);
+    Slot::PutReport put = slots[worker].put(chunks, move.spin, keyed);
     if (put.sent != chunks.size() || put.unwanted) {
       settle(move.group, std::move(put));
     } else if (keyed) {
-      // The next one with a key waits until this one has arrived.
+      // The next ones with a key wait until these have arrived.
       Load const load = slots[worker].load();
       Lock const lock(mutex_);
       scheduler_.observe(worker, load, std::chrono::steady_clock::now());
@@ -427,13 +809,9 @@ void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
   if (unsendable) {
     auto const reason = detail::patiently([&] {
       std::string const what =
-          element_text(unsendable->task->id(), unsendable->first, unsendable->count);
-      try {
-        std::rethrow_exception(put.failure);
-      } catch (std::exception const& error) {
-        return std::make_exception_ptr(
-            SetupError(what + " could not be sent to a worker: " + error.what()));
-      }
+          element_text(*unsendable->task, unsendable->first, unsendable->count);
+      return std::make_exception_ptr(
+          SetupError(what + " could not be sent to a worker: " + Failure(put.failure).what()));
     });
     end_element(*unsendable, reason, false);
   } else if (put.result == Slot::Put::gone) {
@@ -462,12 +840,12 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
     report.for_each_item([&](Slot::Item const& item) PROCPOOL_REQUIRES(mutex_) {
       if (item.task->internal()) return;
       detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) {
-        scheduler_.measure(item.task->function().code, item.block.count, item.nanoseconds);
+        scheduler_.measure(item.task->function().code, item.block.count, item.block.nanoseconds);
       });
       if (item.again) return;
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
-      tally_.count_answered(index, item.block.count, item.nanoseconds);
+      tally_.count_answered(index, item.block.count, item.block.nanoseconds);
     });
     tally_.count_ended(elements, false);
     waiting = waiting || scheduler_.waiting() != 0;
@@ -475,15 +853,12 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
   }
   report.for_each_item([&](Slot::Item& item) {
     if (item.again) return;
-    if (item.element && item.task->retries()) {
-      detail::if_possible(
-          [&] { item.block.earlier = item.task->earlier_attempts(item.block.first); });
-    }
     stop_after_failure(*item.task, item.block);
+    item.input.reset();  // what it names is let go before its outcome is seen
     item.task->deliver(std::move(item.block));
   });
   if (elements != 0) count_delivered(elements);
-  if (!report.returned.empty()) requeue(std::move(report.returned));
+  if (!report.returned.empty()) requeue(std::move(report.returned), index);
   return waiting;
 }
 
@@ -535,19 +910,21 @@ void Core::revoke_all() {
   for (std::size_t i = 0; i < slots.size(); ++i) revoke(i);
 }
 
-void Core::requeue(Chunks chunks) {
+void Core::requeue(Chunks chunks, std::optional<std::size_t> worker) {
   if (chunks.empty()) return;
+  std::uint64_t elements = 0;
+  for (Chunk const& chunk : chunks) elements += chunk.amount().elements;
   Chunks cancelled;
   Chunks expired;
   Chunks hopeless;
-  std::exception_ptr reason;
+  std::shared_ptr<OutcomeBlock const> reason;  // all chunks of a slot have the same
   {
     Lock const lock(mutex_);
-    reason = admission_.hopeless();
     for (Chunk& chunk : std::views::reverse(chunks)) {
-      if (chunk.task->internal()) continue;  // for the worker that is gone
-      std::uint64_t const wanted_to =
-          admission_.phase() >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+      Tenancy const* const slot = tenancy(*chunk.task);
+      Phase const phase = std::max(admission_.phase(), slot != nullptr ? slot->phase : Phase::open);
+      std::uint64_t const wanted_to = phase >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
+      if (!reason) reason = hopeless_outcome(*chunk.task);
       if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
         detail::patiently([&] { cancelled.push_back(std::move(unwanted)); });
       }
@@ -560,10 +937,11 @@ void Core::requeue(Chunks chunks) {
         scheduler_.requeue(std::move(chunk));
       }
     }
+    if (worker) scheduler_.came_back(*worker, elements);
   }
   fail_cancelled(cancelled);
-  fail_expired(expired);
-  fail(hopeless, reason);
+  for (Chunk const& chunk : expired) fail_expired(chunk);
+  for (Chunk const& chunk : hopeless) end_element(chunk, *reason);
 }
 
 // ---- ending what runs
@@ -572,29 +950,86 @@ void Core::end_running(detail::Task& task) {
   // A worker that is not stopped withdraws a claim in less time.
   constexpr std::chrono::milliseconds patience{50};
   auto const begin = std::chrono::steady_clock::now();
-  auto const force = detail::later(begin, options.ask_grace);  // of an element that listens
+  auto const force =
+      detail::later(begin, options.shutdown.ask_grace);  // of an element that listens
   auto end = begin + patience;
   for (;;) {
-    bool undecided = false;
     auto const now = std::chrono::steady_clock::now();
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (!slots[i].holds(task)) continue;
-      undecided = true;
-      auto const running = slots[i].running();
-      if (!running || running->task.get() != &task) {
-        collect(i);
-      } else if (now < force && slots[i].ask_to_stop(running->serial)) {
-        task.mark_asked();
-        end = detail::later(force, patience);
-      } else {
-        mark_for_kill(
-            i, {running->serial, cancellation(task, "was cancelled while this element ran"), true});
-      }
-    }
+    bool const undecided = end_running_now(task, now, force);
+    if (task.was_asked()) end = detail::later(force, patience);
     if (!undecided || now >= end) return;
     if (task.ended()) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+}
+
+bool Core::end_running_now(detail::Task& task, TimePoint now, TimePoint force) {
+  bool undecided = false;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (!slots[i].holds(task)) continue;
+    undecided = true;
+    auto const running = slots[i].running();
+    if (!running || running->task.get() != &task) {
+      collect(i);
+    } else if (now < force && slots[i].ask_to_stop(running->serial)) {
+      task.mark_asked();
+    } else {
+      mark_for_kill(
+          i, {running->serial, cancellation(task, "was cancelled while this element ran"), true});
+    }
+  }
+  return undecided;
+}
+
+void Core::request_stop(std::shared_ptr<detail::Task> const& task) noexcept {
+  if (task->ended()) return;
+  // At once: nothing of it that is appended from now on may begin.
+  task->cancel_from(0);
+  {
+    Lock const lock(mutex_);
+    detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) { stop_requests_.push_back(task); });
+    tell_room();
+  }
+  wake_dispatcher();
+}
+
+// Tasks are not sealed here: the thread that appends a task does it, and counts on that.
+std::optional<Core::TimePoint> Core::watch_stops(TimePoint now) {
+  // A claim that is not certain yet is certain after this time. A thread may still be on its way to
+  // a worker with a chunk of a task of which no worker has anything.
+  constexpr std::chrono::milliseconds interval{1};
+  constexpr std::chrono::milliseconds long_interval{10};
+  std::vector<std::shared_ptr<detail::Task>> requested;
+  Chunks waiting;
+  Chunks off;
+  {
+    Lock const lock(mutex_);
+    if (stops_.empty() && stop_requests_.empty()) return std::nullopt;
+    requested = std::exchange(stop_requests_, {});
+    if (!requested.empty()) {
+      waiting = scheduler_.remove_cancelled();
+      off = deadlines_.remove_delayed(
+          [](Chunk const& chunk) { return chunk.end() > chunk.task->cancelled_from(); });
+    }
+  }
+  auto const force = detail::later(now, options.shutdown.ask_grace);
+  for (auto& task : requested) {
+    detail::patiently([&] { stops_.push_back({task, force}); });
+  }
+  if (!requested.empty()) {
+    fail_cancelled(off);
+    fail_cancelled(waiting);
+    revoke_all();  // what has not begun, of all of them, before what runs
+    place();
+  }
+  bool undecided = false;
+  std::erase_if(stops_, [&](Stop const& stop) {
+    if (stop.task->ended()) return true;
+    undecided = end_running_now(*stop.task, now, stop.force) || undecided;
+    return stop.task->ended();
+  });
+  if (stops_.empty()) return std::nullopt;
+  return now + (undecided ? interval : long_interval);
 }
 
 void Core::mark_for_kill(std::size_t index, Slot::KillReason kill_reason) {
@@ -612,7 +1047,26 @@ void Core::mark_for_kill(std::size_t index, Slot::KillReason kill_reason) {
 
 // ---- attempts
 
-bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) {
+namespace {
+
+void name_element(Event& event, Chunk const& chunk) {
+  event.task = chunk.task->id();
+  event.element = chunk.first;
+  event.elements = chunk.count;
+  event.label = chunk.task->label().text;
+}
+
+}  // namespace
+
+void Core::tell_timeout(Chunk const& chunk, int worker, std::string const& how) const noexcept {
+  tell(EventKind::task_timed_out, [&](Event& event) {
+    event.worker = worker;
+    name_element(event, chunk);
+    event.text = how;
+  });
+}
+
+bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how, int worker) {
   auto const& retries = failed.task->retries();
   Chunk element = failed;
   element.again = true;
@@ -621,11 +1075,19 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
     Lock const lock(mutex_);
     if (!admission_.goes_on()) return false;
   }
+  if (auto const& deadline = failed.task->deadline()) {
+    // The failure of this attempt says more than that of one that would have no time.
+    std::uint64_t const attempt =
+        detail::patiently([&] { return failed.task->earlier_attempts(failed.first).failed; }) + 1;
+    auto const begin =
+        detail::later(std::chrono::steady_clock::now(), detail::backoff_before(attempt, *retries));
+    if (begin >= *deadline) return false;
+  }
   auto const counted_as_failed = [&] { return element.task->attempt_failed(element.first, how); };
   if (!detail::patiently(counted_as_failed)) return false;
   std::uint64_t const attempts =
       detail::patiently([&] { return element.task->earlier_attempts(element.first).failed; });
-  auto const backoff = retries->backoff_before(attempts);
+  auto const backoff = detail::backoff_before(attempts, *retries);
   {
     Lock const lock(mutex_);
     if (!admission_.goes_on()) return false;
@@ -633,6 +1095,12 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
                            std::move(element));
     tally_.count_retry();
   }
+  tell(EventKind::task_retried, [&](Event& event) {
+    event.worker = worker;
+    name_element(event, failed);
+    event.text = element_text(*failed.task, failed.first, 1) + " is run again: attempt " +
+                 std::to_string(attempts) + " ended with: " + how;
+  });
   wake_dispatcher();
   return true;
 }
@@ -640,30 +1108,28 @@ bool Core::try_again(Chunk const& failed, bool allowed, std::string const& how) 
 std::exception_ptr Core::after_attempts(Chunk const& element, std::exception_ptr const& timeout) {
   auto const earlier = element.task->earlier_attempts(element.first);
   if (earlier.failed == 0) return timeout;
-  try {
-    std::rethrow_exception(timeout);
-  } catch (TaskTimeout const& error) {
-    return std::make_exception_ptr(
-        TaskTimeout(error.what() + attempts_text(earlier.told, earlier.failed)));
-  } catch (...) {
-    return timeout;
-  }
+  auto const* const error = Failure(timeout).as<TaskTimeout>();
+  if (error == nullptr) return timeout;
+  return std::make_exception_ptr(
+      TaskTimeout(error->what() + attempts_text(earlier.told, earlier.failed)));
 }
 
 bool Core::thrown_is_tried_again(Slot::Item const& item) {
-  if (!item.element || !item.task->retries() || item.task->retries()->exceptions.empty()) {
-    return false;
-  }
-  std::exception_ptr const error =
-      detail::patiently([&] { return detail::reason_of(item.block, item.task->id()); });
+  if (!item.element || !item.task->retries()) return false;
+  ThrownTypes const& also_on = item.task->retries()->also_on;
+  if (also_on.empty()) return false;
+  // An attempt that has ended by itself has closed the ends of pipes that it was given.
+  if (detail::any_is_carried(item.element->input->resources())) return false;
+  std::exception_ptr const error = detail::patiently([&] {
+    return detail::reason_of(item.block, item.task->id(), {}, {}, item.task->label().text);
+  });
   // The listed type is told without an object of it, which would run the type's own code here.
   std::exception_ptr const kind = detail::patiently([&] {
     return detail::listed_kind(item.block.payload.bytes(), options.exceptions.functions());
   });
-  bool const allowed = std::ranges::any_of(item.task->retries()->exceptions, [&](auto* const test) {
-    return test(error) || (kind && test(kind));
-  });
-  return try_again(*item.element, allowed, detail::patiently([&] { return describe(error); }));
+  bool const allowed = also_on.contains(error) || (kind && also_on.contains(kind));
+  return try_again(*item.element, allowed, detail::patiently([&] { return describe(error); }),
+                   item.block.worker);
 }
 
 // ---- the clock
@@ -685,40 +1151,44 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
     place();
   }
   if (due.expired) {
-    fail_expired(expired);
+    for (Chunk const& chunk : expired) fail_expired(chunk);
     revoke_all();
     place();
   }
-  if (!any_timed) return due.next;
+  if (!any_timed || debugged) return due.next;
   for (std::size_t i = 0; i < slots.size(); ++i) {
     auto const seen = slots[i].running();
-    if (!seen || !seen->task->timeout()) continue;
-    auto const limit = *seen->task->timeout();
-    auto const over = detail::later(seen->since, limit);
+    if (!seen || !seen->task->timed()) continue;
+    auto const& limit = seen->task->timeout();
+    auto const& deadline = seen->task->deadline();
+    TimePoint over = limit ? detail::later(seen->since, *limit) : TimePoint::max();
+    bool const by_deadline = deadline && *deadline < over;
+    if (by_deadline) over = *deadline;
     if (now < over) continue;
-    if (now < detail::later(over, options.ask_grace) && slots[i].ask_to_stop(seen->serial))
+    if (now < detail::later(over, options.shutdown.ask_grace) && slots[i].ask_to_stop(seen->serial))
       continue;
-    mark_for_kill(
-        i, {seen->serial,
-            std::make_exception_ptr(TaskTimeout(
-                element_text(seen->task->id(), seen->element, 1) + " of pool \"" + name +
-                "\" ran longer than its timeout of " + std::to_string(limit.count()) + " ms")),
-            false});
+    std::string text = element_text(*seen->task, seen->element, 1) + " of pool \"" + name + "\" ";
+    text += by_deadline
+                ? "was still running at its deadline"
+                : "ran longer than its timeout of " + std::to_string(limit->count()) + " ms";
+    mark_for_kill(i, {seen->serial, std::make_exception_ptr(TaskTimeout(text)), false});
   }
   auto const again = now + interval;
   return due.next ? std::min(*due.next, again) : again;
 }
 
-void Core::fail_expired(Chunks const& chunks) {
-  for (Chunk const& chunk : chunks) {
-    auto const reason = detail::patiently([&] {
-      return std::make_exception_ptr(
-          TaskTimeout(element_text(chunk.task->id(), chunk.first, chunk.count) + " of pool \"" +
-                      name + "\" had not begun after its queue_timeout of " +
-                      std::to_string(chunk.task->queue_timeout()->count()) + " ms"));
-    });
-    end_element(chunk, reason, false);
-  }
+void Core::fail_expired(Chunk const& chunk) {
+  auto const reason = detail::patiently([&] {
+    std::string text =
+        element_text(*chunk.task, chunk.first, chunk.count) + " of pool \"" + name + "\" had not ";
+    text += chunk.input->expiry() == SharedInput::Expiry::all
+                ? "ended at its deadline"
+                : "begun after its queue_timeout of " +
+                      std::to_string(chunk.task->queue_timeout()->count()) + " ms";
+    return after_attempts(chunk, std::make_exception_ptr(TaskTimeout(text)));
+  });
+  tell_timeout(chunk, -1, detail::patiently([&] { return describe(reason); }));
+  end_element(chunk, reason, false);
 }
 
 // ---- ends of elements
@@ -733,7 +1203,7 @@ void Core::stop_after_failure(detail::Task& task, detail::OutcomeBlock const& bl
 std::exception_ptr Core::cancellation(detail::Task const& task, char const* what) const noexcept {
   return detail::patiently([&] {
     return std::make_exception_ptr(
-        TaskCancelled("task " + std::to_string(task.id()) + " of pool \"" + name + "\" " + what));
+        TaskCancelled(task.name() + " of pool \"" + name + "\" " + what));
   });
 }
 
@@ -748,21 +1218,23 @@ void Core::fail_cancelled(Chunks const& chunks) {
   }
 }
 
-void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled,
-                       bool begun) {
+void Core::end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled) {
+  OutcomeBlock block;
+  block.kind = OutcomeBlock::Kind::failed;
+  block.cancelled = cancelled;
+  block.failure = reason;
+  end_element(chunk, std::move(block));
+}
+
+void Core::end_element(Chunk const& chunk, OutcomeBlock block) {
   if (chunk.count == 0) return;
   {
     Lock const lock(mutex_);
-    count_resolved(*chunk.task, chunk.count);
-    tally_.count_ended(chunk.count, cancelled);
+    count_resolved(*chunk.task, chunk.count, block.cancelled);
+    tally_.count_ended(chunk.count, block.cancelled);
   }
-  OutcomeBlock block;
   block.first = chunk.first;
   block.count = chunk.count;
-  block.kind = OutcomeBlock::Kind::failed;
-  block.cancelled = cancelled;
-  block.begun = begun;
-  block.failure = reason;
   stop_after_failure(*chunk.task, block);
   chunk.task->deliver(std::move(block));
   count_delivered(chunk.count);
@@ -784,12 +1256,17 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
                          std::function<std::exception_ptr(Chunk const&)> const& reason) {
   // Back to the queue only after the attributed elements have ended: their failure may stop these.
   Chunks returned = std::exchange(death.report.returned, Chunks());
+  // What the pool itself had sent was for this worker alone. A worker that lives returns none of it.
+  auto const internal =
+      std::ranges::remove_if(returned, [](Chunk const& chunk) { return chunk.task->internal(); });
+  returned.erase(internal.begin(), internal.end());
   apply(index, std::move(death.report));
   bool killed = false;
   {
     Lock const lock(mutex_);
     scheduler_.worker_leaves(index);
-    killed = admission_.phase() == Phase::killing;
+    killed = admission_.phase() == Phase::killing ||
+             (slots_are_dedicated() && dedicated_[index].phase == Phase::killing);
   }
   for (Chunk& chunk : death.attributed) {
     if (!death.output.empty()) {
@@ -805,32 +1282,43 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
       chunk.task->deliver(std::move(block));
       continue;
     }
+    auto const end = [&](std::exception_ptr const& failure, bool cancelled) {
+      OutcomeBlock block;
+      block.kind = OutcomeBlock::Kind::failed;
+      block.cancelled = cancelled;
+      block.begun = true;
+      block.failure = failure;
+      block.worker = static_cast<int>(index);
+      block.pid = death.pid;
+      end_element(chunk, std::move(block));
+    };
     if (death.kill_reason) {
       Slot::KillReason const kill_reason = *std::exchange(death.kill_reason, std::nullopt);
       auto const& retries = chunk.task->retries();
+      std::string const how = detail::patiently([&] { return describe(kill_reason.reason); });
+      if (!kill_reason.cancelled) tell_timeout(chunk, static_cast<int>(index), how);
       if (retries && !kill_reason.cancelled && !killed &&
-          try_again(chunk, retries->on_timeout,
-                    detail::patiently([&] { return describe(kill_reason.reason); }))) {
+          try_again(chunk, retries->on_timeout, how, static_cast<int>(index))) {
         continue;
       }
-      end_element(chunk, kill_reason.cancelled ? kill_reason.reason : detail::patiently([&] {
-                    return after_attempts(chunk, kill_reason.reason);
-                  }),
-                  kill_reason.cancelled, kill_reason.cancelled);
+      end(kill_reason.cancelled ? kill_reason.reason : detail::patiently([&] {
+            return after_attempts(chunk, kill_reason.reason);
+          }),
+          kill_reason.cancelled);
     } else if (killed) {
-      end_element(chunk, cancellation(*chunk.task, "was cancelled before this element had ended"),
-                  true);
+      end(cancellation(*chunk.task, "was cancelled before this element had ended"), true);
     } else {
       std::exception_ptr const died = why();
       auto const& retries = chunk.task->retries();
       if (retries && try_again(chunk, retries->on_crash,
-                               detail::patiently([&] { return detail::describe_briefly(died); }))) {
+                               detail::patiently([&] { return detail::describe_briefly(died); }),
+                               static_cast<int>(index))) {
         continue;
       }
-      end_element(chunk, died, false);
+      end(died, false);
     }
   }
-  requeue(std::move(returned));
+  requeue(std::move(returned), index);
 }
 
 // ---- the dispatcher's
@@ -840,10 +1328,16 @@ std::size_t Core::wanted_workers() const {
   return wanted_;
 }
 
+std::size_t Core::missing_workers() const {
+  std::size_t const wanted = slots_are == Slots::of_actors ? dedicated_.living() : wanted_;
+  return wanted > live_ ? wanted - live_ : 0;
+}
+
 bool Core::wants_worker() const {
   Lock const lock(mutex_);
-  return !admission_.hopeless() && admission_.phase() != Phase::killing && live_ < wanted_ &&
-         scheduler_.waiting() > starting_;
+  return !admission_.hopeless() && admission_.phase() != Phase::killing && missing_workers() != 0 &&
+         (slots_are == Slots::of_actors || scheduler_.waiting() > starting_ ||
+          live_ < requested_workers());
 }
 
 void Core::recount(WorkerStanding before, WorkerStanding after) {
@@ -864,9 +1358,14 @@ void Core::note_start(std::size_t worker, pid_t pid) {
 
 void Core::worker_ready(std::size_t worker, TimePoint now) {
   Load const load = slots[worker].load();
-  Lock const lock(mutex_);
-  scheduler_.observe(worker, load, now);
-  scheduler_.worker_ready(worker, now);
+  StartRequests::List done;
+  {
+    Lock const lock(mutex_);
+    scheduler_.observe(worker, load, now);
+    scheduler_.worker_ready(worker, now);
+    done = take_met_requests();
+  }
+  end_requests(done, nullptr);
 }
 
 void Core::worker_leaves(std::size_t worker) {
@@ -876,12 +1375,14 @@ void Core::worker_leaves(std::size_t worker) {
 
 bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
   Chunks waiting;
+  StartRequests::List requests;
   bool fails = false;
   {
     Lock const lock(mutex_);
     if (admission_.phase() == Phase::killing) return false;
     tally_.count_failed_start();
     if (!hopeless) return true;
+    requests = start_requests_.take_all();
     fails = ready_ == 0 && !admission_.hopeless();
     if (fails) {
       admission_.end_hopeless(hopeless);
@@ -890,20 +1391,19 @@ bool Core::start_failed(std::exception_ptr const& hopeless) noexcept {
     } else if (ready_ != 0) {
       // What waits for a place without a worker would wait for as long as the others live.
       scheduler_.count_on_ready_ones();
+      waiting = scheduler_.remove_of_vacant_places();
     }
   }
-  if (fails) {
-    fail(waiting, hopeless);
-  } else {
-    detail::if_possible([this] { place(); });
-  }
+  end_requests(requests, hopeless);
+  fail(waiting, hopeless);
+  if (!fails) detail::if_possible([this] { place(); });
   return !fails;
 }
 
-void Core::note_exit(std::size_t worker, ExitReport const& report,
+bool Core::note_exit(std::size_t worker, ExitReport const& report,
                      std::string const& text) noexcept {
   Lock const lock(mutex_);
-  tally_.count_exit(worker, report, text, admission_.phase() == Phase::killing);
+  return tally_.count_exit(worker, report, text, admission_.phase() == Phase::killing);
 }
 
 void Core::amend_last_end(std::size_t worker, std::string_view from, std::string_view to) {
@@ -923,7 +1423,10 @@ bool Core::spent(std::size_t worker) const {
 
 std::optional<Core::TimePoint> Core::idle_since(std::size_t worker) const {
   Lock const lock(mutex_);
-  return scheduler_.idle_since(worker);
+  // Those that are ready wait for the others. Their time begins when all are.
+  if (start_requests_.any()) return std::nullopt;
+  auto const since = scheduler_.idle_since(worker);
+  return since ? std::optional(std::max(*since, requests_met_)) : std::nullopt;
 }
 
 std::uint64_t Core::held(std::size_t worker) const {
@@ -938,18 +1441,31 @@ bool Core::is_killing() const {
 
 Core::Sleep Core::prepare_sleep() {
   Lock const lock(mutex_);
-  deep_sleep_ = scheduler_.busy_workers() == 0 && scheduler_.waiting() == 0;
-  return {deep_sleep_, admission_.next_phase()};
+  bool const may_place = scheduler_.waiting() != 0 && !scheduler_.paused();
+  deep_sleep_ = scheduler_.busy_workers() == 0 && !may_place;
+  auto const end = admission_.next_phase();
+  return {deep_sleep_, end ? end : unused_end()};
 }
 
 Core::EndState Core::advance_end(TimePoint now) {
   Lock const lock(mutex_);
+  if (auto const end = unused_end(); end && now >= *end) {
+    admission_.begin_end(Phase::draining, std::nullopt);
+  }
   Phase const phase = admission_.advance(now);
   return {phase, drained(), delivered_.load(std::memory_order_seq_cst) == admission_.accepted()};
 }
 
 void Core::set_ended() {
+  std::exception_ptr const closed = detail::patiently([this] {
+    return std::make_exception_ptr(
+        PoolClosed("pool \"" + name + "\" was ended before the process had begun"));
+  });
   Lock const lock(mutex_);
+  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+    // Their owners may wait for a process that has not begun, and for one that would have followed.
+    if (dedicated_.lives(slot)) dedicated_.worker(slot)->not_started(closed);
+  }
   ended_ = true;
   ended_changed_.notify_all();
 }
@@ -963,13 +1479,17 @@ void Core::close() {
 }
 
 void Core::begin_end(Phase end, std::optional<TimePoint> deadline) {
+  StartRequests::List requests;
   {
     Lock const lock(mutex_);
+    requests = start_requests_.take_all();
     admission_.begin_end(end, deadline);
+    scheduler_.pause(false);
     // seq_cst: see count_delivered().
     ending_.store(end != Phase::open, std::memory_order_seq_cst);
     tell_room();
   }
+  cancel_requests(requests, "was cancelled: the pool ended before its workers were ready");
   wake_dispatcher();
 }
 

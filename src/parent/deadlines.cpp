@@ -7,8 +7,9 @@
 
 namespace procpool::inline v0::parent {
 
-void Deadlines::expire_at(TimePoint time, std::weak_ptr<SharedInput> input) {
-  expiring_.emplace(time, std::move(input));
+void Deadlines::expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
+                          SharedInput::Expiry expiry) {
+  expiring_.emplace(time, Expiring{std::move(input), expiry});
 }
 
 void Deadlines::delay_until(TimePoint time, Chunk element) {
@@ -37,8 +38,9 @@ Deadlines::Due Deadlines::due(TimePoint now) {
     delayed_.erase(delayed_.begin());
   }
   while (!expiring_.empty() && expiring_.begin()->first <= now) {
-    if (auto const input = expiring_.begin()->second.lock()) {
-      input->expire();
+    auto const& [waiting, expiry] = expiring_.begin()->second;
+    if (auto const input = waiting.lock()) {
+      input->expire(expiry);
       due.expired = true;
     }
     expiring_.erase(expiring_.begin());

@@ -1,8 +1,8 @@
 #pragma once
 
-// Deadlines: the elements for which the clock alone decides. Elements with a queue timeout expire
-// unless they have begun; elements whose attempt failed are delayed until they are run again; and
-// elements with a timeout are counted while they may run.
+// Deadlines: the elements for which the clock alone decides. Elements with a queue timeout or a
+// deadline expire unless they have begun; elements whose attempt failed are delayed until they are run
+// again; and elements with a timeout or a deadline are counted while they may run.
 //
 // Pure: the caller says the time. The core guards its deadlines with its mutex.
 
@@ -22,8 +22,9 @@ class Deadlines {
  public:
   using TimePoint = detail::TimePoint;
 
-  // Elements of this input expire at this time unless they have begun. Throws std::bad_alloc.
-  void expire_at(TimePoint time, std::weak_ptr<SharedInput> input);
+  // Elements of this input expire at this time. Throws std::bad_alloc.
+  void expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
+                 SharedInput::Expiry expiry = SharedInput::Expiry::not_begun);
   // Waits for memory: the element must not be lost.
   void delay_until(TimePoint time, Chunk element);
   // The delayed elements that `which` chooses, which are delayed no longer.
@@ -38,13 +39,17 @@ class Deadlines {
 
   struct Due {
     Chunks delayed;                   // are to be run again now
-    bool expired = false;             // inputs have expired: SharedInput::expired()
+    bool expired = false;             // inputs have expired: SharedInput::expiry()
     std::optional<TimePoint> next{};  // nothing changes before
   };
   Due due(TimePoint now);
 
  private:
-  std::multimap<TimePoint, std::weak_ptr<SharedInput>> expiring_;
+  struct Expiring {
+    std::weak_ptr<SharedInput> input;
+    SharedInput::Expiry expiry;
+  };
+  std::multimap<TimePoint, Expiring> expiring_;
   std::multimap<TimePoint, Chunk> delayed_;
   std::uint64_t timed_ = 0;
 };

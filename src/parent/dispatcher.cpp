@@ -10,6 +10,7 @@
 
 #include <procpool/errors.hpp>
 
+#include "entry/worker_program.hpp"
 #include "os/affinity.hpp"
 #include "os/cgroup.hpp"
 #include "os/spawn.hpp"
@@ -70,11 +71,13 @@ void Dispatcher::start() {
     if (!core_.startable.load(std::memory_order_relaxed)) {
       core_.wake = os::Event();
       core_.look_timer = os::Timer();
-      if (!core_.options.cgroup.empty()) os::sweep_cgroups(core_.options.cgroup);
+      if (!core_.options.placement.cgroup.empty())
+        os::sweep_cgroups(core_.options.placement.cgroup);
     }
     // Copied on the thread of the program's call: later the program may be changing it.
     supervisor_ = std::make_unique<Supervisor>(
-        core_, worker_environment(core_.options, os::copy_environment(), core_.slots.size()));
+        core_, worker_environment(core_.options, os::copy_environment(), core_.slots.size()),
+        entry::open_worker_program(core_.options.start.worker_program));
   } catch (std::system_error const& error) {
     throw SetupError("pool \"" + core_.name + "\" cannot be started: " + error.what());
   }

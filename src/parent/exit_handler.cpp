@@ -13,7 +13,7 @@ void ExitHandler::send(Core& core, std::size_t worker) {
   due_ = true;
   try {
     // There is no room while a revocation is under way.
-    if (call_.send(slot, *core.options.exit_handler) == Slot::Put::full) return;
+    if (call_.send(slot, *core.options.start.exit_handler) == Slot::Put::full) return;
   } catch (std::exception const& error) {
     core.log("pool \"" + core.name + "\": the exit handler could not be sent to worker " +
              std::to_string(worker) + ": " + error.what());
@@ -29,8 +29,8 @@ void ExitHandler::report(Core const& core, std::size_t worker) const {
   if (call_.ended()) {
     if (auto const error = call_.error()) core.log(name + " failed: " + describe(error));
   } else if (!core.is_killing()) {
-    core.log(name + " had not ended within " + std::to_string(core.options.stop_grace.count()) +
-             " ms");
+    core.log(name + " had not ended within " +
+             std::to_string(core.options.shutdown.stop_grace.count()) + " ms");
   }
 }
 

@@ -103,7 +103,7 @@ std::string ExitReport::text() const {
 std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
   if (!bad.empty()) {
     return std::make_exception_ptr(
-        BadMessage(element_text(attributed.task->id(), attributed.first, attributed.count) + ": " +
+        BadMessage(element_text(*attributed.task, attributed.first, attributed.count) + ": " +
                    worker_name(worker, pid) + " of pool \"" + pool +
                    "\" wrote what cannot be and was ended: " + bad));
   }
@@ -113,6 +113,7 @@ std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
   death.pid = pid;
   death.task = attributed.task->id();
   death.element = attributed.first;
+  death.label = attributed.task->label().text;
   if (exit.kind == os::Exit::Kind::signalled) death.signal = exit.code;
   if (exit.kind == os::Exit::Kind::exited) death.exit_status = exit.code;
   death.stage = stage;

@@ -8,6 +8,10 @@
 #include <system_error>
 #include <utility>
 
+#include <procpool/detail/engine/reason.hpp>
+#include <procpool/errors.hpp>
+
+#include "engine/describe.hpp"
 #include "engine/patience.hpp"
 #include "identity/module.hpp"
 #include "parent/core.hpp"
@@ -31,15 +35,19 @@ ForkServerClient::ForkServerClient(Core const& core, os::Poller& poller, WorkerL
     : core_(core), poller_(poller), launcher_(launcher) {}
 
 bool ForkServerClient::forks() const noexcept {
-  return core_.options.start == Start::forkserver && !never_forks_ && !spawns_next_;
+  return core_.options.start.method == Start::forkserver && !never_forks_ && !spawns_next_;
 }
+
+bool ForkServerClient::preloads() const noexcept { return core_.options.start.preload.has_value(); }
 
 bool ForkServerClient::prepare() {
   // The process stays, to reap the workers that it has forked.
-  if (process_ && !process_->has_our_rights() && !std::exchange(never_forks_, true)) {
-    core_.log("pool \"" + core_.name +
-              "\": its workers are spawned from now on, and not forked: the program acts for "
-              "another user or group than its fork server");
+  if (process_ && !process_->has_our_rights()) {
+    spawn_from_now_on("the program acts for another user or group than its fork server");
+  }
+  if (preloads() && never_forks_) {
+    throw SetupError("it cannot be forked, and a spawned worker has nothing of the preload: " +
+                     why_never_);
   }
   if (!forks()) return false;
   if (process_) return true;
@@ -90,9 +98,12 @@ std::optional<ForkServerClient::Event> ForkServerClient::next() {
       }
     } else if (auto const* const refusal = std::get_if<protocol::Refusal>(&*word)) {
       return lose(refusal->reason, false);
+    } else if (auto const* const preload = std::get_if<protocol::PreloadReport>(&*word)) {
+      if (!preload->thrown.empty() || !preload->reason.empty()) return lose_preload(*preload);
     } else {
       auto& forked = std::get<ForkServerProcess::Forked>(*word);
       if (forked.report.kind == protocol::ForkReport::Kind::unfit) {
+        if (preloads()) return lose_preload({.reason = forked.report.reason});
         spawn_from_now_on(forked.report.reason);
       }
       return std::move(forked);
@@ -111,10 +122,16 @@ std::optional<ForkServerClient::Loss> ForkServerClient::look(TimePoint now) {
   auto const late = deadline();
   if (!late || now < *late) return std::nullopt;
   if (unreachable_) return lose("cannot be reached");
-  return lose(process_->greeted()
-                  ? "does not answer"
-                  : "did not say its first word within " +
-                        std::to_string(core_.options.start_timeout.count()) + " ms");
+  std::string const limit = std::to_string(core_.options.start.timeout.count()) + " ms";
+  if (process_->preloads()) {
+    std::string const why = "preloads for longer than " + limit;
+    return lose(why, true, detail::patiently([&] {
+                  return std::make_exception_ptr(TaskTimeout("the preload of pool \"" + core_.name +
+                                                             "\" took longer than " + limit));
+                }));
+  }
+  return lose(process_->greeted() ? "does not answer"
+                                  : "did not say its first word within " + limit);
 }
 
 void ForkServerClient::end_useless(bool pending) {
@@ -132,35 +149,73 @@ os::Exit ForkServerClient::end() noexcept {
 
 void ForkServerClient::spawn_from_now_on(std::string const& why) {
   if (std::exchange(never_forks_, true)) return;
+  detail::patiently([&] { why_never_ = why; });
+  if (preloads()) return;
   detail::if_possible([&] {
     core_.log("pool \"" + core_.name + "\": its workers are spawned and not forked: " + why);
   });
 }
 
-ForkServerClient::Loss ForkServerClient::lose(std::string const& why, bool believed) {
+ForkServerClient::Loss ForkServerClient::lose_preload(protocol::PreloadReport const& report) {
+  std::exception_ptr const error = detail::patiently([&] {
+    if (report.thrown.empty()) {
+      return std::make_exception_ptr(
+          SetupError("the preload of pool \"" + core_.name + "\" is of no use: " + report.reason));
+    }
+    detail::OutcomeBlock block;
+    block.count = 1;
+    block.kind = detail::OutcomeBlock::Kind::thrown;
+    block.pid = process_->pid();
+    auto const bytes = std::as_bytes(std::span(report.thrown));
+    block.payload = detail::Payload(detail::Bytes(bytes.begin(), bytes.end()));
+    return detail::reason_of(block, 0);
+  });
+  std::string const why =
+      detail::patiently([&] { return "failed in its preload: " + describe(error); });
+  return lose(why, true, error);
+}
+
+ForkServerClient::Loss ForkServerClient::lose(std::string const& why, bool believed,
+                                              std::exception_ptr error) {
   Loss loss;
-  loss.came_up = believed && process_->greeted();
+  loss.came_up = believed && !error && process_->came_up();
+  bool const in_preload = error || (believed && process_->preloads());
   bool const useful = process_->useful();
   pid_t const pid = process_->pid();
   os::Exit const exit = end();
-  loss.killed_externally = why.empty() && may_be_killed_externally(exit);
+  bool const killed_externally = why.empty() && may_be_killed_externally(exit);
   if (!loss.came_up) {
+    loss.failure = killed_externally ? SpawnBackoff::Failure::external_kill
+                   : in_preload      ? SpawnBackoff::Failure::initializer
+                                     : SpawnBackoff::Failure::start;
     // If it was killed, a spawned worker will do. If the program does not start, nothing will.
-    spawns_next_ = true;
+    spawns_next_ = !preloads();
   } else {
     useless_in_a_row_ = useful ? 1 : useless_in_a_row_ + 1;
-    if (useless_in_a_row_ >= max_useless_in_a_row) never_forks_ = true;
+    if (useless_in_a_row_ >= max_useless_in_a_row) {
+      never_forks_ = true;
+      detail::patiently([&] { why_never_ = "its fork servers are ended again and again"; });
+    }
     loss.useless_in_a_row = useless_in_a_row_;
   }
   loss.how = detail::patiently([&] {
     std::string const name = "the fork server (pid " + std::to_string(pid) + ") ";
     if (!why.empty()) return name + why;
-    return name + text_of(exit) + (loss.came_up ? "" : " before its first word");
+    return name + text_of(exit) +
+           (loss.came_up ? ""
+            : in_preload ? " in its preload"
+                         : " before its first word");
   });
+  if (in_preload && !killed_externally) {
+    loss.error = error ? error : detail::patiently([&] {
+      return std::make_exception_ptr(
+          SetupError("pool \"" + core_.name + "\" cannot start workers: " + loss.how));
+    });
+  }
   if (loss.came_up) {
     detail::if_possible([&] {
       core_.log("pool \"" + core_.name + "\": " + loss.how + "; its workers go on" +
-                (never_forks_ ? ", and others are spawned from now on" : ""));
+                (never_forks_ && !preloads() ? ", and others are spawned from now on" : ""));
     });
   }
   return loss;

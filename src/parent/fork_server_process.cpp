@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <exception>
 #include <utility>
 
@@ -33,7 +34,8 @@ ForkServerProcess::ForkServerProcess(Settings const& settings)
     : user_(::geteuid()),
       group_(::getegid()),
       start_timeout_(settings.start_timeout),
-      waiting_since_(now()) {
+      waiting_since_(now()),
+      preload_ended_(settings.preload < 0) {
   auto [ours, theirs] = os::socket_pair();
   os::SpawnRequest request;
   request.image = settings.image;
@@ -41,6 +43,7 @@ ForkServerProcess::ForkServerProcess(Settings const& settings)
   // Workers write their titles in its place, so it must not be shorter than theirs.
   request.arguments = {program_invocation_name,
                        "[" + settings.pool + "/forkserver]" + worker::title_space()};
+  if (!settings.module.empty()) request.arguments.push_back(settings.module);
   request.environment = settings.environment;
   request.environment_additions = {std::string(protocol::worker_mark) + "=" +
                                    protocol::fork_server_mark};
@@ -48,13 +51,14 @@ ForkServerProcess::ForkServerProcess(Settings const& settings)
   request.blocked = settings.blocked;
   process_ = os::spawn(request);
   socket_ = std::move(ours);
-  int const program = settings.program;
+  protocol::Greeting const greeting{channel::protocol_version, settings.pool, settings.depth,
+                                    preload_ended_ ? 0u : 1u};
+  std::array<int, 2> const fds{settings.program, settings.preload};
   try {
     // The socket is empty and takes the packet at once. The pidfd reports a process that is dead
     // already.
-    os::send_packet(socket_.get(),
-                    encode(protocol::Greeting{channel::protocol_version, settings.pool}),
-                    std::span(&program, 1), false);
+    os::send_packet(socket_.get(), encode(greeting), std::span(fds).first(preload_ended_ ? 1 : 2),
+                    false);
   } catch (std::exception const&) {
     end();
     throw;
@@ -111,6 +115,14 @@ std::optional<ForkServerProcess::Word> ForkServerProcess::next() {
       waiting_since_ = now();
       return std::visit([](auto& word) { return Word(std::move(word)); }, *answer);
     }
+    if (!preload_ended_) {
+      auto report = protocol::decode_preload_report(packet.bytes);
+      gone_ = !report;
+      if (gone_) return std::nullopt;
+      preload_ended_ = true;
+      waiting_since_ = now();
+      return *std::move(report);
+    }
     auto report = protocol::decode_fork_report(packet.bytes);
     bool const forked = report && report->kind == protocol::ForkReport::Kind::forked;
     gone_ = !report || unanswered_ == 0 || packet.fds.size() != (forked ? 1u : 0u);
@@ -130,7 +142,7 @@ bool ForkServerProcess::gone() {
 }
 
 std::optional<ForkServerProcess::TimePoint> ForkServerProcess::deadline() const noexcept {
-  if (!greeted_) return detail::later(waiting_since_, start_timeout_);
+  if (!came_up()) return detail::later(waiting_since_, start_timeout_);
   if (unanswered_ == 0) return std::nullopt;
   return waiting_since_ + answer_timeout;
 }

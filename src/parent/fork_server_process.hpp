@@ -35,7 +35,10 @@ class ForkServerProcess {
     std::vector<std::string> environment;
     bool drops_output = false;
     std::chrono::milliseconds start_timeout;
-    int blocked = 0;  // as in os::SpawnRequest, also for the workers
+    int blocked = 0;       // as in os::SpawnRequest, also for the workers
+    int preload = -1;      // the memory file with the call; -1: none
+    unsigned depth = 1;    // pools above the fork server
+    std::string module{};  // as in entry::WorkerProgram
   };
   // Throws std::system_error.
   explicit ForkServerProcess(Settings const& settings);
@@ -64,12 +67,16 @@ class ForkServerProcess {
     protocol::ForkReport report;
     os::UniqueFd pidfd;
   };
-  using Word = std::variant<protocol::Ready, protocol::Refusal, Forked>;
+  using Word = std::variant<protocol::Ready, protocol::Refusal, protocol::PreloadReport, Forked>;
   // Nothing: no more is there now.
   std::optional<Word> next();
   // The process is dead, or it said something else.
   bool gone();
   bool greeted() const noexcept { return greeted_; }
+  // The process has its modules, and makes the call of the preload.
+  bool preloads() const noexcept { return greeted_ && !came_up(); }
+  // The process takes orders.
+  bool came_up() const noexcept { return greeted_ && preload_ended_; }
   // This process still acts for the user and group for which it started the fork server. If not,
   // workers would have rights that this process has dropped.
   bool has_our_rights() const noexcept;
@@ -92,6 +99,7 @@ class ForkServerProcess {
   TimePoint waiting_since_;
   std::size_t unanswered_ = 0;
   bool greeted_ = false;
+  bool preload_ended_;
   bool useful_ = false;
   bool gone_ = false;
 };

@@ -6,9 +6,9 @@ namespace procpool::inline v0::parent {
 
 FunctionTable::Place FunctionTable::place(detail::Task const& task) {
   detail::Function const& function = task.function();
-  std::uint64_t const owner = function.state ? task.id() : 0;
+  std::uint64_t const owner = function.state ? task.id() : task.label().id;
   auto const matches = [&](Entry const& entry) {
-    return entry.code == function.code && entry.loaded == function.loaded && entry.task == owner;
+    return entry.code == function.code && entry.loaded == function.loaded && entry.owner == owner;
   };
   ++clock_;
   Entry& last = entries_[last_];  // mostly it is the one used last
@@ -23,11 +23,12 @@ FunctionTable::Place FunctionTable::place(detail::Task const& task) {
   }
   // The worker keeps a callable's state until another is put in its place, and that may be large.
   auto const is_left_over = [](Entry const& entry) {
-    return entry.task != 0 && entry.state.expired();
+    return entry.has_state && entry.state.expired();
   };
   auto free = std::ranges::find_if(entries_, is_left_over);
   if (free == entries_.end()) free = std::ranges::min_element(entries_, {}, &Entry::used);
-  *free = Entry{function.code, function.loaded, owner, function.state, clock_};
+  *free = Entry{function.code,  function.loaded,           owner,
+                function.state, function.state != nullptr, clock_};
   last_ = static_cast<std::size_t>(free - entries_.begin());
   return {last_, false};
 }

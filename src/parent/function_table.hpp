@@ -33,8 +33,10 @@ class FunctionTable {
   struct Entry {
     detail::Trampoline code = nullptr;
     std::int64_t loaded = 0;
-    std::uint64_t task = 0;                      // 0: a callable without state serves every task
+    // The task, or else the label: a callable without state serves every task with that label.
+    std::uint64_t owner = 0;
     std::weak_ptr<detail::Bytes const> state{};  // of the task's callable: gone with the task
+    bool has_state = false;
     std::uint64_t used = 0;
   };
   std::array<Entry, protocol::function_slots> entries_{};

@@ -17,26 +17,26 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "os/spin_budget.hpp"
+
 namespace procpool::inline v0::parent {
 
 class IdlePolicy {
  public:
-  using Time = std::chrono::microseconds;
+  using Time = os::SpinBudget::Time;
 
-  // Longer than a wake-up takes.
-  static constexpr Time spin{50};
+  static constexpr Time spin = os::SpinBudget::spin;
   static constexpr Time short_poll{50};
   // Notifications are hints alone: while elements are out, all workers are looked at as often as this.
   static constexpr Time look_interval = std::chrono::milliseconds(100);
   // When more outcomes than this come between two sleeps, a notification for each would cost more
   // than looks at regular times.
   static constexpr std::size_t many_outcomes = 4;
-  // So many spins in a row that lost their CPU, and so many spins that are left out then.
-  static constexpr unsigned preempted_in_a_row = 3;
-  static constexpr unsigned left_out = 4'000;
+  static constexpr unsigned preempted_in_a_row = os::SpinBudget::preempted_in_a_row;
+  static constexpr unsigned left_out = os::SpinBudget::left_out;
 
   // CPUs that spinning threads and workers may keep busy together.
-  void set_cpus(std::size_t count) noexcept { cpus_.store(count, std::memory_order_relaxed); }
+  void set_cpus(std::size_t count) noexcept { spins_.set_cpus(count); }
 
   // So many workers are busy now.
   void note_busy(std::uint64_t workers) noexcept {
@@ -45,13 +45,11 @@ class IdlePolicy {
   bool any_busy() const noexcept { return busy_.load(std::memory_order_relaxed) != 0; }
 
   // How long one more thread may spin. Zero: not at all.
-  Time spin_time() noexcept;
+  Time spin_time() noexcept { return spins_.time(busy_.load(std::memory_order_relaxed)); }
   // A thread spins from here on.
-  void spin_begins() noexcept { spinning_.fetch_add(1, std::memory_order_relaxed); }
-  void spin_ends() noexcept { spinning_.fetch_sub(1, std::memory_order_relaxed); }
-  // Another program may want the CPUs, of which nothing is known here. Then a thread that spins waits
-  // longer for its CPU than one that is woken. Once may be chance, several times in a row are not.
-  void note_spin(bool preempted) noexcept;
+  void spin_begins() noexcept { spins_.begin(); }
+  void spin_ends() noexcept { spins_.end(); }
+  void note_spin(bool preempted) noexcept { spins_.note(preempted); }
 
   // How the dispatcher sleeps next.
   enum class Sleep : std::uint8_t { short_poll, watching, deep };
@@ -59,11 +57,8 @@ class IdlePolicy {
   static Sleep next_sleep(std::size_t outcomes, bool in_sight) noexcept;
 
  private:
-  std::atomic<std::size_t> cpus_{1};
-  std::atomic<std::uint64_t> busy_{0};    // workers
-  std::atomic<std::size_t> spinning_{0};  // threads
-  std::atomic<unsigned> preempted_{0};    // the last spins, in a row
-  std::atomic<unsigned> left_out_{0};     // of the next spins
+  os::SpinBudget spins_;
+  std::atomic<std::uint64_t> busy_{0};  // workers
 };
 
 }  // namespace procpool::inline v0::parent

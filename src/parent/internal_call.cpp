@@ -14,11 +14,17 @@ Slot::Put InternalCall::send(Slot& slot, BoundCall const& call) {
   std::uint64_t const length_of_arguments = 0;
   input.bytes.resize(sizeof length_of_arguments);
   std::memcpy(input.bytes.data(), &length_of_arguments, sizeof length_of_arguments);
+  return send(slot, detail::BoundCallAccess::function(call), std::move(input));
+}
+
+Slot::Put InternalCall::send(Slot& slot, detail::Function const& function,
+                             detail::InputBuffer&& input) {
   detail::TaskOptions options;
   options.internal = true;
-  auto task = std::make_shared<detail::Task>(call.function(), std::move(options));
+  auto task = std::make_shared<detail::Task>(function, std::move(options));
   task->announce(1, true);
-  Slot::Put const put = slot.put({task, std::make_shared<SharedInput>(std::move(input), 0), 0, 1});
+  Slot::Put const put = slot.put(
+      {task, std::make_shared<SharedInput>(std::move(input), function.argument_size), 0, 1});
   if (put != Slot::Put::full) task_ = std::move(task);
   return put;
 }
@@ -26,11 +32,9 @@ Slot::Put InternalCall::send(Slot& slot, BoundCall const& call) {
 bool InternalCall::ended() const { return task_ && task_->ended(); }
 
 std::exception_ptr InternalCall::error() const {
-  for (detail::OutcomeBlock const& block : task_->take()) {
-    if (block.kind != detail::OutcomeBlock::Kind::values)
-      return detail::reason_of(block, task_->id());
-  }
-  return nullptr;
+  detail::OutcomeBlock const block = outcome();
+  bool const failed = block.kind != detail::OutcomeBlock::Kind::values;
+  return failed ? detail::reason_of(block, task_->id()) : nullptr;
 }
 
 }  // namespace procpool::inline v0::parent

@@ -62,10 +62,14 @@ void Ledger::check(channel::OutboxHeader const& header) const {
   if ((thrown || header.where != channel::Where::ring) && header.count != 1) {
     throw BadFrame("a frame for one element came for " + std::to_string(header.count));
   }
+  if (header.state != 0 && (header.count != 1 || header.state > header.size)) {
+    throw BadFrame("a state of " + std::to_string(header.state) + " bytes came with " +
+                   std::to_string(header.count) + " outcomes of " + std::to_string(header.size));
+  }
   detail::Function const& function = owed.task->function();
-  if (!thrown && has_fixed_results(function) &&
-      header.size != header.count * function.result_size) {
-    throw BadFrame("results of " + std::to_string(header.size) + " bytes came where " +
+  std::uint64_t const size = header.size - header.state;
+  if (!thrown && has_fixed_results(function) && size != header.count * function.result_size) {
+    throw BadFrame("results of " + std::to_string(size) + " bytes came where " +
                    std::to_string(header.count) + " of " + std::to_string(function.result_size) +
                    " are owed");
   }
@@ -80,6 +84,7 @@ Ledger::Resolved Ledger::resolve(std::uint64_t count) noexcept {
     held_ -= before;
     answered_ += before.elements;
     resolved.task = std::move(chunk.task);
+    if (!chunk.input->resources().empty()) resolved.input = std::move(chunk.input);
     entries_.pop_front();
     return resolved;
   }
@@ -105,6 +110,13 @@ std::optional<std::uint64_t> Ledger::serial_of_last(std::uint64_t elements) cons
   return serial;
 }
 
+std::uint64_t Ledger::end_of_internal() const noexcept {
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (entry->chunk.task->internal()) return entry->end();
+  }
+  return 0;
+}
+
 Chunks Ledger::revoke_from(std::uint64_t serial) {
   Chunks revoked;
   while (!empty() && back().end() > serial) {
@@ -120,6 +132,7 @@ Chunks Ledger::revoke_from(std::uint64_t serial) {
     }
     held_ -= removed;
     given_ -= removed.elements;
+    returned_ += removed.elements;
     detail::patiently([&] { revoked.push_front(std::move(chunk)); });
   }
   return revoked;

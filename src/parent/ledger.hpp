@@ -53,14 +53,18 @@ class Ledger {
   // A worker has begun its life, or ended it.
   void reset() noexcept;
 
+  std::uint64_t returned() const noexcept { return returned_; }  // see Load
+
   // What the ledger says of the load, in the next version.
   Load load(bool revoking, bool writable) noexcept {
-    return {++version_, held_, offered_, given_, answered_, revoking, writable};
+    return {++version_, held_, offered_, given_, answered_, returned_, revoking, writable};
   }
 
   // ---- sending
   // A chunk is to be put into the slot. It may be sent or not.
   void offer(Chunk const& chunk) noexcept { offered_ += chunk.amount(); }
+  // It was not sent, and goes back to the queue.
+  void return_unsent(Chunk const& chunk) noexcept { returned_ += chunk.amount().elements; }
   // Makes room for one entry, so that the next add() cannot fail. Throws std::bad_alloc.
   void reserve();
   void add(std::uint64_t serial, Chunk&& chunk,
@@ -73,6 +77,9 @@ class Ledger {
     std::shared_ptr<detail::Task> task;
     std::uint64_t element = 0;  // of the task: the first of them
     std::uint64_t serial = 0;   // of the same one
+    // Of an entry that has ended, if it names resources: their end may run code of the user's, which has to
+    // run outside the mutex of the slot.
+    std::shared_ptr<SharedInput> input{};
   };
   // The first `count` elements of the front entry have their outcome. At least one, at most all of them.
   Resolved resolve(std::uint64_t count) noexcept;
@@ -81,6 +88,8 @@ class Ledger {
   // The first serial of the last `elements` elements, or of all if the ledger has fewer. Nothing for
   // no elements.
   std::optional<std::uint64_t> serial_of_last(std::uint64_t elements) const noexcept;
+  // The serial behind the last element of the pool's own, such as an initializer. 0: there is none.
+  std::uint64_t end_of_internal() const noexcept;
   // The elements from `serial` on will never begin at this worker: out of the ledger, in their order.
   Chunks revoke_from(std::uint64_t serial);
   Chunks revoke_all() { return revoke_from(0); }
@@ -107,6 +116,7 @@ class Ledger {
   std::uint64_t answered_ = 0;
   // Of all workers of the slot:
   Amount offered_;
+  std::uint64_t returned_ = 0;
   std::uint64_t version_ = 0;
 };
 

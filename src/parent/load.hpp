@@ -41,6 +41,7 @@ struct Load {
   Amount offered;              // all that was ever to be put into the slot, sent or not
   std::uint64_t given = 0;     // elements sent to the worker in its life, without the revoked ones
   std::uint64_t answered = 0;  // elements answered by the worker in its life
+  std::uint64_t returned = 0;  // elements that ever came back: revoked, or put without being sent
   bool revoking = false;       // the worker has not acknowledged a revocation: it is sent nothing
   bool writable = false;       // a chunk would find room, as far as is known
 };

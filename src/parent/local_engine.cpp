@@ -9,7 +9,9 @@
 
 #include "engine/fork_detection.hpp"
 #include "entry/entry_hook.hpp"
+#include "parent/actors.hpp"
 #include "parent/core.hpp"
+#include "parent/dedicated_worker.hpp"
 #include "parent/dispatcher.hpp"
 
 namespace procpool::inline v0 {
@@ -23,18 +25,43 @@ constexpr std::chrono::seconds quiet_wait{10};
 constexpr auto kill_wait = parent::kill_patience + std::chrono::milliseconds(500);
 constexpr std::size_t usual_input = 16 * 1024;
 
+void add_actors(Stats& stats, Stats const& actors) {
+  stats.submitted += actors.submitted;
+  stats.queued += actors.queued;
+  stats.running += actors.running;
+  stats.done += actors.done;
+  stats.records += actors.records;
+  stats.worker_starts += actors.worker_starts;
+  stats.worker_deaths += actors.worker_deaths;
+  stats.workers_timed_out += actors.workers_timed_out;
+  stats.workers_cancelled += actors.workers_cancelled;
+  stats.failed_starts += actors.failed_starts;
+  stats.actors += actors.actors;
+  stats.actor_restarts += actors.actor_restarts;
+}
+
 }  // namespace
 
 LocalEngine::LocalEngine(PoolOptions const& options)
+    : LocalEngine(std::make_unique<parent::Core>(options)) {}
+
+LocalEngine::LocalEngine(PoolOptions const& options, Dedicated to)
+    : LocalEngine(std::make_unique<parent::Core>(
+          options, to == Dedicated::to_actors ? parent::Core::Slots::of_actors
+                                              : parent::Core::Slots::of_processes)) {}
+
+LocalEngine::LocalEngine(std::unique_ptr<parent::Core> core)
     : forks_(fork_count()),
-      core_(std::make_unique<parent::Core>(options)),
-      dispatcher_(std::make_unique<parent::Dispatcher>(*core_)) {}
+      core_(std::move(core)),
+      dispatcher_(std::make_unique<parent::Dispatcher>(*core_)),
+      actors_(std::make_unique<parent::Actors>(*core_)) {}
 
 LocalEngine::~LocalEngine() {
   if (forked_since(forks_)) {
     // Thread, locks and workers belong to another process, and are not even read.
     static_cast<void>(core_.release());
     static_cast<void>(dispatcher_.release());
+    static_cast<void>(actors_.release());
     return;
   }
   shutdown(End::kill, std::nullopt);
@@ -49,7 +76,6 @@ void LocalEngine::check_process() const {
 
 void LocalEngine::prepare() {
   check_process();
-  entry::check_entry_hook();
   entry::check_depth(core_->options.nesting_limit);
   dispatcher_->start_once();
 }
@@ -71,6 +97,11 @@ void LocalEngine::append(std::shared_ptr<detail::Task> const& task, detail::Inpu
   core_->append(task, std::move(input), last);
 }
 
+std::size_t LocalEngine::begin_on_each_worker(std::shared_ptr<detail::Task> const& task) {
+  prepare();
+  return core_->begin_on_each_worker(task);
+}
+
 void LocalEngine::seal(std::shared_ptr<detail::Task> const& task) {
   check_process();
   core_->seal(*task);
@@ -84,26 +115,57 @@ void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running runn
   core_->end_running(*task);
   // A process that cannot be killed is abandoned by then.
   task->wait_until(detail::later(
-      detail::later(std::chrono::steady_clock::now(), core_->options.term_grace), kill_wait));
+      detail::later(std::chrono::steady_clock::now(), core_->options.shutdown.term_grace),
+      kill_wait));
+}
+
+void LocalEngine::request_stop(std::shared_ptr<detail::Task> const& task) noexcept {
+  if (!forked_since(forks_)) core_->request_stop(task);
+}
+
+std::shared_ptr<detail::ActorEngine> LocalEngine::make_actor(detail::ActorPlan&& plan) {
+  check_process();
+  return actors_->make(std::move(plan));
 }
 
 void LocalEngine::close() {
   check_process();
   core_->close();
+  if (auto const actors = actors_->engine()) actors->close();
 }
 
 bool LocalEngine::join_until(std::optional<TimePoint> deadline) {
   check_process();
   core_->begin_end(Phase::draining, std::nullopt);
+  // No actor is made from now on.
+  auto const actors = actors_->engine();
+  if (actors && !actors->join_until(deadline)) return false;
   return core_->wait_for_end(dispatcher_->started(), deadline);
 }
 
 Summary LocalEngine::shutdown(End end, std::optional<TimePoint> deadline) {
   check_process();
+  begin_end(end, deadline);
+  auto const actors = actors_->engine();  // no other one is made from now on
+  if (actors) actors->begin_end(end, deadline);
+  Summary summary = wait_for_end();
+  if (actors) {
+    Summary const of_actors = actors->wait_for_end();
+    summary.done += of_actors.done;
+    summary.cancelled += of_actors.cancelled;
+    summary.forced += of_actors.forced;
+  }
+  return summary;
+}
+
+void LocalEngine::begin_end(End end, std::optional<TimePoint> deadline) {
   core_->begin_end(end == End::drain    ? Phase::draining
                    : end == End::cancel ? Phase::cancelling
                                         : Phase::killing,
                    deadline);
+}
+
+Summary LocalEngine::wait_for_end() {
   bool const running = dispatcher_->started();
   if (!core_->wait_for_end(running, std::chrono::steady_clock::now() + quiet_wait)) {
     core_->log("pool \"" + core_->name + "\" is ending and still waits for " + core_->awaited());
@@ -122,6 +184,21 @@ void LocalEngine::resize(std::size_t workers) {
   core_->wake_dispatcher();
 }
 
+void LocalEngine::start_workers(std::shared_ptr<detail::Task> const& task, std::size_t workers) {
+  prepare();
+  core_->start_workers(task, workers);
+}
+
+void LocalEngine::pause() {
+  check_process();
+  core_->pause();
+}
+
+void LocalEngine::resume() {
+  check_process();
+  core_->resume();
+}
+
 void LocalEngine::help(detail::Task& task) {
   if (!forked_since(forks_)) core_->help(task);
 }
@@ -131,15 +208,43 @@ std::vector<WorkerStats> LocalEngine::worker_stats() const {
   return core_->worker_stats();
 }
 
+std::vector<RunningElement> LocalEngine::running(detail::Task const& task) const {
+  check_process();
+  return core_->running_elements(&task);
+}
+
 Stats LocalEngine::stats() const {
   check_process();
-  return core_->stats();
+  Stats stats = core_->stats();
+  if (auto const actors = actors_->engine()) add_actors(stats, actors->core_->stats());
+  return stats;
 }
 
 detail::MessageMemory* LocalEngine::message_memory() noexcept {
   // Not before there is a dispatcher, who sees to it that nothing is kept for long.
   bool const usable = !forked_since(forks_) && core_->startable.load(std::memory_order_acquire);
   return usable ? core_->buffer_pool.get() : nullptr;
+}
+
+std::optional<std::size_t> LocalEngine::dedicate(
+    std::shared_ptr<parent::DedicatedWorker> const& worker) {
+  auto const slot = core_->dedicate(worker);
+  if (!slot) return std::nullopt;
+  // Not before there is a slot that is used: the dispatcher ends when there is none.
+  try {
+    prepare();
+  } catch (...) {
+    core_->release(*slot);
+    throw;
+  }
+  return slot;
+}
+
+void LocalEngine::release(std::size_t slot) { core_->release(slot); }
+
+void LocalEngine::request_stop(parent::DedicatedWorker& worker) {
+  worker.request_stop();
+  core_->wake_dispatcher();
 }
 
 std::size_t LocalEngine::input_elements(detail::Task const& task) const {

@@ -1,8 +1,13 @@
 #include "parent/outbound.hpp"
 
+#include <cerrno>
+#include <chrono>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
+
+#include <procpool/detail/handle/share.hpp>
 
 #include "os/memfd.hpp"
 #include "os/socket.hpp"
@@ -31,19 +36,37 @@ class Provisional {
 
 }  // namespace
 
-void Outbound::seal_large_shares(Chunk const& chunk, std::uint64_t inline_limit) {
-  for (auto const* const shares : {&chunk.task->function().shares, &chunk.input->shares()}) {
-    for (auto const& share : *shares) {
-      if (share->bytes().size() > inline_limit) share->sealed();
+void Outbound::seal_large_values(Chunk const& chunk, std::uint64_t inline_limit) {
+  for (auto const* const list : {&chunk.task->function().resources, &chunk.input->resources()}) {
+    for (auto const& resource : *list) {
+      if (resource->kind() != detail::Resource::Kind::value) continue;
+      auto& share = static_cast<detail::Share&>(*resource);
+      if (share.bytes().size() > inline_limit) share.sealed();
     }
+  }
+}
+
+// The system counts the descriptors of all processes of the user that are on their way. Others may be
+// in the way for a while.
+bool Outbound::send_packet(std::span<std::byte const> bytes, std::span<int const> descriptors) {
+  constexpr std::chrono::seconds patience{2};
+  try {
+    auto const result = os::send_packet(control_, bytes, descriptors, false);
+    crowded_since_.reset();
+    return result == os::SendResult::sent;
+  } catch (std::system_error const& error) {
+    if (error.code().value() != ETOOMANYREFS) throw;
+    TimePoint const now = std::chrono::steady_clock::now();
+    if (!crowded_since_) crowded_since_ = now;
+    if (now - *crowded_since_ >= patience) throw;
+    return false;
   }
 }
 
 bool Outbound::send_payload(PayloadRef const& payload_ref) {
   if (!channel_.fits(payload_ref.inside().size())) return false;
   if (payload_ref.file < 0) return true;
-  return os::send_packet(control_, std::as_bytes(std::span("large")),
-                         std::span(&payload_ref.file, 1), false) == os::SendResult::sent;
+  return send_packet(channel::packet_of_payload, std::span(&payload_ref.file, 1));
 }
 
 Outbound::Notices Outbound::put_notices() {
@@ -57,37 +80,63 @@ Outbound::Notices Outbound::put_notices() {
   return Notices::put;
 }
 
-void Outbound::put_evictions() {
-  if (shares_.empty()) return;
-  std::uint64_t const ended = detail::Share::ended();
-  if (ended == ended_shares_) return;
+Outbound::Notices Outbound::put_evictions() {
+  if (given_.empty()) return Notices::none;
+  std::uint64_t const ended = detail::Resource::ended();
+  if (ended == ended_) return Notices::none;
   std::size_t const max_ids = inline_limit_ / sizeof(std::uint64_t);
   std::vector<std::uint64_t> ids;
-  for (auto const& [id, share] : shares_) {
-    if (share.expired() && ids.size() < max_ids) ids.push_back(id);
+  for (auto const& [id, resource] : given_) {
+    if (resource.expired() && ids.size() < max_ids) ids.push_back(id);
   }
   if (!ids.empty()) {
-    // Without room, and beyond what one frame takes: with a later chunk.
-    if (!channel_.fits(std::span(ids).size_bytes())) return;
+    // Without room, and beyond what one frame takes: later.
+    if (!channel_.fits(std::span(ids).size_bytes())) return Notices::no_room;
     channel_.put_evict(ids);
-    for (std::uint64_t const id : ids) shares_.erase(id);
+    for (std::uint64_t const id : ids) given_.erase(id);
   }
-  if (ids.size() < max_ids) ended_shares_ = ended;
+  if (ids.size() < max_ids) ended_ = ended;
+  return ids.empty() ? Notices::none : Notices::put;
 }
 
-bool Outbound::put_shares(detail::Share::List const& shares) {
-  for (auto const& share : shares) {
-    if (shares_.contains(share->id())) continue;
-    PayloadRef payload_ref{{share->bytes()}};
-    if (payload_ref.bytes.size() > inline_limit_) {
-      payload_ref.where = channel::Where::file;
-      payload_ref.file = share->sealed().fd();
-    }
-    if (!send_payload(payload_ref)) return false;
-    channel_.put_share(share->id(), share->parts().size(), payload_ref);
+std::shared_ptr<detail::Resource> Outbound::given(std::uint64_t id) const {
+  auto const found = given_.find(id);
+  return found == given_.end() ? nullptr : found->second.lock();
+}
+
+bool Outbound::put_resources(detail::Resource::List const& resources) {
+  for (auto const& resource : resources) {
+    if (given_.contains(resource->id())) continue;  // never of what is carried
+    bool const put = resource->kind() == detail::Resource::Kind::value
+                         ? put_value(static_cast<detail::Share&>(*resource))
+                         : put_descriptors(*resource);
+    if (!put) return false;
     // If there is no memory to note that it was sent, it may be sent again.
-    shares_.emplace(share->id(), share);
+    if (!resource->is_carried()) given_.emplace(resource->id(), resource);
   }
+  return true;
+}
+
+bool Outbound::put_value(detail::Share& share) {
+  PayloadRef payload_ref{{share.bytes()}};
+  if (payload_ref.bytes.size() > inline_limit_) {
+    payload_ref.where = channel::Where::file;
+    payload_ref.file = share.sealed().fd();
+  }
+  if (!send_payload(payload_ref)) return false;
+  channel_.put_resource(
+      {share.id(), static_cast<std::uint32_t>(share.kind()), share.parts().size(), 0}, payload_ref);
+  return true;
+}
+
+bool Outbound::put_descriptors(detail::Resource const& resource) {
+  std::uint64_t const id = resource.id();
+  std::vector<int> const descriptors = resource.descriptors();
+  if (!channel_.fits(0) || !send_packet(std::as_bytes(std::span(&id, 1)), descriptors)) {
+    return false;
+  }
+  channel_.put_resource({id, static_cast<std::uint32_t>(resource.kind()), 0, descriptors.size()},
+                        {});
   return true;
 }
 
@@ -95,7 +144,8 @@ std::optional<std::size_t> Outbound::put_function(detail::Task const& task) {
   FunctionTable::Place const place = functions_.place(task);
   if (place.registered) return place.slot;
   Provisional registered([&] { functions_.forget(place.slot); });
-  detail::Bytes const registration = protocol::encode_registration(task.function());
+  detail::Bytes const registration =
+      protocol::encode_registration(task.function(), task.label().text);
   os::Memfd file;
   PayloadRef payload_ref{{registration}};
   if (registration.size() > inline_limit_) {
@@ -123,8 +173,8 @@ std::optional<std::uint64_t> Outbound::put_chunk(Chunk const& chunk, std::size_t
 std::optional<std::uint64_t> Outbound::put(Chunk const& chunk, detail::MessageBlock const* block) {
   put_notices();
   put_evictions();
-  if (!put_shares(chunk.task->function().shares)) return std::nullopt;
-  if (!put_shares(chunk.input->shares())) return std::nullopt;
+  if (!put_resources(chunk.task->function().resources)) return std::nullopt;
+  if (!put_resources(chunk.input->resources())) return std::nullopt;
   auto const function = put_function(*chunk.task);
   if (!function) return std::nullopt;
   PayloadRef payload_ref{{chunk.bytes()}};

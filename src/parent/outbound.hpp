@@ -1,28 +1,34 @@
 #pragma once
 
-// Outbound: the sending half of one worker. It knows the functions, the shared values and the blocks
+// Outbound: the sending half of one worker. It knows the functions, the resources and the blocks
 // that the worker has, and puts whatever a chunk needs into the inbox ahead of the chunk.
 //
 // Lives as long as its worker. Not synchronised: the mutex of the slot guards it. No call blocks, and
 // only bytes move. The worker sees nothing before ParentEnd::publish().
 //
 // A chunk goes as a whole or not at all. What goes ahead of it goes in parts if the inbox has no room
-// for all: shared values and registrations stay with the worker, and the next attempt goes on behind
+// for all: resources and registrations stay with the worker, and the next attempt goes on behind
 // them.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 
-#include <procpool/detail/engine/share.hpp>
+#include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/engine/task.hpp>
+#include <procpool/detail/handle/resource.hpp>
 
 #include "channel/parent_end.hpp"
 #include "parent/chunk.hpp"
 #include "parent/function_table.hpp"
 #include "parent/peer_buffers.hpp"
+
+namespace procpool::inline v0::detail {
+class Share;
+}
 
 namespace procpool::inline v0::parent {
 
@@ -38,7 +44,7 @@ class Outbound {
 
   // Makes the memory files of shared values above the limit. Takes as long as the values are large, so
   // it comes before the mutex. Throws std::system_error.
-  static void seal_large_shares(Chunk const& chunk, std::uint64_t inline_limit);
+  static void seal_large_values(Chunk const& chunk, std::uint64_t inline_limit);
 
   // Puts the chunk, and ahead of it whatever it needs and the worker lacks. `block` holds its bytes;
   // null: they travel in the ring. Returns the serial of the first element. Nothing: there is no room
@@ -46,10 +52,15 @@ class Outbound {
   // chunk cannot be sent.
   std::optional<std::uint64_t> put(Chunk const& chunk, detail::MessageBlock const* block);
 
+  // A resource that the worker was sent and that still lives here. Null: there is none of that id.
+  std::shared_ptr<detail::Resource> given(std::uint64_t id) const;
+
   enum class Notices : std::uint8_t { none, put, no_room };
   // Puts the notices about message memory, which otherwise go ahead of the next chunk. Notices without
   // room are kept. Throws BadFrame.
   Notices put_notices();
+  // The same for the resources that nobody has any more.
+  Notices put_evictions();
 
  private:
   // A payload, and the descriptor that goes ahead of its frame. -1: none.
@@ -57,10 +68,13 @@ class Outbound {
     int file = -1;
   };
 
+  // False: there is no room now, in the socket or in the system.
+  bool send_packet(std::span<std::byte const> bytes, std::span<int const> descriptors);
   // False: there is no room now, and nothing of it went out.
   bool send_payload(PayloadRef const& payload_ref);
-  bool put_shares(detail::Share::List const& shares);
-  void put_evictions();
+  bool put_resources(detail::Resource::List const& resources);
+  bool put_value(detail::Share& share);
+  bool put_descriptors(detail::Resource const& resource);
   // The place of the function in the worker's table. Nothing: there is no room now.
   std::optional<std::size_t> put_function(detail::Task const& task);
   std::optional<std::uint64_t> put_chunk(Chunk const& chunk, std::size_t function,
@@ -71,8 +85,10 @@ class Outbound {
   int const control_;
   std::uint64_t const inline_limit_;
   FunctionTable functions_;
-  std::unordered_map<std::uint64_t, std::weak_ptr<detail::Share>> shares_;  // the worker has them
-  std::uint64_t ended_shares_ = 0;  // Share::ended() when shares_ was last looked through
+  std::unordered_map<std::uint64_t, std::weak_ptr<detail::Resource>> given_;  // the worker has them
+  std::uint64_t ended_ = 0;  // Resource::ended() when given_ was last looked through
+  // Since when the system has had no room for descriptors on their way.
+  std::optional<detail::TimePoint> crowded_since_;
 };
 
 }  // namespace procpool::inline v0::parent

@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::size_t max_keys = std::size_t{1} << 20;
 
+bool is_older(Chunk const& a, Chunk const& b) noexcept {
+  return a.order != b.order ? a.order < b.order : a.first < b.first;
+}
+
 }  // namespace
 
 double even_share(std::size_t index) {
@@ -20,9 +24,11 @@ double even_share(std::size_t index) {
   return turns - std::floor(turns);
 }
 
-Scheduler::Scheduler(std::size_t workers, std::uint64_t max_per_worker, std::uint64_t grain_bytes)
+Scheduler::Scheduler(std::size_t workers, std::uint64_t max_per_worker, std::uint64_t grain_bytes,
+                     Keys keys)
     : max_per_worker_(max_per_worker),
       grain_bytes_(grain_bytes),
+      keys_are_(keys),
       usable_(workers),
       workers_(workers),
       idle_(workers),
@@ -57,9 +63,20 @@ void Scheduler::requeue(Chunk&& chunk) {
     Queue& queue = queue_in(worker ? workers_[*worker].own : queues_, chunk.task->priority());
     // Empty for no longer than the lock is held.
     detail::patiently([&] { queue.push_front(std::move(chunk)); });
+    if (!worker) return;
+    // Mostly it is the oldest. Another thread may have brought older ones back before.
+    for (auto at = queue.begin(), next = at + 1; next != queue.end() && is_older(*next, *at);
+         at = next++) {
+      std::iter_swap(at, next);
+    }
   });
   waiting_ += count;
   if (worker) update(*worker);
+}
+
+void Scheduler::came_back(std::size_t worker, std::uint64_t elements) {
+  workers_[worker].came_back += elements;
+  update(worker);
 }
 
 Scheduler::Queue& Scheduler::queue_in(Queues& queues, int priority) {
@@ -74,7 +91,8 @@ void Scheduler::drop(Queues& queues, Queues::iterator queue) { spare_ = queues.e
 
 std::optional<std::size_t> Scheduler::affinity(Chunk const& chunk) {
   auto const& key = chunk.task->key();
-  return key ? std::optional(worker_for(*key)) : std::nullopt;
+  if (!key) return std::nullopt;
+  return chunk.task->on_each_worker() ? static_cast<std::size_t>(chunk.first) : worker_for(*key);
 }
 
 std::size_t Scheduler::worker_for(Key key) {
@@ -86,6 +104,12 @@ std::size_t Scheduler::worker_for(Key key) {
     for (Worker& worker : workers_) worker.keys = 0;
     return worker_for(key);
   }
+  std::size_t const worker = keys_are_ == Keys::are_workers ? key.value() : best_worker();
+  ++workers_[worker].keys;
+  return place->second = worker;
+}
+
+std::size_t Scheduler::best_worker() const {
   // The fewest keys; among equals one that is there, and has the least to do.
   auto const better = [this](Worker const& a, Worker const& b) {
     if (only_ready_ && a.ready != b.ready) return a.ready;
@@ -97,8 +121,7 @@ std::size_t Scheduler::worker_for(Key key) {
   for (std::size_t i = 1; i < usable_; ++i) {
     if (better(workers_[i], workers_[best])) best = i;
   }
-  ++workers_[best].keys;
-  return place->second = best;
+  return best;
 }
 
 void Scheduler::resize(std::size_t workers) {
@@ -110,6 +133,7 @@ void Scheduler::resize(std::size_t workers) {
   usable_ = workers;
   std::erase_if(keys_, [this](auto const& bound) { return bound.second >= usable_; });
   for (std::size_t i = usable_; i < workers_.size(); ++i) hand_over(workers_[i]);
+  sort_own();
   update_all();
 }
 
@@ -125,17 +149,24 @@ void Scheduler::hand_over(Worker& worker) {
   }
 }
 
+void Scheduler::sort_own() {
+  for (Worker& worker : workers_) {
+    for (auto& [priority, queue] : worker.own) std::ranges::sort(queue, is_older);
+  }
+}
+
 void Scheduler::count_on_ready_ones() {
   if (ready_workers_ == 0) return;
   only_ready_ = true;
   // A worker that leaves, and still has elements of a key, keeps the rest behind them.
   auto const gone = [](Worker const& worker) {
-    return !worker.ready && worker.ahead.elements == 0;
+    return !worker.ready && worker.ahead.elements == 0 && !worker.awaits_returned();
   };
   std::erase_if(keys_, [&](auto const& bound) { return gone(workers_[bound.second]); });
   for (Worker& worker : workers_) {
     if (gone(worker)) hand_over(worker);
   }
+  sort_own();
   update_all();
 }
 
@@ -164,8 +195,34 @@ Chunks Scheduler::remove(detail::Task const& task, std::uint64_t first) {
       [&](Chunk& chunk) { return chunk.task.get() == &task ? chunk.take_from(first) : Chunk(); });
 }
 
+Chunks Scheduler::remove_cancelled() {
+  return remove_where([](Chunk& chunk) {
+    std::uint64_t const end = chunk.task->cancelled_from();
+    return end < chunk.end() ? chunk.take_from(end) : Chunk();
+  });
+}
+
 Chunks Scheduler::remove_expired() {
   return remove_where([](Chunk& chunk) { return chunk.expired() ? chunk.split_off(0) : Chunk(); });
+}
+
+Chunks Scheduler::remove_own(std::size_t worker) {
+  Chunks removed;
+  for (auto& [priority, queue] : std::exchange(workers_[worker].own, {})) {
+    for (Chunk& chunk : queue) {
+      waiting_ -= chunk.count;
+      detail::patiently([&] { removed.push_back(std::move(chunk)); });
+    }
+  }
+  update(worker);
+  return removed;
+}
+
+Chunks Scheduler::remove_of_vacant_places() {
+  return remove_where([this](Chunk& chunk) {
+    bool const vacant = chunk.task->on_each_worker() && !workers_[chunk.first].ready;
+    return vacant ? chunk.split_off(0) : Chunk();
+  });
 }
 
 Chunks Scheduler::remove_all() {
@@ -175,14 +232,15 @@ Chunks Scheduler::remove_all() {
 // ---- the workers
 
 bool Scheduler::Worker::takes_more() const noexcept {
-  return ready && load.writable && !load.revoking && given() < max_given &&
+  return open && load.writable && !load.revoking && given() < max_given &&
          (ahead.chunks < 2 || ahead.estimate_ns < backlog_ns);
 }
 
 void Scheduler::update(std::size_t index) {
   Worker& worker = workers_[index];
   bool const was_busy = worker.ahead.elements != 0;
-  worker.ahead = worker.load.held + worker.on_its_way();
+  Amount const on_its_way = worker.on_its_way();
+  worker.ahead = worker.load.held + on_its_way;
   bool const is_busy = worker.ahead.elements != 0;
   busy_workers_ += static_cast<std::uint64_t>(is_busy) - static_cast<std::uint64_t>(was_busy);
 
@@ -196,9 +254,11 @@ void Scheduler::update(std::size_t index) {
       std::min(worker.ahead.chunks, max_chunks);
   idle_.set(index, takes_more && idle ? 0 : Ranking::no_candidate);
   busy_.set(index, takes_more && !idle ? backlog : Ranking::no_candidate);
-  bool const in_order = worker.on_its_way().keyed_chunks == 0;
-  bool const awaited = takes_more && in_order && !worker.own.empty();
-  affine_.set(index, !awaited ? Ranking::no_candidate : idle ? 0 : 1);
+  Ranking::Key affine = Ranking::no_candidate;
+  if (takes_more && worker.takes_own()) {
+    affine = idle ? 0 : own_waits_for_company(worker) ? 2 : 1;
+  }
+  affine_.set(index, affine);
 }
 
 void Scheduler::update_all() {
@@ -207,8 +267,15 @@ void Scheduler::update_all() {
 
 void Scheduler::set_ready(std::size_t index, bool ready) {
   bool const was_ready = std::exchange(workers_[index].ready, ready);
+  workers_[index].open = ready && !paused_;
   ready_workers_ += static_cast<std::uint64_t>(ready) - static_cast<std::uint64_t>(was_ready);
   update(index);
+}
+
+void Scheduler::pause(bool paused) {
+  if (std::exchange(paused_, paused) == paused) return;
+  for (Worker& worker : workers_) worker.open = worker.ready && !paused;
+  update_all();
 }
 
 void Scheduler::worker_ready(std::size_t index, TimePoint now) {
@@ -224,6 +291,12 @@ void Scheduler::worker_ready(std::size_t index, TimePoint now) {
         static_cast<std::uint64_t>(static_cast<double>(max_per_worker_) / 2 * even_share(index));
   }
   set_ready(index, true);
+}
+
+bool Scheduler::waits_for_more_workers() const noexcept {
+  return waits_for_any() || std::ranges::any_of(workers_, [](Worker const& worker) {
+           return !worker.ready && !worker.own.empty();
+         });
 }
 
 void Scheduler::worker_leaves(std::size_t worker) { set_ready(worker, false); }
@@ -303,53 +376,70 @@ std::optional<std::size_t> Scheduler::choose(double each) const {
   return soon ? busy : idle;
 }
 
-std::optional<std::size_t> Scheduler::choose_affine() const {
+std::optional<std::size_t> Scheduler::choose_affine(Coalescing coalescing) const {
   auto const worker = affine_.first();
-  return worker && expect_more_ && workers_[*worker].ahead.chunks != 0 ? std::nullopt : worker;
+  bool const waits =
+      worker && coalescing == Coalescing::waits && own_waits_for_company(workers_[*worker]);
+  return waits ? std::nullopt : worker;
 }
 
 bool Scheduler::coalesces(Chunk const& chunk, double each) const {
   constexpr std::size_t max_bytes = 256;
-  return chunk.count == 1 && each > 0 && each <= coalesce_ns && keys_.empty() &&
-         chunk.bytes().size() <= max_bytes;
+  return chunk.count == 1 && each > 0 && each <= coalesce_ns && chunk.bytes().size() <= max_bytes;
+}
+
+bool Scheduler::own_waits_for_company(Worker const& worker) const {
+  if (!worker.has_enough()) return false;
+  Queue const& queue = worker.own.begin()->second;
+  Chunk const& front = queue.front();
+  return queue.size() < max_coalesced && coalesces(front, cost(front.task->function().code));
 }
 
 bool Scheduler::next(Group& group, Coalescing coalescing) {
   if (waiting_ == 0) return false;
-  auto const front = [this]() -> Chunk const& { return queues_.begin()->second.front(); };
+  detail::Trampoline code = nullptr;
+  double each = 0;  // of this code
+  // A worker for what any worker may get, unless that waits for company.
   std::optional<std::size_t> chosen;
-  double each = 0;
   if (!queues_.empty()) {
-    each = cost(front().task->function().code);
+    Chunk const& front = front_of(queues_);
+    code = front.task->function().code;
+    each = cost(code);
     chosen = choose(each);
+    bool const waits = chosen && coalescing == Coalescing::waits && waiting_ < max_coalesced &&
+                       workers_[*chosen].has_enough() && coalesces(front, each);
+    if (waits) chosen.reset();
   }
-  if (!chosen && !keys_.empty()) chosen = choose_affine();
+  bool const takes_any = chosen.has_value();
+  if (!chosen) chosen = choose_affine(coalescing);
   if (!chosen) return false;
   Worker& worker = workers_[*chosen];
-  // Of what is for any worker and what is for this one, the more urgent goes, or the older.
-  auto const goes_first = [](Queues const& a, Queues const& b) {
-    if (a.empty() || b.empty()) return b.empty();
-    if (a.begin()->first != b.begin()->first) return a.begin()->first > b.begin()->first;
-    return a.begin()->second.front().order < b.begin()->second.front().order;
-  };
-  bool const in_order = worker.on_its_way().keyed_chunks == 0;
-  Queues& queues = !in_order || goes_first(queues_, worker.own) ? queues_ : worker.own;
-  if (&queues != &queues_) each = cost(queues.begin()->second.front().task->function().code);
-
-  bool const waits = coalescing == Coalescing::waits && waiting_ < max_coalesced &&
-                     worker.ahead.chunks >= enough_chunks && &queues == &queues_ &&
-                     coalesces(front(), each);
-  if (waits) return false;
+  bool const takes_own = worker.takes_own();
   group.worker = *chosen;
-  group.each = each;
-  group.chunks.push_back(take(*chosen, queues, each));
-  while (!queues_.empty() && keys_.empty() && group.chunks.size() != max_coalesced) {
-    detail::Trampoline const code = front().task->function().code;
-    if (code != group.chunks.back().task->function().code) each = cost(code);
-    if (!coalesces(front(), each) || choose(each) != chosen) break;
-    group.chunks.push_back(take(*chosen, queues_, each));
-  }
+  group.keyed.reset();
+  do {
+    // Of what is for any worker and what is for this one, the more urgent goes, or the older.
+    bool const any = takes_any && !queues_.empty();
+    bool const own = takes_own && !worker.own.empty() && (!any || goes_first(worker.own, queues_));
+    if (!any && !own) break;
+    Queues& queues = own ? worker.own : queues_;
+    Chunk const& front = front_of(queues);
+    if (auto const next = front.task->function().code; next != code) each = cost(code = next);
+    if (group.chunks.empty()) {
+      group.each = each;
+    } else if (!coalesces(front, each) || (own ? !worker.takes_more() : choose(each) != chosen)) {
+      break;
+    }
+    if (own) group.keyed = worker.load.returned;
+    group.chunks.push_back(take(*chosen, queues, each));
+  } while (group.chunks.size() != max_coalesced);
   return true;
+}
+
+bool Scheduler::goes_first(Queues const& ours, Queues const& theirs) {
+  int const priority = ours.begin()->first;
+  int const other = theirs.begin()->first;
+  return priority != other ? priority > other : is_older(front_of(ours), front_of(theirs));
 }
 
 Chunk Scheduler::take(std::size_t index, Queues& queues, double each) {

@@ -16,6 +16,7 @@
 #include <procpool/errors.hpp>
 
 #include "engine/patience.hpp"
+#include "os/discard.hpp"
 #include "os/socket.hpp"
 
 namespace procpool::inline v0::parent {
@@ -27,6 +28,9 @@ using detail::OutcomeBlock;
 
 namespace {
 
+constexpr std::size_t max_log_lines = 1024;  // that wait for the dispatcher
+// More than the ring of the log holds at a time.
+constexpr std::size_t max_log_reads = channel::log_bytes / sizeof(channel::LogHeader) + 1;
 constexpr std::size_t max_descriptor_bytes = 64;  // of a packet that brings a descriptor
 
 constexpr std::uint64_t nobodys_serial = ~std::uint64_t{0};
@@ -36,10 +40,17 @@ constexpr std::uint64_t nobodys_serial = ~std::uint64_t{0};
 void fail(OutcomeBlock& block, Chunk const& chunk, std::uint64_t count, std::uint64_t bytes,
           std::exception const& error) {
   block.kind = OutcomeBlock::Kind::failed;
+  block.begun = true;
   block.failure = detail::patiently([&] {
     return std::make_exception_ptr(SetupError(
-        element_text(chunk.task->id(), chunk.first, count) + ": the outcome, " +
-        std::to_string(bytes) + " bytes, arrived but could not be taken: " + error.what()));
+        element_text(*chunk.task, chunk.first, count) + ": the outcome, " + std::to_string(bytes) +
+        " bytes, arrived but could not be taken: " + error.what()));
+  });
+}
+
+bool names_resources(std::span<Chunk const> chunks) noexcept {
+  return std::ranges::any_of(chunks, [](Chunk const& chunk) {
+    return !chunk.task->function().resources.empty() || !chunk.input->resources().empty();
   });
 }
 
@@ -81,7 +92,8 @@ void Slot::put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBloc
       // Before the chunk is put: behind it nothing may fail for lack of memory.
       ledger_.reserve();
       std::uint64_t const before = channel_->tail();
-      auto const serial = outbound_->put(chunk, block.get());
+      std::optional<std::uint64_t> serial;
+      if (!must_wait(chunk)) serial = outbound_->put(chunk, block.get());
       full_ = !serial;
       if (full_) {
         report.advanced = channel_->tail() != before;
@@ -107,7 +119,15 @@ void Slot::put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBloc
   channel_->publish();
 }
 
-Slot::PutReport Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spin) {
+// What is carried stays in the control socket until the worker comes to its frame. If another worker
+// got the element meanwhile, and died with it, nobody would hear of the end before. So an element that
+// carries something is given to a worker that begins it at once.
+bool Slot::must_wait(Chunk const& chunk) const {
+  return !ledger_.empty() && detail::any_is_carried(chunk.input->resources());
+}
+
+Slot::PutReport Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spin,
+                          std::optional<std::uint64_t> returned) {
   PutReport report;
   // Relaxed: every channel of a pool has rings of the same size.
   std::uint64_t const inline_limit = inline_limit_.load(std::memory_order_relaxed);
@@ -122,13 +142,14 @@ Slot::PutReport Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spi
   }
   std::shared_ptr<detail::MessageBlock> block;
   try {
+    if (names_resources(chunks)) buffer_pool_->trimmer().watch_resources();
     // Memory for large messages is made before the lock: it takes as long as the message is large.
     if (large && here) {
       block = first.whole_input() ? first.input->in_memory_of(*buffer_pool_, worker)
                                   : copy_for(*buffer_pool_, worker, first.bytes());
     }
     if (here) {
-      for (Chunk const& chunk : chunks) Outbound::seal_large_shares(chunk, inline_limit);
+      for (Chunk const& chunk : chunks) Outbound::seal_large_values(chunk, inline_limit);
     }
   } catch (...) {
     report.failure = std::current_exception();
@@ -138,7 +159,13 @@ Slot::PutReport Slot::put(std::span<Chunk> chunks, std::chrono::microseconds spi
   for (Chunk const& chunk : chunks) ledger_.offer(chunk);
   // Another worker may be here by now, which must not see memory that was made for the first one.
   here = here && channel_ && bad_.empty() && (!large || worker == peer_buffers_);
-  if (here && !report.failure) put_each(chunks, std::move(block), spin, report);
+  bool const out_of_order = here && returned && *returned != ledger_.returned();
+  if (out_of_order) report.result = Put::full;
+  if (here && !report.failure && !out_of_order) put_each(chunks, std::move(block), spin, report);
+  if (report.sent != chunks.size()) {
+    std::size_t const ended = report.failure ? 1 : 0;
+    for (Chunk const& chunk : chunks.subspan(report.sent + ended)) ledger_.return_unsent(chunk);
+  }
   return report;
 }
 
@@ -156,6 +183,7 @@ void Slot::resolve_front(std::uint64_t count, Item& item) {
   if (output_) read_capture_if_possible();
   Ledger::Resolved resolved = ledger_.resolve(count);
   item.task = std::move(resolved.task);
+  item.input = std::move(resolved.input);
   item.block.first = resolved.element;
   item.block.count = count;
   item.block.worker = index_;
@@ -167,27 +195,63 @@ void Slot::resolve_front(std::uint64_t count, Item& item) {
   for (auto& [serial, text] : item.output) serial += index;  // of the task
 }
 
-os::Memfd Slot::receive_file() {
+std::vector<os::UniqueFd> Slot::receive_descriptors(std::uint64_t number, std::size_t count,
+                                                    os::Takes takes) {
   os::Packet packet;
+  // Sockets may have packets in them whose descriptors block the thread that closes them.
+  os::DiscardsRest const rest(packet.fds);
   try {
-    // A descriptor that cannot be a memory file is not touched: to ask it, or to close it, may take as
-    // long as it likes.
-    auto const received = os::receive_packet(control_.get(), packet, false, max_descriptor_bytes,
-                                             os::Takes::memory_files);
-    if (packet.foreign) {
-      throw BadFrame("a large message came with a descriptor that is no memory file");
-    }
-    if (received != os::ReceiveResult::received || packet.fds.size() != 1) {
-      throw BadFrame("a large message came without its descriptor");
+    // A descriptor of another kind is not touched: to ask it, or to close it, may take as long as it
+    // likes.
+    auto const received =
+        os::receive_packet(control_.get(), packet, false, max_descriptor_bytes, takes);
+    if (packet.foreign) throw BadFrame("a message came with a descriptor of another kind");
+    if (received != os::ReceiveResult::received || packet.fds.size() != count) {
+      throw BadFrame("a message came without its descriptor");
     }
   } catch (std::system_error const& error) {
     // Gone with its descriptor is only this one message. A descriptor that is still there would be taken
     // for that of the next one.
-    if (error.code().value() == EPROTO) throw;
-    throw BadFrame(std::string("the descriptor of a large message could not be received: ") +
+    if (error.code().value() == EPROTO || error.code().value() == EMFILE) throw;
+    throw BadFrame(std::string("the descriptor of a message could not be received: ") +
                    error.what());
   }
-  return os::Memfd(std::move(packet.fds.front()));
+  if (!std::ranges::equal(packet.bytes, std::as_bytes(std::span(&number, 1)))) {
+    throw BadFrame("a message came with the descriptor of another one");
+  }
+  return std::exchange(packet.fds, {});
+}
+
+// A resource that the next outcome names.
+void Slot::accept_resource(ParentEnd::Arrival const& arrival) {
+  using Kind = detail::Resource::Kind;
+  channel::ResourceRecord record{};
+  if (arrival.header.where != channel::Where::ring || arrival.payload.size() != sizeof record) {
+    throw BadFrame("a frame of a resource has no record of it");
+  }
+  if (ledger_.empty()) throw BadFrame("a resource came without an outcome that is owed");
+  if (named_.size() == channel::max_named) throw BadFrame("an outcome names too many resources");
+  std::memcpy(&record, arrival.payload.data(), sizeof record);
+  if (record.descriptors > detail::Resource::max_descriptors) {
+    throw BadFrame("a resource with " + std::to_string(record.descriptors) + " descriptors");
+  }
+  if (record.descriptors == 0) {
+    // Nothing: nobody has it any more, as the decoding of the outcome will tell.
+    if (auto given = outbound_->given(record.id)) named_.push_back(std::move(given));
+    return;
+  }
+  try {
+    named_.push_back(detail::Resource::adopt(
+        record.id, static_cast<Kind>(record.kind),
+        receive_descriptors(record.id, record.descriptors, os::Takes::memory_files_and_sockets),
+        detail::Resource::Sender::worker));
+  } catch (BadFrame const&) {
+    throw;
+  } catch (detail::BadResource const& bad) {
+    throw BadFrame(bad.what());
+  } catch (std::exception const& error) {  // this process lacks something
+    missed_ = copied(error.what());
+  }
 }
 
 detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
@@ -195,7 +259,8 @@ detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
   if (arrival.header.where == channel::Where::ring) {
     return detail::Payload::copy(arrival.payload);
   }
-  os::Memfd const memory = receive_file();
+  os::Memfd const memory(
+      std::move(receive_descriptors(arrival.header.serial, 1, os::Takes::memory_files).front()));
   if (arrival.header.where == channel::Where::block) {
     channel::BlockRef ref{};
     std::memcpy(&ref, arrival.payload.data(), sizeof ref);
@@ -216,26 +281,56 @@ detail::Payload Slot::receive(ParentEnd::Arrival const& arrival) {
   return detail::Payload(mapping, mapping->bytes());
 }
 
-void Slot::accept(ParentEnd::Arrival const& arrival, Item& item) {
+void Slot::accept_checkpoint(OutcomeBlock& block, std::uint64_t size, Report& report) {
+  detail::Payload const whole = std::move(block.payload);
+  std::uint64_t const own = whole.size() - size;
+  Checkpoint next{whole.part(own, size), block.resources};
+  if (checkpoint_ && checkpoint_->resources) report.replaced.push_back(*checkpoint_);
+  // From here on nothing fails: the outcome and its state are taken together.
+  block.payload = whole.part(0, own);
+  checkpoint_ = std::move(next);
+}
+
+void Slot::keep_checkpoints(bool keep) {
+  std::optional<Checkpoint> dropped;  // without the mutex
+  Lock const lock(mutex_);
+  keeps_checkpoints_ = keep;
+  if (!keep) dropped.swap(checkpoint_);
+}
+
+std::optional<Slot::Checkpoint> Slot::checkpoint() const {
+  Lock const lock(mutex_);
+  return checkpoint_;
+}
+
+void Slot::accept(ParentEnd::Arrival const& arrival, Report& report) {
   channel::OutboxHeader const& header = arrival.header;
+  if (header.kind == channel::OutboxKind::resource) return accept_resource(arrival);
   ledger_.check(header);
+  if (header.state != 0 && !keeps_checkpoints_) throw BadFrame("a state came from no actor");
   bool const thrown = header.kind == channel::OutboxKind::thrown;
   Chunk const& owed = ledger_.front().chunk;
+  Item item;
   item.block.kind = thrown ? OutcomeBlock::Kind::thrown : OutcomeBlock::Kind::values;
   try {
     item.block.payload = receive(arrival);
+    if (!missed_.empty()) throw std::runtime_error(std::exchange(missed_, {}));
+    if (!named_.empty()) item.block.resources = detail::as_shared(std::exchange(named_, {}));
+    if (header.state != 0) accept_checkpoint(item.block, header.state, report);
   } catch (BadFrame const&) {
     throw;
   } catch (std::exception const& error) {
     fail(item.block, owed, header.count, header.size, error);
+    named_.clear();
   }
   if (thrown) {
     item.element = owed;
     item.element->count = 1;
   }
   // A hint for the scheduler; a lie makes this worker's own chunks odd, within their bounds.
-  item.nanoseconds = std::min<std::uint64_t>(header.nanoseconds, std::uint64_t{1} << 50);
+  item.block.nanoseconds = std::min<std::uint64_t>(header.nanoseconds, std::uint64_t{1} << 50);
   resolve_front(header.count, item);
+  report.add(std::move(item));
 }
 
 void Slot::Report::add(Item&& item) {
@@ -249,18 +344,59 @@ void Slot::Report::add(Item&& item) {
   detail::patiently([&] { more_items.push_back(std::move(item)); });
 }
 
+void Slot::read_log() {
+  for (std::size_t reads = 0; reads < max_log_reads; ++reads) {
+    auto read = detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) { return channel_->next_log(); });
+    if (!read) break;
+    if (log_.size() == max_log_lines) {
+      log_lost_ += read->lost + 1;
+      continue;
+    }
+    detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) { log_.emplace_back(); });
+    LogLine& line = log_.back();
+    line.lost = read->lost + std::exchange(log_lost_, 0);
+    line.level = read->level;
+    line.text = std::move(read->text);
+    line.pid = pid_;
+    for (Ledger::Entry const& sent : ledger_) {
+      std::uint64_t const ahead = read->claim - 1 - sent.serial;
+      if (read->claim <= sent.serial || ahead >= sent.chunk.count) continue;
+      line.task = sent.chunk.task;
+      line.element = sent.chunk.first + ahead;
+      break;
+    }
+  }
+  has_log_.store(!log_.empty(), std::memory_order_release);
+}
+
+Slot::Log Slot::take_log() {
+  Log log;
+  Lock const lock(mutex_);
+  if (channel_ && bad_.empty()) {
+    try {
+      read_log();
+      log.more = channel_->has_log();
+    } catch (BadFrame const& bad) {
+      distrust(bad);  // collect() tells it to the engine
+    }
+  }
+  log.lines = std::exchange(log_, {});
+  has_log_.store(false, std::memory_order_release);
+  return log;
+}
+
 bool Slot::drain(Report& report) {
   bool changed = false;
   if (bad_.empty()) {
     try {
+      // Before the frames: their elements are in the ledger.
+      if (channel_->has_log()) read_log();
       // Before the frames: see ParentEnd::acknowledged.
       bool const acknowledged = channel_->acknowledged();
       bool any = false;
       changed = acknowledged;
       while (auto const arrival = channel_->next()) {
-        Item item;
-        accept(*arrival, item);
-        report.add(std::move(item));
+        accept(*arrival, report);
         any = changed = true;
       }
       if (any) channel_->taken();
@@ -355,11 +491,13 @@ void Slot::ask_to_leave() {
   if (channel_) channel_->ask_to_leave();
 }
 
-std::vector<std::uint64_t> Slot::task_ids() const {
-  std::vector<std::uint64_t> ids;
+std::vector<std::string> Slot::task_names() const {
+  std::vector<std::string> names;
   Lock const lock(mutex_);
-  for (Ledger::Entry const& sent : ledger_) ids.push_back(sent.chunk.task->id());
-  return ids;
+  for (Ledger::Entry const& sent : ledger_) {
+    if (!sent.chunk.task->internal()) names.push_back(sent.chunk.task->name());
+  }
+  return names;
 }
 
 // ---- revocation
@@ -376,6 +514,9 @@ void Slot::revoke_from(std::uint64_t from, Report& report) {
   // An element that surely runs is left out, so that it stays sure: see ParentEnd::running.
   auto const running = running_of_channel();
   if (running && running->sure) from = std::max(from, running->serial + 1);
+  // An element of the pool's own is for this worker alone, which waits for it. Nothing follows it that has
+  // not been revoked.
+  from = std::max(from, ledger_.end_of_internal());
   if (from >= ledger_.end_serial()) return;
   try {
     report.returned = ledger_.revoke_from(channel_->revoke(from));
@@ -393,14 +534,14 @@ std::optional<Slot::TimePoint> Slot::trim(TimePoint now) {
   // Nothing may be put while the worker has not acknowledged a revocation.
   if (channel_->acknowledging()) return now + soon;
   try {
-    switch (outbound_->put_notices()) {
-      case Outbound::Notices::none: return next;
-      case Outbound::Notices::no_room: return now + soon;
-      case Outbound::Notices::put:
-        channel_->publish();
-        return next ? std::min(*next, now + soon) : now + soon;
+    auto const notices = outbound_->put_notices();
+    auto const evictions = outbound_->put_evictions();
+    if (notices == Outbound::Notices::put || evictions == Outbound::Notices::put) {
+      channel_->publish();
+    } else if (notices == Outbound::Notices::none && evictions == Outbound::Notices::none) {
+      return next;
     }
-    return next;
+    return earlier(next, now + soon);
   } catch (BadFrame const& bad) {
     distrust(bad);  // collect() tells it to the engine
     return std::nullopt;
@@ -446,6 +587,22 @@ std::optional<Slot::Running> Slot::running() {
   return std::nullopt;
 }
 
+std::optional<Slot::Doing> Slot::doing() const {
+  Lock const lock(mutex_);
+  if (!channel_ || !bad_.empty()) return std::nullopt;
+  auto const running = running_of_channel();
+  if (!running) return std::nullopt;
+  for (Ledger::Entry const& sent : ledger_) {
+    std::uint64_t const ahead = running->serial - sent.serial;
+    if (running->serial < sent.serial || ahead >= sent.chunk.count) continue;
+    auto const told = channel_->told_progress();
+    bool const of_this = told && told->serial == running->serial;
+    return Doing{sent.chunk.task, sent.chunk.first + ahead, of_this ? told->done : 0,
+                 of_this ? told->total : 0};
+  }
+  return std::nullopt;
+}
+
 // An element that scribbled over the marks of its worker may run on for ever, and never be seen to.
 // From the outside, that is a worker which does not begin what it was given. An honest one, which is
 // stopped or starved by the machine, is replaced at no cost: what it has not begun goes elsewhere.
@@ -478,6 +635,13 @@ bool Slot::ask_to_stop(std::uint64_t serial) {
   return true;
 }
 
+bool Slot::ask_first_to_stop() {
+  Lock const lock(mutex_);
+  if (!channel_ || !bad_.empty() || ledger_.empty()) return false;
+  channel_->ask_to_stop(ledger_.first_serial());
+  return true;
+}
+
 bool Slot::retiring() const {
   Lock const lock(mutex_);
   return channel_ && channel_->retiring();
@@ -492,7 +656,8 @@ bool Slot::has_left() const {
 Slot::Duty Slot::duty() const {
   Lock const lock(mutex_);
   if (!channel_) return {};
-  return {!ledger_.empty() && !has_input(), running_of_channel().has_value(), channel_->progress(),
+  bool const owes = (!ledger_.empty() && !has_input()) || channel_->acknowledging();
+  return {owes, running_of_channel().has_value(), channel_->progress(),
           detail::CrashReport::begun(channel_->crash_area()), channel_->exit_hint()};
 }
 
@@ -542,6 +707,8 @@ void Slot::open(std::unique_ptr<ParentEnd> channel, os::UniqueFd control, pid_t 
   outbound_.emplace(*channel_, *peer_buffers_, control_.get());
   ledger_.reset();
   full_ = false;
+  named_.clear();
+  missed_.clear();
   answered_ = false;
   runs_.reset();
   idles_.reset();
@@ -595,17 +762,25 @@ Slot::Death Slot::reap() {
   Death death;
   Lock const lock(mutex_);
   if (!channel_) return death;
+  if (bad_.empty()) {
+    try {
+      read_log();                // all that there is
+    } catch (BadFrame const&) {  // drain() finds the same
+    }
+  }
   drain(death.report);
   death.bad = std::move(death.report.bad);
   auto const crash_area = channel_->crash_area();
   detail::if_possible([&] { death.crash = detail::CrashReport::read(crash_area); });
   if (!ledger_.empty()) reap_front(death);
   death.useful = answered_ || !death.attributed.empty();
+  death.pid = pid_;
   outbound_.reset();
   channel_.reset();
   peer_buffers_.reset();
   death.control = std::move(control_);
   output_.reset();
+  named_.clear();
   ledger_.reset();
   death.report.load = current_load();
   return death;

@@ -4,8 +4,8 @@
 // The slot has the parent's end of the channel, the ledger of the worker, and its sending half.
 //
 // Any thread may put, collect and revoke. Each operation takes the mutex of the slot. Under that mutex
-// only the mutexes of the buffer pool and of the peer buffers are taken, only bytes move, and no user
-// code runs. The dispatcher alone calls `open` and `reap`.
+// only the mutexes of the buffer pool, of the peer buffers and of the registry of resources are taken,
+// only bytes move, and no user code runs. The dispatcher alone calls `open` and `reap`.
 
 #include <sys/types.h>
 
@@ -30,6 +30,7 @@
 #include "engine/crash_report.hpp"
 #include "os/fd.hpp"
 #include "os/memfd.hpp"
+#include "os/socket.hpp"
 #include "parent/chunk.hpp"
 #include "parent/ledger.hpp"
 #include "parent/load.hpp"
@@ -51,11 +52,17 @@ class Slot {
   // The outcome of some elements.
   struct Item {
     std::shared_ptr<detail::Task> task{};
+    std::shared_ptr<SharedInput> input{};  // that has ended, if it names resources
     detail::OutcomeBlock block{};
-    std::uint64_t nanoseconds = 0;   // for all these elements, as the worker says
-    std::optional<Chunk> element{};  // one that threw, as it was sent
-    bool again = false;              // it is run once more
+    std::optional<Chunk> element{};                               // one that threw, as it was sent
+    bool again = false;                                           // it is run once more
     std::vector<std::pair<std::uint64_t, std::string>> output{};  // captured, by element
+  };
+
+  // The state of an actor, as its worker wrote it. Only a worker decodes it.
+  struct Checkpoint {
+    detail::Payload state{};
+    std::shared_ptr<detail::Resource::List const> resources{};  // that it names
   };
 
   // The outcome of an operation. Its load says whether anything has changed.
@@ -64,7 +71,9 @@ class Slot {
     boost::container::small_vector<Item, 1> items;
     std::list<Item> more_items{};  // behind `items`, if there was no memory for all side by side
     Chunks returned;               // have not begun, and never will at this worker
-    std::string bad;               // not empty: the worker wrote an impossible value: kill it
+    // Replaced ones that name resources, whose end may run code of the user.
+    std::vector<Checkpoint> replaced{};
+    std::string bad;  // not empty: the worker wrote an impossible value: kill it
 
     void add(Item&& item);
     std::size_t outcomes() const noexcept { return items.size() + more_items.size(); }
@@ -79,8 +88,10 @@ class Slot {
   enum class Put : std::uint8_t {
     sent,
     unwanted,  // sent, but no element of it may run any more: revoke it
-    full,      // there is no room now
-    gone       // no worker is here
+    // There is no room now, others would be behind it, or the chunk carries something and the worker
+    // is not free.
+    full,
+    gone  // no worker is here
   };
   // Puts chunks into the inbox of the worker, see Outbound::put(). Only the first chunk may be large.
   // The worker looks for more during `spin` before it sleeps. Throws nothing.
@@ -93,9 +104,12 @@ class Slot {
     bool unwanted = false;         // some of the sent ones are unwanted: left as they were
     Put result = Put::gone;        // of the next chunk, if there is one
     bool advanced = false;         // of a chunk without room: something was put ahead of it
-    std::exception_ptr failure{};  // why the next chunk cannot be sent
+    std::exception_ptr failure{};  // why the next chunk cannot be sent: it ends, and those behind
+                                   // it go back to the queue
   };
-  PutReport put(std::span<Chunk> chunks, std::chrono::microseconds spin);
+  // `returned`: nothing is put if Load::returned is another number by now.
+  PutReport put(std::span<Chunk> chunks, std::chrono::microseconds spin,
+                std::optional<std::uint64_t> returned = {});
   // The same for one chunk. Throws the failure.
   Put put(Chunk& chunk, std::chrono::microseconds spin = {});
   Put put(Chunk&& chunk) { return put(chunk); }
@@ -123,8 +137,37 @@ class Slot {
   // again while elements with a timeout are out: if a worker does nothing with one for a second, as its
   // marks say, this call marks the worker for kill.
   std::optional<Running> running();
+  // A line that a task has logged.
+  struct LogLine {
+    std::shared_ptr<detail::Task> task;  // null: it is not known any more
+    std::uint64_t element = 0;
+    std::uint64_t lost = 0;  // lines before it
+    std::uint32_t level = 0;
+    std::string text{};
+    pid_t pid = 0;
+  };
+  // True if take_log() may have something. Cheap.
+  bool has_log() const noexcept { return has_log_.load(std::memory_order_acquire); }
+  // `more`: there is more already.
+  struct Log {
+    std::vector<LogLine> lines;
+    bool more = false;
+  };
+  Log take_log();
+
+  // The element that the worker runs by its marks, and what the element says of its progress.
+  struct Doing {
+    std::shared_ptr<detail::Task> task;
+    std::uint64_t element;
+    std::uint64_t done;
+    std::uint64_t total;  // 0: not known
+  };
+  std::optional<Doing> doing() const;
   // Asks the element to stop. False: it does not look for requests, or does not run any more.
   bool ask_to_stop(std::uint64_t serial);
+  // The same for the first element that the worker owes, which may begin to look later. False: the
+  // worker has none.
+  bool ask_first_to_stop();
   // The worker has elements of the task that have not ended, and is not marked for kill.
   bool holds(detail::Task const& task) const;
 
@@ -167,7 +210,7 @@ class Slot {
 
   // ---- supervision
   struct Duty {
-    bool owes = false;           // an outcome that the worker has not shown
+    bool owes = false;           // an outcome, or the acknowledgement of a revocation
     bool runs = false;           // an element, by the marks of the worker
     std::uint64_t progress = 0;  // changes if the worker gets on, as it says
     bool crashes = false;        // the worker has begun to report a crash
@@ -179,6 +222,12 @@ class Slot {
 
   void ask_to_leave();
 
+  // ---- checkpoints of an actor
+  // Whether outcomes may bring one. If not, none is kept.
+  void keep_checkpoints(bool keep);
+  // The last one of any worker here. It arrived with an outcome, or not at all.
+  std::optional<Checkpoint> checkpoint() const;
+
   // ---- begin and end of a worker
   // `output` is null unless the output is captured.
   void open(std::unique_ptr<channel::ParentEnd> channel, os::UniqueFd control, pid_t pid,
@@ -188,6 +237,7 @@ class Slot {
   struct Death {
     Report report;  // the outcomes that were found, and all elements that had not begun
     Chunks attributed;
+    pid_t pid = 0;       // of the worker
     std::string output;  // captured from the first of them
     detail::Stage stage = detail::Stage::idle;
     channel::ExitHint exit_hint = channel::ExitHint::none;
@@ -200,7 +250,8 @@ class Slot {
   };
   Death reap();
 
-  std::vector<std::uint64_t> task_ids() const;  // of all chunks in the ledger
+  // Of all chunks in the ledger but the pool's own.
+  std::vector<std::string> task_names() const;
 
  private:
   // An element that was seen in some state, and since when.
@@ -214,6 +265,7 @@ class Slot {
   void distrust(channel::BadFrame const& bad) PROCPOOL_REQUIRES(mutex_);
   TimePoint since(std::optional<Sighting>& sighting, std::uint64_t serial) const;
 
+  bool must_wait(Chunk const& chunk) const PROCPOOL_REQUIRES(mutex_);
   void put_each(std::span<Chunk> chunks, std::shared_ptr<detail::MessageBlock> block,
                 std::chrono::microseconds spin, PutReport& report) PROCPOOL_REQUIRES(mutex_);
 
@@ -222,12 +274,21 @@ class Slot {
   void note_stall(TimePoint now) PROCPOOL_REQUIRES(mutex_);
   // True: something has changed.
   bool drain(Report& report) PROCPOOL_REQUIRES(mutex_);
-  void accept(channel::ParentEnd::Arrival const& arrival, Item& item) PROCPOOL_REQUIRES(mutex_);
+  void accept(channel::ParentEnd::Arrival const& arrival, Report& report) PROCPOOL_REQUIRES(mutex_);
   detail::Payload receive(channel::ParentEnd::Arrival const& arrival) PROCPOOL_REQUIRES(mutex_);
-  os::Memfd receive_file() PROCPOOL_REQUIRES(mutex_);
+  // The descriptors of the next packet on the control socket, which has this number and so many of them.
+  std::vector<os::UniqueFd> receive_descriptors(std::uint64_t number, std::size_t count,
+                                                os::Takes takes) PROCPOOL_REQUIRES(mutex_);
+  void accept_resource(channel::ParentEnd::Arrival const& arrival) PROCPOOL_REQUIRES(mutex_);
+  // The last `size` bytes of the outcome's payload are a state.
+  void accept_checkpoint(detail::OutcomeBlock& block, std::uint64_t size, Report& report)
+      PROCPOOL_REQUIRES(mutex_);
   // The first elements have ended; `item` has their payload.
   void resolve_front(std::uint64_t count, Item& item) PROCPOOL_REQUIRES(mutex_);
   bool read_capture() PROCPOOL_REQUIRES(mutex_);
+  // Takes the lines that are there, while the elements that logged them are in the ledger. Throws
+  // BadFrame.
+  void read_log() PROCPOOL_REQUIRES(mutex_);
   void read_capture_if_possible() PROCPOOL_REQUIRES(mutex_);
   void reap_front(Death& death) PROCPOOL_REQUIRES(mutex_);
 
@@ -236,6 +297,7 @@ class Slot {
   std::shared_ptr<BufferPool> const buffer_pool_;
   TimePoint (*const clock_)();
   std::atomic<bool> marked_for_kill_{false};  // kill_reason_ is set
+  std::atomic<bool> has_log_{false};          // log_ is not empty
 
   mutable detail::Mutex mutex_{detail::Mutex::Adaptive{}};
   // Null while there is no worker.
@@ -247,6 +309,9 @@ class Slot {
   Ledger ledger_ PROCPOOL_GUARDED_BY(mutex_);
   // A chunk found no room, and nothing has ended since.
   bool full_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  // The resources that the next outcome names, as far as they have arrived.
+  detail::Resource::List named_ PROCPOOL_GUARDED_BY(mutex_);
+  std::string missed_ PROCPOOL_GUARDED_BY(mutex_);     // not empty: why one of them has not
   bool answered_ PROCPOOL_GUARDED_BY(mutex_) = false;  // at least one element, of any task
   std::optional<Sighting> runs_ PROCPOOL_GUARDED_BY(mutex_);
   // The front of the ledger: the worker neither runs it, by its marks, nor has answered it.
@@ -255,6 +320,10 @@ class Slot {
   std::optional<KillReason> kill_reason_ PROCPOOL_GUARDED_BY(mutex_);
   std::string bad_ PROCPOOL_GUARDED_BY(mutex_);
   std::unique_ptr<OutputCapture> output_ PROCPOOL_GUARDED_BY(mutex_);
+  std::vector<LogLine> log_ PROCPOOL_GUARDED_BY(mutex_);    // for the dispatcher
+  std::uint64_t log_lost_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // behind them
+  bool keeps_checkpoints_ PROCPOOL_GUARDED_BY(mutex_) = false;
+  std::optional<Checkpoint> checkpoint_ PROCPOOL_GUARDED_BY(mutex_);
   std::uint32_t parked_ PROCPOOL_GUARDED_BY(mutex_) =
       0;  // number of the dispatcher's sleep; 0: awake
   unsigned spinners_ PROCPOOL_GUARDED_BY(mutex_) = 0;

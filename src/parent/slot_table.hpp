@@ -56,7 +56,7 @@ class SlotTable final : public Trimmable {
 
  private:
   static constexpr std::size_t block_size = 64;
-  std::array<std::atomic<std::unique_ptr<Slot>*>, max_workers / block_size> blocks_{};
+  std::array<std::atomic<std::unique_ptr<Slot>*>, detail::max_workers / block_size> blocks_{};
   std::atomic<std::size_t> size_{0};
 };
 

@@ -89,7 +89,7 @@ std::optional<Strays::TimePoint> Strays::tick(TimePoint now) {
         continue;
       }
       os::signal_group(child.pidfd.get(), child.pid, SIGTERM);
-      stray.exiting = Exiting{detail::later(now, core_.options.stop_grace), true};
+      stray.exiting = Exiting{detail::later(now, core_.options.shutdown.stop_grace), true};
     }
     at(stray.exiting->deadline);
   }

@@ -44,12 +44,13 @@ class PreciseTimer {
 
 }  // namespace
 
-Supervisor::Supervisor(Core& core, std::vector<std::string> environment)
+Supervisor::Supervisor(Core& core, std::vector<std::string> environment,
+                       entry::WorkerProgram program)
     : core_(core),
-      launcher_(core, std::move(environment)),
+      launcher_(core, std::move(environment), std::move(program)),
       fork_server_(core, poller_, launcher_),
       strays_(core, poller_, fork_server_, cgroups_),
-      services_{core, poller_, launcher_, fork_server_, strays_, cgroups_, backoff_},
+      services_{core, poller_, launcher_, fork_server_, strays_, cgroups_, backoff_, lines_},
       wanted_(core.wanted_workers()) {
   poller_.add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
   poller_.add(core_.look_timer.fd(), key(what_look, 0), EPOLLIN);
@@ -78,6 +79,7 @@ void Supervisor::run() {
     attempt([&] { timeout = tick(now); });
     sleep(timeout);
   }
+  services_.deaths.finish();
   core_.close_memory();
   fork_server_.end();
   wait_for_leftovers();
@@ -86,7 +88,11 @@ void Supervisor::run() {
 
 void Supervisor::wait_for_leftovers() {
   auto const end = std::chrono::steady_clock::now() + leftovers_timeout;
-  while ((!cgroups_.sweep() || strays_.reap()) && std::chrono::steady_clock::now() < end) {
+  auto const any = [this] {
+    bool const unwritten = lines_.flush(std::chrono::steady_clock::now()).has_value();
+    return !cgroups_.sweep() || strays_.reap() || unwritten;
+  };
+  while (any() && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(1ms);
   }
 }
@@ -96,17 +102,21 @@ std::optional<std::chrono::microseconds> Supervisor::tick(TimePoint now) {
   std::size_t const wanted = core_.wanted_workers();
   // There are at least as many slots as workers were wanted at any time before.
   while (workers_.size() < core_.slots.size()) workers_.emplace_back(workers_.size(), services_);
-  if (wanted > std::exchange(wanted_, wanted)) {
+  bool const grown = wanted > std::exchange(wanted_, wanted);
+  if (grown && !core_.slots_are_dedicated()) {
     // A part of what some workers hold is for the new ones now.
     core_.revoke_all();
     core_.place();
   }
+  next.at(core_.watch_stops(now));
   next.at(core_.watch_deadlines(now));
   next.at(core_.trimmer->look(now));
   tick_fork_server(now, next);
   for (WorkerProxy& worker : workers_) next.at(worker.tick(now, wanted));
   if (!cgroups_.sweep()) next.at(now + cgroup_interval);
   next.at(strays_.tick(now));
+  next.at(lines_.flush(now));
+  next.at(services_.deaths.flush(now));
   start_workers(now, next);
   if (core_.balance()) next.at(now + balance_interval);
   Core::Sleep const sleep = core_.prepare_sleep();
@@ -127,7 +137,7 @@ void Supervisor::start_workers(TimePoint now, NextLook& next) {
       break;
     }
     auto const place = core_.choose_vacant(
-        wanted_, [this](std::size_t index) { return workers_[index].vacant(); });
+        wanted_, [&](std::size_t index) { return workers_[index].may_start(now); });
     if (!place) break;
     workers_[*place].start();
   }
@@ -135,7 +145,10 @@ void Supervisor::start_workers(TimePoint now, NextLook& next) {
 
 void Supervisor::sleep(std::optional<std::chrono::microseconds> timeout) {
   bool const short_polls = sleep_ == IdlePolicy::Sleep::short_poll;
+  std::size_t const taken = taken_;
   attempt([&] { short_polls ? prepare_short_poll() : prepare_sleep(); });
+  // A worker whose last outcome came meanwhile may have to leave: that is up to the next tick.
+  if (taken_ != taken) timeout = std::chrono::microseconds::zero();
   bool const out_of_memory = std::exchange(out_of_memory_, false);
   if (out_of_memory) timeout = std::min(timeout.value_or(memory_interval), memory_interval);
   std::array<os::Ready, 64> ready{};
@@ -237,16 +250,29 @@ void Supervisor::on_report(ForkServerProcess::Forked forked) {
 
 void Supervisor::on_loss(ForkServerClient::Loss const& loss) {
   // A fork server that does not come up is one failed start, however many workers waited for it.
-  bool reported = loss.came_up;
+  // Dedicated workers are spawned then. If they cannot be, each of them has failed.
+  bool const dedicated = core_.slots_are_dedicated();
+  bool reported = loss.came_up || (dedicated && !core_.options.start.preload);
   for (WorkerProxy& worker : workers_) {
     if (worker.fork_pending()) {
-      bool const report = !worker.fork_cancelled() && !std::exchange(reported, true);
-      worker.on_not_forked(report ? loss.how : std::string(), loss.killed_externally);
+      bool const report = !worker.fork_cancelled() && !reported;
+      reported = reported || (report && !dedicated);
+      worker.on_not_forked(report ? loss.how : std::string(), loss.failure, loss.error);
     } else {
       worker.on_fork_server_lost();
     }
   }
   backoff_.fork_server_lost(std::chrono::steady_clock::now(), loss.useless_in_a_row);
+}
+
+// It may load for a long time what nobody needs any more.
+void Supervisor::abandon_fork_server() {
+  auto const is_wanted = [](WorkerProxy const& worker) {
+    return worker.fork_pending() && !worker.fork_cancelled();
+  };
+  if (!fork_server_.starts() || std::ranges::any_of(workers_, is_wanted)) return;
+  fork_server_.end();
+  for (WorkerProxy& worker : workers_) worker.on_not_forked({});
 }
 
 // ---- the end
@@ -265,6 +291,7 @@ bool Supervisor::advance_end(TimePoint now) {
   }
   if (!end.drained && end.phase != Phase::killing) return false;
   for (WorkerProxy& worker : workers_) worker.leave_with_pool(now);
+  abandon_fork_server();
   // Elements of a worker that is gone may be in another thread's hands, which delivers them.
   return end.delivered && std::ranges::all_of(workers_, &WorkerProxy::vacant) &&
          !strays_.any_exiting();

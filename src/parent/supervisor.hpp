@@ -21,6 +21,7 @@
 #include "parent/core.hpp"
 #include "parent/fork_server_client.hpp"
 #include "parent/idle_policy.hpp"
+#include "parent/output_lines.hpp"
 #include "parent/spawn_backoff.hpp"
 #include "parent/strays.hpp"
 #include "parent/worker_launcher.hpp"
@@ -31,7 +32,7 @@ namespace procpool::inline v0::parent {
 class Supervisor {
  public:
   // `environment`: "NAME=value" each, of the workers. Throws std::system_error.
-  Supervisor(Core& core, std::vector<std::string> environment);
+  Supervisor(Core& core, std::vector<std::string> environment, entry::WorkerProgram program);
   Supervisor(Supervisor const&) = delete;
   Supervisor& operator=(Supervisor const&) = delete;
 
@@ -59,6 +60,8 @@ class Supervisor {
   void on_loss(ForkServerClient::Loss const& loss);
   void look(WorkerProxy& worker) { taken_ += worker.look(); }
   void look_at_everything();
+  // Ends a fork server that takes no orders yet, and of which nobody wants a worker.
+  void abandon_fork_server();
   // True: no worker is left, and none will be.
   bool advance_end(TimePoint now);
   // The processes that are left are killed already. A process that the kernel holds is not waited
@@ -72,6 +75,7 @@ class Supervisor {
   CgroupSweep cgroups_;
   Strays strays_;
   SpawnBackoff backoff_;
+  LineSink lines_;
   WorkerServices services_;
   std::deque<WorkerProxy> workers_;
   std::size_t wanted_;  // workers, at the last tick

@@ -32,13 +32,14 @@ void Tally::count_start(std::size_t worker, pid_t pid) noexcept {
   workers_[worker].pid = pid;
 }
 
-void Tally::count_exit(std::size_t worker, ExitReport const& report, std::string const& text,
+bool Tally::count_exit(std::size_t worker, ExitReport const& report, std::string const& text,
                        bool killing) noexcept {
   using When = ExitReport::When;
   workers_[worker].pid = 0;
   detail::if_possible([&] { workers_[worker].last_end = text; });
-  if (report.when == When::ready && !killing) ++stats_.worker_deaths;
-  if (report.when != When::ready && report.when != When::leaving) return;
+  bool const died = report.when == When::ready && !killing;
+  if (died) ++stats_.worker_deaths;
+  if (report.when != When::ready && report.when != When::leaving) return false;
   if (report.forced) ++summary_.forced;
   switch (report.leave_reason) {
     case LeaveReason::recycled: ++stats_.workers_recycled; break;
@@ -49,6 +50,7 @@ void Tally::count_exit(std::size_t worker, ExitReport const& report, std::string
     case LeaveReason::hung_up:
     case LeaveReason::for_element: break;
   }
+  return died;
 }
 
 void Tally::amend_last_end(std::size_t worker, std::string_view from, std::string_view to) {

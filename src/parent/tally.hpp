@@ -28,6 +28,7 @@ class Tally {
   void add_records(std::uint64_t sent) noexcept { stats_.records += sent; }
   void remove_records(std::uint64_t unsent) noexcept { stats_.records -= unsent; }
   void count_retry() noexcept { ++stats_.retries; }
+  void count_actor_restart() noexcept { ++stats_.actor_restarts; }
   // A worker has answered these, which took it so long, as it says.
   void count_answered(std::size_t worker, std::uint64_t elements,
                       std::uint64_t nanoseconds) noexcept;
@@ -42,8 +43,8 @@ class Tally {
   void count_marked_for_kill(bool cancelled) noexcept {
     ++(cancelled ? stats_.workers_cancelled : stats_.workers_timed_out);
   }
-  // `killing`: the pool kills all of its workers.
-  void count_exit(std::size_t worker, ExitReport const& report, std::string const& text,
+  // `killing`: the pool kills all of its workers. True: the pool had not asked for the end.
+  bool count_exit(std::size_t worker, ExitReport const& report, std::string const& text,
                   bool killing) noexcept;
   // Replaces the begin of the text of the last exit, if it is `from`.
   void amend_last_end(std::size_t worker, std::string_view from, std::string_view to);

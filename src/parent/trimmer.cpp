@@ -11,16 +11,36 @@ void Trimmer::add(Trimmable& object) {
   objects_.push_back(&object);
 }
 
-void Trimmer::expect() noexcept {
-  if (expected_.exchange(true, std::memory_order_acq_rel)) return;
+void Trimmer::wake() noexcept {
   detail::Lock const lock(mutex_);
   if (wake_) wake_();
 }
 
+void Trimmer::expect() noexcept {
+  if (!expected_.exchange(true, std::memory_order_acq_rel)) wake();
+}
+
+void Trimmer::resource_ended() noexcept {
+  // The thread may sleep until a later look.
+  if (!some_ended_.exchange(true, std::memory_order_acq_rel)) wake();
+}
+
+void Trimmer::watch_resources() {
+  // Relaxed: that it was done twice would do no harm.
+  if (watches_.load(std::memory_order_relaxed)) return;
+  detail::Resource::add_listener(weak_from_this());
+  watches_.store(true, std::memory_order_relaxed);
+}
+
 std::optional<TimePoint> Trimmer::look(TimePoint now) {
+  if (some_ended_.load(std::memory_order_acquire)) {
+    next_ = earlier(next_, last_ ? *last_ + resources_are_kept : now);
+  }
   if (next_ ? now < *next_ : !expected_.load(std::memory_order_acquire)) return next_;
   // First: an object that expects a look from now on may have been passed already.
   expected_.store(false, std::memory_order_release);
+  some_ended_.store(false, std::memory_order_release);
+  last_ = now;
   next_ = std::nullopt;
   // Not under the mutex: objects expect looks under their own.
   for (std::size_t i = 0; Trimmable* const each = object(i); ++i) {

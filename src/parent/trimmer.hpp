@@ -8,11 +8,13 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/engine/mutex.hpp>
+#include <procpool/detail/handle/resource.hpp>
 
 namespace procpool::inline v0::parent {
 
@@ -20,6 +22,8 @@ using detail::TimePoint;
 
 // Memory is kept for this time after its last use.
 inline constexpr std::chrono::milliseconds memory_is_kept{1000};
+// Workers let go of resources that have ended at most this time later.
+inline constexpr std::chrono::milliseconds resources_are_kept{100};
 
 // Of two times to look again, of which there may be none.
 constexpr std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
@@ -37,7 +41,8 @@ class Trimmable {
   ~Trimmable() = default;
 };
 
-class Trimmer {
+class Trimmer final : public detail::Resource::EndListener,
+                      public std::enable_shared_from_this<Trimmer> {
  public:
   // `wake` wakes the thread that calls look(). It is called under the mutex, which may be taken
   // under any other.
@@ -49,6 +54,10 @@ class Trimmer {
   void add(Trimmable& object);
   // There is something to trim, now or soon. Any thread.
   void expect() noexcept;
+  // Workers were sent a resource: from now on, an end of one is something to trim. It is looked at
+  // earlier than other things, but no more often than every 100 ms.
+  void watch_resources();
+  void resource_ended() noexcept override;
   // Trims all objects if it is time to. Returns the time of the next look. One thread.
   std::optional<TimePoint> look(TimePoint now);
   // Looks at nothing and wakes no thread from now on.
@@ -57,8 +66,14 @@ class Trimmer {
  private:
   Trimmable* object(std::size_t index) const;  // null: there are no more
 
+  void wake() noexcept;
+
   std::atomic<bool> expected_{false};
-  std::optional<TimePoint> next_;  // of the thread that looks
+  std::atomic<bool> some_ended_{false};  // resources, since the last look
+  std::atomic<bool> watches_{false};
+  // Of the thread that looks.
+  std::optional<TimePoint> next_;
+  std::optional<TimePoint> last_;
   mutable detail::Mutex mutex_;
   std::function<void()> wake_ PROCPOOL_GUARDED_BY(mutex_);
   std::vector<Trimmable*> objects_ PROCPOOL_GUARDED_BY(mutex_);

@@ -32,7 +32,7 @@ class Vigil {
   // The worker's duty at the time of a look.
   struct Duty {
     bool due = false;      // it has something to do
-    bool owes = false;     // an outcome that it has not shown
+    bool owes = false;     // an outcome, or the acknowledgement of a revocation
     bool runs = false;     // an element, by its progress words
     bool exits = false;    // it was asked to exit, and runs no element
     bool crashes = false;  // it has begun to report a crash

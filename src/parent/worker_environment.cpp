@@ -47,11 +47,13 @@ std::vector<std::string> worker_environment(PoolOptions const& options,
   if (options.harden)
     std::erase_if(environment, [](auto const& entry) { return !is_harmless(entry); });
   std::erase_if(environment, is_of_launcher);
-  for (auto const& [name, value] : options.environment) {
+  for (auto const& [name, value] : options.start.environment) {
     std::erase_if(environment, [&](std::string const& entry) { return is(entry, name); });
     environment.push_back(name + "=" + value);
   }
-  std::size_t const threads = std::max<std::size_t>(1, cpu_count() / workers);
+  std::size_t const pinned = cpus_per_worker(options);
+  std::size_t const threads =
+      pinned != 0 ? pinned : std::max<std::size_t>(1, cpu_count() / workers);
   for (char const* const name : thread_variables) {
     if (std::ranges::none_of(environment, [&](auto const& entry) { return is(entry, name); })) {
       environment.push_back(std::string(name) + "=" + std::to_string(threads));
@@ -60,18 +62,45 @@ std::vector<std::string> worker_environment(PoolOptions const& options,
   return environment;
 }
 
+std::size_t cpus_per_worker(PoolOptions const& options) {
+  constexpr std::size_t most = 65'536;
+  return options.placement.cpus_per_worker ? detail::checked(*options.placement.cpus_per_worker,
+                                                             "placement.cpus_per_worker", most)
+                                           : 0;
+}
+
+std::vector<int> cpus_of_worker(PoolOptions const& options, std::vector<int> const& usable,
+                                std::size_t place) {
+  std::vector<int> const& cpus = options.placement.cpus.empty() ? usable : options.placement.cpus;
+  std::size_t const count = options.placement.cpus_per_worker ? cpus_per_worker(options)
+                            : options.placement.cpus.empty()  ? 0
+                                                              : 1;
+  std::vector<int> own;
+  for (std::size_t i = 0; i < count && !cpus.empty(); ++i) {
+    own.push_back(cpus[(place * count + i) % cpus.size()]);
+  }
+  return own;
+}
+
 std::size_t worker_count(PoolOptions const& options) {
-  if (options.workers) return options.workers->checked("workers", max_workers);
+  if (options.workers) return detail::checked(*options.workers, "workers", detail::max_workers);
   char const* const given = std::getenv(count_variable);
-  if (given == nullptr || *given == '\0') return cpu_count();
+  if (given == nullptr || *given == '\0') {
+    std::size_t const each = cpus_per_worker(options);
+    if (each == 0) return cpu_count();
+    std::size_t const cpus = options.placement.cpus.empty()
+                                 ? cpu_count()
+                                 : std::min(options.placement.cpus.size(), detail::max_workers);
+    return std::max<std::size_t>(1, cpus / each);
+  }
   std::string_view const text = given;
   std::size_t count = 0;
   auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   if (error != std::errc() || end != text.data() + text.size() || count < 1 ||
-      count > max_workers) {
+      count > detail::max_workers) {
     throw std::invalid_argument(std::string("procpool: the environment variable ") +
                                 count_variable + " is \"" + given + "\"; it must be from 1 to " +
-                                std::to_string(max_workers));
+                                std::to_string(detail::max_workers));
   }
   return count;
 }

@@ -20,4 +20,11 @@ std::vector<std::string> worker_environment(PoolOptions const& options,
 // environment variable, makes no sense.
 std::size_t worker_count(PoolOptions const& options);
 
+// Of PlacementOptions::cpus_per_worker. 0: it is not given.
+std::size_t cpus_per_worker(PoolOptions const& options);
+// The CPUs that the worker at this place is pinned to. Empty: it is not pinned. `usable`: those of
+// the program.
+std::vector<int> cpus_of_worker(PoolOptions const& options, std::vector<int> const& usable,
+                                std::size_t place);
+
 }  // namespace procpool::inline v0::parent

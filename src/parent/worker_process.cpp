@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 
 // Between two looks at a process that the poller cannot watch, or whose status cannot be asked for.
 constexpr auto unwatched_interval = 5ms;
+// Between two looks at output that the program's own output had no room for.
+constexpr auto relay_interval = 10ms;
 // A tracer keeps a dead process; that is looked for after this time, and again and again.
 constexpr auto untrace_interval = 250ms;
 
@@ -34,11 +36,13 @@ WorkerProcess::WorkerProcess(std::size_t index, WorkerServices& services, os::Ch
       child_{child.pid, std::move(child.pidfd), request_id},
       control_(pending.control.get()),
       output_(pending.output ? pending.output->fd() : -1),
-      vigil_(services.core.options.stop_grace) {
+      lines_(std::move(pending.lines)),
+      vigil_(services.core.options.shutdown.stop_grace) {
   report_.worker = index;
   report_.pid = child_.pid;
   pending.workers_control.reset();
   if (pending.output) pending.output->forget_workers_end();
+  if (lines_) lines_->forget_workers_ends();
   // A part of this process counts as the spawned one's, and the system's sums lag behind a bit.
   if (request_id == 0) inherited_peak_ = os::peak_resident_bytes() / 16 * 17 + (1u << 20);
 }
@@ -53,6 +57,7 @@ void WorkerProcess::connect(PendingWorker& pending) noexcept {
     // Before its first word, so that no task has run yet.
     if (pending.cgroup) pending.cgroup.add(child_.pid);
     if (output_ >= 0) poller.add(output_, key(what_output, index_), EPOLLIN);
+    if (lines_) lines_->watch(poller, key(what_output, index_));
     if (!pending.hello_sent) services_.launcher.send_hello(pending, index_);
   } catch (std::exception const& error) {
     kill(error.what());
@@ -72,9 +77,13 @@ WorkerProcess::FirstWord WorkerProcess::receive_first_word() {
   try {
     os::Packet packet;
     word.received = true;
-    word.received = os::receive_packet(control_, packet, false, protocol::longest_message,
-                                       os::Takes::memory_files) == os::ReceiveResult::received;
-    if (word.received) word.answer = protocol::decode_answer(packet.bytes);
+    word.received = detail::patiently([&] {
+      return os::receive_packet(control_, packet, false, protocol::longest_message,
+                                os::Takes::memory_files) == os::ReceiveResult::received;
+    });
+    if (word.received) {
+      word.answer = detail::patiently([&] { return protocol::decode_answer(packet.bytes); });
+    }
   } catch (std::exception const&) {  // an alien packet
   }
   return word;
@@ -105,6 +114,17 @@ void WorkerProcess::on_output_closed() noexcept {
   output_ = -1;
 }
 
+std::optional<WorkerProcess::TimePoint> WorkerProcess::relay_again(TimePoint now) {
+  if (lines_ && lines_->paused()) lines_->read(services_.lines);
+  return lines_ && lines_->paused() ? std::optional(now + relay_interval) : std::nullopt;
+}
+
+void WorkerProcess::relay_last_lines() {
+  if (!lines_) return;
+  detail::if_possible([&] { lines_->finish(services_.lines); });
+  detail::if_possible([&] { services_.lines.flush(std::chrono::steady_clock::now()); });
+}
+
 // ---- the request for its end
 
 void WorkerProcess::limit(TimePoint deadline) noexcept {
@@ -131,7 +151,7 @@ void WorkerProcess::escalate(TimePoint now, NextLook& next) noexcept {
     kill();
     return next.at(now);
   }
-  TimePoint const deadline = detail::later(now, services_.core.options.stop_grace);
+  TimePoint const deadline = detail::later(now, services_.core.options.shutdown.stop_grace);
   terminate(deadline);
   next.at(deadline);
 }
@@ -265,7 +285,8 @@ std::optional<os::Exit> WorkerProcess::abandon(Killed& killed) {
 bool WorkerProcess::depart() {
   auto const* const limited = std::get_if<Limited>(&stage_);
   // At the end of the pool nobody waits for the place.
-  bool const may_depart = limited != nullptr && !limited->terminated && watched_ &&
+  // The last lines of a process come with its exit.
+  bool const may_depart = limited != nullptr && !limited->terminated && watched_ && !lines_ &&
                           report_.leave_reason != LeaveReason::with_pool &&
                           !services_.strays.full(services_.core.wanted_workers());
   report_.departed = may_depart && services_.strays.adopt(index_, child_, cgroup_, control_,

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,7 @@
 #include "os/spawn.hpp"
 #include "parent/exit_report.hpp"
 #include "parent/next_look.hpp"
+#include "parent/output_lines.hpp"
 #include "parent/strays.hpp"
 #include "parent/vigil.hpp"
 #include "parent/worker_launcher.hpp"
@@ -45,6 +47,7 @@ class WorkerProcess {
   void connect(PendingWorker& pending) noexcept;
 
   pid_t pid() const noexcept { return child_.pid; }
+  int pidfd() const noexcept { return child_.pidfd.get(); }
   std::uint64_t request_id() const noexcept { return child_.request_id; }
   // "pool "name": worker 3 (pid 4711)"
   std::string log_name() const;
@@ -67,6 +70,13 @@ class WorkerProcess {
   void on_hang_up() noexcept;
   bool has_output() const noexcept { return output_ >= 0; }
   void on_output_closed() noexcept;
+  // With Output::lines. Moves the lines that are there to the sink.
+  bool relays_lines() const noexcept { return lines_ != nullptr; }
+  void relay_lines() { lines_->read(services_.lines); }
+  // The time to look again, if the sink took no more.
+  std::optional<TimePoint> relay_again(TimePoint now);
+  // The process is gone.
+  void relay_last_lines();
 
   // ---- the request for its end
   // The process has until then to end. Does nothing if it was killed.
@@ -138,10 +148,11 @@ class WorkerProcess {
   std::size_t index_;
   ChildProcess child_;
   std::variant<Runs, Limited, Killed, StatusWanted, StatusAsked> stage_;
-  bool watched_ = false;             // by the poller
-  int control_;                      // owned by the slot, like `output`
-  int output_;                       // -1: not captured, or closed by the worker
-  os::Event event_{os::UniqueFd()};  // our notifications
+  bool watched_ = false;                // by the poller
+  int control_;                         // owned by the slot, like `output`
+  int output_;                          // -1: not captured, or closed by the worker
+  std::unique_ptr<OutputLines> lines_;  // null unless output goes by lines
+  os::Event event_{os::UniqueFd()};     // our notifications
   os::Cgroup cgroup_{};
   std::uint64_t inherited_peak_ = 0;  // os::Exit::peak says nothing up to this value
   std::optional<TimePoint> hung_up_;

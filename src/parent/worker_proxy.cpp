@@ -1,9 +1,19 @@
 #include "parent/worker_proxy.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <system_error>
 #include <utility>
 #include <variant>
+#include <vector>
 
+#include <procpool/detail/codec/codec.hpp>
+#include <procpool/detail/engine/actor_engine.hpp>
 #include <procpool/detail/engine/deadline.hpp>
+#include <procpool/detail/engine/reason.hpp>
 #include <procpool/errors.hpp>
 
 #include "engine/describe.hpp"
@@ -24,11 +34,42 @@ using Leaving = WorkerState::Leaving;
 using Ready = WorkerState::Ready;
 using Starting = WorkerState::Starting;
 using Vacant = WorkerState::Vacant;
+using detail::OutcomeBlock;
 
 // Between two attempts to send an exit handler.
 constexpr auto retry_interval = 2ms;
 // A worker that dies closes its socket a moment before its pidfd is readable.
 constexpr auto hang_up_grace = 100ms;
+
+OutcomeBlock outcome_of(std::exception_ptr reason) {
+  OutcomeBlock outcome;
+  outcome.kind = OutcomeBlock::Kind::failed;
+  outcome.failure = std::move(reason);
+  return outcome;
+}
+
+// Of ActorPlan::restore. The bytes of the state go back to a worker as they came from one.
+detail::InputBuffer arguments_of(detail::ActorPlan const& plan,
+                                 Slot::Checkpoint const& checkpoint) {
+  auto const state = checkpoint.state.bytes();
+  detail::InputBuffer input;
+  input.count = 1;
+  std::uint64_t size = 0;
+  detail::append(input.bytes, &size, sizeof size);
+  detail::encode<std::uint64_t>(input.bytes, plan.checkpoint_every);
+  detail::encode(input.bytes, std::vector<std::byte>(state.begin(), state.end()));
+  size = input.bytes.size() - sizeof size;
+  std::memcpy(input.bytes.data(), &size, sizeof size);
+  if (checkpoint.resources) input.resources = *checkpoint.resources;
+  return input;
+}
+
+// Of a start that failed for want of a descriptor. The error itself names the limit.
+std::string descriptor_hint(std::exception const& error, std::size_t others) {
+  auto const* const failed = dynamic_cast<std::system_error const*>(&error);
+  if (failed == nullptr || failed->code().value() != EMFILE) return {};
+  return "; " + std::to_string(others) + " others have 3 descriptors each";
+}
 
 }  // namespace
 
@@ -57,15 +98,20 @@ bool WorkerProxy::speaks() const noexcept { return process_ && !state_.is<Starti
 void WorkerProxy::start() {
   PendingWorker pending;
   os::Child child;
+  dedicated_ = core_.dedicated_worker(index_);
+  slot().keep_checkpoints(makes_object() && dedicated_->actor()->checkpoint_every != 0);
   try {
-    pending = services_.launcher.make();
-    if (services_.fork_server.prepare() && request_fork(pending)) return;
+    pending = services_.launcher.make(dedicated_, index_);
+    bool const forks = !dedicated_ || dedicated_->options.start.method == Start::forkserver;
+    if (forks && services_.fork_server.prepare() && request_fork(pending)) return;
     child = services_.launcher.spawn(pending, index_);
   } catch (std::exception const& error) {
-    return services_.start_failed(SpawnBackoff::Failure::start, detail::patiently([&] {
-                                    return "worker " + std::to_string(index_) +
-                                           " could not be made: " + error.what();
-                                  }));
+    return start_failed(SpawnBackoff::Failure::start, detail::patiently([&] {
+                          return "worker " + std::to_string(index_) +
+                                 " could not be made: " + error.what() +
+                                 (dedicated_ ? descriptor_hint(error, core_.dedicated_workers() - 1)
+                                             : std::string());
+                        }));
   }
   on_started(*state_.get<Vacant>(), std::move(child), std::move(pending), 0);
 }
@@ -73,9 +119,10 @@ void WorkerProxy::start() {
 bool WorkerProxy::request_fork(PendingWorker& pending) {
   // The hello is sent ahead, so that the new worker need not wait for it. But a worker must be in
   // its cgroup before.
+  pending.forked = true;
   if (!pending.cgroup) services_.launcher.send_hello(pending, index_);
-  std::uint64_t const request_id =
-      services_.fork_server.fork(services_.launcher.title(index_), pending.fork_descriptors());
+  std::uint64_t const request_id = services_.fork_server.fork(
+      services_.launcher.title(pending, index_), pending.fork_descriptors());
   if (request_id == 0) return false;
   state_.change(*state_.get<Vacant>(), ForkRequested{std::move(pending), request_id});
   return true;
@@ -100,26 +147,27 @@ void WorkerProxy::on_started(From& from, os::Child child, PendingWorker pending,
     state_.change(from, Leaving{});
   } else {
     auto const now = std::chrono::steady_clock::now();
-    state_.change(from, Starting{detail::later(now, core_.options.start_timeout)});
+    state_.change(from, Starting{core_.debugged ? TimePoint::max()
+                                                : detail::later(now, core_.options.start.timeout)});
   }
   core_.note_start(index_, process_->pid());
+  if (dedicated_) dedicated_->started(process_->pid(), process_->pidfd());
   process_->connect(pending);
   if constexpr (cancelled) process_->kill();
   slot().open(std::move(pending.channel), std::move(pending.control), process_->pid(),
               std::move(pending.output));
 }
 
-void WorkerProxy::on_not_forked(std::string const& failure, bool killed_externally) {
+void WorkerProxy::on_not_forked(std::string const& reason, SpawnBackoff::Failure failure,
+                                std::exception_ptr const& error) {
   if (auto* const cancelled = state_.get<ForkCancelled>()) {
     services_.cgroups.add(std::move(cancelled->pending.cgroup));
     state_.change(*cancelled, Vacant());
   } else if (auto* const requested = state_.get<ForkRequested>()) {
     services_.cgroups.add(std::move(requested->pending.cgroup));
     state_.change(*requested, Vacant());
-    if (failure.empty()) return;
-    services_.start_failed(
-        killed_externally ? SpawnBackoff::Failure::external_kill : SpawnBackoff::Failure::start,
-        failure);
+    if (reason.empty()) return;
+    start_failed(failure, reason, error);
   }
 }
 
@@ -142,7 +190,9 @@ void WorkerProxy::greet(protocol::Ready const& answer) {
   // The modules of a forked worker are those of its fork server, which were compared when that came
   // up.
   if (process_->request_id() == 0) {
-    if (auto const difference = services_.launcher.first_difference(answer.modules)) {
+    // The answer comes once.
+    if (auto const difference = detail::patiently(
+            [&] { return services_.launcher.first_difference(answer.modules); })) {
       return process_->kill(*difference);
     }
   }
@@ -151,7 +201,7 @@ void WorkerProxy::greet(protocol::Ready const& answer) {
   } catch (std::exception const& error) {
     return process_->kill(error.what());
   }
-  if (core_.options.initializer) {
+  if (core_.options.start.initializer || makes_object()) {
     initialize();
   } else {
     make_ready(*state_.get<Starting>());
@@ -161,8 +211,15 @@ void WorkerProxy::greet(protocol::Ready const& answer) {
 void WorkerProxy::initialize() {
   Starting& starting = *state_.get<Starting>();
   Initializing& state = state_.change(starting, Initializing{starting.deadline});
+  state.makes_object = !core_.options.start.initializer;
+  send_initializer(state);
+}
+
+void WorkerProxy::send_initializer(Initializing& state) {
   try {
-    if (state.call.send(slot(), *core_.options.initializer) == Slot::Put::sent) return;
+    auto const put = state.makes_object ? make_object(state.call)
+                                        : state.call.send(slot(), *core_.options.start.initializer);
+    if (put == Slot::Put::sent) return;
     process_->kill("the initializer could not be sent to it");
   } catch (std::exception const& error) {
     process_->kill(detail::patiently(
@@ -170,14 +227,27 @@ void WorkerProxy::initialize() {
   }
 }
 
+Slot::Put WorkerProxy::make_object(InternalCall& call) {
+  detail::ActorPlan const& plan = *dedicated_->actor();
+  if (auto const checkpoint = slot().checkpoint()) {
+    return call.send(slot(), plan.restore, arguments_of(plan, *checkpoint));
+  }
+  return call.send(slot(), plan.construct, dedicated_->take_arguments());
+}
+
 void WorkerProxy::look_at_initializer() {
   auto* const state = state_.get<Initializing>();
   if (state == nullptr || process_->killed() || !state->call.ended()) return;
-  state->failure = state->call.error();
-  if (state->failure) {
+  state->failure = state->call.outcome();
+  if (state->failure.kind != OutcomeBlock::Kind::values) {
     process_->kill();
+  } else if (makes_object() && !state->makes_object) {
+    state->makes_object = true;
+    state->call = InternalCall();
+    send_initializer(*state);
   } else {
     make_ready(*state);
+    if (makes_object()) core_.actor_made(index_);
   }
 }
 
@@ -185,16 +255,44 @@ template <class From>
 void WorkerProxy::make_ready(From& from) {
   auto const now = std::chrono::steady_clock::now();
   Ready ready;
-  if (auto const age = core_.options.recycle_after) {
+  if (auto const age = core_.options.lifetime.recycle_after) {
     // Up to a fifth earlier, and each worker at another time.
     double const part = 1 - 0.2 * even_share(index_);
     ready.retires = detail::later(now, std::chrono::duration<double>(*age) * part);
   }
   state_.change(from, ready);
-  services_.backoff.worker_ready();
+  (dedicated_ ? restarts_ : services_.backoff).worker_ready();
   services_.fork_server.worker_ready();
   core_.worker_ready(index_, now);
+  core_.tell(EventKind::worker_started, [&](Event& event) {
+    if (dedicated_) event.pool = dedicated_->options.name;
+    event.worker = static_cast<int>(index_);
+    event.pid = process_->pid();
+    event.text = worker_name(index_, process_->pid()) + " takes elements";
+  });
   core_.place();
+}
+
+// A Process is started once, an actor as often as its options say. Others are started again, until
+// that is hopeless.
+void WorkerProxy::start_failed(SpawnBackoff::Failure failure, std::string const& reason,
+                               std::exception_ptr const& error) {
+  if (!dedicated_) return services_.start_failed(index_, failure, reason, error);
+  core_.tell(EventKind::start_failed, [&](Event& event) {
+    event.pool = dedicated_->options.name;
+    event.worker = static_cast<int>(index_);
+    event.text = reason;
+  });
+  char const* const kind = makes_object() ? "actor \"" : "process \"";
+  std::exception_ptr const why = detail::patiently([&] {
+    return std::make_exception_ptr(
+        SetupError(kind + dedicated_->options.name + "\" could not be started: " + reason));
+  });
+  if (makes_object()) return end_incarnation(false, why);
+  auto const worker = std::exchange(dedicated_, nullptr);
+  core_.fail_waiting_for(index_, [&](Chunk const&) { return std::exception_ptr(why); });
+  core_.release(index_);
+  worker->not_started(why);
 }
 
 // A planned end is no failed start.
@@ -222,8 +320,17 @@ std::size_t WorkerProxy::look() {
   if (std::exchange(parked_, false)) slot().unpark();
   auto const taken = core_.collect(index_);
   if (!taken) process_->kill();
+  if (slot().has_log()) tell_log();
   look_at_initializer();
   return taken.value_or(0);
+}
+
+void WorkerProxy::tell_log() {
+  Slot::Log const log = slot().take_log();
+  for (Slot::LogLine const& line : log.lines) {
+    core_.tell_line(index_, dedicated_ ? dedicated_->options.name : core_.name, line);
+  }
+  if (log.more) core_.wake_dispatcher_soon();
 }
 
 // The worker sent no notification for its outcomes since the last look, so the slot is asked once
@@ -242,6 +349,7 @@ bool WorkerProxy::begin_short_poll(std::uint32_t number) {
 }
 
 void WorkerProxy::on_output() {
+  if (process_ && process_->relays_lines()) return process_->relay_lines();
   if (!process_ || !process_->has_output() || slot().read_output()) return;
   process_->on_output_closed();  // no process can write to it any more
 }
@@ -251,22 +359,30 @@ void WorkerProxy::on_output() {
 std::optional<WorkerProxy::TimePoint> WorkerProxy::tick(TimePoint now, std::size_t wanted) {
   if (!process_) {
     if (index_ >= wanted) cancel_start(LeaveReason::resized);
-    return std::nullopt;  // the fork server has a deadline
+    NextLook next;  // the fork server has a deadline
+    tick_actor(now, next);
+    return next.time();
   }
   if (process_->overlooked()) on_exit();
   if (vacant()) return now;  // the end of the pool may have waited for it
   if (state_.is<Dead>()) return process_->unwatched_look(now);
 
   NextLook next;
+  tick_actor(now, next);
   next.at(process_->unwatched_look(now));
+  next.at(process_->relay_again(now));
   if (index_ >= wanted) cancel_start(LeaveReason::resized);
   if (!process_->killed()) {
     if (slot().marked_for_kill()) leave_for_element(now);
     if (state_.is<Ready>()) {
+      // Without an element yet, another thread may be about to give it one.
+      bool const asked = dedicated_ && dedicated_->stop_requested();
+      if (asked && !slot().ask_first_to_stop()) next.at(now + retry_interval);
       if (auto const reason = leave_reason(now, wanted, next)) leave(now, *reason);
     }
   }
   if (process_->killed()) {
+    if (dedicated_) dedicated_->forget_process();
     follow(process_->look_at_killed(now, next));
   } else {
     tick_leaving(now, next);
@@ -279,6 +395,23 @@ std::optional<WorkerProxy::TimePoint> WorkerProxy::tick(TimePoint now, std::size
   return next.time();
 }
 
+void WorkerProxy::tick_actor(TimePoint now, NextLook& next) {
+  auto worker = core_.living_actor(index_);
+  if (!worker) return;
+  Core::ActorEnd const end = core_.advance_actor_end(index_, now);
+  next.at(end.deadline);
+  bool const ends = end.phase == Phase::killing || (end.phase != Phase::open && end.drained);
+  if (vacant()) {
+    if (!ends) return next.at(restarts_.next_start());
+    dedicated_ = std::move(worker);
+    end_actor(outcome_of(actor_died("its end came before its next process")));
+  } else if (end.phase == Phase::killing) {
+    terminate();
+  } else if (ends && state_.is<Ready>()) {
+    leave(now, LeaveReason::with_pool);
+  }
+}
+
 void WorkerProxy::tick_leaving(TimePoint now, NextLook& next) {
   auto* const leaving = state_.get<Leaving>();
   if (leaving == nullptr) return;
@@ -289,17 +422,20 @@ void WorkerProxy::tick_leaving(TimePoint now, NextLook& next) {
   if (!process_->terminated()) {
     // The time limit begins when the worker's last element has ended.
     bool const busy = core_.held(index_) != 0;
-    if (busy || leaving->busy) process_->limit(detail::later(now, core_.options.stop_grace));
+    if (busy || leaving->busy)
+      process_->limit(detail::later(now, core_.options.shutdown.stop_grace));
     leaving->busy = busy;
   }
   // If only the exit of its process is missing, the place is free for another worker.
-  if (!leaving->busy && leaving->exit_handler.done() && slot().has_left() && process_->depart()) {
+  // An owner wants to know how its process has ended.
+  if (!dedicated_ && !leaving->busy && leaving->exit_handler.done() && slot().has_left() &&
+      process_->depart()) {
     settle({os::Exit::Kind::none});
   }
 }
 
 void WorkerProxy::tick_start(TimePoint now, NextLook& next) {
-  auto const limit = [this] { return std::to_string(core_.options.start_timeout.count()) + " ms"; };
+  auto const limit = [this] { return std::to_string(core_.options.start.timeout.count()) + " ms"; };
   if (auto* const starting = state_.get<Starting>()) {
     next.at(starting->deadline);
     if (now < starting->deadline) return;
@@ -307,8 +443,10 @@ void WorkerProxy::tick_start(TimePoint now, NextLook& next) {
   } else if (auto* const initializing = state_.get<Initializing>()) {
     next.at(initializing->deadline);
     if (now < initializing->deadline) return;
-    initializing->failure = std::make_exception_ptr(
-        TaskTimeout("the initializer of pool \"" + core_.name + "\" took longer than " + limit()));
+    initializing->failure = outcome_of(std::make_exception_ptr(TaskTimeout(
+        (initializing->makes_object ? "the constructor of actor \"" + dedicated_->options.name
+                                    : "the initializer of pool \"" + core_.name) +
+        "\" took longer than " + limit())));
     process_->kill();
   }
 }
@@ -323,16 +461,16 @@ std::optional<LeaveReason> WorkerProxy::leave_reason(TimePoint now, std::size_t 
     if (now >= leaves) return LeaveReason::hung_up;
     next.at(leaves);
   }
-  if (options.max_tasks_per_worker && core_.spent(index_)) return LeaveReason::recycled;
+  if (options.lifetime.max_tasks && core_.spent(index_)) return LeaveReason::recycled;
   if (slot().retiring()) return LeaveReason::recycled;
-  if (options.recycle_after) {
+  if (options.lifetime.recycle_after) {
     TimePoint const retires = state_.get<Ready>()->retires;
     if (now >= retires) return LeaveReason::recycled;
     next.at(retires);
   }
-  if (options.idle_timeout) {
+  if (options.lifetime.idle_timeout) {
     if (auto const since = core_.idle_since(index_)) {
-      auto const leaves = detail::later(*since, *options.idle_timeout);
+      auto const leaves = detail::later(*since, *options.lifetime.idle_timeout);
       if (now >= leaves) return LeaveReason::idle;
       next.at(leaves);
     }
@@ -342,12 +480,12 @@ std::optional<LeaveReason> WorkerProxy::leave_reason(TimePoint now, std::size_t 
 
 void WorkerProxy::leave(TimePoint now, LeaveReason reason) {
   process_->report().leave_reason = reason;
-  process_->limit(detail::later(now, core_.options.stop_grace));
+  process_->limit(detail::later(now, core_.options.shutdown.stop_grace));
   Leaving& leaving = state_.change(*state_.get<Ready>(), Leaving{});
   core_.worker_leaves(index_);
   core_.revoke(index_);
   core_.place();
-  if (core_.options.exit_handler) {
+  if (core_.options.start.exit_handler) {
     leaving.exit_handler.send(core_, index_);
   } else {
     slot().ask_to_leave();
@@ -361,7 +499,7 @@ void WorkerProxy::leave_for_element(TimePoint now) {
   if (auto* const ready = state_.get<Ready>()) state_.change(*ready, Leaving{});
   if (!state_.is<Leaving>()) return;
   reason = LeaveReason::for_element;
-  process_->terminate(detail::later(now, core_.options.term_grace));
+  process_->terminate(detail::later(now, core_.options.shutdown.term_grace));
 }
 
 void WorkerProxy::watch_over(TimePoint now, NextLook& next) {
@@ -402,7 +540,9 @@ void WorkerProxy::terminate() {
 }
 
 void WorkerProxy::on_exit() {
-  if (process_ && !process_->status_asked()) follow(process_->find_exit());
+  if (!process_ || process_->status_asked()) return;
+  if (dedicated_) dedicated_->forget_process();
+  follow(process_->find_exit());
 }
 
 void WorkerProxy::on_reaped(os::Exit const& exit) {
@@ -411,6 +551,49 @@ void WorkerProxy::on_reaped(os::Exit const& exit) {
 
 void WorkerProxy::on_fork_server_lost() {
   if (process_ && process_->status_asked()) settle(process_->reap());
+}
+
+void WorkerProxy::end_process(ExitReport const& report) {
+  // A process that was refused, or was none of this program's, has not begun.
+  bool const refused = report.when == When::starting && !report.cause.empty();
+  if (refused) return start_failed(SpawnBackoff::Failure::start, report.text());
+  auto const worker = std::exchange(dedicated_, nullptr);
+  core_.fail_waiting_for(index_, [&report](Chunk const& chunk) { return report.reason(chunk); });
+  core_.release(index_);
+  worker->ended(report.exit);
+}
+
+std::exception_ptr WorkerProxy::actor_died(std::string const& how) const {
+  return detail::patiently([&] {
+    unsigned const restarts = dedicated_->incarnation() - 1;
+    return std::make_exception_ptr(ActorDied(
+        "actor \"" + dedicated_->options.name + "\" has died" +
+        (restarts == 0 ? std::string() : ", after " + std::to_string(restarts) + " restarts") +
+        ": " + how));
+  });
+}
+
+void WorkerProxy::end_incarnation(bool useful, std::exception_ptr const& reason) {
+  if (!core_.restart_actor(index_, dedicated_->incarnation() - 1)) {
+    return end_actor(outcome_of(reason));
+  }
+  if (useful) {
+    restarts_.useful_exit();
+  } else {
+    restarts_.useless_exit(std::chrono::steady_clock::now());
+  }
+  dedicated_->forget_process();
+  dedicated_->begin_again();
+  dedicated_.reset();
+}
+
+void WorkerProxy::end_actor(OutcomeBlock outcome) {
+  auto const worker = std::exchange(dedicated_, nullptr);
+  restarts_ = SpawnBackoff();
+  slot().keep_checkpoints(false);
+  auto const reason = detail::patiently([&] { return detail::reason_of(outcome, 0); });
+  core_.end_actor(index_, std::move(outcome));
+  worker->not_started(reason);
 }
 
 void WorkerProxy::follow(std::optional<os::Exit> const& exit) {
@@ -426,6 +609,44 @@ WorkerState::Dead& WorkerProxy::die() {
   return state_.die();
 }
 
+// The owner of a Process learns of its end in another way.
+void WorkerProxy::tell_exit(ExitReport const& report, Slot::Death const& death, bool died,
+                            std::string const& text) {
+  using enum LeaveReason;
+  if (report.when != When::ready && report.when != When::leaving) return;
+  if (core_.slots_are == Core::Slots::of_processes) return;
+  auto const attributed = std::ranges::find_if_not(
+      death.attributed, [](Chunk const& chunk) { return chunk.task->internal(); });
+  bool const has_element = attributed != death.attributed.end();
+  std::string const how = detail::patiently([&] {
+    std::string line = makes_object() ? "actor \"" + report.pool + "\": " + text : text;
+    if (has_element) {
+      line +=
+          " while it had " + element_text(*attributed->task, attributed->first, attributed->count);
+    }
+    return line;
+  });
+  if (died) services_.deaths.add(how, std::chrono::steady_clock::now());
+  LeaveReason const why = report.leave_reason;
+  bool const replaced = why == recycled || why == for_element || why == hung_up;
+  auto const kind = died       ? EventKind::worker_died
+                    : replaced ? EventKind::worker_replaced
+                               : EventKind::worker_left;
+  core_.tell(kind, [&](Event& event) {
+    event.pool = report.pool;
+    event.worker = static_cast<int>(index_);
+    event.pid = report.pid;
+    if (report.exit.kind == os::Exit::Kind::signalled) event.signal = report.exit.code;
+    if (report.exit.kind == os::Exit::Kind::exited) event.exit_status = report.exit.code;
+    if (has_element) {
+      event.task = attributed->task->id();
+      event.element = attributed->first;
+      event.label = attributed->task->label().text;
+    }
+    event.text = how;
+  });
+}
+
 void WorkerProxy::settle(os::Exit const& exit) {
   // Nothing here may fail halfway: the worker's elements would be lost.
   Dead& dead = die();
@@ -435,20 +656,25 @@ void WorkerProxy::settle(os::Exit const& exit) {
     report.cause = process_->refusal();
   }
   process_->unwatch();
+  process_->relay_last_lines();
   Slot::Death death = slot().reap();
+  if (slot().has_log()) detail::patiently([this] { tell_log(); });
   parked_ = false;
   // The end of its socket would end a process that is about to exit. Its stray has a copy.
   if (!report.departed) os::close_socket(std::move(death.control));
   services_.cgroups.add(process_->take_cgroup());
 
   report.exit = process_->own_part(exit);
-  detail::patiently([&] { report.pool = core_.name; });
+  detail::patiently([&] { report.pool = dedicated_ ? dedicated_->options.name : core_.name; });
   report.examine(death);
   auto const reason = [&report](Chunk const& chunk) { return report.reason(chunk); };
   std::exception_ptr error;
   if (auto const* const initializing = std::get_if<Initializing>(&dead.last)) {
     // The exception of the initializer, or else the end of its worker.
-    error = initializing->failure;
+    if (initializing->failure.kind != OutcomeBlock::Kind::values) {
+      error = detail::patiently(
+          [&] { return detail::reason_of(initializing->failure, initializing->call.id()); });
+    }
     for (Chunk const& chunk : death.attributed) {
       if (!error) error = detail::patiently([&] { return reason(chunk); });
     }
@@ -456,15 +682,29 @@ void WorkerProxy::settle(os::Exit const& exit) {
   }
   std::string const text = detail::patiently([&] { return report.text(); });
   // Before the elements end: a thread that waits for an element may look at the counters next.
-  core_.note_exit(index_, report, text);
+  bool const died = core_.note_exit(index_, report, text);
+  tell_exit(report, death, died, text);
 
   auto const last = std::move(dead.last);
   ExitReport const told = std::move(report);
   process_.reset();
   state_.change(dead, Vacant());
+  if (makes_object() && told.when == When::starting) {
+    return start_failed(SpawnBackoff::Failure::start, text);
+  }
+  if (auto const* const initializing = std::get_if<Initializing>(&last);
+      initializing != nullptr && makes_object()) {
+    // What a constructor throws, it throws again.
+    if (initializing->failure.kind != OutcomeBlock::Kind::values) {
+      return end_actor(initializing->failure);
+    }
+    return end_incarnation(false, actor_died(text));
+  }
+  if (dedicated_ && told.when == When::starting) return end_process(told);
   if (told.when == When::starting || told.when == When::initializing) {
     bool const killed_externally = !told.killed && may_be_killed_externally(exit);
-    return services_.start_failed(killed_externally ? SpawnBackoff::Failure::external_kill
+    return services_.start_failed(index_,
+                                  killed_externally ? SpawnBackoff::Failure::external_kill
                                   : error           ? SpawnBackoff::Failure::initializer
                                                     : SpawnBackoff::Failure::start,
                                   text, error);
@@ -472,6 +712,8 @@ void WorkerProxy::settle(os::Exit const& exit) {
   bool const useful = death.useful;
   core_.resolve_death(index_, std::move(death),
                       [&told](Chunk const& chunk) { return told.reason(chunk); });
+  if (makes_object()) return end_incarnation(useful, actor_died(text));
+  if (dedicated_) return end_process(told);
   if (auto const* const leaving = std::get_if<Leaving>(&last)) {
     detail::if_possible([&] { leaving->exit_handler.report(core_, index_); });
   }

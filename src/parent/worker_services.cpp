@@ -9,7 +9,8 @@
 
 namespace procpool::inline v0::parent {
 
-void WorkerServices::start_failed(SpawnBackoff::Failure failure, std::string const& reason,
+void WorkerServices::start_failed(std::size_t worker, SpawnBackoff::Failure failure,
+                                  std::string const& reason,
                                   std::exception_ptr const& error) noexcept {
   auto const now = std::chrono::steady_clock::now();
   // The memory and the descriptors that are kept for messages may be those that are missing.
@@ -22,6 +23,12 @@ void WorkerServices::start_failed(SpawnBackoff::Failure failure, std::string con
       return std::make_exception_ptr(SetupError("pool \"" + core.name +
                                                 "\" cannot start workers; the last of " +
                                                 std::to_string(in_a_row) + " attempts: " + reason));
+    });
+  }
+  if (!core.is_killing()) {
+    core.tell(EventKind::start_failed, [&](Event& event) {
+      event.worker = static_cast<int>(worker);
+      event.text = reason;
     });
   }
   // The first of a row is told, the second, the fourth, and so on.

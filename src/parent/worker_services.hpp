@@ -9,7 +9,9 @@
 #include "os/poller.hpp"
 #include "parent/cgroup_sweep.hpp"
 #include "parent/core.hpp"
+#include "parent/death_log.hpp"
 #include "parent/fork_server_client.hpp"
+#include "parent/output_lines.hpp"
 #include "parent/spawn_backoff.hpp"
 #include "parent/strays.hpp"
 #include "parent/worker_launcher.hpp"
@@ -24,11 +26,13 @@ struct WorkerServices {
   Strays& strays;
   CgroupSweep& cgroups;
   SpawnBackoff& backoff;
+  LineSink& lines;
+  DeathLog deaths{core.name, [&core = core](std::string const& line) { core.log(line); }};
   unsigned resumed = 0;  // workers that were found stopped, and continued
 
   // Counts a failed start, and breaks the pool when further starts are hopeless. `error`: the error
   // of the pool then; null: one that names `reason`.
-  void start_failed(SpawnBackoff::Failure failure, std::string const& reason,
+  void start_failed(std::size_t worker, SpawnBackoff::Failure failure, std::string const& reason,
                     std::exception_ptr const& error = nullptr) noexcept;
 };
 

@@ -65,7 +65,8 @@ class WorkerState {
   struct Initializing {
     TimePoint deadline;
     InternalCall call{};
-    std::exception_ptr failure{};
+    bool makes_object = false;       // of an actor; the initializer of the pool comes first
+    detail::OutcomeBlock failure{};  // of a call that has failed; else of kind `values`
   };
 
   struct Ready {

@@ -8,18 +8,32 @@ namespace {
 constexpr std::uint32_t greeting_magic = 0x50505734;
 constexpr std::uint32_t order_magic = 0x50505735;
 constexpr std::uint32_t report_magic = 0x50505736;
+constexpr std::uint32_t preload_magic = 0x50505737;
 
 }  // namespace
 
 std::vector<std::byte> encode(Greeting const& greeting) {
-  return os::write_packet(greeting_magic, greeting.protocol, greeting.pool);
+  return os::write_packet(greeting_magic, greeting.protocol, greeting.pool, greeting.depth,
+                          greeting.preloads);
 }
 
 std::optional<Greeting> decode_greeting(std::span<std::byte const> bytes) {
   Greeting greeting;
-  if (!os::read_packet(bytes, greeting_magic, greeting.protocol, greeting.pool))
+  if (!os::read_packet(bytes, greeting_magic, greeting.protocol, greeting.pool, greeting.depth,
+                       greeting.preloads)) {
     return std::nullopt;
+  }
   return greeting;
+}
+
+std::vector<std::byte> encode(PreloadReport const& report) {
+  return os::write_packet(preload_magic, report.thrown, report.reason);
+}
+
+std::optional<PreloadReport> decode_preload_report(std::span<std::byte const> bytes) {
+  PreloadReport report;
+  if (!os::read_packet(bytes, preload_magic, report.thrown, report.reason)) return std::nullopt;
+  return report;
 }
 
 std::vector<std::byte> encode(ForkOrder const& order) {

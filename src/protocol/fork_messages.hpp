@@ -3,14 +3,17 @@
 // The messages between the dispatcher and its fork server, over a socket pair of their own:
 //
 //   dispatcher -> fork server   Greeting, with a pidfd of the program
+//                               (and, if there is a preload, the memory file with its call)
 //   fork server -> dispatcher   Ready with its modules, or Refusal, like a worker
+//   fork server -> dispatcher   PreloadReport, if there is a preload
 //   dispatcher -> fork server   ForkOrder: fork a worker (with its end of the control socket and, if
 //                               output is captured, of the pipe), or reap one that has ended
 //   fork server -> dispatcher   ForkReport for each order, in their order: the pid of the new worker
 //                               (with its pidfd), how the dead one ended, or why there is no worker
 //
-// The fork server has only run static initialisation of the program, so neither side suspects the
-// other. A message that cannot be understood ends the fork server all the same.
+// The fork server has run static initialisation and the preload of the program, and no task, so
+// neither side suspects the other. A message that cannot be understood ends the fork server all the
+// same.
 
 #include <sys/types.h>
 
@@ -31,6 +34,17 @@ inline constexpr char const* fork_server_mark = "template";
 struct Greeting {
   std::uint32_t protocol = 0;
   std::string pool;
+  std::uint32_t depth = 1;     // pools above the fork server
+  std::uint32_t preloads = 0;  // 1: the call to preload comes along
+};
+
+// The descriptors of a Greeting.
+enum GreetingFd : std::size_t { greeting_fd_program, greeting_fd_preload };
+
+// How the preload has ended. Both are empty: well.
+struct PreloadReport {
+  std::string thrown{};  // the encoded exception
+  std::string reason{};  // any other failure
 };
 
 struct ForkOrder {
@@ -39,8 +53,9 @@ struct ForkOrder {
   std::string title{};           // fork: what `ps` shows
 };
 
-// The descriptors that come with the order to fork; the second only if output is captured.
-enum ForkFd : std::size_t { fork_fd_control, fork_fd_output };
+// The descriptors that come with the order to fork. The second is the output, unless that is
+// inherited. The third is the standard error, unless that is the same.
+enum ForkFd : std::size_t { fork_fd_control, fork_fd_output, fork_fd_error };
 
 struct ForkReport {
   enum class Kind : std::uint8_t {
@@ -56,11 +71,13 @@ struct ForkReport {
 };
 
 std::vector<std::byte> encode(Greeting const& greeting);
+std::vector<std::byte> encode(PreloadReport const& report);
 std::vector<std::byte> encode(ForkOrder const& order);
 std::vector<std::byte> encode(ForkReport const& report);
 
 // Nothing: the bytes are no such message.
 std::optional<Greeting> decode_greeting(std::span<std::byte const> bytes);
+std::optional<PreloadReport> decode_preload_report(std::span<std::byte const> bytes);
 std::optional<ForkOrder> decode_fork_order(std::span<std::byte const> bytes);
 std::optional<ForkReport> decode_fork_report(std::span<std::byte const> bytes);
 

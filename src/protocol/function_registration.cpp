@@ -4,12 +4,13 @@
 
 namespace procpool::inline v0::protocol {
 
-detail::Bytes encode_registration(detail::Function const& function) {
+detail::Bytes encode_registration(detail::Function const& function, std::string_view label) {
   detail::Bytes out;
   os::WireWriter<detail::Bytes> writer(out);
   writer.number(static_cast<std::uint64_t>(function.argument_size));
   writer.number(static_cast<std::uint64_t>(function.result_size));
   writer.number(static_cast<std::uint8_t>(function.returns_nothing));
+  writer.text(label);
   identity::write(writer, identity::locate(reinterpret_cast<void const*>(function.code)));
   if (function.state) out.insert(out.end(), function.state->begin(), function.state->end());
   return out;
@@ -24,6 +25,7 @@ identity::CodeRef decode_reference(std::span<std::byte const> bytes,
   registration.argument_size = reader.number<std::uint64_t>();
   registration.result_size = reader.number<std::uint64_t>();
   registration.returns_nothing = reader.number<std::uint8_t>() != 0;
+  registration.label = reader.text();
   identity::CodeRef ref = identity::read_code_ref(reader);
   registration.state = reader.rest();
   return ref;

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/engine/task.hpp>
@@ -18,12 +20,14 @@ namespace procpool::inline v0::protocol {
 inline constexpr std::size_t function_slots = 64;
 
 // Throws std::runtime_error when the function's code lies in no module.
-detail::Bytes encode_registration(detail::Function const& function);
+// `label`: of its calls, or empty.
+detail::Bytes encode_registration(detail::Function const& function, std::string_view label = {});
 
 struct FunctionRegistration {
   std::size_t argument_size = 0;
   std::size_t result_size = 0;
   bool returns_nothing = false;
+  std::string label;
   detail::Trampoline code = nullptr;
   std::span<std::byte const> state;  // in the bytes decoded
 };

@@ -29,7 +29,8 @@ std::vector<std::byte> encode(Hello const& hello) {
     writer.number(limit.soft);
     writer.number(limit.hard);
   }
-  writer.number(hello.cpu);
+  writer.number(static_cast<std::uint32_t>(hello.cpus.size()));
+  for (std::int32_t const cpu : hello.cpus) writer.number(cpu);
   writer.number(hello.nice);
   writer.number(hello.harden);
   writer.number(hello.depth);
@@ -39,6 +40,10 @@ std::vector<std::byte> encode(Hello const& hello) {
   writer.number(hello.parent_began);
   writer.number(hello.ignore_sigterm);
   writer.text(hello.exceptions);
+  writer.number(hello.dedicated);
+  writer.number(hello.whole_lines);
+  writer.number(static_cast<std::uint32_t>(hello.environment.size()));
+  for (std::string const& variable : hello.environment) writer.text(variable);
   return out;
 }
 
@@ -58,7 +63,10 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
     limit.soft = reader.number<std::uint64_t>();
     limit.hard = reader.number<std::uint64_t>();
   }
-  hello.cpu = reader.number<std::int32_t>();
+  auto const cpus = reader.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < cpus && !reader.bad(); ++i) {
+    hello.cpus.push_back(reader.number<std::int32_t>());
+  }
   hello.nice = reader.number<std::int32_t>();
   hello.harden = reader.number<std::uint32_t>();
   hello.depth = reader.number<std::uint32_t>();
@@ -68,6 +76,12 @@ std::optional<Hello> decode_hello(std::span<std::byte const> bytes) {
   hello.parent_began = reader.number<std::uint64_t>();
   hello.ignore_sigterm = reader.number<std::uint32_t>();
   hello.exceptions = reader.text();
+  hello.dedicated = reader.number<std::uint32_t>();
+  hello.whole_lines = reader.number<std::uint32_t>();
+  auto const variables = reader.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < variables && !reader.bad(); ++i) {
+    hello.environment.push_back(reader.text());
+  }
   if (reader.bad()) return std::nullopt;
   return hello;
 }

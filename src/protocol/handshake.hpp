@@ -54,16 +54,19 @@ struct Hello {
     std::uint64_t hard = 0;
   };
   std::vector<Limit> limits{};
-  std::int32_t cpu = -1;             // to be pinned to; -1: none
-  std::int32_t nice = 0;             // to be added
-  std::uint32_t harden = 0;          // 1: yes
-  std::uint32_t depth = 1;           // pools above the worker
-  std::uint64_t recycle_above = 0;   // bytes resident; 0: no matter
-  std::uint32_t cgroup = 0;          // 1: it has a control group of its own
-  std::string output_token{};        // not empty: output is captured, see OutputCapture
-  std::uint64_t parent_began = 0;    // os::start_time of the parent
-  std::uint32_t ignore_sigterm = 0;  // 1: yes; it is blocked until then
-  std::string exceptions{};          // ListedExceptions::text_of the pool's
+  std::vector<std::int32_t> cpus{};        // to be pinned to; empty: none
+  std::int32_t nice = 0;                   // to be added
+  std::uint32_t harden = 0;                // 1: yes
+  std::uint32_t depth = 1;                 // pools above the worker
+  std::uint64_t recycle_above = 0;         // bytes resident; 0: no matter
+  std::uint32_t cgroup = 0;                // 1: it has a control group of its own
+  std::string output_token{};              // not empty: output is captured, see OutputCapture
+  std::uint64_t parent_began = 0;          // os::start_time of the parent
+  std::uint32_t ignore_sigterm = 0;        // 1: yes; it is blocked until then
+  std::string exceptions{};                // ListedExceptions::text_of the pool's
+  std::uint32_t dedicated = 0;             // 1: it is the only worker of the pool that it names
+  std::uint32_t whole_lines = 0;           // 1: each line is written at once
+  std::vector<std::string> environment{};  // "NAME=value", to be set
 };
 
 struct Ready {

@@ -42,8 +42,13 @@ std::optional<std::string> apply(std::vector<Hello::Limit> const& limits) {
 }
 
 std::optional<std::string> apply_scheduling(Hello const& hello) {
-  if (hello.cpu >= 0 && !os::run_only_on(hello.cpu)) {
-    return "it cannot be pinned to CPU " + std::to_string(hello.cpu) + ": " + ::strerror(errno);
+  if (!hello.cpus.empty() && !os::run_only_on(hello.cpus)) {
+    std::string const why = ::strerror(errno);
+    std::string names;
+    for (std::int32_t const cpu : hello.cpus) {
+      names += (names.empty() ? "" : ", ") + std::to_string(cpu);
+    }
+    return "it cannot be pinned to CPU " + names + ": " + why;
   }
   if (hello.nice != 0) {
     errno = 0;  // -1 may be the new value

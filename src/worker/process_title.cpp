@@ -42,7 +42,7 @@ void ProcessTitle::show(std::string_view what) noexcept {
 }
 
 void ProcessTitle::name_process(std::string const& pool, std::string const& role) noexcept {
-  std::string const end = "/" + role;
+  std::string const end = role.empty() ? role : "/" + role;
   constexpr std::size_t most = 15;
   std::string const name = pool.substr(0, most - std::min(most, end.size())) + end;
   ::prctl(PR_SET_NAME, name.c_str());

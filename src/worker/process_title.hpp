@@ -23,8 +23,8 @@ class ProcessTitle {
   // Empty: idle.
   void show(std::string_view what) noexcept;
 
-  // The kernel's name of the process: "POOL/ROLE", with the pool's name cut so that it has 15
-  // bytes.
+  // The kernel's name of the process: "POOL/ROLE", or "POOL" without a role. The pool's name is cut
+  // so that it has 15 bytes.
   static void name_process(std::string const& pool, std::string const& role) noexcept;
 
  private:

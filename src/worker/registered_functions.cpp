@@ -31,11 +31,15 @@ void RegisteredFunction::load() {
   if (callable) return;
   if (unusable) std::rethrow_exception(unusable);
   try {
-    shares.clear();
+    resources.clear();
     decoded = find_code(registration);
-    detail::ShareCollector const collector(shares);
+    detail::ResourceCollector const collector(resources);
     callable.emplace(decoded->code, decoded->state);
-    detail::if_possible([this] { name = short_name(detail::type_name(callable->type())); });
+    detail::if_possible([this] {
+      std::string const& label = decoded->label;
+      name =
+          (label.empty() ? label : label + ": ") + short_name(detail::type_name(callable->type()));
+    });
   } catch (abi::__forced_unwind&) {
     throw;
   } catch (std::bad_alloc const&) {  // the next call may find memory
@@ -64,12 +68,12 @@ void RegisteredFunctions::register_unusable(std::size_t place, std::exception_pt
   functions_[place].unusable = std::move(why);
 }
 
-void RegisteredFunctions::forget(std::uint64_t share) {
+void RegisteredFunctions::forget(std::uint64_t resource) {
   for (RegisteredFunction& function : functions_) {
-    if (std::ranges::find(function.shares, share, &detail::Share::id) == function.shares.end()) {
-      continue;
+    auto const& named = function.resources;
+    if (std::ranges::find(named, resource, &detail::Resource::id) != named.end()) {
+      put_aside(function);
     }
-    put_aside(function);
   }
 }
 

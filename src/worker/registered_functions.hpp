@@ -16,8 +16,8 @@
 #include <vector>
 
 #include <procpool/detail/engine/bytes.hpp>
-#include <procpool/detail/engine/share.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/detail/handle/share.hpp>
 
 #include "engine/loaded_callable.hpp"
 #include "protocol/function_registration.hpp"
@@ -28,7 +28,7 @@ struct RegisteredFunction {
   detail::Bytes registration;                             // as received
   std::optional<protocol::FunctionRegistration> decoded;  // refers to it
   std::optional<LoadedCallable> callable;
-  detail::Share::List shares;  // of which the callable has handles
+  detail::Resource::List resources;  // of which the callable has handles
   // Arguments and results have fixed sizes, and results fit into the open frame.
   bool fixed_size = false;
   std::exception_ptr unusable;
@@ -50,10 +50,10 @@ class RegisteredFunctions {
   // The function at this place. It does not move.
   RegisteredFunction& operator[](std::size_t place) { return functions_[place]; }
 
-  // Unregisters the functions that have handles of this shared value: their task is gone. They are
+  // Unregisters the functions that have handles of this resource: their task is gone. They are
   // destroyed by drop_unneeded(), like all replaced functions, because their destructors are user
   // code.
-  void forget(std::uint64_t share);
+  void forget(std::uint64_t resource);
   bool some_are_unneeded() const noexcept { return !unneeded_.empty(); }
   void drop_unneeded() { unneeded_.clear(); }
 

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include <procpool/detail/engine/bytes.hpp>
-#include <procpool/detail/engine/share.hpp>
+#include <procpool/detail/handle/share.hpp>
 #include <procpool/errors.hpp>
 
+#include "handle/item_handles.hpp"
 #include "os/mapping.hpp"
 #include "protocol/function_registration.hpp"
 #include "worker/process_guards.hpp"
@@ -19,7 +20,9 @@
 namespace procpool::inline v0::worker {
 
 Worker::Worker(channel::WorkerEnd& channel, WorkerContext& context, ChunkRunner::Settings settings)
-    : channel_(channel), context_(context), runner_(channel, context, std::move(settings)) {}
+    : channel_(channel), context_(context), runner_(channel, context, std::move(settings)) {
+  handle::believe_objects();
+}
 
 void Worker::loop() {
   LoopGuard guard(channel_, context_);
@@ -37,7 +40,11 @@ void Worker::loop() {
 
 void Worker::take_frames() {
   while (!channel_.descriptors_gone()) {
-    if (!channel_.has_frame()) runner_.show({});
+    if (!channel_.has_frame()) {
+      runner_.show({});
+      // Of a chunk that found no room: it comes with them once more, or elsewhere.
+      runner_.drop_carried();
+    }
     if (!channel_.wait()) {
       channel_.leave();
       break;
@@ -45,10 +52,13 @@ void Worker::take_frames() {
     switch (channel_.header().kind) {
       case channel::InboxKind::memory: break;  // the channel's own
       case channel::InboxKind::register_function: register_function(); break;
-      case channel::InboxKind::share: adopt_share(); break;
+      case channel::InboxKind::resource: adopt_resource(); break;
       case channel::InboxKind::forget: evict(); break;
       case channel::InboxKind::chunk:
-      case channel::InboxKind::internal_chunk: runner_.run(); break;
+      case channel::InboxKind::internal_chunk:
+        runner_.run();
+        runner_.drop_carried();
+        break;
     }
     bool const ran = channel_.header().kind == channel::InboxKind::chunk;
     channel_.finish_frame();
@@ -75,21 +85,27 @@ void Worker::register_function() {
   }
 }
 
-// A failure is the failure of the elements that name the value, and not of this worker.
-void Worker::adopt_share() {
-  std::uint64_t const id = channel_.header().task;
+// A failure is the failure of the elements that name the resource, and not of this worker.
+void Worker::adopt_resource() {
+  channel::InboxHeader const& header = channel_.header();
+  auto const kind = static_cast<detail::Resource::Kind>(header.function);
   std::string why = channel_.unreadable();
   try {
-    if (why.empty()) return runner_.adopt(id, receive_share());
+    if (why.empty()) {
+      return runner_.adopt(header.apart == 0 ? receive_value()
+                                             : detail::Resource::adopt(
+                                                   header.task, kind, channel_.take_descriptors(),
+                                                   detail::Resource::Sender::parent));
+    }
   } catch (std::exception const& error) {
     why = error.what();
   }
-  detail::Share::miss(id, std::move(why));
+  detail::Resource::miss(header.task, kind, why);
   missed_ = true;
 }
 
 // Takes the bytes only: a task that uses the value decodes it.
-std::shared_ptr<detail::Share> Worker::receive_share() {
+std::shared_ptr<detail::Resource> Worker::receive_value() {
   channel::InboxHeader const& header = channel_.header();
   detail::Payload payload;
   if (header.where == channel::Where::file) {

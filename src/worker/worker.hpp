@@ -21,12 +21,14 @@ class Worker {
 
   // Ends the process if the thread ends inside, or if something of the system is missing.
   void loop();
+  // An element has thrown.
+  bool threw() const noexcept { return runner_.threw(); }
 
  private:
   PROCPOOL_PASSES_FORCED_END void take_frames();
   void register_function();
-  void adopt_share();
-  std::shared_ptr<detail::Share> receive_share();
+  void adopt_resource();
+  std::shared_ptr<detail::Resource> receive_value();
   void evict();
 
   channel::WorkerEnd& channel_;

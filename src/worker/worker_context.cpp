@@ -15,6 +15,20 @@ bool WorkerContext::stop_requested() noexcept {
   return channel_.asked_to_stop(claim - 1);
 }
 
+bool WorkerContext::log(LogLevel level, std::string_view text) noexcept {
+  std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
+  if (claim == 0 || forked_.load(std::memory_order_relaxed)) return false;
+  channel_.log(claim, static_cast<std::uint32_t>(level), text);
+  return true;
+}
+
+void WorkerContext::progress(std::uint64_t done, std::uint64_t total) noexcept {
+  std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
+  // The rings are not mapped in a forked child.
+  if (claim == 0 || forked_.load(std::memory_order_relaxed)) return;
+  channel_.tell_progress(claim - 1, done, total);
+}
+
 std::stop_token WorkerContext::stop_token() {
   std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
   detail::Lock const lock(mutex_);

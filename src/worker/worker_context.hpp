@@ -42,6 +42,8 @@ class WorkerContext final : public ElementContext {
   std::uint64_t run() const noexcept override { return claim_.load(std::memory_order_relaxed); }
   bool stop_requested() noexcept override;
   std::stop_token stop_token() override;
+  bool log(LogLevel level, std::string_view text) noexcept override;
+  void progress(std::uint64_t done, std::uint64_t total) noexcept override;
 
  private:
   void forward_requests();  // on a thread of its own

@@ -68,11 +68,31 @@ void ignore_sigterm() {
   ::pthread_sigmask(SIG_UNBLOCK, &term, nullptr);
 }
 
-void no_core_dumps() {
+// Ahead of the first task: nobody else reads the environment yet.
+void set_environment(std::vector<std::string> const& variables) {
+  for (std::string const& variable : variables) {
+    std::size_t const end = variable.find('=');
+    if (end == std::string::npos) continue;
+    ::setenv(variable.substr(0, end).c_str(), variable.c_str() + end + 1, 1);
+  }
+}
+
+// A line that is no longer than the buffer is written at once, so that lines of several processes
+// do not mix. Without a buffer of its own, stdio would take a small one.
+void write_whole_lines() {
+  constexpr std::size_t longest_line = 64 * 1024;
+  static char* const buffer = new char[longest_line];  // never freed: used until the very end
+  std::setvbuf(stdout, buffer, _IOLBF, longest_line);
+}
+
+// A task may have many handles, each with its descriptors. Far below the hard limit, which may be a
+// billion: programs that close all numbers up to the limit would take forever.
+void raise_open_files() {
+  constexpr rlim_t enough = 65'536;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
-  limit.rlim_cur = 0;
-  ::setrlimit(RLIMIT_CORE, &limit);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, enough));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // The steps from the parent's greeting to the loop. Each refuses, and ends the process, if it
@@ -127,10 +147,13 @@ bool Setup::receive_hello() {
 void Setup::apply_settings() {
   entry::set_worker_index(static_cast<int>(hello_.worker));
   entry::set_depth(hello_.depth);
-  ProcessTitle::name_process(hello_.pool, std::to_string(hello_.worker));
+  ProcessTitle::name_process(hello_.pool,
+                             hello_.dedicated != 0 ? std::string() : std::to_string(hello_.worker));
+  set_environment(hello_.environment);
   if (hello_.ignore_sigterm != 0) ignore_sigterm();
   // Before the first thread, which inherits it.
   if (auto const failed = protocol::apply_scheduling(hello_)) refuse(greeting_, *failed);
+  if (hello_.whole_lines != 0) write_whole_lines();
   if (!hello_.output_token.empty()) {
     tagger_ = OutputTagger(out_of_the_way(os::duplicate(STDOUT_FILENO)), hello_.output_token);
   }
@@ -166,6 +189,15 @@ void Setup::apply_limits() {
   if (hello_.harden != 0) {
     if (auto const failed = protocol::harden()) refuse(greeting_, *failed);
   }
+  raise_open_files();
+  // What the fork server has loaded is the pool's, and no part of what a worker may have.
+  for (protocol::Hello::Limit& limit : hello_.limits) {
+    std::uint64_t const loaded = limit.resource == RLIMIT_DATA ? start_.preloaded.data
+                                 : limit.resource == RLIMIT_AS ? start_.preloaded.addresses
+                                                               : 0;
+    limit.soft += loaded;
+    limit.hard += loaded;
+  }
   if (auto const failed = apply(hello_.limits)) refuse(greeting_, *failed);
 }
 
@@ -175,22 +207,23 @@ int Setup::work() {
   // All that the worker needs is there before the answer. If something is missing, the start has
   // failed and says so. After the answer it would be an unexplained death, and the next worker's
   // too.
-  Worker worker(
-      *channel_, *context_,
-      {title, std::move(tagger_), hello_.recycle_above, ListedExceptions(hello_.exceptions)});
+  std::uint64_t const recycle_above =
+      hello_.recycle_above == 0 ? 0 : hello_.recycle_above + start_.preloaded.resident;
+  Worker worker(*channel_, *context_,
+                {title, std::move(tagger_), recycle_above, ListedExceptions(hello_.exceptions)});
   if (os::send_packet(greeting_, encode(protocol::Ready{modules_}), {}, true) !=
       os::SendResult::sent) {
     return EXIT_FAILURE;
   }
   worker.loop();
   std::fflush(stdout);
-  return EXIT_SUCCESS;
+  return hello_.dedicated != 0 && worker.threw() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 }  // namespace
 
 PROCPOOL_PASSES_FORCED_END int worker_main(WorkerStart start) {
-  no_core_dumps();
+  os::no_core_dumps();
   start.control = out_of_the_way(std::move(start.control));
   int const greeting = start.control.get();
   try {

@@ -1,10 +1,7 @@
 // expect: Send its value
 #include <atomic>
 #include <procpool/detail/codec/codec.hpp>
-struct Counter {
-  std::atomic<int> n;
-};
-void use(Counter const& counter) {
+void use(std::atomic_ref<int> counter) {
   procpool::detail::Bytes out;
   procpool::detail::encode(out, counter);
 }

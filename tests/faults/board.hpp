@@ -38,6 +38,7 @@ inline constexpr Call calls[] = {
     {"timerfd_create", {EMFILE, ENOMEM}},
     {"memfd_create", {EMFILE, ENOMEM, EACCES, EINVAL}},
     {"fallocate", {ENOSPC, ENOMEM, EINTR}},
+    {"ftruncate", {ENOSPC, EINTR}},
     {"fcntl_dup", {EMFILE}},
     {"fcntl_seal", {EBUSY, EPERM}},
     {"fcntl_owner", {EPERM, EINVAL}},
@@ -48,6 +49,7 @@ inline constexpr Call calls[] = {
     {"madvise", {EAGAIN, ENOMEM, EINVAL}},
     {"socketpair", {EMFILE, ENFILE, ENOMEM}},
     {"sendmsg", {ENOBUFS, ENOMEM, ETOOMANYREFS, EINTR}},
+    {"send", {ENOBUFS, ENOMEM, EINTR}},
     {"recvmsg", {ENOMEM, EINTR, EMFILE}},  // EMFILE: the packet comes, its descriptors do not
     {"recv", {ENOMEM, EINTR}},
     {"pipe2", {EMFILE, ENFILE}},

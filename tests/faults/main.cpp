@@ -3,12 +3,12 @@
 //
 //   faults LIBRARY [--start spawn|forkserver] [--who program|main|pool|worker|fork_server] [--calls NAME,...]
 //          [--but NAME,...] [--mode nth|from|each|random] [--most N] [--spread N] [--seconds S] [--seed S]
-//          [--slice K/N] [--parts N] [--composes] [--verbose]
+//          [--slice K/N] [--parts N] [--composes|--handles|--processes] [--verbose]
 //
 // nth: the first to the N-th call fails, once; from: all from there on; each: the N-th of every
 // process. How often a call is made at all is counted first. --spread: not the first ones, but so
-// many over all of them. random: one in ten to one in a thousand, for so many seconds. --composes:
-// the script's other half. --verbose shows what the processes print, and the stacks of one that
+// many over all of them. random: one in ten to one in a thousand, for so many seconds. --composes,
+// --handles, --processes: another part of the script. --verbose shows what the processes print, and the stacks of one that
 // hangs; with FAULTS_TRACE=1 also the stack of each refused call.
 //
 // The judge starts itself as the program, under the preloaded LIBRARY (preload.cpp), and gives it
@@ -30,6 +30,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -89,7 +90,7 @@ struct Options {
   std::size_t slice = 0;  // of so many: every n-th trial
   std::size_t slices = 1;
   int parts = 3;
-  bool composes = false;
+  faults::Script::Part part = faults::Script::Part::plain;
   bool verbose = false;
 };
 
@@ -98,6 +99,14 @@ std::vector<std::string> names_in(std::string const& list) {
   std::istringstream in(list);
   for (std::string name; std::getline(in, name, ',');) names.push_back(name);
   return names;
+}
+
+std::optional<faults::Script::Part> part_named(std::string const& name) {
+  using Part = faults::Script::Part;
+  if (name == "--composes") return Part::composes;
+  if (name == "--handles") return Part::handles;
+  if (name == "--processes") return Part::processes;
+  return std::nullopt;
 }
 
 Options parse(int argc, char** argv) {
@@ -109,8 +118,12 @@ Options parse(int argc, char** argv) {
   options.library = "./" + library.filename().string();
   for (int i = 2; i < argc; ++i) {
     std::string const name = argv[i];
-    if (name == "--verbose" || name == "--composes") {
-      (name == "--verbose" ? options.verbose : options.composes) = true;
+    if (name == "--verbose") {
+      options.verbose = true;
+      continue;
+    }
+    if (auto const part = part_named(name)) {
+      options.part = *part;
       continue;
     }
     if (++i == argc) throw std::invalid_argument(name + " needs a value");
@@ -175,12 +188,17 @@ int program(Board& board, Options const& options) {
     board.seed = trial.seed;
     board.count.store(0);
     board.refused.store(0);
-    faults::Script script(board, options.start, trial.heals(options.who), options.composes);
+    faults::Script script(board, options.start, trial.heals(options.who), options.part);
     script.begins = [](char const* step) {
       char line[64];  // no memory: that may be what fails
       int const length = std::snprintf(line, sizeof line, "@%s\n", step);
       std::fwrite(line, 1, static_cast<std::size_t>(length), stdout);
     };
+    if (options.verbose) {
+      script.said = [](char const* step, std::string const& text) {
+        std::fprintf(stderr, "SAID %s: %s\n", step, text.c_str());
+      };
+    }
     std::string wrong = script.run();
     if (wrong.empty()) wrong = "well";
     std::ranges::replace(wrong, '\n', ' ');
@@ -339,8 +357,11 @@ std::vector<Trial> trials_of(Options const& options, Board const& board) {
     std::uint64_t const most = std::min(options.most, made);
     for (int const error : faults::calls[call].errors) {
       if (error == 0) break;
-      // Nobody is interrupted for ever.
-      if (error == EINTR && options.mode == "from") continue;
+      // Nobody is interrupted for ever. A push waits for as long as there are too many descriptors on
+      // their way.
+      bool const passes = error == EINTR ||
+                          (options.part == faults::Script::Part::handles && error == ETOOMANYREFS);
+      if (passes && options.mode == "from") continue;
       Trial trial;
       trial.call = call;
       trial.error = error;

@@ -149,6 +149,8 @@ FAULTS_CALL(int, fallocate, "fallocate", -1, (int fd, int mode, off_t from, off_
             (fd, mode, from, size))
 FAULTS_CALL(int, fallocate64, "fallocate", -1, (int fd, int mode, off64_t from, off64_t size),
             (fd, mode, from, size))
+FAULTS_CALL(int, ftruncate, "ftruncate", -1, (int fd, off_t size), (fd, size))
+FAULTS_CALL(int, ftruncate64, "ftruncate", -1, (int fd, off64_t size), (fd, size))
 FAULTS_CALL(int, fstat, "fstat", -1, (int fd, struct stat* status), (fd, status))
 FAULTS_CALL(int, fstatfs, "fstatfs", -1, (int fd, struct statfs* status), (fd, status))
 FAULTS_CALL(int, stat, "stat", -1, (char const* path, struct stat* status), (path, status))
@@ -166,6 +168,8 @@ FAULTS_CALL(int, socketpair, "socketpair", -1, (int domain, int type, int protoc
             (domain, type, protocol, ends))
 FAULTS_CALL(ssize_t, sendmsg, "sendmsg", -1, (int fd, msghdr const* message, int flags),
             (fd, message, flags))
+FAULTS_CALL(ssize_t, send, "send", -1, (int fd, void const* from, size_t size, int flags),
+            (fd, from, size, flags))
 FAULTS_CALL(ssize_t, recv, "recv", -1, (int fd, void* into, size_t size, int flags),
             (fd, into, size, flags))
 FAULTS_CALL(int, pipe2, "pipe2", -1, (int ends[2], int flags), (ends, flags))

@@ -68,7 +68,10 @@ void fuzz::run(std::span<std::byte const> input) {
         }
       }
       break;
-    case 1: static_cast<void>(decode_fork_report(in.rest())); break;
+    case 1:
+      static_cast<void>(decode_fork_report(in.rest()));
+      static_cast<void>(decode_preload_report(in.rest()));
+      break;
     case 2:
       if (auto const hello = decode_hello(in.rest())) {
         require(hello->limits.size() <= input.size(), "there are no more limits than bytes");
@@ -91,6 +94,7 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
   return {seed(0, Ready{{{"/bin/program", id}, {"/lib/library.so", id}}}),
           seed(0, Refusal{"no"}),
           seed(1, ForkReport{ForkReport::Kind::failed, 3, 4, {}, "no"}),
+          seed(1, PreloadReport{"bytes", "too long"}),
           seed(2, hello),
           seed(3, Greeting{9, "solver"}),
           seed(3, ForkOrder{ForkOrder::Kind::fork, 4711, "[pool/3]"}),

@@ -20,7 +20,7 @@ using Circle = CircleWith<std::weak_ptr<Shape>>;
 
 BOOST_CLASS_EXPORT(shapes::Circle)
 BOOST_CLASS_EXPORT(shapes::Square)
-BOOST_CLASS_EXPORT(shapes::Label)
+BOOST_CLASS_EXPORT(shapes::Tagged)
 
 namespace {
 
@@ -43,7 +43,7 @@ struct Tree {
 
 struct Mixed {
   std::shared_ptr<Shape> shape;
-  std::shared_ptr<Label> label;
+  std::shared_ptr<Tagged> label;
   std::shared_ptr<Square> square;
   std::unique_ptr<Shape> own;
   std::shared_ptr<int> number;

@@ -9,11 +9,16 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
+#include <system_error>
 #include <unordered_map>
+#include <valarray>
 #include <variant>
 #include <vector>
+
+#include <boost/optional.hpp>
 
 #include "fuzz/decoding.hpp"
 
@@ -21,6 +26,13 @@ namespace {
 
 struct Empty {
   bool operator==(Empty const&) const = default;
+};
+
+template <class T>
+struct Tag {};
+struct Point : Tag<Point> {
+  bool known;
+  std::string name;
 };
 
 using All =
@@ -34,7 +46,11 @@ using All =
                 std::variant<std::monostate, int, std::string, std::vector<double>>,
                 std::pair<int, std::string>, std::tuple<bool, char, std::string>, std::bitset<11>,
                 std::complex<float>, std::chrono::nanoseconds, std::filesystem::path, long double,
-                std::vector<Empty>, std::list<std::monostate>, std::vector<std::optional<bool>>>;
+                std::vector<Empty>, std::list<std::monostate>, std::vector<std::optional<bool>>,
+                std::error_code, std::error_condition, std::chrono::year_month_day,
+                std::chrono::year_month_weekday_last, std::valarray<double>, std::valarray<bool>,
+                std::valarray<std::string>, std::mt19937, std::ranlux24, std::knuth_b,
+                std::minstd_rand, boost::optional<std::string>, Point>;
 
 }  // namespace
 
@@ -48,5 +64,10 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
                     std::vector<std::string>{"z"}, true, std::string("variant"), {1, "a"},
                     {true, 'c', "d"}, std::bitset<11>(0x5a5), {1, 2}, std::chrono::nanoseconds(5),
                     "/a/b c", 1.25L, std::vector<Empty>(3), std::list<std::monostate>(2),
-                    {true, std::nullopt});
+                    {true, std::nullopt}, std::make_error_code(std::errc::timed_out),
+                    std::make_error_condition(std::io_errc::stream),
+                    std::chrono::year(2026) / 11 / 30,
+                    std::chrono::year(2026) / 11 / std::chrono::Friday[std::chrono::last], {1, 2.5},
+                    {true, false}, {"a", ""}, std::mt19937(), std::ranlux24(), std::knuth_b(),
+                    std::minstd_rand(), std::string("x"), {{}, true, "p"});
 }

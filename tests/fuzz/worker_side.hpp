@@ -19,7 +19,7 @@ inline constexpr std::size_t ring_bytes = 4096;
 class WorkerSide {
  public:
   explicit WorkerSide(procpool::channel::ParentEnd const& parent)
-      : outbox_(parent.outbox(), procpool::channel::control_bytes, ring_bytes,
+      : outbox_(parent.outbox(), procpool::channel::outbox_control_bytes, ring_bytes,
                 procpool::os::Access::read_write) {}
 
   procpool::channel::OutboxWords& words() const {

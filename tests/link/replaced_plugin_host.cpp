@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     procpool::PoolOptions options;
     options.workers = 1;
-    options.start = start;
+    options.start.method = start;
     procpool::ProcessPool pool{options};
     fs::copy_file(argv[1], file, fs::copy_options::overwrite_existing);
     Build const first = open_and_run(file, pool);

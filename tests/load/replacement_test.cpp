@@ -17,6 +17,7 @@
 #include "support/build.hpp"
 #include "support/descriptors.hpp"
 #include "support/duration.hpp"
+#include "support/gate.hpp"
 #include "support/processes.hpp"
 #include "support/until.hpp"
 
@@ -46,8 +47,12 @@ void expect_flat(std::string const& what, int times, std::function<void(int)> co
   some(times);
   auto const passed = watch.passed();
   // The last worker may be on its way out.
-  support::until([&] { return support::open_resources().descriptors <= before.held.descriptors; });
-  Usage const after{support::open_resources(), support::resident_kib()};
+  Usage after;
+  support::until([&] {
+    after.held = support::open_resources();
+    return after.held.descriptors <= before.held.descriptors;
+  });
+  after.resident = support::resident_kib();
   std::cout << "load: " << what << ": " << times << " in " << passed.count() << " ms; "
             << before.held << ", " << before.resident << " KiB before; " << after.held << ", "
             << after.resident << " KiB after" << std::endl;
@@ -69,7 +74,7 @@ int times(int all) {
 procpool::PoolOptions one_worker(procpool::Start start) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.start = start;
+  options.start.method = start;
   return options;
 }
 
@@ -81,7 +86,7 @@ void call_often(procpool::ProcessPool& pool, int count) {
 
 TEST(Load, TenThousandForksLeaveTheProgramAsItWas) {
   auto options = one_worker(procpool::Start::forkserver);
-  options.max_tasks_per_worker = 1;
+  options.lifetime.max_tasks = 1;
   procpool::ProcessPool pool{options};
   expect_flat("workers, forked for one task each", times(10'000),
               [&](int count) { call_often(pool, count); });
@@ -90,7 +95,7 @@ TEST(Load, TenThousandForksLeaveTheProgramAsItWas) {
 
 TEST(Load, ThousandsOfSpawnsLeaveTheProgramAsItWas) {
   auto options = one_worker(procpool::Start::spawn);
-  options.max_tasks_per_worker = 1;
+  options.lifetime.max_tasks = 1;
   procpool::ProcessPool pool{options};
   expect_flat("workers, spawned for one task each", times(3'000),
               [&](int count) { call_often(pool, count); });
@@ -112,14 +117,22 @@ TEST(Load, ThousandsOfCrashesLeaveTheProgramAsItWas) {
 
 TEST(Load, AHundredThousandTasksLeaveTheProgramAsItWas) {
   procpool::ProcessPool pool{2};
-  expect_flat("tasks", times(100'000), [&](int count) {
-    constexpr int at_a_time = 500;
-    for (int done = 0; done < count; done += at_a_time) {
-      std::vector<procpool::Future<int>> futures;
-      for (int i = 0; i < at_a_time; ++i) futures.push_back(pool.submit<square>(i));
-      for (int i = 0; i < at_a_time; ++i) {
-        ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), i * i);
-      }
+  constexpr int at_a_time = 500;
+  auto const one_batch = [&](auto const& all_submitted) {
+    std::vector<procpool::Future<int>> futures;
+    for (int i = 0; i < at_a_time; ++i) futures.push_back(pool.submit<square>(i));
+    all_submitted();
+    for (int i = 0; i < at_a_time; ++i) {
+      ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), i * i);
     }
-  });
+  };
+  // Never again do more calls wait at the same time than once here, with both workers held.
+  support::Gate const gate;
+  auto const held = pool.map_async<support::wait_at>(std::vector<std::string>(2, gate.path()));
+  one_batch([&] { gate.open(); });
+  auto const batches = [&](int count) {
+    for (int done = 0; done < count; done += at_a_time) one_batch([] {});
+  };
+  batches(times(100'000));  // the heap and the slab find their sizes
+  expect_flat("tasks", times(100'000), batches);
 }

@@ -33,9 +33,11 @@ endif()
 if(NOT errors EQUAL 0 OR output MATCHES "not completed|max search depth|out of memory")
   message(FATAL_ERROR "${model} ${defines}: does not hold, or was not explored whole")
 endif()
-# Those who move what is in store buffers never end.
+# Those who move what is in store buffers never end, in a model that has any.
+file(STRINGS "${folder}/${model}.pml" buffers REGEX "^#include \"memory.pml\"")
+list(LENGTH buffers endless)
 string(REGEX MATCHALL "\"-end-\"" unreached "${output}")
 list(LENGTH unreached count)
-if(NOT count EQUAL 1)
+if(NOT count EQUAL endless)
   message(FATAL_ERROR "${model} ${defines}: a process never comes to its end")
 endif()

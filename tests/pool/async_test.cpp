@@ -292,7 +292,7 @@ TEST(MapAsync, ManyAtOnceAreAllGiven) {
 }
 
 TEST(MapAsync, InProcessIsReadyAtOnce) {
-  procpool::ProcessPool pool{{.start = procpool::Start::in_process}};
+  procpool::ProcessPool pool{{.start = {.method = procpool::Start::in_process}}};
   auto results = pool.map_async<square>(numbers(10));
   EXPECT_TRUE(results.ready());
   EXPECT_EQ(results.total(), 10u);

@@ -117,7 +117,7 @@ TEST(Attach, NothingHasAName) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     procpool::PoolOptions options;
     options.workers = 2;
-    options.start = start;
+    options.start.method = start;
     procpool::ProcessPool pool{options};
     pid_t const worker = use_everything(pool, 0);
     EXPECT_EQ(support::shared_memory_names(), before);
@@ -165,7 +165,7 @@ TEST(Attach, AHardenedWorkerHasNoMemoryOfAnothers) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     procpool::PoolOptions options;
     options.workers = 2;
-    options.start = start;
+    options.start.method = start;
     options.harden = true;  // else message memory serves any worker, see docs/guarantees.md
     procpool::ProcessPool pool{options};
     pid_t const first = use_everything(pool, 0);

@@ -266,7 +266,7 @@ Future<int> awaits_in_chain(ProcessPool& pool, int left) {
 // would be the first.
 TEST(CancelCode, OfTheFirstOfSeveralStandsWhicheverEndsMeanwhile) {
   support::Trace trace;
-  ProcessPool pool{{.workers = 2, .term_grace = 500ms}};
+  ProcessPool pool{{.workers = 2, .shutdown = {.term_grace = 500ms}}};
   for (bool const continued : {false, true}) {
     std::size_t const before = trace.size();
     support::Gate const gate;

@@ -1,4 +1,4 @@
-// PoolOptions::cgroup: with a worker ends all that it started, also what has left its process
+// PlacementOptions::cgroup: with a worker ends all that it started, also what has left its process
 // group.
 
 #include <gtest/gtest.h>
@@ -38,7 +38,7 @@ class CgroupPool : public testing::Test {
   procpool::PoolOptions options() const {
     procpool::PoolOptions options;
     options.workers = 2;
-    options.cgroup = folder_;
+    options.placement.cgroup = folder_;
     return options;
   }
   // Groups that pools of this process, or of that one, have left.
@@ -103,14 +103,14 @@ TEST_F(CgroupPool, StrayChildrenEndWithAProgramThatIsKilled) {
 
 TEST_F(CgroupPool, WorksUnderCrashesAndLoad) {
   procpool::ProcessPool pool{options()};
-  auto const outcomes = pool.try_map(
+  auto const outcomes = pool.outcomes().map(
       [](int x) {
         if (x % 20 == 3) ::raise(SIGKILL);
         return x;
       },
       std::views::iota(0, 200));
   int dead = 0;
-  for (auto const& outcome : outcomes) dead += outcome.ok() ? 0 : 1;
+  for (auto const& outcome : outcomes) dead += outcome.has_value() ? 0 : 1;
   EXPECT_EQ(dead, 10);
   pool.join();
   EXPECT_EQ(left(), std::vector<std::string>{});
@@ -120,7 +120,7 @@ TEST(CgroupFolder, ThatIsNoneIsSaid) {
   for (std::string const folder : {"/nowhere", "/tmp"}) {
     procpool::PoolOptions options;
     options.workers = 1;
-    options.cgroup = folder;
+    options.placement.cgroup = folder;
     options.log = [](std::string_view) {};
     procpool::ProcessPool pool{options};
     EXPECT_THROW(pool.call<square>(1), procpool::SetupError) << folder;

@@ -87,12 +87,13 @@ TEST(ClosedDescriptors, AlsoWhenOthersStandInTheirPlace) {
 TEST(ClosedDescriptors, InTheMiddleOfAMap) {
   procpool::ProcessPool pool{2};
   for (int const chunk : {1, 5, 100}) {
-    auto const outcomes =
-        pool.with({.chunk = chunk}).try_map<sometimes_close_everything>(std::views::iota(0, 100));
+    auto const outcomes = pool.with({.chunk = chunk})
+                              .outcomes()
+                              .map<sometimes_close_everything>(std::views::iota(0, 100));
     ASSERT_EQ(outcomes.size(), 100u);
     for (int i = 0; i < 100; ++i) {
       auto const& outcome = outcomes[static_cast<std::size_t>(i)];
-      ASSERT_TRUE(outcome.ok()) << i << ": " << support::text_of(outcome);
+      ASSERT_TRUE(outcome.has_value()) << i << ": " << support::text_of(outcome);
       EXPECT_EQ(outcome.value(), i + 1);
     }
   }

@@ -145,7 +145,8 @@ TEST(ComposedCancel, WhileItsOwnCodeRunsEndsWhatItWaitsForNext) {
     called = true;
     return x;
   });
-  auto told = pool.submit<increment>(1).then([](Outcome<int> outcome) { return outcome.ok(); });
+  auto told =
+      pool.submit<increment>(1).then([](Outcome<int> outcome) { return outcome.has_value(); });
   runs.wait();
   static_cast<void>(told.wait_for(0s));
   EXPECT_EQ(future.cancel(), Cancel::ended);
@@ -351,7 +352,7 @@ TEST(Dropped, NothingIsSaidOfWhatWasLookedAtOrCancelled) {
     EXPECT_THROW(when_all(pool.submit<fail_with_number>(1), pool.submit<fail_with_number>(2)).get(),
                  std::out_of_range);
     EXPECT_FALSE(pool.submit<fail_with_number>(1)
-                     .then([](Outcome<int> outcome) { return outcome.ok(); })
+                     .then([](Outcome<int> outcome) { return outcome.has_value(); })
                      .get());
     EXPECT_THROW(pool.call<fail_with_number>(1), std::out_of_range);
     EXPECT_THROW(pool.map<fail_with_number>(std::vector<int>{1, 2, 3}), std::out_of_range);

@@ -60,14 +60,14 @@ void expect_death(procpool::Outcome<Id> const& outcome, std::size_t j) {
 void run(procpool::ProcessPool& pool, support::Trace& trace, std::vector<Id> const& inputs,
          std::size_t chunk) {
   trace.clear();
-  auto const outcomes = pool.with({.chunk = chunk}).try_map<work_on>(inputs);
+  auto const outcomes = pool.with({.chunk = chunk}).outcomes().map<work_on>(inputs);
   ASSERT_EQ(outcomes.size(), inputs.size());
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i] < 0) {
       expect_death(outcomes[i], i);
     } else {
-      wrong += !outcomes[i].ok() || outcomes[i].value() != 3 * inputs[i] + 1;
+      wrong += !outcomes[i].has_value() || outcomes[i].value() != 3 * inputs[i] + 1;
     }
   }
   EXPECT_EQ(wrong, 0u);
@@ -165,13 +165,13 @@ TEST(Crash, AtSeveralElementsWithChunksThatThePoolChooses) {
   auto const inputs =
       inputs_dying_at(size, {0, 1, 2, 17, 499, 500, 501, 1'000, 2'222, 2'998, 2'999});
   trace.clear();
-  auto const outcomes = pool.try_map<work_on>(inputs);
+  auto const outcomes = pool.outcomes().map<work_on>(inputs);
   ASSERT_EQ(outcomes.size(), size);
   for (std::size_t i = 0; i < size; ++i) {
     if (inputs[i] < 0) {
       expect_death(outcomes[i], i);
     } else {
-      ASSERT_TRUE(outcomes[i].ok()) << i << ": " << support::text_of(outcomes[i]);
+      ASSERT_TRUE(outcomes[i].has_value()) << i << ": " << support::text_of(outcomes[i]);
       ASSERT_EQ(outcomes[i].value(), 3 * inputs[i] + 1);
     }
   }

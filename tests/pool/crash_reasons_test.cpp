@@ -80,7 +80,7 @@ void expect_reasons(std::vector<procpool::Outcome<int>> const& outcomes) {
   for (int x = 0; x < elements; ++x) {
     auto const& outcome = outcomes[static_cast<std::size_t>(x)];
     if (!dies_at(x)) {
-      ASSERT_TRUE(outcome.ok()) << x << ": " << support::text_of(outcome);
+      ASSERT_TRUE(outcome.has_value()) << x << ": " << support::text_of(outcome);
       ASSERT_EQ(outcome.value(), 2 * x);
       ++right;
       continue;
@@ -107,7 +107,7 @@ void expect_reasons(std::vector<procpool::Outcome<int>> const& outcomes) {
 TEST(Reasons, OfTwentyDeathsAmongAThousandElements) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  expect_reasons(pool.try_map<work>(std::views::iota(0, elements)));
+  expect_reasons(pool.outcomes().map<work>(std::views::iota(0, elements)));
   EXPECT_EQ(pool.stats().worker_deaths, 20u);
   auto const counts = trace.counts();
   EXPECT_EQ(counts.size(), static_cast<std::size_t>(elements));
@@ -117,7 +117,7 @@ TEST(Reasons, OfTwentyDeathsAmongAThousandElements) {
 TEST(Reasons, InChunksSetByHand) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  expect_reasons(pool.with({.chunk = 100}).try_map<work>(std::views::iota(0, elements)));
+  expect_reasons(pool.with({.chunk = 100}).outcomes().map<work>(std::views::iota(0, elements)));
   EXPECT_EQ(pool.stats().worker_deaths, 20u);
 }
 

@@ -211,7 +211,7 @@ TEST(CrashReport, IsOfTheTaskAloneInLinesThatCanBeRead) {
     for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
       procpool::PoolOptions options;
       options.workers = 1;
-      options.start = start;
+      options.start.method = start;
       procpool::ProcessPool pool{options};
       auto future = pool.submit(task, 0x18);
       auto const died = support::thrown_by<WorkerDied>([&] { future.get(); });
@@ -386,7 +386,7 @@ TEST(CrashReport, TellsTheMemory) {
   ::getrusage(RUSAGE_SELF, &own);
   std::size_t const more = static_cast<std::size_t>(own.ru_maxrss) * 1024 + much;
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
-    procpool::ProcessPool pool{{.workers = 1, .start = start}};
+    procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
     for (int const signal : {SIGABRT, SIGKILL}) {
       std::size_t const bytes = signal == SIGABRT ? much : more;
       auto future = pool.submit(procpool::by_value([signal, use](std::size_t size) {
@@ -405,7 +405,7 @@ TEST(CrashReport, TellsTheMemory) {
 TEST(CrashReport, ShowsTheLastLinesOfItsOutput) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.output = procpool::Output::capture;
+  options.output.mode = procpool::Output::capture;
   procpool::ProcessPool pool{options};
   auto future = pool.submit([] {
     for (int i = 0; i < 1000; ++i) std::cout << "line " << i << '\n';
@@ -508,7 +508,7 @@ TEST(CrashReport, IsWrittenWithoutDescriptorsAndMemory) {
 TEST(CrashReport, OfAnInitializerIsInItsError) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.initializer = procpool::bound<caller_of_the_crash>(std::uintptr_t{0x18});
+  options.start.initializer = procpool::bound<caller_of_the_crash>(std::uintptr_t{0x18});
   options.log = [](std::string_view) {};
   procpool::ProcessPool pool{options};
   auto future = pool.submit([] { return 1; });

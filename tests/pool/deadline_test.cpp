@@ -56,7 +56,8 @@ TEST(Timeout, EndsTheElementThatOverrunsAndNobodyElse) {
   procpool::ProcessPool pool{2};
   for (int const chunk : {1, 4, 40}) {
     auto const outcomes = pool.with({.chunk = chunk, .timeout = 300ms})
-                              .try_map<hang_at_seven>(std::views::iota(0, 40));
+                              .outcomes()
+                              .map<hang_at_seven>(std::views::iota(0, 40));
     ASSERT_EQ(outcomes.size(), 40u);
     for (int i = 0; i < 40; ++i) {
       auto const& outcome = outcomes[static_cast<std::size_t>(i)];
@@ -65,7 +66,7 @@ TEST(Timeout, EndsTheElementThatOverrunsAndNobodyElse) {
         EXPECT_NE(text.find("element 7"), std::string::npos) << text;
         EXPECT_NE(text.find("300 ms"), std::string::npos) << text;
       } else {
-        ASSERT_TRUE(outcome.ok()) << i << ": " << support::text_of(outcome);
+        ASSERT_TRUE(outcome.has_value()) << i << ": " << support::text_of(outcome);
         EXPECT_EQ(outcome.value(), i);
       }
     }
@@ -125,7 +126,8 @@ TEST(Timeout, IsPerElementAndNotPerChunk) {
 
 TEST(Timeout, OfManyAtOnce) {
   procpool::ProcessPool pool{10};
-  auto const outcomes = pool.with({.timeout = 80ms}).try_map<after>(std::vector<int>(10, 600'000));
+  auto const outcomes =
+      pool.with({.timeout = 80ms}).outcomes().map<after>(std::vector<int>(10, 600'000));
   for (auto const& outcome : outcomes) support::error_of<TaskTimeout>(outcome);
   EXPECT_EQ(pool.map<square>(std::views::iota(0, 100)).size(), 100u);
 }
@@ -144,10 +146,10 @@ TEST(Timeout, AResultThatCameFirstStands) {
   std::vector<int> times(support::rounds(120, 40));
   for (int& time : times) time = around(random);
   procpool::ProcessPool pool{4};
-  auto const outcomes = pool.with({.timeout = 20ms}).try_map<after>(times);
+  auto const outcomes = pool.with({.timeout = 20ms}).outcomes().map<after>(times);
   int values = 0;
   for (std::size_t i = 0; i < times.size(); ++i) {
-    if (outcomes[i].ok()) {
+    if (outcomes[i].has_value()) {
       EXPECT_EQ(outcomes[i].value(), times[i]);
       ++values;
     } else {
@@ -201,32 +203,136 @@ TEST(QueueTimeout, DoesNotCountForFurtherAttempts) {
   procpool::ProcessPool pool{1};
   EXPECT_EQ(pool.call<square>(1), 1);
   auto const call = [&pool](procpool::Retries retries) {
-    return pool.with({.queue_timeout = 50ms, .retries = std::move(retries)})
-        .call<dies_late_at_first>(7);
+    return pool.with({.queue_timeout = 50ms, .retries = retries}).call<dies_late_at_first>(7);
   };
-  EXPECT_EQ(call(1), 7);
+  EXPECT_EQ(call({.times = 1}), 7);
   EXPECT_EQ(trace.size(), 2u);
   trace.clear();
   // Nor is the time between two attempts one of waiting for the first.
-  auto retries = procpool::Retries(1);
-  retries.backoff = 100ms;
-  EXPECT_EQ(call(retries), 7);
+  EXPECT_EQ(call({.times = 1, .backoff = 100ms}), 7);
 }
 
 TEST(QueueTimeout, OfAMapIsPerElement) {
   procpool::ProcessPool pool{1};
   EXPECT_EQ(pool.call<square>(1), 1);
-  auto const outcomes =
-      pool.with({.chunk = 1, .queue_timeout = 150ms}).try_map<after>(std::vector<int>(20, 50));
-  EXPECT_TRUE(outcomes.front().ok());
+  auto const outcomes = pool.with({.chunk = 1, .queue_timeout = 150ms})
+                            .outcomes()
+                            .map<after>(std::vector<int>(20, 50));
+  EXPECT_TRUE(outcomes.front().has_value());
   support::error_of<TaskTimeout>(outcomes.back());
+}
+
+// ---- deadlines for all of a call
+
+int dies_after(int milliseconds) {
+  support::Trace::note(milliseconds);
+  after(milliseconds);
+  return ::raise(SIGKILL);
+}
+std::chrono::steady_clock::time_point in(std::chrono::milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
+
+TEST(Deadline, BoundsWaitingAndRunning) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  support::Stopwatch const watch;
+  auto const timely = pool.with({.deadline = in(400ms)});
+  auto view = timely;
+  auto running = view.submit<noted_after>(600'000);
+  auto waiting = view.submit<noted_after>(2);
+  auto unhurried = pool.submit<noted_after>(3);
+  std::string const ran = support::thrown_by<TaskTimeout>([&] { running.get(); }).what();
+  EXPECT_NE(ran.find("running at its deadline"), std::string::npos) << ran;
+  std::string const waited = support::thrown_by<TaskTimeout>([&] { waiting.get(); }).what();
+  EXPECT_NE(waited.find("not ended at its deadline"), std::string::npos) << waited;
+  EXPECT_GE(watch.passed(), 400ms);
+  EXPECT_LT(watch.passed(), 4s);  // on a busy machine
+  EXPECT_EQ(unhurried.get(), 3);
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{600'000, 3}));
+}
+
+TEST(Deadline, WithATimeoutTheEarlierCounts) {
+  procpool::ProcessPool pool{2};
+  auto const text = [&](std::chrono::milliseconds timeout, std::chrono::milliseconds deadline) {
+    return std::string(
+        support::thrown_by<TaskTimeout>([&] {
+          pool.with({.timeout = timeout, .deadline = in(deadline)}).call<after>(600'000);
+        }).what());
+  };
+  EXPECT_NE(text(50ms, 10min).find("timeout of 50 ms"), std::string::npos);
+  EXPECT_NE(text(10min, 300ms).find("deadline"), std::string::npos);
+}
+
+// The last attempt is ended at the deadline, however many are left.
+TEST(Deadline, BoundsAllAttemptsTogether) {
+  support::Trace const trace;
+  procpool::ProcessPool pool{1};
+  support::Stopwatch const watch;
+  std::string const text =
+      support::thrown_by<TaskTimeout>([&] {
+        pool.with({.timeout = 100ms, .deadline = in(1s), .retries = {.times = 1'000'000}})
+            .call<noted_after>(600'000);
+      }).what();
+  EXPECT_NE(text.find("deadline"), std::string::npos) << text;
+  EXPECT_GE(watch.passed(), 900ms);
+  EXPECT_LT(watch.passed(), 6s);
+  EXPECT_GT(trace.size(), 1u);
+}
+
+TEST(Deadline, ABackoffThatWouldPassItIsNotBegun) {
+  procpool::ProcessPool pool{1};
+  procpool::Retries const retries{.times = 5, .backoff = 10min};
+  support::Stopwatch const watch;
+  EXPECT_THROW((pool.with({.deadline = in(5min), .retries = retries}).call<dies_after>(1)),
+               procpool::WorkerDied);
+  EXPECT_LT(watch.passed(), 1min);
+}
+
+TEST(Deadline, ThatHasPassedLetsNothingRun) {
+  support::Trace const trace;
+  for (auto const start : {procpool::Start::spawn, procpool::Start::in_process}) {
+    procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
+    auto late = pool.with({.deadline = in(-1s)});
+    EXPECT_THROW(late.call<noted_after>(1), TaskTimeout);
+    for (auto const& outcome : late.outcomes().map<noted_after>(std::views::iota(0, 1'000))) {
+      support::error_of<TaskTimeout>(outcome);
+    }
+    auto stream = late.imap<noted_after>(std::views::iota(0));
+    EXPECT_THROW(static_cast<void>(stream.begin()), TaskTimeout);
+    EXPECT_EQ(pool.stats().worker_starts, 0u);
+  }
+  EXPECT_EQ(trace.size(), 0u);
+}
+
+TEST(Deadline, EndsTheWaitForRoomInTheQueue) {
+  procpool::ProcessPool pool{{.workers = 1, .queue_limit = 1}};
+  auto running = pool.submit<after>(600'000);
+  auto waiting = pool.submit<after>(1);
+  EXPECT_THROW(pool.with({.deadline = in(100ms)}).call<after>(1), TaskTimeout);
+  running.cancel();
+  EXPECT_EQ(waiting.get(), 1);
+}
+
+TEST(Deadline, MayBeOfTheSystemClockAndOfThePool) {
+  procpool::ProcessPool pool{
+      {.workers = 1, .defaults = {.deadline = std::chrono::system_clock::now() + 300ms}}};
+  EXPECT_THROW(pool.call<after>(600'000), TaskTimeout);
+}
+
+TEST(Deadline, IsNotNoticedByWhoIsInTime) {
+  procpool::ProcessPool pool{2};
+  auto timely = pool.with({.deadline = in(10min)});
+  EXPECT_EQ(timely.map<square>(std::views::iota(0, 1'000)).size(), 1'000u);
+  EXPECT_EQ(timely.call<after>(20), 20);
 }
 
 TEST(Deadlines, ThatMakeNoSenseAreRefused) {
   procpool::ProcessPool pool{1};
   EXPECT_THROW(pool.with({.timeout = 0ms}).call<square>(1), std::invalid_argument);
   EXPECT_THROW(pool.with({.queue_timeout = -1ms}).call<square>(1), std::invalid_argument);
-  EXPECT_THROW(procpool::ProcessPool({.term_grace = 0ms}), std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool({.shutdown = {.term_grace = 0ms}}), std::invalid_argument);
 }
 
 }  // namespace

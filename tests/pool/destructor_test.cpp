@@ -132,12 +132,12 @@ TEST(Destructor, DoesWhatTheOptionsSay) {
   support::Stopwatch watch;
   std::vector<procpool::Future<int>> futures;
   {
-    procpool::ProcessPool pool{{.workers = 1, .at_exit = procpool::End::kill}};
+    procpool::ProcessPool pool{{.workers = 1, .shutdown = {.at_exit = procpool::End::kill}}};
     for (int i = 0; i < 3; ++i) futures.push_back(pool.submit<sleep_long>(60));
     EXPECT_TRUE(support::until([&] { return trace.size() == 1; }));
   }
   {
-    procpool::ProcessPool pool{{.workers = 1, .at_exit_deadline = 100ms}};
+    procpool::ProcessPool pool{{.workers = 1, .shutdown = {.timeout = 100ms}}};
     for (int i = 0; i < 3; ++i) futures.push_back(pool.submit<sleep_long>(60));
   }
   EXPECT_LT(watch.passed(), 20s);
@@ -146,7 +146,7 @@ TEST(Destructor, DoesWhatTheOptionsSay) {
   trace.clear();
   futures.clear();
   {
-    procpool::ProcessPool pool{{.workers = 1, .at_exit = procpool::End::cancel}};
+    procpool::ProcessPool pool{{.workers = 1, .shutdown = {.at_exit = procpool::End::cancel}}};
     for (int i = 0; i < 50; ++i)
       futures.push_back(pool.submit(
           [](int x) {
@@ -183,8 +183,8 @@ TEST(Destructor, SaysAfterTenSecondsWhatItWaitsFor) {
     };
     procpool::ProcessPool pool{options};
     task = support::error_of<procpool::FromWorker<std::runtime_error>>(
-               pool.try_map([](int) -> int { throw std::runtime_error("which task?"); },
-                            std::vector{1})
+               pool.outcomes()
+                   .map([](int) -> int { throw std::runtime_error("which task?"); }, std::vector{1})
                    .front())
                .task;
     static_cast<void>(pool.submit<sleep_long>(11));

@@ -99,7 +99,8 @@ TEST(EndIsNotHeldUp, ByWhatStopsItselfOrIgnoresTermOrSpins) {
 // It has nothing to do, so nothing is lost with it; but it does not leave when it is asked.
 TEST(EndIsNotHeldUp, ByAnIdleWorkerThatIsStopped) {
   for (bool const by_deadline : {false, true}) {
-    procpool::ProcessPool pool{{.workers = 1, .stop_grace = by_deadline ? 10min : 100ms}};
+    procpool::ProcessPool pool{
+        {.workers = 1, .shutdown = {.stop_grace = by_deadline ? 10min : 100ms}}};
     pid_t const pid = pool.call<who>();
     ::kill(pid, SIGSTOP);
     ASSERT_TRUE(support::until([&] { return is_stopped(pid); }));
@@ -121,7 +122,7 @@ TEST(EndIsNotHeldUp, ByACrashLoop) {
     for (End const end : every_end) {
       procpool::ProcessPool pool{2};
       procpool::CallOptions options{.on_error = procpool::OnError::finish};
-      if (retried) options.retries = 1'000'000;
+      if (retried) options.retries.times = 1'000'000;
       auto results = pool.with(options).map_async(die, inputs);
       ASSERT_TRUE(support::until([&] { return pool.stats().worker_deaths >= 4; }));
       support::Stopwatch const watch;
@@ -159,7 +160,8 @@ TEST(EndIsNotHeldUp, ByAFullQueue) {
 TEST(EndIsNotHeldUp, ByAnInitializerThatHangs) {
   for (End const end : every_end) {
     support::Trace const trace;
-    procpool::ProcessPool pool{{.workers = 2, .initializer = procpool::bound<hang_for_ever>()}};
+    procpool::ProcessPool pool{
+        {.workers = 2, .start = {.initializer = procpool::bound<hang_for_ever>()}}};
     std::vector<procpool::Future<int>> futures;
     for (int i = 0; i < 2; ++i) futures.push_back(pool.submit<square>(i));
     ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
@@ -176,7 +178,7 @@ TEST(EndIsNotHeldUp, ByAnInitializerThatHangs) {
 TEST(EndIsNotHeldUp, ByWorkersThatAreBeingReplaced) {
   for (int round = 0; round < support::rounds(12, 4); ++round) {
     for (End const end : every_end) {
-      procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+      procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 1}}};
       std::vector<procpool::Future<int>> futures;
       for (int i = 0; i < 30; ++i) futures.push_back(pool.submit<square>(i));
       std::this_thread::sleep_for(std::chrono::microseconds(700 * round));
@@ -200,7 +202,7 @@ TEST(EndOfNothing, IsNothing) {
     EXPECT_EQ(none.done + none.cancelled + none.forced, 0u);
 
     procpool::ProcessPool broken{
-        {.workers = 2, .initializer = procpool::bound(fail_without_database, 1)}};
+        {.workers = 2, .start = {.initializer = procpool::bound(fail_without_database, 1)}}};
     auto future = broken.submit<square>(1);
     EXPECT_THROW(future.get(), std::out_of_range);
     EXPECT_THROW(broken.call<square>(1), std::out_of_range);

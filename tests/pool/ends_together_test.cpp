@@ -302,7 +302,7 @@ TEST(EndsTogether, LaterCallsOfEveryOperationAreRefused) {
       [&] { pool.map<square>(inputs); },
       [&] { pool.starmap<square>(std::vector{std::tuple(1)}); },
       [&] { static_cast<void>(pool.map_async<square>(inputs)); },
-      [&] { pool.try_map<square>(inputs); },
+      [&] { pool.outcomes().map<square>(inputs); },
       [&] { static_cast<void>(pool.imap<square>(inputs)); },
       [&] { static_cast<void>(pool.imap_unordered<square>(inputs)); },
       [&] { pool.parallelize([](std::vector<int> all) { return all; }, inputs); },

@@ -1,4 +1,4 @@
-// PoolOptions::exit_handler: runs in each worker that leaves in good order, after its last element.
+// StartOptions::exit_handler: runs in each worker that leaves in good order, after its last element.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -63,7 +63,7 @@ class HandlerLog {
 procpool::PoolOptions with_handler(procpool::BoundCall handler, HandlerLog& log, int workers = 2) {
   procpool::PoolOptions options;
   options.workers = workers;
-  options.exit_handler = std::move(handler);
+  options.start.exit_handler = std::move(handler);
   options.log = log.sink();
   return options;
 }
@@ -91,7 +91,7 @@ TEST(ExitHandler, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   support::Trace trace;
   HandlerLog log;
   auto options = with_handler(procpool::bound<note_pid>(), log, 1);
-  options.max_tasks_per_worker = 3;
+  options.lifetime.max_tasks = 3;
   {
     procpool::ProcessPool pool{options};
     auto const pids = pool.map<who_runs>(std::views::iota(0, 9));
@@ -101,14 +101,14 @@ TEST(ExitHandler, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   EXPECT_EQ(trace.size(), 3u);
 
   trace.clear();
-  options.max_tasks_per_worker.reset();
-  options.idle_timeout = 20ms;
+  options.lifetime.max_tasks.reset();
+  options.lifetime.idle_timeout = 20ms;
   procpool::ProcessPool idle{options};
   idle.call<who_runs>(1);
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
 
   trace.clear();
-  options.idle_timeout.reset();
+  options.lifetime.idle_timeout.reset();
   options.workers = 3;
   procpool::ProcessPool large{options};
   auto work = large.map_async<after>(std::vector<int>(30, 50));
@@ -117,7 +117,7 @@ TEST(ExitHandler, RunsInWorkersThatAreReplacedIdleOrTooMany) {
   ASSERT_TRUE(support::until([&] { return trace.size() == 2; }));
 
   trace.clear();
-  options.recycle_above = support::resident_of_a_worker() + (std::uint64_t{200} << 20);
+  options.lifetime.recycle_above = support::resident_of_a_worker() + (std::uint64_t{200} << 20);
   options.workers = 1;
   procpool::ProcessPool leaking{options};
   pid_t const worker = leaking.call<grows>(400);
@@ -171,7 +171,7 @@ TEST(ExitHandler, ItsFailureIsLoggedAndHarmsNobody) {
 TEST(ExitHandler, OneThatHangsIsEnded) {
   HandlerLog log;
   auto options = with_handler(procpool::bound<hang_in_handler>(), log, 1);
-  options.stop_grace = 100ms;
+  options.shutdown.stop_grace = 100ms;
   procpool::ProcessPool pool{options};
   pool.call<after>(1);
   support::Stopwatch const watch;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "support/in_child.hpp"
+#include "support/start.hpp"
 #include "support/tasks.hpp"
 
 namespace {
@@ -51,7 +52,7 @@ void add_operations(Uses& uses, P& pool) {
        {"map", [&] { pool.template map<increment>(some); }},
        {"map of nothing", [&] { pool.template map<increment>(std::vector<int>()); }},
        {"map_async", [&] { static_cast<void>(pool.template map_async<increment>(some)); }},
-       {"try_map", [&] { pool.template try_map<increment>(some); }},
+       {"outcomes().map", [&] { pool.outcomes().template map<increment>(some); }},
        {"starmap", [&] { pool.template starmap<add>(std::vector<std::tuple<int, int>>{{1, 2}}); }},
        {"starmap_async",
         [&] {
@@ -70,7 +71,7 @@ class ForkedChildOf : public testing::TestWithParam<Start> {};
 TEST_P(ForkedChildOf, APool) {
   PoolOptions options;
   options.workers = 1;
-  options.start = GetParam();
+  options.start.method = GetParam();
   ProcessPool pool{options};
   ProcessPool other{options};
   EXPECT_EQ(pool.call<increment>(1), 2);
@@ -103,13 +104,7 @@ TEST_P(ForkedChildOf, APool) {
   EXPECT_EQ(pool.call<increment>(1), 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Starts, ForkedChildOf,
-                         testing::Values(Start::spawn, Start::forkserver, Start::in_process),
-                         [](auto const& param) {
-                           return std::string(param.param == Start::spawn        ? "spawn"
-                                              : param.param == Start::forkserver ? "forkserver"
-                                                                                 : "in_process");
-                         });
+INSTANTIATE_TEST_SUITE_P(Starts, ForkedChildOf, support::every_start(), support::start_name);
 
 Future<int> awaits_future(Future<int>& awaited) { co_return co_await awaited; }
 

@@ -34,7 +34,7 @@ using namespace std::chrono_literals;
 using support::forkserver;
 
 pid_t const initialised_in = ::getpid();
-procpool::ProcessPool global{{.workers = 1, .start = procpool::Start::forkserver}};
+procpool::ProcessPool global{{.workers = 1, .start = {.method = procpool::Start::forkserver}}};
 
 using tasks::counts_up;
 using tasks::square;
@@ -98,7 +98,7 @@ TEST_F(ForkServerPool, ACrashCostsTheElementThatRan) {
     if (x % 50 == 13) ::raise(SIGSEGV);
     return x;
   };
-  auto const outcomes = pool.try_map(dies_at_times, std::views::iota(0, 300));
+  auto const outcomes = pool.outcomes().map(dies_at_times, std::views::iota(0, 300));
   for (int i = 0; i < 300; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
     if (i % 50 == 13) {
@@ -213,9 +213,9 @@ TEST_F(ForkServerPool, KeepsTheOptionsOfItsWorkers) {
   auto options = forkserver(1);
   if (!support::sanitized) options.limits.memory = 256u << 20;
   options.limits.open_files = 64;
-  options.nice = 2;
+  options.placement.nice = 2;
   options.harden = true;
-  options.environment = {{"TEST_ADDED", "yes"}};
+  options.start.environment = {{"TEST_ADDED", "yes"}};
   procpool::ProcessPool pool{options};
   EXPECT_EQ(pool.call([](int) { return ::getpriority(PRIO_PROCESS, 0); }, 0),
             ::getpriority(PRIO_PROCESS, 0) + 2);
@@ -237,7 +237,7 @@ TEST_F(ForkServerPool, KeepsTheOptionsOfItsWorkers) {
 
 TEST_F(ForkServerPool, CapturesOutput) {
   auto options = forkserver(2);
-  options.output = procpool::Output::capture;
+  options.output.mode = procpool::Output::capture;
   procpool::ProcessPool pool{options};
   for (int i = 0; i < 6; ++i) {
     auto future = pool.submit(
@@ -262,21 +262,21 @@ void prepare_badly() { throw std::out_of_range("not today"); }
 
 TEST_F(ForkServerPool, RunsTheInitializerInEachWorker) {
   auto options = forkserver(3);
-  options.initializer = procpool::bound<prepare_number>(7);
+  options.start.initializer = procpool::bound<prepare_number>(7);
   {
     procpool::ProcessPool pool{options};
     for (int const key : {0, 1, 2}) {
       EXPECT_EQ(pool.with({.key = key}).call([](int) { return prepared_number; }, 0), 7);
     }
   }
-  options.initializer = procpool::bound<prepare_badly>();
+  options.start.initializer = procpool::bound<prepare_badly>();
   procpool::ProcessPool pool{options};
   EXPECT_THROW(pool.call<square>(1), std::out_of_range);
 }
 
 TEST_F(ForkServerPool, GivesEachElementAProcessIfAsked) {
   auto options = forkserver(2);
-  options.max_tasks_per_worker = 1;
+  options.lifetime.max_tasks = 1;
   procpool::ProcessPool pool{options};
   auto const pids = pool.map<who_runs>(std::views::iota(0, 50));
   EXPECT_EQ(std::set(pids.begin(), pids.end()).size(), 50u);
@@ -286,8 +286,9 @@ TEST_F(ForkServerPool, GivesEachElementAProcessIfAsked) {
 
 TEST_F(ForkServerPool, AWorkerLivesInItsControlGroup) {
   auto options = forkserver(2);
-  options.cgroup = support::cgroup_folder();
-  if (options.cgroup.empty()) GTEST_SKIP() << "no control group of version 2 may be made here";
+  options.placement.cgroup = support::cgroup_folder();
+  if (options.placement.cgroup.empty())
+    GTEST_SKIP() << "no control group of version 2 may be made here";
   procpool::ProcessPool pool{options};
   std::set<std::string> groups;
   for (int const key : {0, 1}) {

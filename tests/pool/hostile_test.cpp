@@ -99,9 +99,10 @@ void expect_told_off_or_dead(Task task) {
 // A record as a worker would write it behind what it has published, with the pretended header.
 void publish(OutboxHeader header) {
   OutboxWords& out = words();
-  std::byte* const ring = reinterpret_cast<std::byte*>(&out) + procpool::channel::control_bytes;
+  std::byte* const ring =
+      reinterpret_cast<std::byte*>(&out) + procpool::channel::outbox_control_bytes;
   std::size_t const ring_bytes =
-      (find_memory("procpool outbox").size - procpool::channel::control_bytes) / 2;
+      (find_memory("procpool outbox").size - procpool::channel::outbox_control_bytes) / 2;
   std::uint64_t const tail = out.tail.load();
   if (header.serial == 0) header.serial = out.claim.load() - 1;
   std::memcpy(ring + tail % ring_bytes, &header, sizeof header);
@@ -408,15 +409,15 @@ void expect_attributed(int last) {
   procpool::ProcessPool pool{1};
   std::vector<int> inputs(200);
   std::iota(inputs.begin(), inputs.end(), 0);
-  auto const outcomes = pool.with({.chunk = 200}).try_map<forge_at_three<Others>>(inputs);
+  auto const outcomes = pool.with({.chunk = 200}).outcomes().map<forge_at_three<Others>>(inputs);
   ASSERT_EQ(outcomes.size(), 200u);
   for (int i = 0; i < 200; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
     if (i < 3 || i > last) {
-      ASSERT_TRUE(outcome.ok()) << i << ": " << support::text_of(outcome);
+      ASSERT_TRUE(outcome.has_value()) << i << ": " << support::text_of(outcome);
       EXPECT_EQ(outcome.value(), i);
     } else {
-      EXPECT_FALSE(outcome.ok()) << i;
+      EXPECT_FALSE(outcome.has_value()) << i;
     }
   }
   expect_others_right(pool);

@@ -37,7 +37,7 @@ struct ScaleBy {
 }  // namespace
 
 TEST(InProcess, RunsTasksInTheCaller) {
-  procpool::ProcessPool pool{{.workers = 2, .start = procpool::Start::in_process}};
+  procpool::ProcessPool pool{{.workers = 2, .start = {.method = procpool::Start::in_process}}};
   calls_here = 0;
   EXPECT_EQ(pool.map<count>(std::vector{1, 2, 3}), (std::vector{2, 4, 6}));
   EXPECT_EQ(calls_here, 3);
@@ -48,8 +48,8 @@ TEST(InProcess, RunsTasksInTheCaller) {
 }
 
 TEST(InProcess, HasTheSameOutcomes) {
-  procpool::ProcessPool pool{{.workers = 2, .start = procpool::Start::in_process}};
-  auto const outcomes = pool.try_map<odd_throws>(std::vector{0, 1, 2, 3});
+  procpool::ProcessPool pool{{.workers = 2, .start = {.method = procpool::Start::in_process}}};
+  auto const outcomes = pool.outcomes().map<odd_throws>(std::vector{0, 1, 2, 3});
   ASSERT_EQ(outcomes.size(), 4u);
   EXPECT_EQ(outcomes[0].value(), 0);
   EXPECT_EQ(outcomes[2].value(), 2);
@@ -67,7 +67,7 @@ TEST(InProcess, HasTheSameOutcomes) {
 }
 
 TEST(InProcess, EndsLikeAnyPool) {
-  procpool::ProcessPool pool{{.workers = 1, .start = procpool::Start::in_process}};
+  procpool::ProcessPool pool{{.workers = 1, .start = {.method = procpool::Start::in_process}}};
   auto future = pool.submit<count>(4);
   pool.close();
   EXPECT_THROW(static_cast<void>(pool.submit<count>(4)), procpool::PoolClosed);

@@ -1,4 +1,4 @@
-// PoolOptions::initializer: runs in each worker before its first element; its failure is told to
+// StartOptions::initializer: runs in each worker before its first element; its failure is told to
 // all.
 
 #include <gtest/gtest.h>
@@ -48,7 +48,7 @@ using tasks::square;
 procpool::PoolOptions with_initializer(procpool::BoundCall initializer, int workers = 2) {
   procpool::PoolOptions options;
   options.workers = workers;
-  options.initializer = std::move(initializer);
+  options.start.initializer = std::move(initializer);
   options.log = [](std::string_view) {};
   return options;
 }
@@ -97,7 +97,7 @@ TEST(Initializer, OneThatCrashesOrHangsFailsThePool) {
   procpool::ProcessPool crashing{with_initializer(procpool::bound<crash_at_start>())};
   EXPECT_THROW(crashing.call<square>(1), procpool::WorkerDied);
   auto options = with_initializer(procpool::bound<hang_at_start>());
-  options.start_timeout = 2s;  // the start itself lies in it
+  options.start.timeout = 2s;  // the start itself lies in it
   procpool::ProcessPool hanging{options};
   EXPECT_THROW(hanging.call<square>(1), procpool::TaskTimeout);
 }

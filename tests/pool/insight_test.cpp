@@ -100,7 +100,7 @@ TEST(Insight, SaysWhyWorkersEnded) {
 
 TEST(Insight, CountsRetries) {
   procpool::ProcessPool pool{1};
-  EXPECT_THROW(pool.with({.retries = 3}).call<dies_in_task>(1), procpool::WorkerDied);
+  EXPECT_THROW(pool.with({.retries = {.times = 3}}).call<dies_in_task>(1), procpool::WorkerDied);
   EXPECT_EQ(pool.stats().retries, 3u);
   EXPECT_EQ(pool.stats().worker_deaths, 4u);
 }

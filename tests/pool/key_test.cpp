@@ -3,8 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <map>
 #include <procpool.hpp>
 #include <ranges>
@@ -13,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/gate.hpp"
 #include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
@@ -29,9 +34,14 @@ pid_t dies_under_key(int) {
   return 0;
 }
 using tasks::noted;
-int note_after(int milliseconds) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  return noted(milliseconds);
+int note_behind(int number, std::string const& gate) {
+  support::wait_at(gate);
+  return noted(number);
+}
+constexpr int deadly = 300;
+int note_or_die(int number) {
+  if (number % deadly == deadly - 1) ::raise(SIGKILL);
+  return noted(number);
 }
 
 TEST(Key, EqualOnesRunInOneWorker) {
@@ -87,10 +97,76 @@ TEST(Key, KeepsTheOrderOfItsSubmits) {
   for (int i = 0; i < 200; ++i) EXPECT_EQ(numbers[static_cast<std::size_t>(i)], i);
 }
 
+// Short ones go to their worker several at a time, and come back from it when others are cancelled.
+TEST(Key, KeepsTheOrderWhileOthersAreCancelled) {
+  constexpr int calls = 20'000;
+  support::Trace const trace;
+  procpool::ProcessPool pool{2};
+  std::atomic<bool> over{false};
+  std::thread others([&] {
+    while (!over) {
+      auto unkeyed = pool.submit<who_runs>(1);
+      auto keyed = pool.with({.key = "one"}).submit<who_runs>(1);
+      unkeyed.cancel();
+      keyed.cancel();
+    }
+  });
+  std::vector<procpool::Future<int>> futures;
+  for (int i = 0; i < calls; ++i) {
+    futures.push_back(pool.with({.key = "one"}).submit<noted>(i));
+  }
+  for (int i = 0; i < calls; ++i) EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), i);
+  over = true;
+  others.join();
+  auto const numbers = trace.numbers();
+  EXPECT_EQ(numbers.size(), static_cast<std::size_t>(calls));
+  EXPECT_TRUE(std::ranges::is_sorted(numbers));
+}
+
+// Those that had not begun go on, each once and in their order.
+TEST(Key, KeepsTheOrderAcrossDeaths) {
+  constexpr int calls = 3'000;
+  support::Trace const trace;
+  procpool::ProcessPool pool{{.workers = 2, .start = {.method = procpool::Start::forkserver}}};
+  std::vector<procpool::Future<int>> futures;
+  for (int i = 0; i < calls; ++i) {
+    futures.push_back(pool.with({.key = i % 2}).submit<note_or_die>(i));
+  }
+  for (int i = 0; i < calls; ++i) {
+    auto& future = futures[static_cast<std::size_t>(i)];
+    if (i % deadly == deadly - 1) {
+      EXPECT_THROW(future.get(), procpool::WorkerDied) << i;
+    } else {
+      EXPECT_EQ(future.get(), i);
+    }
+  }
+  std::array<std::vector<std::int64_t>, 2> of_key;
+  for (std::int64_t const number : trace.numbers()) {
+    of_key[static_cast<std::size_t>(number % 2)].push_back(number);
+  }
+  EXPECT_EQ(of_key[0].size(), std::size_t{calls / 2});
+  EXPECT_EQ(of_key[1].size(), std::size_t{calls / 2 - calls / deadly});
+  for (auto const& numbers : of_key) EXPECT_TRUE(std::ranges::is_sorted(numbers));
+}
+
+// Nobody waits until all elements of another key are through.
+TEST(Key, GoesByTheAgeOfItsElements) {
+  procpool::ProcessPool pool{1};
+  support::Trace const trace;
+  std::vector<procpool::Future<int>> futures;
+  for (int i = 0; i < 5'000; ++i) {
+    futures.push_back(pool.with({.key = i % 10 == 9 ? 2 : 1}).submit<noted>(i));
+  }
+  for (auto& future : futures) future.get();
+  EXPECT_TRUE(std::ranges::is_sorted(trace.numbers()));
+}
+
 TEST(Key, AlongWithPriorities) {
   support::Trace const trace;
+  support::Gate const gate;
   procpool::ProcessPool pool{1};
-  auto busy = pool.with({.key = 1}).submit<note_after>(500);
+  auto busy = pool.with({.key = 1}).submit<note_behind>(0, gate.path());
+  ASSERT_TRUE(support::until([&] { return pool.stats().records == 1; }));
   std::vector<procpool::Future<int>> futures;
   futures.push_back(pool.with({.key = 1}).submit<noted>(1));  // ahead in the worker's inbox
   ASSERT_TRUE(support::until([&] { return pool.stats().records == 2; }));
@@ -98,9 +174,10 @@ TEST(Key, AlongWithPriorities) {
     futures.push_back(pool.with({.priority = priority, .key = 1}).submit<noted>(10 * priority));
     futures.push_back(pool.with({.priority = priority}).submit<noted>(10 * priority + 1));
   }
+  gate.open();
   for (auto& future : futures) future.get();
   busy.get();
-  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{500, 1, 30, 31, 20, 21, 10, 11}));
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{0, 1, 30, 31, 20, 21, 10, 11}));
 }
 
 TEST(Key, MovesOnWhenItsWorkerDies) {
@@ -121,7 +198,7 @@ TEST(Key, KeepsTheStateOfItsWorker) {
 
 // Of many places only the one that the key is bound to gets a worker.
 TEST(Key, StartsJustItsWorker) {
-  procpool::ProcessPool pool{{.workers = 8, .idle_timeout = 400ms}};
+  procpool::ProcessPool pool{{.workers = 8, .lifetime = {.idle_timeout = 400ms}}};
   for (int key = 0; key < 8; ++key) pool.with({.key = key}).call<who_runs>(1);
   ASSERT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
   auto const before = pool.stats().worker_starts;

@@ -193,12 +193,12 @@ TYPED_TEST(LargeValues, AsResults) {
     auto const values = pool.map_async<made<T>>(std::vector{1, 2, 3}).get();
     EXPECT_EQ(sum_of(values), 6);
   });
-  expect_copies("try_map", 0, [&] {
-    auto const outcomes = pool.try_map<made<T>>(std::vector{1, 2, 3});
+  expect_copies("outcomes().map", 0, [&] {
+    auto const outcomes = pool.outcomes().map<made<T>>(std::vector{1, 2, 3});
     EXPECT_EQ(outcomes.at(2).value().number, 3);
   });
-  expect_copies("try_map, value()", 1, [&] {
-    auto outcomes = pool.try_map<made<T>>(std::vector{1, 2, 3});
+  expect_copies("outcomes().map, value()", 1, [&] {
+    auto outcomes = pool.outcomes().map<made<T>>(std::vector{1, 2, 3});
     EXPECT_EQ(number_of<T>(std::move(outcomes.at(2)).value()), 3);
   });
   expect_copies("imap", 0, [&] {
@@ -278,7 +278,7 @@ TEST(LargeValuesOnASmallStack, OfAQuarterOfItAreTaken) {
       [&] {
         EXPECT_EQ(number_of<Medium>(pool.call<made<Medium>>(7)), 7);
         EXPECT_EQ(sum_of(pool.map<made<Medium>>(std::vector{1, 2, 3})), 6);
-        EXPECT_TRUE(pool.try_map<made<Medium>>(std::vector{1}).front().ok());
+        EXPECT_TRUE(pool.outcomes().map<made<Medium>>(std::vector{1}).front().has_value());
         for (Medium const& value : pool.imap<made<Medium>>(std::vector{7})) {
           EXPECT_EQ(value.number, 7);
         }
@@ -386,7 +386,7 @@ TYPED_TEST(LargeValues, InContinuations) {
 // The worker's own side, on the caller's thread.
 TYPED_TEST(LargeValues, InAWorker) {
   using T = TypeParam;
-  ProcessPool pool{{.start = procpool::Start::in_process}};
+  ProcessPool pool{{.start = {.method = procpool::Start::in_process}}};
   auto const one = std::make_unique<T>(made<T>(5));
   expect_copies("in a worker: a result", 1, [&] { (void)pool.submit<made<T>>(7); });
   expect_copies("in a worker: const&", 1, [&] { (void)pool.submit<number_of<T>>(*one); });
@@ -407,7 +407,7 @@ TYPED_TEST(LargeValues, InAWorker) {
 
 TEST(LargeValuesReduced, LieOnNoStack) {
   ProcessPool pool{{.workers = 2}};
-  ProcessPool here{{.start = procpool::Start::in_process}};
+  ProcessPool here{{.start = {.method = procpool::Start::in_process}}};
   // The caller's own two: what he gives, and what he gets.
   expect_copies("parallelize_reduce", 4, [&] {
     EXPECT_EQ((pool.parallelize_reduce<made<Plain>, added<Plain>>(0, 8, Plain{}).number), 28);

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <procpool.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/build.hpp"
@@ -42,6 +43,42 @@ void use_a_pool_badly(int i) {
   }
 }
 
+struct Counter {
+  int count = 0;
+  int add(procpool::SharedArray<int const> const& numbers) { return count += numbers[0] + 1; }
+};
+
+// Tasks and an actor have handles of all kinds when they are killed.
+void use_handles_badly(int i) {
+  procpool::ProcessPool pool{2};
+  procpool::Queue<int> const items;
+  procpool::Queue<procpool::SharedArray<int>> const arrays;
+  procpool::SharedArray<int> const numbers(1'000);
+  auto [here, there] = procpool::make_pipe<std::string>();
+  auto const takes = pool.submit(
+      [](procpool::Queue<int> const& queue) {
+        while (queue.pop()) {
+        }
+      },
+      items);
+  auto const receives = pool.submit(
+      [](procpool::PipeEnd<std::string> end) {
+        while (end.receive()) {
+        }
+      },
+      std::move(there));
+  auto actor = pool.actor<Counter>();
+  EXPECT_EQ(actor.call<&Counter::add>(numbers).get(), 1);
+  items.push(i);
+  arrays.push(numbers);
+  here.send("text");
+  if (i % 2 == 0) {
+    pool.terminate();
+  } else {
+    pool.shutdown(procpool::End::drain, std::chrono::milliseconds(5));
+  }
+}
+
 template <class Use>
 void expect_nothing_left(int pools, Use use) {
   for (int i = 0; i < 10; ++i) use(i);  // what is made once and kept
@@ -67,6 +104,10 @@ TEST(Leftovers, NoneOf200Pools) { expect_nothing_left(support::rounds(200, 20), 
 
 TEST(Leftovers, NoneOf100PoolsThatEndBadly) {
   expect_nothing_left(support::rounds(100, 10), use_a_pool_badly);
+}
+
+TEST(Leftovers, NoneOf50PoolsThatEndBadlyWithHandles) {
+  expect_nothing_left(support::rounds(50, 10), use_handles_badly);
 }
 
 // Nor of workers within one pool.
@@ -106,6 +147,22 @@ TEST(Leftovers, NoneOf300LargeMessages) {
   auto const [descriptors_then, mappings_then] = resources_of_worker();
   EXPECT_LE(descriptors_then, worker_descriptors + 4);  // results that are on their way
   EXPECT_LE(mappings_then, worker_mappings + 6);
+}
+
+// What an argument names is let go before its outcome is seen.
+TEST(Leftovers, NoneOf300SharedArrays) {
+  procpool::ProcessPool pool{1};
+  auto const first_of = [](procpool::SharedArray<int const> const& values) { return values[0]; };
+  auto const send_one = [&] {
+    EXPECT_EQ(pool.call(first_of, procpool::SharedArray<int const>(procpool::SharedArray<int>(9))),
+              0);
+  };
+  for (int i = 0; i < 20; ++i) send_one();
+  support::Resources const before = support::open_resources();
+  for (int i = 0; i < 300; ++i) {
+    send_one();
+    EXPECT_EQ(support::open_resources().descriptors, before.descriptors);
+  }
 }
 
 TEST(Leftovers, RefusedSubmitsLeaveNone) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/start.hpp"
 #include "support/tasks.hpp"
 
 namespace {
@@ -38,7 +39,7 @@ milliseconds const long_times[] = {std::chrono::years(290), std::chrono::years(3
 
 class LongDurations : public testing::TestWithParam<Start> {
  protected:
-  static PoolOptions options() { return {.workers = 1, .start = GetParam()}; }
+  static PoolOptions options() { return {.workers = 1, .start = {.method = GetParam()}}; }
 };
 
 TEST_P(LongDurations, OfCalls) {
@@ -47,9 +48,8 @@ TEST_P(LongDurations, OfCalls) {
     SCOPED_TRACE(time.count());
     EXPECT_EQ(pool.with({.timeout = time}).call<slow>(1), 1);
     EXPECT_EQ(pool.with({.queue_timeout = time}).map<slow>(std::vector{1, 2, 3}).size(), 3u);
-    procpool::Retries retries(2);
-    retries.on<std::runtime_error>();
-    retries.backoff = time;
+    procpool::Retries const retries{
+        .times = 2, .backoff = time, .also_on = procpool::thrown<std::runtime_error>()};
     auto again = pool.with({.retries = retries}).submit<fails>(1);
     EXPECT_FALSE(again.wait_for(50ms));
     again.cancel();
@@ -87,15 +87,15 @@ TEST_P(LongDurations, OfPools) {
   for (milliseconds const time : long_times) {
     SCOPED_TRACE(time.count());
     PoolOptions given = options();
-    given.at_exit_deadline = time;
-    given.start_timeout = time;
-    given.initializer = procpool::bound<nothing>();
-    given.exit_handler = procpool::bound<nothing>();
-    given.stop_grace = time;
-    given.term_grace = time;
-    given.ask_grace = time;
-    given.recycle_after = time;
-    given.idle_timeout = time;
+    given.shutdown.timeout = time;
+    given.start.timeout = time;
+    given.start.initializer = procpool::bound<nothing>();
+    given.start.exit_handler = procpool::bound<nothing>();
+    given.shutdown.stop_grace = time;
+    given.shutdown.term_grace = time;
+    given.shutdown.ask_grace = time;
+    given.lifetime.recycle_after = time;
+    given.lifetime.idle_timeout = time;
     given.limits.cpu_time = std::chrono::duration_cast<std::chrono::seconds>(time);
     procpool::Future<int> last;
     {
@@ -122,8 +122,6 @@ TEST_P(LongDurations, OfPools) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, LongDurations, testing::Values(Start::spawn, Start::forkserver),
-                         [](auto const& start) {
-                           return start.param == Start::spawn ? "spawn" : "forkserver";
-                         });
+                         support::start_name);
 
 }  // namespace

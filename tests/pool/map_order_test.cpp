@@ -39,7 +39,7 @@ TEST_P(Order, IsThatOfTheInputs) {
   for (int const chunk : {1, 3, ordered_elements, ordered_elements + 1}) {
     SCOPED_TRACE("chunk " + std::to_string(chunk));
     EXPECT_EQ(pool.with({.chunk = chunk}).map<earlier_is_slower>(inputs), wanted);
-    auto const outcomes = pool.with({.chunk = chunk}).try_map<earlier_is_slower>(inputs);
+    auto const outcomes = pool.with({.chunk = chunk}).outcomes().map<earlier_is_slower>(inputs);
     ASSERT_EQ(outcomes.size(), wanted.size());
     for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_EQ(outcomes[i].value(), wanted[i]);
   }

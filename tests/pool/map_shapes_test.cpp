@@ -49,7 +49,7 @@ Age age_in_2017(Person p) { return {p.name, 2017 - p.born}; }
 TEST(Map, OfNothingStartsNoWorker) {
   procpool::ProcessPool pool{2};
   EXPECT_TRUE(pool.map<square>(std::vector<int>{}).empty());
-  EXPECT_TRUE(pool.try_map<square>(std::vector<int>{}).empty());
+  EXPECT_TRUE(pool.outcomes().map<square>(std::vector<int>{}).empty());
   EXPECT_TRUE(pool.starmap<add>(std::vector<std::tuple<int, int>>{}).empty());
   EXPECT_TRUE(pool.map<add>(std::vector<int>{}, std::vector{1, 2, 3}).empty());
   EXPECT_EQ(pool.stats().worker_starts, 0u);
@@ -116,9 +116,9 @@ TEST(Map, OfAVoidFunctionReturnsNothing) {
   static_assert(std::is_void_v<decltype(pool.map<note>(std::vector<int>{}))>);
   pool.map<note>(std::views::iota(0, 100));
   EXPECT_EQ(trace.size(), 100u);
-  auto const outcomes = pool.try_map<note>(std::views::iota(100, 110));
+  auto const outcomes = pool.outcomes().map<note>(std::views::iota(100, 110));
   ASSERT_EQ(outcomes.size(), 10u);
-  for (auto const& outcome : outcomes) EXPECT_TRUE(outcome.ok());
+  for (auto const& outcome : outcomes) EXPECT_TRUE(outcome.has_value());
   EXPECT_EQ(trace.counts().size(), 110u);
 }
 

@@ -172,7 +172,7 @@ TEST(MessageMemory, OfAnArgumentIsRightWhenItIsRunAgain) {
   for (int round = 0; round < support::rounds(10, 4); ++round) {
     std::string const mark = testing::TempDir() + "procpool_retry_" + std::to_string(::getpid());
     auto const values = seeded_numbers(2 * mib, static_cast<std::uint64_t>(round));
-    auto retried = pool.with({.retries = 2}).submit(crash_at_first, values, mark);
+    auto retried = pool.with({.retries = {.times = 2}}).submit(crash_at_first, values, mark);
     // Others write to what memory there is.
     for (std::uint64_t i = 0; i < 5; ++i) {
       auto const other = seeded_numbers(2 * mib, 100 + i);
@@ -271,7 +271,7 @@ TEST(MessageMemory, OfAWorkerThatIsKilledAtAnyTimeGoes) {
   for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(support::rounds(150, 30)); ++i) {
     auto const values = seeded_numbers((1 + i % 3) * mib, i);
     try {
-      EXPECT_EQ(pool.with({.retries = 50}).call(echo, values), values) << i;
+      EXPECT_EQ(pool.with({.retries = {.times = 50}}).call(echo, values), values) << i;
     } catch (procpool::WorkerDied const&) {  // fifty times in a row
     }
   }

@@ -194,7 +194,7 @@ int crash_with_nothing_left(std::size_t stack_size, bool constants) {
 
 TEST(Mute, NobodyIsWhoseHandlerOfCrashesHasNothingLeft) {
   if (support::sanitized) GTEST_SKIP() << "a sanitizer has handlers of its own";
-  procpool::ProcessPool pool{{.workers = 2, .output = procpool::Output::drop}};
+  procpool::ProcessPool pool{{.workers = 2, .output = {.mode = procpool::Output::drop}}};
   std::vector<std::size_t> sizes;
   for (std::size_t i = 0; i < 96; ++i) sizes.push_back(48 * 1024 + i * 64);
   for (bool const constants : {false, true}) {
@@ -212,7 +212,7 @@ TEST(Mute, WhoWaitsForALockOfItsOwnEndsAndSaysSo) {
   for (Start const start : {Start::spawn, Start::forkserver}) {
     procpool::PoolOptions options;
     options.workers = 3;
-    options.start = start;
+    options.start.method = start;
     procpool::ProcessPool pool{options};
     std::vector<procpool::Future<int>> futures;
     for (auto* const task : {&lock_twice, &lock_in_threads, &exit_and_lock}) {
@@ -227,7 +227,7 @@ TEST(Mute, WhoWaitsForALockOfItsOwnEndsAndSaysSo) {
 }
 
 TEST(Mute, WhoDoesNotComeToTheEndOfExitEndsAndSaysSo) {
-  procpool::ProcessPool pool{{.workers = 1, .stop_grace = 500ms}};
+  procpool::ProcessPool pool{{.workers = 1, .shutdown = {.stop_grace = 500ms}}};
   auto future = pool.submit(exit_and_spin, 1);
   EXPECT_TRUE(support::says(death_of_mute(pool, future), "in the middle of exit()"));
   EXPECT_EQ(pool.call(square, 7), 49);
@@ -251,7 +251,7 @@ TEST(Mute, NobodyIsWhoHasDamagedHisMemory) {
   for (bool const crash : {false, true}) {
     for (Damage const how : {Damage::protect, Damage::unmap, Damage::clear, Damage::fill}) {
       SCOPED_TRACE(static_cast<int>(how));
-      procpool::ProcessPool pool{{.workers = 2, .output = procpool::Output::drop}};
+      procpool::ProcessPool pool{{.workers = 2, .output = {.mode = procpool::Output::drop}}};
       auto results = pool.with({.chunk = 1, .on_error = procpool::OnError::collect})
                          .map_async(procpool::bind_front(damage, how, crash),
                                     std::views::iota(0, max_mappings));

@@ -16,6 +16,7 @@
 #include <procpool.hpp>
 #include <string>
 
+#include "support/start.hpp"
 #include "support/tasks.hpp"
 
 namespace {
@@ -44,14 +45,14 @@ std::string told_without(long call, int error, procpool::Start start) {
     std::string text = "skipped";
     if (refuse_call(call, error)) {
       try {
-        procpool::ProcessPool pool{{.workers = 1, .start = start}};
+        procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
         text = "it worked: " + std::to_string(pool.call<square>(3));
       } catch (procpool::SetupError const& setup) {
         text = setup.what();
       } catch (std::exception const& other) {
         text = std::string("another error: ") + other.what();
       }
-      procpool::ProcessPool within{{.start = procpool::Start::in_process}};
+      procpool::ProcessPool within{{.start = {.method = procpool::Start::in_process}}};
       text += "; within: " + std::to_string(within.call<square>(3));
     }
     static_cast<void>(!::write(pipe[1], text.data(), text.size()));
@@ -89,8 +90,6 @@ TEST_P(OldKernel, ThatForbidsPidfdIsToldToo) {
 
 INSTANTIATE_TEST_SUITE_P(BothStarts, OldKernel,
                          ::testing::Values(procpool::Start::spawn, procpool::Start::forkserver),
-                         [](auto const& given) {
-                           return given.param == procpool::Start::spawn ? "spawn" : "forkserver";
-                         });
+                         support::start_name);
 
 }  // namespace

@@ -204,7 +204,7 @@ TEST(OnError, StopRunsEverythingThatLiesBeforeTheFailure) {
 TEST(OnError, StopLeavesTheWorkersIdle) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.idle_timeout = std::chrono::milliseconds(500);
+  options.lifetime.idle_timeout = std::chrono::milliseconds(500);
   procpool::ProcessPool pool{options};
   std::vector<int> inputs(3'000'000);
   std::iota(inputs.begin(), inputs.end(), 0);
@@ -220,7 +220,7 @@ TEST(OnError, StopLeavesTheWorkersIdle) {
 
 TEST(OnError, StopInProcessIsALoop) {
   seen_here.clear();
-  procpool::ProcessPool pool{{.start = procpool::Start::in_process}};
+  procpool::ProcessPool pool{{.start = {.method = procpool::Start::in_process}}};
   EXPECT_THROW(pool.map<fail_here_at_3>(std::views::iota(0)), std::out_of_range);
   EXPECT_EQ(seen_here, numbers(4));
 }
@@ -267,8 +267,7 @@ TEST(OnError, CollectRunsAllAndTellsEveryFailure) {
       EXPECT_EQ(failure.element, 10 * (i + 1));
       EXPECT_EQ(support::is<std::out_of_range>(failure.error), i % 2 == 0);
       EXPECT_EQ(support::is<std::range_error>(failure.error), i % 2 == 1);
-      auto const origin =
-          support::thrown_by<procpool::Origin>([&] { std::rethrow_exception(failure.error); });
+      auto const origin = support::thrown_by<procpool::Origin>([&] { failure.error.rethrow(); });
       EXPECT_EQ(origin.element, failure.element);
     }
     EXPECT_NE(std::string(errors.what()).find('9'), std::string::npos) << errors.what();
@@ -320,7 +319,7 @@ TEST(OnError, ComesFromTheDefaultsOfThePool) {
   EXPECT_EQ(pool.call<same>(4), 4);
   EXPECT_EQ(pool.submit<same>(4).get(), 4);
   EXPECT_THROW(pool.call<fail_at_multiples_of_10>(10), std::out_of_range);
-  EXPECT_EQ(pool.try_map<fail_at_multiples_of_10>(inputs).size(), 100u);
+  EXPECT_EQ(pool.outcomes().map<fail_at_multiples_of_10>(inputs).size(), 100u);
   int results = 0;
   for (int const result : pool.imap<same>(inputs)) EXPECT_EQ(result, results++);
   EXPECT_EQ(results, 100);
@@ -336,7 +335,7 @@ TEST(OnError, IsRefusedWhereItMeansNothing) {
     };
     refused([&] { return pool.with({.on_error = how}).submit<same>(1); });
     refused([&] { return pool.with({.on_error = how}).call<same>(1); });
-    refused([&] { return pool.with({.on_error = how}).try_map<same>(numbers(3)); });
+    refused([&] { return pool.with({.on_error = how}).outcomes().map<same>(numbers(3)); });
     refused([&] { return pool.with({.on_error = how}).imap<same>(numbers(3)); });
     refused([&] { return pool.with({.on_error = how}).imap_unordered<same>(numbers(3)); });
   }
@@ -346,8 +345,9 @@ TEST(OnError, IsRefusedWhereItMeansNothing) {
 TEST(OnError, TryMapRunsAllWhateverFails) {
   support::Trace trace;
   procpool::ProcessPool pool{2};
-  auto const outcomes = pool.try_map<fail_late_and_early>(numbers(200));
+  auto const outcomes = pool.outcomes().map<fail_late_and_early>(numbers(200));
   EXPECT_EQ(trace.counts().size(), 200u);
   ASSERT_EQ(outcomes.size(), 200u);
-  for (std::size_t i = 0; i < outcomes.size(); ++i) EXPECT_EQ(outcomes[i].ok(), i != 3 && i != 40);
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    EXPECT_EQ(outcomes[i].has_value(), i != 3 && i != 40);
 }

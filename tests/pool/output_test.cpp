@@ -1,4 +1,4 @@
-// PoolOptions::output: what tasks print is inherited, dropped, or captured by element.
+// OutputOptions::mode: what tasks print is inherited, dropped, or captured by element.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -80,7 +80,7 @@ int takes_its_time(int x) {
 int worker_after_children(int x) {
   // A child that has ended, and a child that writes elsewhere and lives on.
   static_cast<void>(std::system("echo child"));
-  static_cast<void>(std::system("sleep 1 >/dev/null 2>&1 &"));
+  static_cast<void>(std::system("exec >/dev/null 2>&1; sleep 1 &"));
   std::printf("own %d\n", x);
   return ::getpid();
 }
@@ -109,7 +109,7 @@ int lines_from_threads(int) {
 procpool::PoolOptions with_output(Output output, int workers = 2) {
   procpool::PoolOptions options;
   options.workers = workers;
-  options.output = output;
+  options.output.mode = output;
   return options;
 }
 
@@ -126,7 +126,8 @@ TEST(CapturedOutput, IsTheElements) {
   EXPECT_EQ(pool.submit<says_nothing>(1).output(), "");
   EXPECT_EQ(pool.submit<prints_without_an_end>(1).output(), "no end of line, not flushed");
   for (int const chunk : {1, 7, 100}) {
-    auto const outcomes = pool.with({.chunk = chunk}).try_map<prints>(std::views::iota(0, 100));
+    auto const outcomes =
+        pool.with({.chunk = chunk}).outcomes().map<prints>(std::views::iota(0, 100));
     for (int i = 0; i < 100; ++i) {
       EXPECT_EQ(outcomes[static_cast<std::size_t>(i)].output(), printed(i)) << "chunk " << chunk;
     }
@@ -142,7 +143,7 @@ TEST(CapturedOutput, OfWhatATaskLeftBehindIsNobodys) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     for (bool const hardened : {false, true}) {
       procpool::PoolOptions options = with_output(Output::capture, 1);
-      options.start = start;
+      options.start.method = start;
       options.harden = hardened;
       procpool::ProcessPool pool{options};
       auto first = pool.submit<leaves_a_writer>(1);
@@ -183,7 +184,7 @@ TEST(CapturedOutput, IsKeptWhenTheTaskFails) {
   ASSERT_TRUE(support::until([&] { return trace.counts()[4] == 1; }));
   cancelled.cancel();
   EXPECT_EQ(cancelled.output(), "hanging 4\n");
-  auto const outcomes = pool.try_map<prints_and_dies>(std::views::iota(0, 6));
+  auto const outcomes = pool.outcomes().map<prints_and_dies>(std::views::iota(0, 6));
   for (int i = 0; i < 6; ++i) {
     EXPECT_EQ(outcomes[static_cast<std::size_t>(i)].output(), printed(i));
   }
@@ -192,7 +193,7 @@ TEST(CapturedOutput, IsKeptWhenTheTaskFails) {
 TEST(CapturedOutput, OfEachAttempt) {
   support::Trace const trace;
   procpool::ProcessPool pool{with_output(Output::capture)};
-  auto future = pool.with({.retries = 1}).submit<fails_first>(5);
+  auto future = pool.with({.retries = {.times = 1}}).submit<fails_first>(5);
   EXPECT_EQ(future.output(), "attempt 1\nattempt 2\n");
   EXPECT_EQ(future.get(), 5);
 }
@@ -216,7 +217,7 @@ TEST(CapturedOutput, LinesAreWhole) {
 // Nobody reads it: the task ends all the same, and its end is what is kept.
 TEST(CapturedOutput, AFloodNeitherBlocksNorFillsTheMemory) {
   auto options = with_output(Output::capture);
-  options.output_limit = 10'000;
+  options.output.limit = 10'000;
   procpool::ProcessPool pool{options};
   int const megabytes = support::rounds(100, 10);
   auto const peak = [] {
@@ -240,7 +241,7 @@ TEST(CapturedOutput, AFloodNeitherBlocksNorFillsTheMemory) {
 
 TEST(CapturedOutput, OfStreamsAndOfHandlersIsNobodys) {
   auto options = with_output(Output::capture);
-  options.initializer = procpool::bound([] { std::puts("hello from the initializer"); });
+  options.start.initializer = procpool::bound([] { std::puts("hello from the initializer"); });
   procpool::ProcessPool pool{options};
   int expected = 0;
   for (int const result : pool.imap<prints>(std::views::iota(0, 50))) {

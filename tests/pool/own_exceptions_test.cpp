@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/start.hpp"
 
 namespace own {
 
@@ -99,7 +100,7 @@ class OwnExceptions : public testing::TestWithParam<Start> {
  protected:
   static procpool::PoolOptions options() {
     return {.workers = 1,
-            .start = GetParam(),
+            .start = {.method = GetParam()},
             .exceptions = procpool::exception_types<own::ParseError, own::HeaderError, own::Refused,
                                                     own::Renamed>()};
   }
@@ -128,7 +129,7 @@ TEST_P(OwnExceptions, AreCaughtByTheirStandardBase) {
 
 TEST_P(OwnExceptions, ThatAreListedComeBackAsThemselves) {
   procpool::ProcessPool pool{options()};
-  auto const outcomes = pool.try_map<fail_in_way>(std::vector{4, 5, 6, 7, 8});
+  auto const outcomes = pool.outcomes().map<fail_in_way>(std::vector{4, 5, 6, 7, 8});
   try {
     outcomes[0].value();
     FAIL();
@@ -155,8 +156,7 @@ TEST_P(OwnExceptions, ThatAreListedComeBackAsThemselves) {
 TEST_P(OwnExceptions, ThatAreListedAreTriedAgain) {
   procpool::ProcessPool pool{options()};
   own::threads.ids.clear();
-  procpool::Retries retries(2);
-  retries.on<own::ParseError>();
+  procpool::Retries const retries{.times = 2, .also_on = procpool::thrown<own::ParseError>()};
   EXPECT_THROW(pool.with({.retries = retries}).call<fail_in_way>(5), own::HeaderError);
   EXPECT_THROW(pool.with({.retries = retries}).call<fail_in_way>(7), own::Renamed);
   if (GetParam() == Start::in_process) return;
@@ -167,7 +167,7 @@ TEST_P(OwnExceptions, ThatAreListedAreTriedAgain) {
 }
 
 TEST_P(OwnExceptions, WithoutAListComeAsTheirBase) {
-  procpool::ProcessPool pool{{.workers = 1, .start = GetParam()}};
+  procpool::ProcessPool pool{{.workers = 1, .start = {.method = GetParam()}}};
   auto const error = support::thrown_by<procpool::FromWorker<std::runtime_error>>(
       [&] { pool.call<fail_in_way>(5); });
   EXPECT_EQ(error.type, "own::HeaderError");
@@ -175,12 +175,6 @@ TEST_P(OwnExceptions, WithoutAListComeAsTheirBase) {
   EXPECT_THROW(pool.call<fail_in_way>(7), procpool::FromWorker<std::logic_error>);
 }
 
-INSTANTIATE_TEST_SUITE_P(Starts, OwnExceptions,
-                         testing::Values(Start::spawn, Start::forkserver, Start::in_process),
-                         [](auto const& start) {
-                           return start.param == Start::spawn        ? "spawn"
-                                  : start.param == Start::forkserver ? "forkserver"
-                                                                     : "in_process";
-                         });
+INSTANTIATE_TEST_SUITE_P(Starts, OwnExceptions, support::every_start(), support::start_name);
 
 }  // namespace

@@ -191,7 +191,7 @@ TEST(Parallelize, RefusesOptionsThatMakeNoSense) {
   }
   EXPECT_THROW(pool.with({.slices = 2}).map<fail_at_30>(std::vector<Ints>{}),
                std::invalid_argument);
-  EXPECT_THROW(pool.with({.slices = 2}).try_map<fail_at_30>(std::vector<Ints>{}),
+  EXPECT_THROW(pool.with({.slices = 2}).outcomes().map<fail_at_30>(std::vector<Ints>{}),
                std::invalid_argument);
   EXPECT_THROW(static_cast<void>(pool.with({.slices = 2}).submit<fail_at_30>(Ints{})),
                std::invalid_argument);

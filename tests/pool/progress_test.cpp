@@ -72,7 +72,8 @@ TEST(Progress, OfMapEndsExactlyBeforeItReturns) {
 TEST(Progress, CountsFailures) {
   procpool::ProcessPool pool{2};
   Told told;
-  EXPECT_EQ(pool.with(told.options()).try_map<sometimes>(std::views::iota(0, 100)).size(), 100u);
+  EXPECT_EQ(pool.with(told.options()).outcomes().map<sometimes>(std::views::iota(0, 100)).size(),
+            100u);
   expect_sound(told, 100);
   EXPECT_EQ(told.all.back().failed, 12u);
   EXPECT_EQ(told.all.back().cancelled, 0u);

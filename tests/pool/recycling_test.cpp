@@ -1,4 +1,4 @@
-// max_tasks_per_worker: workers that are replaced after so many elements.
+// LifetimeOptions::max_tasks: workers that are replaced after so many elements.
 
 #include <gtest/gtest.h>
 
@@ -30,7 +30,7 @@ using tasks::after;
 using tasks::counts_up;
 
 TEST(Recycling, OneMeansAProcessForEachElement) {
-  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 1}}};
   auto const pids = pool.map<who_runs>(std::views::iota(0, 30));
   EXPECT_EQ(std::set(pids.begin(), pids.end()).size(), 30u);
   for (int const count : pool.map<counts_up>(std::views::iota(0, 10))) EXPECT_EQ(count, 1);
@@ -39,7 +39,7 @@ TEST(Recycling, OneMeansAProcessForEachElement) {
 }
 
 TEST(Recycling, NoWorkerGetsMoreThanSoMany) {
-  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 7}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 7}}};
   for (int const chunk : {1, 3, 50}) {
     auto const pids = pool.with({.chunk = chunk}).map<who_runs>(std::views::iota(0, 100));
     std::map<pid_t, int> served;
@@ -50,7 +50,7 @@ TEST(Recycling, NoWorkerGetsMoreThanSoMany) {
 }
 
 TEST(Recycling, TheLastResultArrivesHoweverLargeItIs) {
-  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 1}}};
   auto const texts = pool.map<large_text>(std::views::iota(0, 20));
   for (int i = 0; i < 20; ++i) EXPECT_EQ(texts[static_cast<std::size_t>(i)], large_text(i));
 }
@@ -74,10 +74,10 @@ TEST(Recycling, AReplacementDoesNotWaitForWhoIsExiting) {
       {
         procpool::PoolOptions options;
         options.workers = 1;
-        options.start = start;
-        options.output = output;
-        options.stop_grace = std::chrono::seconds(20);
-        options.max_tasks_per_worker = 1;
+        options.start.method = start;
+        options.output.mode = output;
+        options.shutdown.stop_grace = std::chrono::seconds(20);
+        options.lifetime.max_tasks = 1;
         procpool::ProcessPool pool{options};
         pids = pool.map<stays_at_exit>(std::views::iota(0, 6));
         EXPECT_TRUE(support::alive(pids.front()));
@@ -95,8 +95,8 @@ TEST(Recycling, WhoIsExitingHasItsGrace) {
   std::vector<pid_t> pids;
   procpool::PoolOptions options;
   options.workers = 1;
-  options.stop_grace = std::chrono::milliseconds(200);
-  options.max_tasks_per_worker = 1;
+  options.shutdown.stop_grace = std::chrono::milliseconds(200);
+  options.lifetime.max_tasks = 1;
   procpool::ProcessPool pool{options};
   pids = pool.map<stays_at_exit>(std::views::iota(0, 3));
   // The pool goes on, and ends it when its time is over.
@@ -106,31 +106,32 @@ TEST(Recycling, WhoIsExitingHasItsGrace) {
 }
 
 TEST(Recycling, AlongWithCrashes) {
-  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 4}};
-  auto const outcomes = pool.try_map<sometimes_dies>(std::views::iota(0, 100));
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 4}}};
+  auto const outcomes = pool.outcomes().map<sometimes_dies>(std::views::iota(0, 100));
   for (int i = 0; i < 100; ++i) {
-    EXPECT_EQ(outcomes[static_cast<std::size_t>(i)].ok(), i % 10 != 3) << i;
+    EXPECT_EQ(outcomes[static_cast<std::size_t>(i)].has_value(), i % 10 != 3) << i;
   }
   EXPECT_EQ(pool.stats().worker_deaths, 10u);
 }
 
 TEST(Recycling, WhatRunsLongerThanAnyGraceIsNotDisturbed) {
-  procpool::ProcessPool pool{
-      {.workers = 1, .stop_grace = std::chrono::milliseconds(50), .max_tasks_per_worker = 2}};
+  procpool::ProcessPool pool{{.workers = 1,
+                              .lifetime = {.max_tasks = 2},
+                              .shutdown = {.stop_grace = std::chrono::milliseconds(50)}}};
   auto const results = pool.map<after>(std::vector<int>{300, 300, 1});
   EXPECT_EQ(results, (std::vector<int>{300, 300, 1}));
 }
 
 TEST(Recycling, EndsInOrder) {
-  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 1}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 1}}};
   auto results = pool.map_async<who_runs>(std::views::iota(0, 20));
   pool.join();
   EXPECT_EQ(results.get().size(), 20u);
 }
 
 TEST(Recycling, NumbersThatMakeNoSenseAreRefused) {
-  EXPECT_THROW(procpool::ProcessPool({.max_tasks_per_worker = 0}), std::invalid_argument);
-  EXPECT_THROW(procpool::ProcessPool({.max_tasks_per_worker = -3}), std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool({.lifetime = {.max_tasks = 0}}), std::invalid_argument);
+  EXPECT_THROW(procpool::ProcessPool({.lifetime = {.max_tasks = -3}}), std::invalid_argument);
 }
 
 }  // namespace

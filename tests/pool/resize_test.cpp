@@ -1,5 +1,4 @@
-// How many workers there are, and for how long: resize(), idle_timeout, recycle_after,
-// recycle_above.
+// How many workers there are, and for how long: resize() and LifetimeOptions.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -87,7 +86,7 @@ TEST(Resize, FewerGoOnAndNothingIsLost) {
 TEST(Resize, ALeavingWorkerEndsWhatItRuns) {
   support::Trace const trace;
   // However long that takes: the grace is for leaving, not for working.
-  procpool::ProcessPool pool{{.workers = 3, .stop_grace = 200ms}};
+  procpool::ProcessPool pool{{.workers = 3, .shutdown = {.stop_grace = 200ms}}};
   auto results = pool.map_async<noted_after>(std::vector<int>(3, 1000));
   ASSERT_TRUE(support::until([&] { return trace.size() == 3; }));
   pool.resize(1);
@@ -119,7 +118,7 @@ TEST(Resize, WhatALeavingWorkerHadNotBegunGoesToOthers) {
 TEST(Resize, ManyTimesUnderLoadAndCrashes) {
   procpool::ProcessPool pool{1};
   int const elements = support::rounds(1000, 200);
-  auto results = pool.with({.on_error = procpool::OnError::finish, .retries = 1})
+  auto results = pool.with({.on_error = procpool::OnError::finish, .retries = {.times = 1}})
                      .map_async<sometimes_dies_slowly>(std::views::iota(0, elements));
   int const sizes[] = {16, 2, 8, 1, 3, 16, 5};
   for (int i = 0; !results.ready(); ++i) {
@@ -171,7 +170,7 @@ TEST(Resize, ToWhatMakesNoSenseIsRefused) {
 // ---- idle workers
 
 TEST(IdleTimeout, IdleWorkersLeaveAndComeBack) {
-  procpool::ProcessPool pool{{.workers = 2, .idle_timeout = 50ms}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.idle_timeout = 50ms}}};
   auto const first = of(pool.map<who_runs>(std::views::iota(0, 20)));
   ASSERT_TRUE(support::until([&] { return pool.stats().workers == 0; }));
   for (pid_t const pid : first) {
@@ -185,14 +184,14 @@ TEST(IdleTimeout, IdleWorkersLeaveAndComeBack) {
 }
 
 TEST(IdleTimeout, ABusyWorkerStays) {
-  procpool::ProcessPool pool{{.workers = 1, .idle_timeout = 100ms}};
+  procpool::ProcessPool pool{{.workers = 1, .lifetime = {.idle_timeout = 100ms}}};
   EXPECT_EQ(pool.call<after>(400), 400);
   EXPECT_EQ(pool.stats().worker_starts, 1u);
 }
 
 // Calls that come just when a worker leaves are not lost.
 TEST(IdleTimeout, AtTheBoundary) {
-  procpool::ProcessPool pool{{.workers = 2, .idle_timeout = 2ms}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.idle_timeout = 2ms}}};
   for (int i = 0; i < support::rounds(200, 40); ++i) {
     EXPECT_EQ(pool.call<square>(i), i * i);
     std::this_thread::sleep_for(std::chrono::microseconds(1500 + 40 * (i % 40)));
@@ -203,7 +202,7 @@ TEST(IdleTimeout, AtTheBoundary) {
 // ---- replaced after a time, or when too large
 
 TEST(RecycleAfter, WorkersAreReplacedInTheMiddleOfWork) {
-  procpool::ProcessPool pool{{.workers = 2, .recycle_after = 100ms}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.recycle_after = 100ms}}};
   auto const pids = pool.map<who_after>(std::vector<int>(400, 2));
   EXPECT_GE(of(pids).size(), 4u);
   auto const stats = pool.stats();
@@ -212,7 +211,8 @@ TEST(RecycleAfter, WorkersAreReplacedInTheMiddleOfWork) {
 }
 
 TEST(RecycleAfter, WhatRunsLongerThanAllTimesIsNotDisturbed) {
-  procpool::ProcessPool pool{{.workers = 1, .stop_grace = 100ms, .recycle_after = 100ms}};
+  procpool::ProcessPool pool{
+      {.workers = 1, .lifetime = {.recycle_after = 100ms}, .shutdown = {.stop_grace = 100ms}}};
   EXPECT_EQ(pool.map<after>(std::vector<int>(3, 500)), std::vector<int>(3, 500));
   ASSERT_TRUE(support::until([&] { return pool.stats().workers_recycled >= 2; }));
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
@@ -220,9 +220,9 @@ TEST(RecycleAfter, WhatRunsLongerThanAllTimesIsNotDisturbed) {
 
 TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {
   // Above what it begins with, which under a sanitizer is a lot.
-  procpool::ProcessPool pool{
-      {.workers = 1,
-       .recycle_above = support::resident_of_a_worker() + (std::uint64_t{200} << 20)}};
+  procpool::ProcessPool pool{{.workers = 1,
+                              .lifetime = {.recycle_above = support::resident_of_a_worker() +
+                                                            (std::uint64_t{200} << 20)}}};
   pid_t const worker = pool.call<who_runs>(1);
   EXPECT_EQ(pool.call<grows_by>(10), worker);
   EXPECT_EQ(pool.call<grows_by>(10), worker);
@@ -242,7 +242,7 @@ TEST(RecycleAbove, ALargeWorkerBeginsNothingMore) {
 }
 
 TEST(Recycling, TheFirstWorkersAreNotReplacedTogether) {
-  procpool::ProcessPool pool{{.workers = 2, .max_tasks_per_worker = 20}};
+  procpool::ProcessPool pool{{.workers = 2, .lifetime = {.max_tasks = 20}}};
   std::map<pid_t, int> served;
   for (int i = 0; i < 200; ++i) ++served[pool.with({.key = i % 2}).call<who_runs>(i)];
   std::set<int> counts;

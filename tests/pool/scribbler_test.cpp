@@ -96,7 +96,7 @@ class Scribbler {
   channel::OutboxWords& words() const {
     return *reinterpret_cast<channel::OutboxWords*>(outbox_.begin);
   }
-  std::size_t ring_bytes() const { return (outbox_.size - channel::control_bytes) / 2; }
+  std::size_t ring_bytes() const { return (outbox_.size - channel::outbox_control_bytes) / 2; }
   // Of any size.
   std::uint64_t junk() { return random_() >> random_() % 64; }
 
@@ -135,7 +135,7 @@ class Scribbler {
     header.count = random_() % 3 == 0 ? junk() : random_() % 3;
     header.nanoseconds = junk();
     std::uint64_t const tail = words().tail;
-    std::byte* const ring = outbox_.begin + channel::control_bytes;
+    std::byte* const ring = outbox_.begin + channel::outbox_control_bytes;
     std::memcpy(ring + tail % ring_bytes(), &header, sizeof header);
     words().tail =
         tail + (random_() % 8 == 0 ? junk() : channel::aligned(sizeof header + header.size % 64));
@@ -359,7 +359,7 @@ TEST(Scribbler, OverItsLargeResult) {
 
 TEST(Scribbler, ThatWasForked) {
   procpool::PoolOptions options;
-  options.start = procpool::Start::forkserver;
+  options.start.method = procpool::Start::forkserver;
   expect_others_unharmed(options, support::rounds(20, 5),
                          [](auto view, unsigned seed, auto const& others) {
                            auto future = view.template submit<scribble>(seed);

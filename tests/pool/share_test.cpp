@@ -285,12 +285,12 @@ TEST(SharedValue, ALoadThatThrowsIsTheElementsError) {
   auto const bad = pool.share(broken);
   auto const good = pool.share(table_of(10));
   std::vector const tables{good, bad, good, bad};
-  auto const outcomes = pool.try_map<look>(tables, numbers(4));
-  EXPECT_TRUE(outcomes[0].ok());
-  EXPECT_TRUE(outcomes[2].ok());
+  auto const outcomes = pool.outcomes().map<look>(tables, numbers(4));
+  EXPECT_TRUE(outcomes[0].has_value());
+  EXPECT_TRUE(outcomes[2].has_value());
   for (std::size_t const i : {1u, 3u}) {
-    ASSERT_FALSE(outcomes[i].ok());
-    EXPECT_THROW(std::rethrow_exception(outcomes[i].error()), std::runtime_error);
+    ASSERT_FALSE(outcomes[i].has_value());
+    EXPECT_THROW(outcomes[i].error().rethrow(), std::runtime_error);
   }
   EXPECT_EQ(pool.stats().worker_deaths, 0u);
   EXPECT_EQ(pool.call<loads_here>(), 3);  // once for the good one, each time for the bad one
@@ -378,7 +378,8 @@ TEST(SharedValue, MoreOfOneCallThanTheInboxHoldsAreSentWithoutPauses) {
 }
 
 TEST(SharedValue, InProcess) {
-  procpool::ProcessPool pool{procpool::PoolOptions{.start = procpool::Start::in_process}};
+  procpool::ProcessPool pool{
+      procpool::PoolOptions{.start = {.method = procpool::Start::in_process}}};
   Table::loads = 0;
   auto const table = pool.share(table_of(50'000));
   expect_loads(pool.map(procpool::bind_front(look, table), numbers(100)), 1);

@@ -62,8 +62,8 @@ void expect_the_others(std::vector<procpool::Outcome<int>> const& outcomes) {
   for (int i = 0; i < many; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
     if (i == odd_one) {
-      EXPECT_FALSE(outcome.ok());
-    } else if (!outcome.ok() || outcome.value() != i + 1) {
+      EXPECT_FALSE(outcome.has_value());
+    } else if (!outcome.has_value() || outcome.value() != i + 1) {
       ++wrong;
     }
   }
@@ -86,7 +86,7 @@ TEST(ShortElements, AreAllThereInTheirOrder) {
 TEST(ShortElements, ACrashCostsOneOfThem) {
   procpool::ProcessPool pool{2};
   pool.map<crash_at_one>(many_numbers(1000));  // their cost is known
-  auto const outcomes = pool.try_map<crash_at_one>(many_numbers());
+  auto const outcomes = pool.outcomes().map<crash_at_one>(many_numbers());
   expect_the_others(outcomes);
   EXPECT_EQ(support::error_of<procpool::WorkerDied>(outcomes[odd_one]).element(),
             std::uint64_t{odd_one});
@@ -95,9 +95,9 @@ TEST(ShortElements, ACrashCostsOneOfThem) {
 TEST(ShortElements, ADeadlineEndsOneOfThem) {
   procpool::ProcessPool pool{2};
   pool.map<hang_at_one>(many_numbers(1000));
-  auto const outcomes = pool.with({.timeout = 200ms}).try_map<hang_at_one>(many_numbers());
+  auto const outcomes = pool.with({.timeout = 200ms}).outcomes().map<hang_at_one>(many_numbers());
   expect_the_others(outcomes);
-  EXPECT_THROW(std::rethrow_exception(outcomes[odd_one].error()), procpool::TaskTimeout);
+  EXPECT_THROW(outcomes[odd_one].error().rethrow(), procpool::TaskTimeout);
 }
 
 TEST(ShortElements, CancellingEndsTheOneThatRuns) {
@@ -113,11 +113,11 @@ TEST(ShortElements, CancellingEndsTheOneThatRuns) {
 
 TEST(ShortElements, ThatThrowLeaveTheOthersAlone) {
   procpool::ProcessPool pool{2};
-  auto const outcomes = pool.try_map<throw_at_some>(many_numbers());
+  auto const outcomes = pool.outcomes().map<throw_at_some>(many_numbers());
   for (int i = 0; i < many; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
     if (i % 1000 == 7) {
-      ASSERT_THROW(std::rethrow_exception(outcome.error()), std::out_of_range) << i;
+      ASSERT_THROW(outcome.error().rethrow(), std::out_of_range) << i;
     } else {
       ASSERT_EQ(outcome.value(), i + 1);
     }

@@ -46,7 +46,7 @@ TEST(Close, RefusesWhatComesAfter) {
   EXPECT_THROW(static_cast<void>(pool.submit<square>(1)), procpool::PoolClosed);
   EXPECT_THROW(pool.call<square>(1), procpool::PoolClosed);
   EXPECT_THROW(pool.map<square>(std::vector{1, 2}), procpool::PoolClosed);
-  EXPECT_THROW(pool.try_map<square>(std::vector{1, 2}), procpool::PoolClosed);
+  EXPECT_THROW(pool.outcomes().map<square>(std::vector{1, 2}), procpool::PoolClosed);
   pool.close();
   pool.join();
   EXPECT_THROW(static_cast<void>(pool.submit<square>(1)), procpool::PoolClosed);
@@ -153,8 +153,9 @@ TEST(Terminate, WakesThoseWhoWait) {
   });
   std::thread mapper([&] {
     for (auto const& outcome :
-         pool.try_map(procpool::bind_back(note_and_sleep, 60'000), std::vector<int>(20))) {
-      if (!outcome.ok() && support::is<procpool::TaskCancelled>(outcome.error())) ++cancelled;
+         pool.outcomes().map(procpool::bind_back(note_and_sleep, 60'000), std::vector<int>(20))) {
+      if (!outcome.has_value() && support::is<procpool::TaskCancelled>(outcome.error()))
+        ++cancelled;
     }
   });
   EXPECT_TRUE(support::until([&] { return trace.size() == 1 && pool.stats().submitted == 21; }));
@@ -189,7 +190,8 @@ TEST(ShutdownCancel, EndsAMapInTheMiddleOfAChunk) {
   std::thread mapper([&] {
     std::vector<int> inputs(100);
     for (int i = 0; i < 100; ++i) inputs[static_cast<std::size_t>(i)] = i;
-    outcomes = pool.with({.chunk = 100}).try_map(procpool::bind_back(note_and_sleep, 20), inputs);
+    outcomes =
+        pool.with({.chunk = 100}).outcomes().map(procpool::bind_back(note_and_sleep, 20), inputs);
   });
   EXPECT_TRUE(support::until([&] { return trace.size() >= 3; }));
   auto const summary = pool.shutdown(End::cancel);
@@ -384,7 +386,7 @@ TEST(Shutdown, CrashesWhileCancelling) {
 
 // A worker that does not leave when it is asked is made to.
 TEST(Shutdown, WorkerThatDoesNotLeaveIsForced) {
-  procpool::ProcessPool pool{{.workers = 1, .stop_grace = 100ms}};
+  procpool::ProcessPool pool{{.workers = 1, .shutdown = {.stop_grace = 100ms}}};
   // Something that its exit waits for, for ever, and that ignores SIGTERM.
   pool.call([] {
     ::signal(SIGTERM, SIG_IGN);

@@ -1,5 +1,5 @@
 // SIGTERM to all processes of a program, as a service manager stops it: with
-// PoolOptions::ignore_sigterm what runs is finished, and everything that the pool itself ends still
+// ShutdownOptions::ignore_sigterm what runs is finished, and everything that the pool itself ends still
 // ends.
 
 #include <gtest/gtest.h>
@@ -51,8 +51,8 @@ class Sigterm : public testing::TestWithParam<procpool::Start> {
   procpool::PoolOptions options(bool ignored) const {
     procpool::PoolOptions made;
     made.workers = 2;
-    made.start = GetParam();
-    made.ignore_sigterm = ignored;
+    made.start.method = GetParam();
+    made.shutdown.ignore_sigterm = ignored;
     return made;
   }
 };

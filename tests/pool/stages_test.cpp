@@ -71,20 +71,20 @@ std::exception_ptr error_at_seven(std::vector<procpool::Outcome<T>> const& outco
   EXPECT_EQ(outcomes.size(), 20u);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     if (i == 7) continue;
-    if (outcomes[i].ok()) {
+    if (outcomes[i].has_value()) {
       EXPECT_EQ(value(outcomes[i].value()), static_cast<int>(i));
     } else {
       ADD_FAILURE() << i << ": " << support::text_of(outcomes[i]);
     }
   }
-  EXPECT_FALSE(outcomes.at(7).ok());
-  return outcomes.at(7).ok() ? nullptr : outcomes[7].error();
+  EXPECT_FALSE(outcomes.at(7).has_value());
+  return outcomes.at(7).has_value() ? nullptr : outcomes[7].error().exception();
 }
 
 std::exception_ptr map_arguments(procpool::ProcessPool& pool, Act act, int chunk) {
   std::vector<Argument> arguments;
   for (int i = 0; i < 20; ++i) arguments.push_back({i == 7 ? act : Act::nothing, i});
-  return error_at_seven(pool.with({.chunk = chunk}).try_map<take>(arguments),
+  return error_at_seven(pool.with({.chunk = chunk}).outcomes().map<take>(arguments),
                         [](int x) { return x; });
 }
 
@@ -92,7 +92,7 @@ std::exception_ptr map_results(procpool::ProcessPool& pool, Act on_save, Act on_
   std::vector<int> inputs;
   for (int i = 0; i < 20; ++i) inputs.push_back(i);
   auto const function = procpool::bind_back(make_at_seven, on_save, on_load);
-  return error_at_seven(pool.with({.chunk = chunk}).try_map(function, inputs),
+  return error_at_seven(pool.with({.chunk = chunk}).outcomes().map(function, inputs),
                         [](Result const& result) { return result.value; });
 }
 
@@ -190,10 +190,10 @@ TEST(Stage, SavingAnArgumentHereThrows) {
 
 TEST(Stage, LoadingACallableThrows) {
   procpool::ProcessPool pool{2};
-  auto const outcomes = pool.try_map(Callable{Act::throws}, std::vector{1, 2, 3, 4, 5});
+  auto const outcomes = pool.outcomes().map(Callable{Act::throws}, std::vector{1, 2, 3, 4, 5});
   ASSERT_EQ(outcomes.size(), 5u);
   for (auto const& outcome : outcomes) {
-    EXPECT_FALSE(outcome.ok());
+    EXPECT_FALSE(outcome.has_value());
     EXPECT_NE(support::text_of(outcome).find("serialize refuses"), std::string::npos)
         << support::text_of(outcome);
   }
@@ -208,7 +208,7 @@ TEST(Stage, LoadingACallableKillsTheWorker) {
   for (int const chunk : {1, 10}) {
     std::uint64_t const before = pool.stats().worker_starts;
     auto const outcomes =
-        pool.with({.chunk = chunk}).try_map(Callable{Act::segv}, std::vector<int>(10));
+        pool.with({.chunk = chunk}).outcomes().map(Callable{Act::segv}, std::vector<int>(10));
     ASSERT_EQ(outcomes.size(), 10u);
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
       auto const died = support::error_of<procpool::WorkerDied>(outcomes[i]);

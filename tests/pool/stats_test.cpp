@@ -44,7 +44,7 @@ TEST(Stats, AddUpAtEveryMoment) {
   for (int round = 0; round < 3; ++round) {
     std::vector<int> inputs;
     for (int i = 1; i <= elements; ++i) inputs.push_back(i);
-    pool.try_map<work_for>(inputs);
+    pool.outcomes().map<work_for>(inputs);
   }
   over = true;
   sampler.join();

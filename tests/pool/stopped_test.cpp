@@ -99,7 +99,7 @@ class Log {
 procpool::PoolOptions options(Start start, Log& log, int workers = 1) {
   procpool::PoolOptions options;
   options.workers = workers;
-  options.start = start;
+  options.start.method = start;
   options.log = [&log](std::string_view line) { log.add(line); };
   return options;
 }
@@ -152,6 +152,36 @@ TEST(Stopped, WhoWasIdleIsContinuedWhenItIsGivenSomething) {
   if (!over) pool.terminate();
   ASSERT_TRUE(over);
   EXPECT_EQ(future.get(), pid);
+}
+
+// What is revoked while its worker is stopped leaves nothing to do but to acknowledge that. Nothing
+// else is put until the worker has.
+TEST(Stopped, WhoWasIdleIsContinuedWhenItsElementIsRevoked) {
+  for (Start const start : every_start) {
+    for (std::string const way : {"cancel", "stop", "queue_timeout", "pause"}) {
+      SCOPED_TRACE(ways(start) + ", " + way);
+      Log log;
+      procpool::ProcessPool pool{options(start, log)};
+      pid_t const pid = pool.call(who);
+      ::kill(pid, SIGSTOP);
+      ASSERT_TRUE(support::until([&] { return support::stat_of(pid).state == 'T'; }));
+      std::uint64_t const records = pool.stats().records;
+      procpool::CallOptions call;
+      if (way == "queue_timeout") call.queue_timeout = 1ms;
+      auto revoked = pool.with(call).submit(who);
+      ASSERT_TRUE(support::until([&] { return pool.stats().records > records; }));
+      if (way == "cancel") revoked.cancel();
+      if (way == "stop") revoked.request_stop();
+      if (way == "pause") pool.pause();
+      if (way != "pause") revoked.wait();
+      pool.resume();
+      auto future = pool.submit(who);
+      bool const over = future.wait_for(patience);
+      if (!over) pool.terminate();
+      ASSERT_TRUE(over);
+      EXPECT_EQ(future.get(), pid);
+    }
+  }
 }
 
 // Its next element would stop it again.

@@ -615,7 +615,7 @@ TEST(StreamAndItsPool, OutlivesIt) {
 }
 
 TEST(StreamAndItsPool, InProcess) {
-  procpool::ProcessPool pool{{.start = procpool::Start::in_process}};
+  procpool::ProcessPool pool{{.start = {.method = procpool::Start::in_process}}};
   int pulled = 0;
   auto stream = pool.with({.window = 4}).imap<some_throw>(CountedRange(pulled));
   int place = 0;

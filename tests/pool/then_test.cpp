@@ -73,7 +73,7 @@ TEST(Then, PassesAnErrorByWithoutACall) {
 TEST(Then, GivesAnOutcomeToWhoTakesOne) {
   procpool::ProcessPool pool{1};
   auto const told = [](Outcome<int> outcome) {
-    return outcome.ok() ? "value" : procpool::describe(outcome.error());
+    return outcome.has_value() ? "value" : outcome.error().describe();
   };
   EXPECT_EQ(pool.submit<square>(1).then(told).get(), "value");
   EXPECT_NE(pool.submit<fail>(1).then(told).get().find("not here"), std::string::npos);
@@ -144,7 +144,8 @@ TEST(Then, SubmitsFromContinuationsWhileATaskCrashes) {
   for (int i = 0; i < 50; ++i) {
     all.push_back((i % 7 == 3 ? pool.submit<crash>(i) : pool.submit<square>(i))
                       .then([&pool, i](Outcome<int> outcome) {
-                        return outcome.ok() ? pool.submit<square>(i) : pool.submit<square>(-1);
+                        return outcome.has_value() ? pool.submit<square>(i)
+                                                   : pool.submit<square>(-1);
                       }));
   }
   for (int i = 0; i < 50; ++i)

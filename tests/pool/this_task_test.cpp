@@ -87,7 +87,7 @@ int in_a_forked_child(int) {
 procpool::PoolOptions with_grace(std::chrono::milliseconds grace) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.ask_grace = grace;
+  options.shutdown.ask_grace = grace;
   return options;
 }
 
@@ -117,7 +117,7 @@ TEST(ThisTask, IsNobodyOutsideOfATask) {
 }
 
 TEST(ThisTask, IsThereInProcessToo) {
-  procpool::ProcessPool pool{{.start = procpool::Start::in_process, .seed = 5}};
+  procpool::ProcessPool pool{{.start = {.method = procpool::Start::in_process}, .seed = 5}};
   auto const indices = pool.map<index_of_input>(std::views::iota(0, 20));
   for (std::size_t i = 0; i < indices.size(); ++i) EXPECT_EQ(indices[i], i);
   procpool::ProcessPool other{{.workers = 1, .seed = 5}};
@@ -158,7 +158,7 @@ int draws_and_dies_once(int x) {
 TEST(RandomStream, IsTheSameWhenTheElementIsRunAgain) {
   support::Trace const trace;
   procpool::ProcessPool pool{2};
-  pool.with({.retries = 1}).map<draws_and_dies_once>(std::views::iota(0, 10));
+  pool.with({.retries = {.times = 1}}).map<draws_and_dies_once>(std::views::iota(0, 10));
   auto const counts = trace.counts();
   EXPECT_EQ(counts.size(), 10u);
   for (auto const& [number, times] : counts) EXPECT_EQ(times, 2) << number;
@@ -270,7 +270,7 @@ TEST(RandomStream, OfAnIndexIsTheSameForAllOperationsWorkersSlicesAndChunks) {
 TEST(RandomStream, InProcessAPoolHasTheSameAndStartsAnewWithEachAttempt) {
   constexpr std::int64_t count = 50;
   procpool::ProcessPool one{{.workers = 3, .seed = 7}};
-  procpool::ProcessPool other{{.start = procpool::Start::in_process, .seed = 7}};
+  procpool::ProcessPool other{{.start = {.method = procpool::Start::in_process}, .seed = 7}};
   auto const sum = [](auto& pool) {
     return pool.template parallelize_reduce<one_dart, joined>(std::int64_t{0}, count,
                                                               std::vector<double>{});
@@ -282,7 +282,8 @@ TEST(RandomStream, InProcessAPoolHasTheSameAndStartsAnewWithEachAttempt) {
     if (drawn_here.size() == 1) throw std::runtime_error("once");
     return 0;
   };
-  other.with({.retries = procpool::Retries(1).on<std::runtime_error>()}).call(fails_once, 0);
+  other.with({.retries = {.times = 1, .also_on = procpool::thrown<std::runtime_error>()}})
+      .call(fails_once, 0);
   ASSERT_EQ(drawn_here.size(), 2u);
   EXPECT_EQ(drawn_here[0], drawn_here[1]);
 }

@@ -210,7 +210,7 @@ TEST(Throw, EachElementHasItsOwn) {
   std::vector<int> inputs;
   for (int i = 0; i < 50; ++i) inputs.push_back(i);
   for (int const chunk : {1, 50}) {
-    auto const outcomes = pool().with({.chunk = chunk}).try_map<throw_index>(inputs);
+    auto const outcomes = pool().with({.chunk = chunk}).outcomes().map<throw_index>(inputs);
     for (int i = 0; i < 50; ++i) {
       auto const error = support::error_of<procpool::FromWorker<std::out_of_range>>(
           outcomes.at(static_cast<std::size_t>(i)));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/start.hpp"
 
 namespace {
 
@@ -64,7 +65,7 @@ struct OwnError : std::runtime_error {
 
 class EncodingTells : public testing::TestWithParam<Start> {
  protected:
-  procpool::ProcessPool pool{{.workers = 2, .start = GetParam()}};
+  procpool::ProcessPool pool{{.workers = 2, .start = {.method = GetParam()}}};
 
   // Four, of which the last one fails.
   template <class E>
@@ -114,7 +115,7 @@ class EncodingTells : public testing::TestWithParam<Start> {
         pool.with({.on_error = OnError::collect}).template map<same_picky<E>>(inputs);
       } catch (procpool::ElementErrors const& errors) {
         EXPECT_EQ(errors.failures().size(), 1u);
-        std::rethrow_exception(errors.failures().front().error);
+        errors.failures().front().error.rethrow();
       }
     });
     expect(3, "map_async", [&] { pool.map_async<same_picky<E>>(inputs).get(); });
@@ -123,9 +124,9 @@ class EncodingTells : public testing::TestWithParam<Start> {
       for (auto const& input : inputs) tuples.emplace_back(input);
       pool.starmap<same_picky<E>>(tuples);
     });
-    expect(3, "try_map", [&] {
-      auto const outcomes = pool.try_map<same_picky<E>>(inputs);
-      EXPECT_TRUE(outcomes.at(2).ok());
+    expect(3, "outcomes().map", [&] {
+      auto const outcomes = pool.outcomes().map<same_picky<E>>(inputs);
+      EXPECT_TRUE(outcomes.at(2).has_value());
       outcomes.at(3).value();
     });
     expect(3, "imap", [&] {
@@ -201,8 +202,6 @@ TEST_P(EncodingTells, TheTextOfItSaysThatItWasHere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, EncodingTells, testing::Values(Start::spawn, Start::in_process),
-                         [](auto const& start) {
-                           return start.param == Start::spawn ? "spawn" : "in_process";
-                         });
+                         support::start_name);
 
 }  // namespace

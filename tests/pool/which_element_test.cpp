@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/start.hpp"
 #include "support/tasks.hpp"
 
 namespace {
@@ -34,7 +35,7 @@ using tasks::numbers;
 
 class WhichElement : public testing::TestWithParam<Start> {
  protected:
-  procpool::ProcessPool pool{{.workers = 2, .start = GetParam()}};
+  procpool::ProcessPool pool{{.workers = 2, .start = {.method = GetParam()}}};
 };
 
 TEST_P(WhichElement, ATimeoutTells) {
@@ -52,11 +53,10 @@ TEST_P(WhichElement, ATimeoutTells) {
     pool.with({.on_error = OnError::collect, .timeout = 60ms}).map<overruns_at_3>(numbers(8));
   });
   ASSERT_EQ(all.failures().size(), 1u);
-  expect_third(support::thrown_by<TaskTimeout>(
-      [&] { std::rethrow_exception(all.failures().front().error); }));
-  auto const outcomes = limited().try_map<overruns_at_3>(numbers(8));
+  expect_third(support::thrown_by<TaskTimeout>([&] { all.failures().front().error.rethrow(); }));
+  auto const outcomes = limited().outcomes().map<overruns_at_3>(numbers(8));
   expect_third(support::error_of<TaskTimeout>(outcomes[3]));
-  EXPECT_TRUE(outcomes[4].ok());
+  EXPECT_TRUE(outcomes[4].has_value());
 
   auto const single =
       support::thrown_by<TaskTimeout>([&] { pool.with({.timeout = 60ms}).call<sleeps>(1); });
@@ -88,15 +88,17 @@ TEST_P(WhichElement, ATimeoutInAStreamTells) {
 }
 
 TEST_P(WhichElement, ASecondAttemptThatOverrunsTells) {
-  auto const error = support::thrown_by<TaskTimeout>(
-      [&] { pool.with({.timeout = 60ms, .retries = 1}).map<overruns_at_3>(numbers(5)); });
+  auto const error = support::thrown_by<TaskTimeout>([&] {
+    pool.with({.timeout = 60ms, .retries = {.times = 1}}).map<overruns_at_3>(numbers(5));
+  });
   EXPECT_EQ(error.element(), 3u);
   EXPECT_TRUE(support::says(error, "attempt 2"));
 }
 
 TEST_P(WhichElement, WhatWaitedTooLongTells) {
   auto const busy = pool.map_async<sleeps>(numbers(2));
-  auto const outcomes = pool.with({.chunk = 5, .queue_timeout = 60ms}).try_map<sleeps>(numbers(20));
+  auto const outcomes =
+      pool.with({.chunk = 5, .queue_timeout = 60ms}).outcomes().map<sleeps>(numbers(20));
   ASSERT_EQ(outcomes.size(), 20u);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     auto const error = support::error_of<TaskTimeout>(outcomes[i]);
@@ -116,7 +118,7 @@ TEST_P(WhichElement, WhatWasCancelledTells) {
   std::uint64_t task = 0;
   for (std::size_t i = 0; i < 50; ++i) {
     auto const error =
-        support::thrown_by<TaskCancelled>([&] { std::rethrow_exception(all.failures()[i].error); });
+        support::thrown_by<TaskCancelled>([&] { all.failures()[i].error.rethrow(); });
     EXPECT_EQ(error.element(), i);
     if (i == 0) task = error.task();
     EXPECT_EQ(error.task(), task);
@@ -130,17 +132,13 @@ TEST_P(WhichElement, WhatEndsWithItsPoolTells) {
   pool.terminate();
   auto const all = support::thrown_by<procpool::ElementErrors>([&] { results.get(); });
   for (std::size_t i = 0; i < all.failures().size(); ++i) {
-    EXPECT_EQ(support::thrown_by<TaskCancelled>([&] {
-                std::rethrow_exception(all.failures()[i].error);
-              }).element(),
-              i);
+    EXPECT_EQ(
+        support::thrown_by<TaskCancelled>([&] { all.failures()[i].error.rethrow(); }).element(), i);
   }
   EXPECT_GT(support::thrown_by<TaskCancelled>([&] { single.get(); }).task(), 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, WhichElement, testing::Values(Start::spawn, Start::forkserver),
-                         [](auto const& start) {
-                           return start.param == Start::spawn ? "spawn" : "forkserver";
-                         });
+                         support::start_name);
 
 }  // namespace

@@ -192,10 +192,11 @@ TEST(Worker, HasNothingOfAnMpiLauncher) {
   ::setenv("OMPI_COMM_WORLD_RANK", "3", 1);
   auto const has = [](std::string const& name) { return std::getenv(name.c_str()) != nullptr; };
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
-    procpool::ProcessPool plain{{.workers = 1, .start = start}};
+    procpool::ProcessPool plain{{.workers = 1, .start = {.method = start}}};
     EXPECT_FALSE(plain.call(has, std::string("PMI_FD")));
     EXPECT_FALSE(plain.call(has, std::string("OMPI_COMM_WORLD_RANK")));
-    procpool::ProcessPool told{{.workers = 1, .start = start, .environment = {{"PMI_FD", "8"}}}};
+    procpool::ProcessPool told{
+        {.workers = 1, .start = {.method = start, .environment = {{"PMI_FD", "8"}}}}};
     EXPECT_TRUE(told.call(has, std::string("PMI_FD")));
     EXPECT_FALSE(told.call(has, std::string("OMPI_COMM_WORLD_RANK")));
   }
@@ -222,12 +223,12 @@ TEST(Worker, GetsWhatTheOptionsAddToTheEnvironment) {
   ::setenv("ONE_OF_THE_PROGRAM", "its value", 1);
   procpool::PoolOptions options;
   options.workers = 1;
-  options.environment = {{"ONE_OF_THE_PROGRAM", "another"}, {"OMP_NUM_THREADS", "7"}};
+  options.start.environment = {{"ONE_OF_THE_PROGRAM", "another"}, {"OMP_NUM_THREADS", "7"}};
   procpool::ProcessPool pool{options};
   EXPECT_EQ(pool.call([] { return std::string(std::getenv("ONE_OF_THE_PROGRAM")); }), "another");
   EXPECT_EQ(pool.call([] { return std::string(std::getenv("OMP_NUM_THREADS")); }), "7");
   ::unsetenv("ONE_OF_THE_PROGRAM");
-  options.environment = {{"A=B", "x"}};
+  options.start.environment = {{"A=B", "x"}};
   EXPECT_THROW(procpool::ProcessPool{options}, std::invalid_argument);
 }
 

@@ -61,7 +61,7 @@ class Variable {
 
 TEST(Cpus, WorkersArePinnedInTurn) {
   auto const mine = cpus_of_this_thread();
-  procpool::ProcessPool pool{{.workers = 3, .cpus = mine}};
+  procpool::ProcessPool pool{{.workers = 3, .placement = {.cpus = mine}}};
   std::set<int> seen;
   for (int const key : {0, 1, 2, 3, 4, 5}) {  // which go to all of them
     auto const [worker, cpus] = pool.with({.key = key}).call<cpus_of_worker>(0);
@@ -73,19 +73,43 @@ TEST(Cpus, WorkersArePinnedInTurn) {
   EXPECT_EQ(cpus_of_this_thread(), mine);  // the program itself is not
 }
 
+TEST(Cpus, AWorkerMayHaveSeveral) {
+  auto const mine = cpus_of_this_thread();
+  if (mine.size() < 2) GTEST_SKIP() << "there is one CPU";
+  Variable const threads("OMP_NUM_THREADS", "");
+  ::unsetenv("OMP_NUM_THREADS");
+  procpool::PoolOptions options;
+  options.workers = 3;
+  options.placement.cpus_per_worker = 2;
+  procpool::ProcessPool pool{options};
+  for (int const key : {0, 1, 2, 3, 4, 5}) {
+    auto const [worker, cpus] = pool.with({.key = key}).call<cpus_of_worker>(0);
+    auto const first = 2 * static_cast<std::size_t>(worker);
+    std::set const own{mine[first % mine.size()], mine[(first + 1) % mine.size()]};
+    EXPECT_EQ(std::set(cpus.begin(), cpus.end()), own);
+  }
+  EXPECT_EQ(pool.call<variable>("OMP_NUM_THREADS"), "2");
+  options.placement.cpus_per_worker = mine.size() + 1;
+  EXPECT_THROW(procpool::ProcessPool{options}, std::invalid_argument);
+  options.placement.cpus_per_worker = 0;
+  EXPECT_THROW(procpool::ProcessPool{options}, std::invalid_argument);
+}
+
 TEST(Cpus, OfOthersAreRefused) {
   for (int const cpu : {-1, 4000, 1 << 30}) {
-    EXPECT_THROW((procpool::ProcessPool{{.workers = 1, .cpus = {cpu}}}), std::invalid_argument);
+    EXPECT_THROW((procpool::ProcessPool{{.workers = 1, .placement = {.cpus = {cpu}}}}),
+                 std::invalid_argument);
   }
 }
 
 TEST(Nice, IsAddedToTheProgramsOwn) {
   int const mine = nice_of_worker();
-  procpool::ProcessPool pool{{.workers = 1, .nice = 3}};
+  procpool::ProcessPool pool{{.workers = 1, .placement = {.nice = 3}}};
   EXPECT_EQ(pool.call<&nice_of_worker>(), mine + 3);
   EXPECT_EQ(nice_of_worker(), mine);
   for (int const nice : {-1, 40}) {
-    EXPECT_THROW((procpool::ProcessPool{{.workers = 1, .nice = nice}}), std::invalid_argument);
+    EXPECT_THROW((procpool::ProcessPool{{.workers = 1, .placement = {.nice = nice}}}),
+                 std::invalid_argument);
   }
 }
 
@@ -122,7 +146,7 @@ TEST(Harden, TakesPrivilegesAndSecretsAway) {
   procpool::PoolOptions options;
   options.workers = 1;
   options.harden = true;
-  options.environment = {{"TEST_ADDED", "yes"}};
+  options.start.environment = {{"TEST_ADDED", "yes"}};
   procpool::ProcessPool pool{options};
   EXPECT_EQ(pool.call<&no_new_privileges>(), 1);
   EXPECT_EQ(pool.call<&dumpable>(), 0);
@@ -185,7 +209,7 @@ std::pair<std::string, bool> use_connection(int) {
 TEST(WorkerLocal, IsMadeOncePerWorkerAndFoundAgain) {
   procpool::PoolOptions options;
   options.workers = 2;
-  options.initializer = procpool::bound<connect>("host");
+  options.start.initializer = procpool::bound<connect>("host");
   procpool::ProcessPool pool{options};
   for (auto const& [name, in_step] : pool.map<use_connection>(std::views::iota(0, 100))) {
     EXPECT_TRUE(name == "host0" || name == "host1") << name;

@@ -15,6 +15,7 @@
 
 #include "support/build.hpp"
 #include "support/errors.hpp"
+#include "support/start.hpp"
 
 namespace {
 
@@ -50,17 +51,17 @@ bool is_clean(std::string const& text) {
 class WorkerWords : public testing::TestWithParam<Start> {};
 
 TEST_P(WorkerWords, AreCleanInDescriptions) {
-  procpool::ProcessPool pool{
-      {.workers = 1, .start = GetParam(), .output = procpool::Output::capture}};
-  auto const thrown = pool.try_map<throws_rudely>(std::vector{1}).at(0).error();
-  std::string const line = procpool::describe(thrown);
+  procpool::ProcessPool pool{{.workers = 1,
+                              .start = {.method = GetParam()},
+                              .output = {.mode = procpool::Output::capture}}};
+  auto const thrown = pool.outcomes().map<throws_rudely>(std::vector{1}).at(0).error();
+  std::string const line = thrown.describe();
   EXPECT_TRUE(is_clean(line)) << line;
   EXPECT_EQ(line.find('\n'), std::string::npos) << line;
   // The text itself is what it was.
-  EXPECT_STREQ(
-      support::thrown_by<std::runtime_error>([&] { std::rethrow_exception(thrown); }).what(), rude);
+  EXPECT_STREQ(support::thrown_by<std::runtime_error>([&] { thrown.rethrow(); }).what(), rude);
   std::string const death =
-      procpool::describe(pool.try_map<prints_rudely_and_dies>(std::vector{1}).at(0).error());
+      pool.outcomes().map<prints_rudely_and_dies>(std::vector{1}).at(0).error().describe();
   EXPECT_TRUE(is_clean(death)) << death;
   EXPECT_NE(death.find("| procpool: a forged line"), std::string::npos) << death;
 }
@@ -69,14 +70,13 @@ TEST_P(WorkerWords, AreCleanInTheLog) {
   std::mutex mutex;
   std::vector<std::string> lines;
   {
-    procpool::ProcessPool pool{{.workers = 1,
-                                .start = GetParam(),
-                                .log =
-                                    [&](std::string_view text) {
-                                      std::lock_guard const lock(mutex);
-                                      lines.emplace_back(text);
-                                    },
-                                .exit_handler = procpool::bound<handler_throws_rudely>()}};
+    procpool::ProcessPool pool{
+        {.workers = 1,
+         .start = {.method = GetParam(), .exit_handler = procpool::bound<handler_throws_rudely>()},
+         .log = [&](std::string_view text) {
+           std::lock_guard const lock(mutex);
+           lines.emplace_back(text);
+         }}};
     pool.call([](int x) { return x; }, 1);
   }
   ASSERT_EQ(lines.size(), 1u);
@@ -86,10 +86,10 @@ TEST_P(WorkerWords, AreCleanInTheLog) {
 }
 
 TEST_P(WorkerWords, OfManyAttemptsTakeLittleMemory) {
-  procpool::ProcessPool pool{{.workers = 1, .start = GetParam()}};
+  procpool::ProcessPool pool{{.workers = 1, .start = {.method = GetParam()}}};
   pool.call([](int x) { return x; }, 1);
-  procpool::Retries retries(support::rounds(20, 6));
-  retries.on<std::runtime_error>();
+  procpool::Retries const retries{.times = support::rounds(20, 6),
+                                  .also_on = procpool::thrown<std::runtime_error>()};
   std::size_t const before = peak();
   auto const error = support::thrown_by<procpool::FromWorker<std::runtime_error>>(
       [&] { pool.with({.retries = retries}).call<throws_at_length>(1); });
@@ -107,8 +107,6 @@ TEST_P(WorkerWords, OfManyAttemptsTakeLittleMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, WorkerWords, testing::Values(Start::spawn, Start::forkserver),
-                         [](auto const& start) {
-                           return start.param == Start::spawn ? "spawn" : "forkserver";
-                         });
+                         support::start_name);
 
 }  // namespace

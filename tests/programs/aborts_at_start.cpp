@@ -18,7 +18,7 @@ bool const initialised = [] {
 int main(int argc, char** argv) {
   procpool::PoolOptions options;
   options.workers = 4;
-  options.start = programs::start_of(argc, argv);
+  options.start.method = programs::start_of(argc, argv);
   procpool::ProcessPool pool{options};
   std::vector<procpool::Future<int>> futures;
   for (int i = 0; i < 10; ++i) {
@@ -38,8 +38,8 @@ int main(int argc, char** argv) {
   programs::check(text.find("SIGABRT") != std::string::npos, "the signal is named in: " + text);
   auto const stats = pool.stats();
   // With a fork server, it is the fork server that does not start.
-  auto const starts =
-      options.start == procpool::Start::forkserver ? stats.failed_starts : stats.worker_starts;
+  auto const starts = options.start.method == procpool::Start::forkserver ? stats.failed_starts
+                                                                          : stats.worker_starts;
   programs::check(starts >= 3 && starts <= 6, std::to_string(starts) + " workers were started");
   programs::check(stats.queued + stats.running == 0, "nothing is left to do");
   programs::check(initialised, "this is the program");

@@ -49,7 +49,7 @@ int at_terminal(procpool::Start start) {
   ::tcsetattr(STDOUT_FILENO, TCSANOW, &modes);
   procpool::PoolOptions options;
   options.workers = 1;
-  options.start = start;
+  options.start.method = start;
   procpool::ProcessPool pool{options};
   for (Task const task : {Task{"print", &print}, Task{"print by a shell", &print_by_a_shell},
                           Task{"change modes", &change_modes}, Task{"suspend", &suspend},

@@ -57,13 +57,13 @@ inline void check_pool(int workers = 2) {
   procpool::ProcessPool pool{workers};
   std::vector<int> inputs;
   for (int i = 0; i < 20; ++i) inputs.push_back(i);
-  auto const outcomes = pool.try_map<die_at_seven>(inputs);
+  auto const outcomes = pool.outcomes().map<die_at_seven>(inputs);
   for (int i = 0; i < 20; ++i) {
     auto const& outcome = outcomes.at(static_cast<std::size_t>(i));
     if (i == 7) {
       error_text<procpool::WorkerDied>([&] { outcome.value(); });
     } else {
-      check(outcome.ok() && outcome.value() == i * i, "result " + std::to_string(i));
+      check(outcome.has_value() && outcome.value() == i * i, "result " + std::to_string(i));
     }
   }
   check(pool.call<square>(9) == 81, "a call after the crash");

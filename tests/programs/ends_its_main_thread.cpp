@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include <fstream>
+#include <string_view>
 #include <thread>
 
 #include "common.hpp"
@@ -61,7 +62,9 @@ void use(procpool::ProcessPool& pool, std::string const& which) {
 int main(int argc, char** argv) {
   auto const start = programs::start_of(argc, argv);
   bool const waits = argc > 1 && std::string(argv[1]) == "waits";
-  auto* const early = new procpool::ProcessPool{{.workers = 2, .start = start}};
+  auto const ignore = [](std::string_view) {};
+  auto* const early =
+      new procpool::ProcessPool{{.workers = 2, .start = {.method = start}, .log = ignore}};
   use(*early, "before");
   std::thread([early, start, waits] {
     wait_until_main_has_ended();
@@ -73,7 +76,7 @@ int main(int argc, char** argv) {
       running.wait();
     }
     {
-      procpool::ProcessPool late{{.workers = 1, .start = start}};
+      procpool::ProcessPool late{{.workers = 1, .start = {.method = start}}};
       use(late, "late pool");
     }
     delete early;

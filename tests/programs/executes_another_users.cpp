@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
 
   procpool::PoolOptions options;
   options.workers = 1;
-  options.start = programs::start_of(argc, argv);
+  options.start.method = programs::start_of(argc, argv);
   options.log = [](std::string_view text) {
     std::printf("log: %.*s\n", static_cast<int>(text.size()), text.data());
     std::fflush(stdout);

@@ -85,13 +85,14 @@ void use(procpool::ProcessPool& pool, int round) {
     check(pool.map<programs::square>(inputs).back() == inputs.back() * inputs.back(), "a map");
   });
   well([&] {
-    auto const values_of = pool.with({.chunk = 7, .retries = 10}).map<die_sometimes>(inputs);
+    auto const values_of =
+        pool.with({.chunk = 7, .retries = {.times = 10}}).map<die_sometimes>(inputs);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       check(values_of[i] == inputs[i] * inputs[i], "a map under deaths");
     }
   });
   well([&] {
-    auto const outcomes = pool.with({.chunk = 40}).try_map<texts_and_a_death>(inputs);
+    auto const outcomes = pool.with({.chunk = 40}).outcomes().map<texts_and_a_death>(inputs);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       try {
         check(outcomes[i].value() == std::string(500, 't'), "a text");
@@ -140,7 +141,7 @@ int main(int argc, char** argv) {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     procpool::PoolOptions options;
     options.workers = 2;
-    options.start = start;
+    options.start.method = start;
     options.log = [](std::string_view) {};
     procpool::ProcessPool pool{options};
     programs::check(pool.call<programs::square>(3) == 9, "a call before");

@@ -29,7 +29,7 @@ int main() {
   for (auto const start : {procpool::Start::spawn, procpool::Start::forkserver}) {
     procpool::PoolOptions options;
     options.workers = 1;
-    options.start = start;
+    options.start.method = start;
     procpool::ProcessPool pool{options};
     try {
       pool.call<raises>(SIGSEGV);

@@ -73,9 +73,9 @@ int main(int argc, char** argv) {
   if (std::getenv("HAS_EARLY_TWINS") == nullptr && argc > 1 && std::string(argv[1]) == "twins") {
     ::setenv("HAS_EARLY_TWINS", "1", 1);
   }
-  procpool::ProcessPool pool{{.workers = 1,
-                              .start = programs::start_of(argc, argv),
-                              .start_timeout = std::chrono::seconds(20)}};
+  procpool::ProcessPool pool{
+      {.workers = 1,
+       .start = {.method = programs::start_of(argc, argv), .timeout = std::chrono::seconds(20)}}};
   for (int i = 0; i < 3; ++i) programs::check(pool.call<programs::square>(i) == i * i, "a result");
   std::fputs(pool.call<what_they_found>().c_str(), stdout);
   return 0;

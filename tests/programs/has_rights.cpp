@@ -59,7 +59,7 @@ int run_main() {
   std::printf("main as %d, mark %s\n", whose(), std::getenv("PROCPOOL_WORKER") ? "left" : "gone");
   procpool::ProcessPool pool{1};
   tell("pool", [&] { return pool.call<programs::square>(3); });
-  procpool::ProcessPool within{{.start = procpool::Start::in_process}};
+  procpool::ProcessPool within{{.start = {.method = procpool::Start::in_process}}};
   tell("in process", [&] { return within.call<programs::square>(3); });
   return 0;
 }
@@ -67,14 +67,15 @@ int run_main() {
 int attack(std::string const& program, std::string const& file, procpool::Start start) {
   become_nobody();
   executed = program;
-  procpool::ProcessPool pool{{.workers = 1, .start = start}};
+  procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
   tell("whose", [&] { return pool.call<whose>(); });
   tell("made", [&] { return pool.call<make>(file); });
   return 0;
 }
 
 int drop(procpool::Start start) {
-  procpool::ProcessPool pool{{.workers = 1, .start = start, .max_tasks_per_worker = 1}};
+  procpool::ProcessPool pool{
+      {.workers = 1, .start = {.method = start}, .lifetime = {.max_tasks = 1}}};
   tell("before", [&] { return pool.call<whose>(); });
   become_nobody();
   // A worker may have been made ahead.

@@ -63,18 +63,19 @@ procpool::Start const start = std::getenv("LEAVES_FORKSERVER") == nullptr
                                   ? procpool::Start::spawn
                                   : procpool::Start::forkserver;
 
-procpool::ProcessPool global{{.workers = 1, .start = start, .at_exit = End::kill}};
+procpool::ProcessPool global{
+    {.workers = 1, .start = {.method = start}, .shutdown = {.at_exit = End::kill}}};
 
 procpool::ProcessPool& local_static() {
-  static procpool::ProcessPool pool{{.workers = 1, .start = start}};
+  static procpool::ProcessPool pool{{.workers = 1, .start = {.method = start}}};
   return pool;
 }
 
 // Begun and cancelled elements only, whatever the terminal has sent to whom.
 int finish_what_runs(procpool::ProcessPool& pool) {
   int values = 0;
-  for (auto const& outcome : pool.try_map<take_a_while>(std::vector<int>(1'000))) {
-    if (outcome.ok()) {
+  for (auto const& outcome : pool.outcomes().map<take_a_while>(std::vector<int>(1'000))) {
+    if (outcome.has_value()) {
       ++values;
     } else {
       programs::error_text<procpool::TaskCancelled>([&] { outcome.value(); });
@@ -95,7 +96,8 @@ int main(int argc, char** argv) {
   sigaddset(&ends, SIGTERM);
   if (!handling.empty()) ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
 
-  procpool::ProcessPool pool{{.workers = 3, .start = start, .at_exit = End::kill}};
+  procpool::ProcessPool pool{
+      {.workers = 3, .start = {.method = start}, .shutdown = {.at_exit = End::kill}}};
   std::thread handler;
   if (!handling.empty()) {
     handler = std::thread([&] {
@@ -106,7 +108,7 @@ int main(int argc, char** argv) {
   }
   say(local_static().call<programs::who>());
   static auto* const leaked = new procpool::ProcessPool(
-      {.workers = 1, .start = start});  // static: no leak to a leak checker
+      {.workers = 1, .start = {.method = start}});  // static: no leak to a leak checker
   say(leaked->call<programs::who>());
   if (handling == "cancel") {
     int const result = finish_what_runs(pool);

@@ -23,7 +23,7 @@ void pause_with_a_stray_child() {
 int main(int, char** argv) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.cgroup = argv[1];
+  options.placement.cgroup = argv[1];
   procpool::ProcessPool pool{options};
   pool.call<pause_with_a_stray_child>();
 }

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <iostream>
+#include <string_view>
 
 #include "common.hpp"
 
@@ -35,7 +36,8 @@ bool handles_children(int) {
 int main() {
   procpool::PoolOptions options;
   options.workers = 3;
-  options.start = procpool::Start::forkserver;
+  options.start.method = procpool::Start::forkserver;
+  options.log = [](std::string_view) {};  // the deaths of workers
   procpool::ProcessPool pool{options};
   for (int const key : {0, 1, 2}) {
     programs::check(pool.with({.key = key}).call<programs::square>(key) == key * key, "a result");

@@ -21,12 +21,12 @@ bool const initialised = [] {
 int main(int argc, char** argv) {
   procpool::PoolOptions options;
   options.workers = 2;
-  options.start = programs::start_of(argc, argv);
+  options.start.method = programs::start_of(argc, argv);
   if (argc > 1 && argv[1] == std::string("for_ever")) {
     procpool::ProcessPool pool{options};
     pool.call<programs::square>(1);
   }
-  options.start_timeout = std::chrono::milliseconds(200);
+  options.start.timeout = std::chrono::milliseconds(200);
   procpool::ProcessPool pool{options};
   auto future = pool.submit<programs::square>(1);
   auto const begin = std::chrono::steady_clock::now();

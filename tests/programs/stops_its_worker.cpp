@@ -29,7 +29,7 @@ void stop() {
 int main(int argc, char** argv) {
   procpool::PoolOptions options;
   options.workers = 1;
-  options.start = programs::start_of(argc, argv);
+  options.start.method = programs::start_of(argc, argv);
   procpool::ProcessPool pool{options};
   pool.call<stop>();
 }

@@ -24,7 +24,7 @@ int main() {
   {
     procpool::PoolOptions options;
     options.workers = 3;
-    options.start = procpool::Start::forkserver;
+    options.start.method = procpool::Start::forkserver;
     options.log = [&](std::string_view line) {
       std::lock_guard const lock(mutex);
       log += std::string(line) + "\n";

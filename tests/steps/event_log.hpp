@@ -129,6 +129,7 @@ inline char const* name_of(unsigned point) {
                                                                  "header_written",
                                                                  "published",
                                                                  "single_sent",
+                                                                 "resource_sent",
                                                                  "single_written",
                                                                  "single_marked",
                                                                  "frame_released",

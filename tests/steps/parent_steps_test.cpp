@@ -71,7 +71,8 @@ class Parent {
     control_ = std::move(ours);
     os::UniqueFd const self = os::open_pidfd(::getpid());
     worker::Parent const me{::getpid(), os::start_time(::getpid()), family.is_parent};
-    outbox_.emplace(end_.outbox(), channel::control_bytes, ring_bytes, os::Access::read_only);
+    outbox_.emplace(end_.outbox(), channel::outbox_control_bytes, ring_bytes,
+                    os::Access::read_only);
     pid_t const worker = ::fork();
     if (worker < 0) ::_exit(2);
     if (worker != 0) {
@@ -305,7 +306,7 @@ TEST(ParentSteps, AWorkerMayBeginWhatItIsToldOfAtOnce) {
 
 TEST(ParentSteps, AWorkerThatFindsNoRoomIsWokenWhenThereIsSome) {
   channel::ParentEnd parent(ring_bytes);
-  os::RingMapping const outbox(parent.outbox(), channel::control_bytes, ring_bytes,
+  os::RingMapping const outbox(parent.outbox(), channel::outbox_control_bytes, ring_bytes,
                                os::Access::read_only);
   auto const& words = *reinterpret_cast<channel::OutboxWords const*>(outbox.control());
   auto [ours, theirs] = os::socket_pair();

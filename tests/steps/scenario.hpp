@@ -22,6 +22,7 @@ struct Scenario {
   std::optional<std::uint64_t> retires{};   // the worker, with this element
   bool one_by_one = false;                  // a chunk is put when the earlier ones have ended
   std::vector<std::size_t> shares{};        // bytes of the shared values that they name
+  bool names_memory = false;                // each result names shared memory
   bool internal = false;                    // one element of the pool's own comes last
   bool apart = false;                       // they have a deadline
   bool listens = false;                     // each looks for requests to stop
@@ -76,6 +77,10 @@ inline std::vector<Scenario> const& scenarios() {
        .chunks = {1},
        .argument = nearly_large,
        .shares = {nearly_large, nearly_large, nearly_large}},
+      {.name = "results that name shared memory",
+       .chunks = {2, 1},
+       .fixed = false,
+       .names_memory = true},
       {.name = "the worker retires", .chunks = {3, 2}, .retires = 1, .internal = true},
       {.name = "the worker retires, and the parent is late",
        .chunks = {3},

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include <procpool/detail/handle/share.hpp>
+
 #include "os/process.hpp"
 #include "os/socket.hpp"
 #include "worker_process.hpp"
@@ -61,7 +63,7 @@ void Trial::make_work() {
   detail::TaskOptions options;
   if (scenario_.apart) options.control = &limited;
   task_ = std::make_shared<detail::Task>(function(), options);
-  detail::Share::List shares;
+  detail::Resource::List shares;
   for (std::size_t const bytes : scenario_.shares) {
     shares.push_back(detail::Share::create(detail::Bytes(bytes), {}, typeid(int)));
   }
@@ -95,7 +97,7 @@ void Trial::make_work() {
 void Trial::start() {
   auto [ours, theirs] = os::socket_pair();
   auto end = std::make_unique<ParentEnd>(ring_bytes);
-  outbox_.emplace(end->outbox(), channel::control_bytes, ring_bytes, os::Access::read_only);
+  outbox_.emplace(end->outbox(), channel::outbox_control_bytes, ring_bytes, os::Access::read_only);
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("no process to be had");
   if (pid_ == 0) {
@@ -334,6 +336,8 @@ void Trial::answered(OutcomeBlock const& block) {
     bool const thrown = block.kind == OutcomeBlock::Kind::thrown;
     move(element, State::given, thrown ? State::thrown : State::value, "answered for");
     if (thrown != (scenario_.throws == element)) wrong("it threw, or did not");
+    bool const names = block.resources && block.resources->size() == 1;
+    if (names != scenario_.names_memory) wrong("it names what it does not, or lacks what it names");
     std::uint64_t length = scenario_.result;
     if (!thrown && !scenario_.fixed) {
       if (bytes.size() < sizeof length) return wrong("a result without its length");
@@ -453,6 +457,7 @@ void Trial::judge() {
   bool const one = (last == point_of(SyncPoint::claimed) && undisturbed) ||
                    last == point_of(SyncPoint::begun) || last == point_of(SyncPoint::written) ||
                    last == point_of(SyncPoint::single_sent) ||
+                   last == point_of(SyncPoint::resource_sent) ||
                    last == point_of(SyncPoint::single_written) || last >= point_of(Stage::starting);
   bool const none =
       last == point_of(SyncPoint::loaded) || last == point_of(SyncPoint::received) ||

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <procpool/detail/engine/run.hpp>
+#include <procpool/detail/handle/shared_memory.hpp>
 
 #include "channel/worker_end.hpp"
 
@@ -24,7 +25,9 @@ class TrialWorker {
   using Run = detail::Run;
 
   TrialWorker(End& end, EventLog& event_log, Scenario const& scenario)
-      : end_(end), event_log_(event_log), scenario_(scenario) {}
+      : end_(end), event_log_(event_log), scenario_(scenario) {
+    if (scenario.names_memory) named_.push_back(detail::SharedMemory::create(1, 64));
+  }
 
   void loop() {
     while (end_.wait()) {
@@ -80,7 +83,7 @@ class TrialWorker {
     bool const value = call(element, run.next());
     if (scenario_.retires == element) end_.retire();
     if (!value) return false;
-    end_.append_value(run, result_, !scenario_.fixed);
+    end_.append_value(run, result_, !scenario_.fixed, named_);
     ++event_log_.ended.at(element);
     return true;
   }
@@ -119,6 +122,7 @@ class TrialWorker {
   EventLog& event_log_;
   Scenario const& scenario_;
   std::vector<std::byte> result_;
+  detail::Resource::List named_;
   std::atomic<std::uint64_t> running_{0};
   std::atomic<std::uint64_t> index_{0};
   std::atomic<bool> abandoned_{false};

@@ -40,9 +40,13 @@ inline std::string text_of(std::exception_ptr const& error) {
   }
 }
 
+inline std::string text_of(procpool::Failure const& failure) {
+  return text_of(failure.exception());
+}
+
 template <class T>
 std::string text_of(procpool::Outcome<T> const& outcome) {
-  return outcome.ok() ? "a value" : text_of(outcome.error());
+  return outcome.has_value() ? "a value" : text_of(outcome.error());
 }
 
 // The E that the call throws. Fails the test, and ends it, if it throws anything else or nothing.
@@ -62,7 +66,7 @@ E thrown_by(Call&& call) {
 template <class E, class T>
 E error_of(procpool::Outcome<T> const& outcome) {
   return thrown_by<E>([&] {
-    if (!outcome.ok()) std::rethrow_exception(outcome.error());
+    if (!outcome.has_value()) outcome.error().rethrow();
   });
 }
 
@@ -76,6 +80,11 @@ bool is(std::exception_ptr const& error) {
   } catch (...) {
     return false;
   }
+}
+
+template <class E>
+bool is(procpool::Failure const& failure) {
+  return failure.as<E>() != nullptr;
 }
 
 inline testing::AssertionResult says(std::exception const& error, std::string const& part) {

@@ -27,6 +27,7 @@ using procpool::detail::Bytes;
 using procpool::detail::InputBuffer;
 using procpool::detail::OutcomeBlock;
 using procpool::detail::Payload;
+using procpool::detail::Resource;
 using procpool::detail::Task;
 
 enum class Delivery {
@@ -55,6 +56,7 @@ class FakeEngine final : public procpool::detail::Engine {
   std::vector<Appended> appended;
   Bytes argument_bytes;  // of all input buffers, one behind the other
   unsigned cancels = 0;
+  unsigned stop_requests = 0;
   std::weak_ptr<Task> last_task;
 
   void open_stream(std::shared_ptr<Task> const&) override {
@@ -79,6 +81,11 @@ class FakeEngine final : public procpool::detail::Engine {
     task->cancel_from(0);
     deliver(*task);
     task->seal();
+  }
+
+  void request_stop(std::shared_ptr<Task> const& task) noexcept override {
+    ++stop_requests;
+    task->cancel_from(0);
   }
 
   void close() override { closed_ = true; }
@@ -115,7 +122,7 @@ class FakeEngine final : public procpool::detail::Engine {
       // A copy of its own, so that a sanitizer sees a read past the end.
       auto const arguments = elements.next();
       Bytes const copy(arguments.begin(), arguments.end());
-      made.value = callable.call(copy, made.bytes, stage, listed);
+      made.value = callable.call(copy, made.bytes, stage, listed, made.named);
       if (made.value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = made.bytes.size();
         auto const* const prefix = reinterpret_cast<std::byte const*>(&length);
@@ -137,9 +144,11 @@ class FakeEngine final : public procpool::detail::Engine {
       if (delivery == Delivery::whole) most = made.size();
       if (delivery == Delivery::pieces) most = blocks.size() % 3 + 1;
       Bytes bytes = made[i].bytes;
+      Resource::List named = made[i].named;
       std::size_t end = i + 1;
       while (made[i].value && end < made.size() && made[end].value && end - i < most) {
         bytes.insert(bytes.end(), made[end].bytes.begin(), made[end].bytes.end());
+        named.insert(named.end(), made[end].named.begin(), made[end].named.end());
         ++end;
       }
       OutcomeBlock block;
@@ -147,6 +156,7 @@ class FakeEngine final : public procpool::detail::Engine {
       block.count = end - i;
       block.kind = made[i].value ? OutcomeBlock::Kind::values : OutcomeBlock::Kind::thrown;
       block.payload = Payload(std::move(bytes));
+      block.resources = procpool::detail::as_shared(std::move(named));
       block.worker = 3;
       block.pid = 4711;
       blocks.push_back(std::move(block));
@@ -167,6 +177,7 @@ class FakeEngine final : public procpool::detail::Engine {
     std::uint64_t first = 0;
     bool value = false;
     Bytes bytes;
+    Resource::List named{};
   };
 
   bool closed_ = false;
@@ -180,7 +191,8 @@ struct FakePool {
       : FakePool(std::make_unique<FakeEngine>()) {
     engine.delivery = delivery;
   }
-  explicit FakePool(std::unique_ptr<FakeEngine> made) : engine(*made), pool(std::move(made)) {}
+  explicit FakePool(std::unique_ptr<FakeEngine> made)
+      : engine(*made), pool(procpool::detail::EngineAccess::pool_over(std::move(made))) {}
 
   FakeEngine& engine;
   procpool::ProcessPool pool;

@@ -24,7 +24,7 @@ inline pid_t fork_server_pid() {
 inline procpool::PoolOptions forkserver(int workers) {
   procpool::PoolOptions options;
   options.workers = workers;
-  options.start = procpool::Start::forkserver;
+  options.start.method = procpool::Start::forkserver;
   return options;
 }
 

@@ -1,11 +1,13 @@
 #pragma once
 
-// in_child: what became of a use of the program's pools in a forked child.
+// in_child: what became of something in a forked child, which has the program's pools too.
 
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <exception>
 #include <functional>
 #include <procpool/errors.hpp>
 
@@ -21,6 +23,9 @@ inline char in_child(std::function<void()> const& use) {
       ::_exit('v');
     } catch (procpool::SetupError const&) {
       ::_exit('S');
+    } catch (std::exception const& error) {
+      std::fprintf(stderr, "in a child: %s\n", error.what());
+      ::_exit('o');
     } catch (...) {
       ::_exit('o');
     }

@@ -1,8 +1,8 @@
 #pragma once
 
-// Included ahead of everything else, it shows a source the channel with its sync points: the classes
-// that observed_channel.cpp defines, beside those of the library. Such a source must not include
-// what the library builds on the channel.
+// Included ahead of everything else, it shows a source the classes with their sync points, which
+// observed_sources.cpp defines beside those of the library. Such a source must not include what the
+// library builds on these classes.
 
 #ifdef PROCPOOL_SYNC_POINT
 #error "support/observed.hpp must be the first include"

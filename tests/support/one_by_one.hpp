@@ -26,8 +26,9 @@ class OneByOne : public WorkerEnd {
     run_.emplace(start_run(serial, 1, task_words()));
     return run_->begin() || end_run(*run_);
   }
-  void append_value(std::uint64_t serial, std::span<std::byte const> value, bool length_first) {
-    answer(serial, [&] { WorkerEnd::append_value(*run_, value, length_first); });
+  void append_value(std::uint64_t serial, std::span<std::byte const> value, bool length_first,
+                    detail::Resource::List const& named = {}) {
+    answer(serial, [&] { WorkerEnd::append_value(*run_, value, length_first, named); });
   }
   void append_thrown(std::uint64_t serial, std::span<std::byte const> exception) {
     answer(serial, [&] { WorkerEnd::append_thrown(*run_, exception); });

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -106,6 +108,21 @@ inline std::vector<std::string> mappings_of(pid_t pid) {
   std::ifstream file(proc(pid, "maps"));
   for (std::string line; std::getline(file, line);) lines.push_back(line);
   return lines;
+}
+
+// The file that this address of this process lies in; 0: in none.
+inline std::uint64_t inode_at(void const* address) {
+  for (std::string const& line : mappings_of(::getpid())) {
+    unsigned long begin = 0;
+    unsigned long end = 0;
+    unsigned long inode = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx %*s %*s %*s %lu", &begin, &end, &inode) == 3 &&
+        begin <= reinterpret_cast<std::uintptr_t>(address) &&
+        reinterpret_cast<std::uintptr_t>(address) < end) {
+      return inode;
+    }
+  }
+  return 0;
 }
 
 inline bool maps(pid_t pid, std::string const& what) {

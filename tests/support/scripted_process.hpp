@@ -34,6 +34,7 @@ inline constexpr char const* script_variable = "PROCPOOL_TEST_SCRIPT";
 //   M  send Ready of another program  t  be stopped by SIGSTOP
 //   S  send Refusal                 i  ignore SIGTERM
 //   j  send what is no message      h  close the socket
+//   p  the preload has ended well   P  it has failed
 // As answers to the order that was received last, if any was:
 //   f  forked: itself   n  failed   u  unfit   r  reaped, status 5
 [[noreturn]] inline void follow_script(std::string_view script) {
@@ -65,6 +66,8 @@ inline constexpr char const* script_variable = "PROCPOOL_TEST_SCRIPT";
       case 'R': send(encode(protocol::Ready{procpool::identity::loaded_modules()})); break;
       case 'M': send(encode(protocol::Ready{{{"/no/such/program", {}}}})); break;
       case 'S': send(encode(protocol::Refusal{"it does not want to"})); break;
+      case 'p': send(encode(protocol::PreloadReport{})); break;
+      case 'P': send(encode(protocol::PreloadReport{{}, "it was of no use"})); break;
       case 'j': send(std::vector(3, std::byte{0xff})); break;
       case 'f': report(Kind::forked); break;
       case 'n': report(Kind::failed, "no room"); break;

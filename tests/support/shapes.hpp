@@ -32,23 +32,23 @@ struct CircleWith : Shape {
   }
 };
 
-struct Label {
+struct Tagged {
   int tag = 0;
-  virtual ~Label() = default;
+  virtual ~Tagged() = default;
   template <class A>
   void serialize(A& ar, unsigned) {
     ar & tag;
   }
 };
 
-// Two bases: a Label* to it is not its address.
-struct Square : Shape, Label {
+// Two bases: a Tagged* to it is not its address.
+struct Square : Shape, Tagged {
   double side = 0;
   double area() const override { return side * side; }
   template <class A>
   void serialize(A& ar, unsigned version) {
     ar& boost::serialization::base_object<Shape>(*this);
-    ar& boost::serialization::base_object<Label>(*this) & side;
+    ar& boost::serialization::base_object<Tagged>(*this) & side;
     seen = version;
   }
   unsigned seen = 99;

@@ -56,7 +56,7 @@ class Calls {
 
   procpool::CallOptions options() {
     procpool::CallOptions options;
-    if (!one_in(3)) options.retries = many;
+    if (!one_in(3)) options.retries.times = many;
     if (one_in(4)) options.timeout = std::chrono::milliseconds(between(1, 30));
     if (one_in(4)) options.queue_timeout = std::chrono::milliseconds(between(1, 50));
     if (one_in(4)) options.priority = between(-2, 2);
@@ -79,7 +79,7 @@ class Calls {
   void settle(Call call, std::optional<procpool::Cancel> said = {}) {
     using procpool::Cancel;
     bool const never_began = said == Cancel::never_began;
-    int const attempts = 1 + (call.options.retries ? many : 0);
+    int const attempts = 1 + (call.options.retries.times ? many : 0);
     Known known{call.deed.id, 0, never_began && attempts == 1 ? 0 : attempts};
     std::string const what = "deed " + std::to_string(call.deed.id) +
                              (said ? ", which was cancelled" : "") +

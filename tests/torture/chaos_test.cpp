@@ -74,7 +74,7 @@ class Kills : public Stress {
     std::uint64_t maps = 0;
     while (!time_is_over()) {
       trace.clear();
-      auto results = pool.with({.retries = retries}).map_async<work>(inputs);
+      auto results = pool.with({.retries = {.times = retries}}).map_async<work>(inputs);
       std::vector<int> values;
       {
         support::Watchdog::Wait const wait(watchdog, "a map of " + std::to_string(inputs.size()));
@@ -119,7 +119,7 @@ class Kills : public Stress {
       std::vector<Call> under_way;
       for (int i = 0; i < at_a_time; ++i) {
         std::string text = text_of(size(random), random());
-        auto future = pool.with({.retries = 1'000}).submit(echo, text);
+        auto future = pool.with({.retries = {.times = 1'000}}).submit(echo, text);
         under_way.push_back({std::move(text), std::move(future)});
       }
       for (Call& call : under_way) {
@@ -170,14 +170,15 @@ TEST_P(Kills, NeitherLoseNorDoubleElementsOfStreams) {
     std::uint64_t const most = round % 3 == 2 ? random() % elements : elements;
     std::uint64_t taken = 0;
     if (round % 2 == 0) {
-      for (std::uint64_t const result : pool.with({.retries = retries}).imap<square>(inputs)) {
+      for (std::uint64_t const result :
+           pool.with({.retries = {.times = retries}}).imap<square>(inputs)) {
         ASSERT_EQ(result, taken * taken);
         if (++taken >= most) break;
       }
     } else {
       std::vector<bool> seen(elements);
       for (auto const [index, value] :
-           pool.with({.retries = retries}).imap_unordered<square>(inputs)) {
+           pool.with({.retries = {.times = retries}}).imap_unordered<square>(inputs)) {
         ASSERT_EQ(value, index * index);
         ASSERT_FALSE(seen[index]) << index << " came twice";
         seen[index] = true;

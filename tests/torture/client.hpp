@@ -131,7 +131,7 @@ class Client : public Calls {
   void maps() {
     auto const inputs = deeds(60);
     procpool::CallOptions given;
-    given.retries = many;
+    given.retries.times = many;
     if (one_in(2)) given.chunk = between(1, 20);
     support::Watchdog::Wait const wait(common_.watchdog,
                                        "a map of " + std::to_string(inputs.size()));
@@ -154,13 +154,13 @@ class Client : public Calls {
   void tries() {
     auto const inputs = deeds(60);
     support::Watchdog::Wait const wait(common_.watchdog,
-                                       "a try_map of " + std::to_string(inputs.size()));
+                                       "a map of " + std::to_string(inputs.size()));
     auto const outcomes =
-        one_in(2) ? common_.pool.try_map<do_deed>(inputs)
-                  : common_.pool.with({.chunk = between(1, 20)}).try_map<do_deed>(inputs);
+        one_in(2) ? common_.pool.outcomes().map<do_deed>(inputs)
+                  : common_.pool.with({.chunk = between(1, 20)}).outcomes().map<do_deed>(inputs);
     ASSERT_EQ(outcomes.size(), inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      bool const ok = outcomes[i].ok();
+      bool const ok = outcomes[i].has_value();
       account_.known.push_back({inputs[i].id, ok ? 1 : 0, 1});
       if (ok) {
         EXPECT_EQ(outcomes[i].value(), 3 * inputs[i].id + 1);
@@ -199,7 +199,7 @@ class Client : public Calls {
     std::size_t const most = one_in(3) ? random_() % (inputs.size() + 1) : inputs.size();
     support::Watchdog::Wait const wait(common_.watchdog,
                                        "a stream of " + std::to_string(inputs.size()));
-    auto pool = common_.pool.with({.retries = many});
+    auto pool = common_.pool.with({.retries = {.times = many}});
     std::size_t taken = 0;
     try {
       if (one_in(2)) {
@@ -232,13 +232,13 @@ class Client : public Calls {
     Call call{deed(), {}, {}};
     Deed const second = deed();
     auto called = std::make_shared<std::atomic<int>>(0);
-    call.options.retries = many;
+    call.options.retries.times = many;
     auto& pool = common_.pool;
     auto sum = pool.with(call.options)
                    .submit<do_deed>(call.deed)
                    .then([&pool, second, called](std::int64_t first) {
                      called->fetch_add(1);
-                     return pool.with({.retries = many})
+                     return pool.with({.retries = {.times = many}})
                          .submit<do_deed>(second)
                          .then([first](std::int64_t value) { return first + value; });
                    });

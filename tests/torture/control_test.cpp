@@ -28,14 +28,14 @@ class Control : public torture::Stress {
 
   procpool::PoolOptions some_options() {
     auto given = options(1 + static_cast<int>(random_() % 4));
-    if (one_in(3)) given.max_tasks_per_worker = 1 + random_() % 50;
-    if (one_in(3)) given.idle_timeout = std::chrono::milliseconds(1 + random_() % 50);
-    if (one_in(3)) given.recycle_after = std::chrono::milliseconds(50 + random_() % 200);
+    if (one_in(3)) given.lifetime.max_tasks = 1 + random_() % 50;
+    if (one_in(3)) given.lifetime.idle_timeout = std::chrono::milliseconds(1 + random_() % 50);
+    if (one_in(3)) given.lifetime.recycle_after = std::chrono::milliseconds(50 + random_() % 200);
     if (one_in(4)) given.queue_limit = 50 + random_() % 500;
-    if (one_in(4)) given.output = procpool::Output::capture;
+    if (one_in(4)) given.output.mode = procpool::Output::capture;
     if (one_in(4)) {
       given.harden = true;
-      given.environment[support::Trace::variable] = std::getenv(support::Trace::variable);
+      given.start.environment[support::Trace::variable] = std::getenv(support::Trace::variable);
     }
     return given;
   }

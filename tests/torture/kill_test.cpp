@@ -94,13 +94,13 @@ TEST(Torture, RandomKillsDuringMaps) {
     for (int x = 0; x < tasks; ++x) inputs[static_cast<std::size_t>(x)] = x;
     procpool::ProcessPool pool{workers(4)};
     support::Chaos killer(seed + static_cast<unsigned>(chunk));
-    auto const outcomes =
-        chunk == 0 ? pool.try_map<work>(inputs) : pool.with({.chunk = chunk}).try_map<work>(inputs);
+    auto const outcomes = chunk == 0 ? pool.outcomes().map<work>(inputs)
+                                     : pool.with({.chunk = chunk}).outcomes().map<work>(inputs);
     killer.stop();
     ASSERT_EQ(outcomes.size(), inputs.size());
     for (int x = 0; x < tasks; ++x) {
       auto const& outcome = outcomes[static_cast<std::size_t>(x)];
-      if (!outcome.ok()) {
+      if (!outcome.has_value()) {
         EXPECT_EQ(support::error_of<procpool::WorkerDied>(outcome).element(),
                   static_cast<std::uint64_t>(x));
       }

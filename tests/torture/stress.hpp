@@ -85,7 +85,7 @@ class Stress : public testing::TestWithParam<How> {
     procpool::PoolOptions options;
     options.workers = workers;
     options.name = support::chaos_name();
-    options.start = GetParam().start;
+    options.start.method = GetParam().start;
     options.log = [](std::string_view) {};  // of fork servers that died, mostly
     return options;
   }

@@ -2,6 +2,7 @@
 
 The same cases, shapes and lines as the C++ programs; see bench/README.md."""
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -31,6 +32,7 @@ def case(name, unit, *peers):
 
 LIBRARY = [pools.Pool, pools.Executor]
 ALL = list(LIBRARY)
+PROCESSES = [] if pools.in_mpi() else [pools.Processes(method) for method in ("fork", "spawn", "forkserver")]
 if pools.in_mpi():
     LIBRARY, ALL = [], [pools.Mpi]
 elif pools.importable("joblib"):
@@ -207,6 +209,146 @@ for name, size in (("8B", 8), ("1KiB", 1 << 10), ("16KiB", 16 << 10), ("128KiB",
     add_argument(name, size)
 
 
+# ---- queues between processes
+
+class Queue:
+    name = "multiprocessing.Queue"
+
+    def __init__(self):
+        self.queue = multiprocessing.Queue(1024)
+        self.put, self.get = self.queue.put, self.queue.get
+
+
+class SimpleQueue:
+    name = "multiprocessing.SimpleQueue"
+
+    def __init__(self):
+        self.queue = multiprocessing.SimpleQueue()
+        self.put, self.get = self.queue.put, self.queue.get
+
+
+QUEUES = [] if pools.in_mpi() else [Queue, SimpleQueue]
+ITEM, LAST = bytes(64), bytes([1] * 64)
+
+
+def produce(queue, orders):
+    while True:
+        for _ in range(orders.recv() - 1):
+            queue.put(ITEM)
+        queue.put(LAST)
+
+
+def consume(queue, ends):
+    while True:
+        if queue.get() == LAST:
+            ends.put(os.getpid())
+
+
+def add_items(producers, consumers):
+    @case(f"items_{producers}x{consumers}", "items/s", *QUEUES)
+    def items(measure, peer):
+        queue, ends = peer(), multiprocessing.SimpleQueue()
+        orders = [multiprocessing.Pipe(False) for _ in range(producers)]
+        workers = [multiprocessing.Process(target=consume, args=(queue, ends), daemon=True) for _ in range(consumers)]
+        workers += [multiprocessing.Process(target=produce, args=(queue, order[0]), daemon=True) for order in orders]
+        for worker in workers:
+            worker.start()
+
+        def run(count):
+            for order in orders:
+                order[1].send(count // producers)
+            for _ in range(producers):
+                saw(ends.get())
+
+        tasks = tasks_for_slice(measure, run, 256)
+        for _ in range(measure.rounds):
+            begin = now()
+            run(tasks)
+            measure.report(tasks / (now() - begin))
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+def send_back(there, back):
+    while True:
+        there.get()
+        back.put(os.getpid())
+
+
+add_items(1, 1)
+add_items(2, 2)
+
+
+@case("items_roundtrip", "us", *QUEUES)
+def items_roundtrip(measure, peer):
+    there, back = peer(), peer()
+    worker = multiprocessing.Process(target=send_back, args=(there, back), daemon=True)
+    worker.start()
+
+    def call():
+        there.put(ITEM)
+        saw(back.get())
+
+    roundtrips(measure, call)
+    worker.kill()
+    worker.join()
+
+
+# ---- pipes between processes
+
+class Pipe:
+    name = "multiprocessing.Pipe"
+
+
+PIPES = [] if pools.in_mpi() else [Pipe]
+
+
+def answer_items(end):
+    while True:
+        if end.recv() == LAST:
+            end.send(os.getpid())
+
+
+def with_answers(use):
+    here, there = multiprocessing.Pipe()
+    worker = multiprocessing.Process(target=answer_items, args=(there,), daemon=True)
+    worker.start()
+    use(here)
+    worker.kill()
+    worker.join()
+
+
+@case("pipe_items", "items/s", *PIPES)
+def pipe_items(measure, _):
+    def use(end):
+        def run(count):
+            for _ in range(count - 1):
+                end.send(ITEM)
+            end.send(LAST)
+            saw(end.recv())
+
+        tasks = tasks_for_slice(measure, run, 256)
+        for _ in range(measure.rounds):
+            begin = now()
+            run(tasks)
+            measure.report(tasks / (now() - begin))
+
+    with_answers(use)
+
+
+@case("pipe_roundtrip", "us", *PIPES)
+def pipe_roundtrip(measure, _):
+    def use(end):
+        def call():
+            end.send(LAST)
+            saw(end.recv())
+
+        roundtrips(measure, call)
+
+    with_answers(use)
+
+
 PAYLOAD = ALL + ([pools.JoblibParallel] if pools.Loky in ALL and work.numpy else [])
 
 
@@ -292,6 +434,31 @@ def add_start(workers, peers):
 
 add_start(2, [peer for peer in ALL if peer is not pools.Mpi])  # mpirun starts those
 add_start(64, LIBRARY)  # loky does not end with 64 workers
+
+
+@case("process_1", "ms", *PROCESSES)
+def process_1(measure, peer):
+    in_a_row = 2 if measure.tiny else 5 if peer.slow else 20
+    peer.run(1)
+    for _ in range(measure.rounds):
+        begin = now()
+        for _ in range(in_a_row):
+            saw(peer.run(1)[0])
+        measure.report((now() - begin) * 1e3 / in_a_row)
+
+
+@case("process_64", "ms", *PROCESSES)
+def process_64(measure, peer):
+    count = 4 if measure.tiny else 64
+    peer.run(1)
+    for _ in range(measure.rounds):
+        begin = now()
+        pids = peer.run(count)
+        measure.report((now() - begin) * 1e3)
+        for pid in pids:
+            saw(pid)
+        if len(set(pids)) != count:
+            raise RuntimeError("not every call had a process of its own")
 
 
 @case("recover", "ms", *[peer for peer in ALL if peer is not pools.Mpi])  # mpirun ends everything
@@ -383,6 +550,22 @@ def memory_64(measure, peer):
                         total += int(line.split()[1])
         measure.report(total / 1024 / workers)
         pool.close()
+
+
+class Value:
+    name = "multiprocessing.Value"
+
+
+@case("with_lock", "ns", Value)
+def with_lock(measure, _):
+    value = multiprocessing.Value("Q")
+    calls = 1000 if measure.tiny else 200_000
+    for _ in range(measure.rounds):
+        begin = now()
+        for _ in range(calls):
+            with value.get_lock():
+                value.value += 1
+        measure.report((now() - begin) * 1e9 / calls)
 
 
 def leave(status):

@@ -25,6 +25,10 @@ def empty(_=None):
     return PID
 
 
+def send_empty(pipe):
+    pipe.send(PID)
+
+
 def polynomial(x):
     return PID << MAKER_SHIFT | x * x + x + 1
 

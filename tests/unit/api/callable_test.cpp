@@ -88,7 +88,7 @@ TEST_F(Copies, NoneOfAResult) {
   auto const make = [](int x) { return Counted(x); };
   EXPECT_EQ(pool.call(make, 4).value, 4);
   EXPECT_EQ(pool.map(make, inputs).size(), 3u);
-  EXPECT_EQ(pool.try_map(make, inputs).front().value().value, 1);
+  EXPECT_EQ(pool.outcomes().map(make, inputs).front().value().value, 1);
   EXPECT_EQ(pool.call([](Counted const& c) -> Counted const& { return c; }, Counted(7)).value, 7);
   EXPECT_EQ(Counted::copies, 0);
 }

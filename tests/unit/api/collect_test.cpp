@@ -63,13 +63,13 @@ TEST_P(Arrangement, ValuesOfAnySize) {
 
 TEST_P(Arrangement, NoValues) {
   fake.pool.map<nothing>(numbers(150));
-  auto const outcomes = fake.pool.try_map<nothing>(numbers(150));
+  auto const outcomes = fake.pool.outcomes().map<nothing>(numbers(150));
   ASSERT_EQ(outcomes.size(), 150u);
-  for (auto const& outcome : outcomes) EXPECT_TRUE(outcome.ok());
+  for (auto const& outcome : outcomes) EXPECT_TRUE(outcome.has_value());
 }
 
 TEST_P(Arrangement, OutcomesInTheOrderOfTheInputs) {
-  auto const outcomes = fake.pool.try_map<some_fail>(numbers(100));
+  auto const outcomes = fake.pool.outcomes().map<some_fail>(numbers(100));
   ASSERT_EQ(outcomes.size(), 100u);
   for (int i = 0; i < 100; ++i) {
     auto const& outcome = outcomes[static_cast<std::size_t>(i)];
@@ -108,7 +108,8 @@ TEST_P(Arrangement, BoolsAndMoveOnlyAndNoDefault) {
   EXPECT_FALSE(odd[68]);
   auto const owned = fake.pool.map([](int x) { return std::make_unique<int>(x); }, numbers(70));
   EXPECT_EQ(*owned.at(69), 69);
-  auto outcomes = fake.pool.try_map([](int x) { return std::make_unique<int>(x); }, numbers(70));
+  auto outcomes =
+      fake.pool.outcomes().map([](int x) { return std::make_unique<int>(x); }, numbers(70));
   EXPECT_EQ(*std::move(outcomes.at(69)).value(), 69);
   auto const fixed = fake.pool.map([](int x) { return Fixed{x}; }, numbers(70));
   EXPECT_EQ(fixed.at(69).value, 69);
@@ -153,20 +154,23 @@ OutcomeBlock failed(std::uint64_t first, std::uint64_t count) {
   return block;
 }
 
-// What try_map makes of these blocks: for each element its value or the name of its error.
+std::string name_of(procpool::Failure const& failure) {
+  if (failure.as<procpool::BadMessage>() != nullptr) return "BadMessage";
+  if (failure.as<procpool::SerializationError>() != nullptr) return "SerializationError";
+  if (failure.as<procpool::TaskCancelled>() != nullptr) return "TaskCancelled";
+  return failure.describe();
+}
+
+// What outcomes() makes of these blocks: for each element its value or the name of its error.
 template <class R>
 std::vector<std::string> outcomes_of(R (*function)(int), int count,
                                      std::vector<OutcomeBlock> blocks) {
   FakePool fake;
   fake.engine.instead = [&](std::uint64_t) { return std::move(blocks); };
   std::vector<std::string> all;
-  for (auto const& outcome : fake.pool.try_map(function, numbers(count))) {
-    if (support::is<procpool::BadMessage>(outcome.error())) {
-      all.push_back("BadMessage");
-    } else if (support::is<procpool::SerializationError>(outcome.error())) {
-      all.push_back("SerializationError");
-    } else if (support::is<procpool::TaskCancelled>(outcome.error())) {
-      all.push_back("TaskCancelled");
+  for (auto const& outcome : fake.pool.outcomes().map(function, numbers(count))) {
+    if (!outcome) {
+      all.push_back(name_of(outcome.error()));
     } else if constexpr (std::is_void_v<R>) {
       all.push_back("done");
     } else if constexpr (std::is_same_v<R, std::string>) {
@@ -176,6 +180,46 @@ std::vector<std::string> outcomes_of(R (*function)(int), int count,
     }
   }
   return all;
+}
+
+class OutcomeDetails : public testing::Test {
+ protected:
+  procpool::Outcome<int> outcome_of(OutcomeBlock block) {
+    FakePool fake;
+    fake.engine.instead = [&](std::uint64_t) { return std::vector{std::move(block)}; };
+    return fake.pool.outcomes().map(twice, numbers(1)).at(0);
+  }
+  OutcomeBlock block = values(0, 1, bytes_of({5}));
+};
+
+TEST_F(OutcomeDetails, AreThoseOfTheBlock) {
+  block.nanoseconds = 1;
+  block.worker = 3;
+  block.pid = 4711;
+  auto const outcome = outcome_of(block);
+  EXPECT_EQ(outcome.times().ran(), std::chrono::nanoseconds(1));
+  EXPECT_LE(*outcome.times().queued, *outcome.times().started);
+  EXPECT_EQ(outcome.worker(), 3);
+  EXPECT_EQ(outcome.pid(), 4711);
+  EXPECT_EQ(outcome.attempts(), 1u);
+}
+
+TEST_F(OutcomeDetails, AWorkerThatLiesAboutItsTimeBeganWhenItWasQueued) {
+  for (std::uint64_t const said : {std::uint64_t{1} << 50, ~std::uint64_t{0}}) {
+    block.nanoseconds = said;
+    auto const times = outcome_of(block).times();
+    EXPECT_EQ(times.started, times.queued);
+    EXPECT_LE(*times.started, *times.ended);
+  }
+}
+
+TEST_F(OutcomeDetails, OfWhatNobodyTimedHaveNoBegin) {
+  block.nanoseconds = 0;
+  EXPECT_FALSE(outcome_of(block).times().started);
+  auto never = failed(0, 1);
+  EXPECT_EQ(outcome_of(never).attempts(), 0u);
+  never.begun = true;
+  EXPECT_EQ(outcome_of(never).attempts(), 1u);
 }
 
 template <class... Blocks>
@@ -213,7 +257,7 @@ TEST(Blocks, EachElementOfAFailureTellsWhichItIs) {
       block.failure = std::make_exception_ptr(error);
       return blocks(values(0, first, bytes_of({1, 2})), std::move(block));
     };
-    auto const outcomes = fake.pool.try_map<twice>(numbers(static_cast<int>(first) + 3));
+    auto const outcomes = fake.pool.outcomes().map<twice>(numbers(static_cast<int>(first) + 3));
     for (std::uint64_t i = 0; i < 3; ++i) {
       auto const told = support::error_of<E>(outcomes[first + i]);
       EXPECT_EQ(told.element(), first + i);
@@ -230,7 +274,7 @@ TEST(Blocks, EachElementOfAFailureTellsWhichItIs) {
 TEST(Blocks, AThrownTimeoutStaysAsItCame) {
   FakePool fake;
   auto const error =
-      support::error_of<procpool::FromWorker<procpool::TaskTimeout>>(fake.pool.try_map(
+      support::error_of<procpool::FromWorker<procpool::TaskTimeout>>(fake.pool.outcomes().map(
           [](int) -> int { throw procpool::TaskTimeout("inner", 70, 7); }, numbers(2))[1]);
   EXPECT_EQ(static_cast<procpool::TaskTimeout const&>(error).element(), 7u);
   EXPECT_EQ(static_cast<procpool::Origin const&>(error).element, 1u);
@@ -239,7 +283,7 @@ TEST(Blocks, AThrownTimeoutStaysAsItCame) {
 TEST(Malformed, TellsWhichElement) {
   FakePool fake;
   fake.engine.instead = [](std::uint64_t) { return blocks(values(0, 3, {})); };
-  auto const outcomes = fake.pool.try_map<twice>(numbers(3));
+  auto const outcomes = fake.pool.outcomes().map<twice>(numbers(3));
   for (std::uint64_t i = 0; i < 3; ++i) {
     EXPECT_EQ(support::error_of<procpool::BadMessage>(outcomes[i]).element(), i);
   }
@@ -250,7 +294,7 @@ TEST(Malformed, TellsWhichElement) {
     std::memcpy(bytes.data() + sizeof length + 1, &length, sizeof length);
     return blocks(values(0, 2, std::move(bytes)));
   };
-  auto const texts = fake.pool.try_map<text_of>(numbers(2));
+  auto const texts = fake.pool.outcomes().map<text_of>(numbers(2));
   for (std::uint64_t i = 0; i < 2; ++i) {
     auto const error =
         support::error_of<procpool::FromWorker<procpool::SerializationError>>(texts[i]);
@@ -336,7 +380,7 @@ TEST(Malformed, ABoolInAStructThatIsNone) {
   fake.engine.instead = [](std::uint64_t) {
     return blocks(values(0, 2, Bytes{std::byte{1}, std::byte{77}, std::byte{0}, std::byte{1}}));
   };
-  auto const outcomes = fake.pool.try_map([](int) { return Flags{}; }, numbers(2));
+  auto const outcomes = fake.pool.outcomes().map([](int) { return Flags{}; }, numbers(2));
   EXPECT_TRUE(support::is<procpool::SerializationError>(outcomes[0].error()));
   EXPECT_TRUE(outcomes[1].value().b);
 }
@@ -367,7 +411,7 @@ struct Picky {
 
 TEST(Decoding, ThatThrowsCostsThatElementOnly) {
   FakePool fake;
-  auto const outcomes = fake.pool.try_map([](int x) { return Picky{x}; }, numbers(4));
+  auto const outcomes = fake.pool.outcomes().map([](int x) { return Picky{x}; }, numbers(4));
   EXPECT_EQ(outcomes[2].value().value, 2);
   EXPECT_TRUE(support::is<std::domain_error>(outcomes[3].error()));
   EXPECT_THROW(fake.pool.map([](int x) { return Picky{x}; }, numbers(2)), std::domain_error);

@@ -2,6 +2,7 @@
 // order.
 
 #include <procpool/detail/operations/operations.hpp>
+#include <procpool/pipe.hpp>
 
 #include <gtest/gtest.h>
 
@@ -20,6 +21,7 @@
 #include <tuple>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/fake_engine.hpp"
 
 namespace {
@@ -44,6 +46,20 @@ std::vector<int> numbers(int count) {
   std::vector<int> all(static_cast<std::size_t>(count));
   std::iota(all.begin(), all.end(), 0);
   return all;
+}
+
+// An element that carries something has a buffer of its own. The one before it goes first.
+TEST(Operations, AnElementWhoseForerunnersAreRefusedKeepsWhatItCarries) {
+  FakePool fake;
+  fake.engine.close();
+  auto [here, there] = procpool::make_pipe<int>();
+  std::vector<procpool::PipeEnd<int>> ends(1);
+  ends.push_back(std::move(there));
+  auto const peer_is_there = [](procpool::PipeEnd<int> end) { return end.valid(); };
+  EXPECT_THROW(static_cast<void>(fake.pool.map(peer_is_there, ends)), procpool::PoolClosed);
+  ASSERT_TRUE(ends[1].valid());
+  here.send(1);
+  EXPECT_EQ(ends[1].receive(), 1);
 }
 
 // ---- both forms of every operation
@@ -86,18 +102,18 @@ TEST(Operations, StarmapOverATemporaryOfMoveOnlyParts) {
   EXPECT_EQ(fake.pool.starmap(product, std::move(parts)), std::vector{12});
 }
 
-TEST(Operations, TryMap) {
+TEST(Operations, MapOfOutcomes) {
   FakePool fake;
-  auto const outcomes = fake.pool.try_map<odd_fails>(numbers(4));
+  auto const outcomes = fake.pool.outcomes().map<odd_fails>(numbers(4));
   ASSERT_EQ(outcomes.size(), 4u);
   EXPECT_EQ(outcomes[2].value(), 2);
   EXPECT_THROW(outcomes[3].value(), std::out_of_range);
-  EXPECT_EQ(fake.pool.try_map(odd_fails, numbers(1)).size(), 1u);
+  EXPECT_EQ(fake.pool.outcomes().map(odd_fails, numbers(1)).size(), 1u);
 }
 
-TEST(Operations, TryMapOfTwoRanges) {
+TEST(Operations, MapOfOutcomesOfTwoRanges) {
   FakePool fake;
-  EXPECT_EQ(fake.pool.try_map<add>(numbers(3), numbers(3)).at(2).value(), 4);
+  EXPECT_EQ(fake.pool.outcomes().map<add>(numbers(3), numbers(3)).at(2).value(), 4);
 }
 
 TEST(Operations, OfAConstantNumberOfCallsPerElement) {
@@ -122,7 +138,7 @@ TEST(Ranges, AnEmptyOneNeverReachesTheEngine) {
   FakePool fake;
   EXPECT_TRUE(fake.pool.map<twice>(std::vector<int>{}).empty());
   EXPECT_TRUE(fake.pool.map<add>(numbers(3), std::list<int>{}).empty());
-  EXPECT_TRUE(fake.pool.try_map<twice>(std::list<int>{}).empty());
+  EXPECT_TRUE(fake.pool.outcomes().map<twice>(std::list<int>{}).empty());
   EXPECT_TRUE(fake.pool.starmap<add>(std::vector<std::pair<int, int>>{}).empty());
   fake.pool.map([](int) {}, std::list<int>{});
   EXPECT_TRUE(fake.engine.appended.empty());
@@ -395,6 +411,28 @@ TEST(Chunk, InputBuffersAreMultiplesOfOneSetByHand) {
   EXPECT_EQ(input_sizes(fake), (std::vector<std::uint64_t>{80, 20}));
 }
 
+TEST(With, AddsToTheOptionsBefore) {
+  FakePool fake;
+  auto const sizes = [&](auto view) {
+    fake.engine.appended.clear();
+    view.template map<twice>(numbers(100));
+    return input_sizes(fake);
+  };
+  auto const by_24 = fake.pool.with({.chunk = 24});
+  EXPECT_EQ(sizes(by_24.with({.priority = 1})), (std::vector<std::uint64_t>{48, 48, 4}));
+  EXPECT_EQ(sizes(by_24.with({.chunk = 80})), (std::vector<std::uint64_t>{80, 20}));
+  EXPECT_EQ(sizes(by_24.with({})), sizes(by_24));
+  // Whichever it was that gave an option that has no use.
+  for (auto const& view : {fake.pool.with({.window = 3}).with({.chunk = 24}),
+                           fake.pool.with({.chunk = 24}).with({.window = 3})}) {
+    auto refused = view;
+    auto const error =
+        support::thrown_by<std::invalid_argument>([&] { refused.map<twice>(numbers(3)); });
+    EXPECT_TRUE(support::says(error, "`window`")) << error.what();
+  }
+  EXPECT_THROW(by_24.with({.chunk = 0}), std::invalid_argument);
+}
+
 TEST(Chunk, SetByHandIsNotCutByLargeElements) {
   FakePool fake;
   std::vector rows(4, numbers(10));
@@ -406,7 +444,7 @@ TEST(Chunk, SetByHandIsNotCutByLargeElements) {
 
 TEST(Chunk, OfTheDefaultsCountsForMapOnly) {
   procpool::PoolOptions options;
-  options.start = procpool::Start::in_process;
+  options.start.method = procpool::Start::in_process;
   options.defaults.chunk = 5;
   procpool::ProcessPool pool{options};
   EXPECT_EQ(pool.map<twice>(numbers(7)).size(), 7u);
@@ -418,15 +456,16 @@ TEST(Chunk, OutOfRangeIsRefusedBeforeAnything) {
   FakePool fake;
   auto const refused = [&](procpool::Count chunk) {
     EXPECT_THROW(fake.pool.with({.chunk = chunk}).map<twice>(numbers(3)), std::invalid_argument);
-    EXPECT_THROW(fake.pool.with({.chunk = chunk}).try_map<twice>(numbers(3)),
+    EXPECT_THROW(fake.pool.with({.chunk = chunk}).outcomes().map<twice>(numbers(3)),
                  std::invalid_argument);
   };
   refused(0);
   refused(-1);
-  refused(procpool::max_chunk + 1);
+  refused(procpool::detail::max_chunk + 1);
   refused(~std::uint64_t{0});
   EXPECT_TRUE(fake.engine.appended.empty());
-  EXPECT_EQ(fake.pool.with({.chunk = procpool::max_chunk}).map<twice>(numbers(3)).size(), 3u);
+  EXPECT_EQ(fake.pool.with({.chunk = procpool::detail::max_chunk}).map<twice>(numbers(3)).size(),
+            3u);
 }
 
 TEST(Chunk, HasNoMeaningForSubmit) {

@@ -245,7 +245,7 @@ TEST_F(ChannelTest, AFrameWithoutOutcomeNotifiesAParentThatWaitsForItsEnd) {
 
   // Nor of a frame without elements, whatever lies behind it.
   parent_.put_registration(0, {bytes_of("code")});
-  parent_.put_share(1, 0, {bytes_of("value")});
+  parent_.put_resource({1, 1, 0, 0}, {bytes_of("value")});
   parent_.publish();
   parent_.park(10);
   for (int i = 0; i < 2; ++i) {

@@ -58,7 +58,8 @@ TEST_F(ChannelOrderTest, AWorkerThatParksForRoomLooksOnceMore) {
   os::Event const event;
   OneByOne worker(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event.duplicate()),
                   std::move(theirs));
-  os::RingMapping const outbox(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
+  os::RingMapping const outbox(parent_.outbox(), outbox_control_bytes, ring_bytes,
+                               os::Access::read_write);
   auto& said = *reinterpret_cast<OutboxWords*>(outbox.control());
   constexpr std::uint64_t errors = 12;
   parent_.put_chunk({0, 1, 0, errors}, {});

@@ -40,7 +40,7 @@ class ChannelTest : public testing::Test {
     worker_.emplace(parent_.inbox(), parent_.outbox(), ring_bytes, os::Event(event_.duplicate()),
                     std::move(theirs));
     inbox_.emplace(parent_.inbox(), control_bytes, ring_bytes, os::Access::read_only);
-    outbox_.emplace(parent_.outbox(), control_bytes, ring_bytes, os::Access::read_write);
+    outbox_.emplace(parent_.outbox(), outbox_control_bytes, ring_bytes, os::Access::read_write);
     parent_.forget_memory();
   }
   InboxWords const& parents_words() const {

@@ -175,7 +175,8 @@ TEST_F(ChannelWaitsTest, AWorkerThatCannotNotifyLeaves) {
   int const number = doorbell.get();
   OneByOne worker(parent.inbox(), parent.outbox(), ring_bytes, os::Event(std::move(doorbell)),
                   std::move(theirs));
-  os::RingMapping const outbox(parent.outbox(), control_bytes, ring_bytes, os::Access::read_only);
+  os::RingMapping const outbox(parent.outbox(), outbox_control_bytes, ring_bytes,
+                               os::Access::read_only);
   auto const& said = *reinterpret_cast<OutboxWords const*>(outbox.control());
   parent.put_chunk({0, 1, 0, 1}, {});
   parent.publish();

@@ -18,15 +18,15 @@ namespace shapes {
 
 using Circle = CircleWith<std::shared_ptr<Shape>>;
 
-struct Hidden : Label {};
+struct Hidden : Tagged {};
 
 // Whose constructor may throw, and whose memory is counted.
-struct Brittle : Label {
+struct Brittle : Tagged {
   static inline int memory = 0;
   static inline int alive = 0;
   static inline bool throws = false;
   std::string text = "long enough to lie on the heap, and so to be missed";
-  std::shared_ptr<Label> inner;
+  std::shared_ptr<Tagged> inner;
   Brittle() {
     if (throws) throw std::runtime_error("brittle");
     ++alive;
@@ -43,7 +43,7 @@ struct Brittle : Label {
   }
   template <class A>
   void serialize(A& ar, unsigned) {
-    ar& boost::serialization::base_object<Label>(*this) & text & inner;
+    ar& boost::serialization::base_object<Tagged>(*this) & text & inner;
   }
 };
 // More than memory has by itself. Boost finds out where a base lies by an object that is not aligned so, which the
@@ -51,14 +51,14 @@ struct Brittle : Label {
 constexpr std::size_t much_aligned = support::sanitized ? alignof(std::max_align_t) : 64;
 
 // The same without memory of its own: the leak checker counts.
-struct Plainer : Label {
+struct Plainer : Tagged {
   alignas(much_aligned) int aligned = 0;
   Plainer() {
     if (Brittle::throws) throw std::runtime_error("plainer");
   }
   template <class A>
   void serialize(A& ar, unsigned) {
-    ar& boost::serialization::base_object<Label>(*this) & aligned;
+    ar& boost::serialization::base_object<Tagged>(*this) & aligned;
   }
 };
 
@@ -66,7 +66,7 @@ struct Plainer : Label {
 
 BOOST_CLASS_EXPORT(shapes::Circle)
 BOOST_CLASS_EXPORT(shapes::Square)
-BOOST_CLASS_EXPORT(shapes::Label)
+BOOST_CLASS_EXPORT(shapes::Tagged)
 BOOST_CLASS_EXPORT(shapes::Brittle)
 BOOST_CLASS_EXPORT(shapes::Plainer)
 
@@ -178,11 +178,11 @@ TEST(CodecPointers, PolymorphicKeepsItsClassAndIdentity) {
 TEST(CodecPointers, SecondBaseAndOneObjectThroughTwoBases) {
   auto square = std::make_shared<Square>();
   square->side = 4;
-  std::pair<std::shared_ptr<Label>, std::shared_ptr<Shape>> const both{square, square};
+  std::pair<std::shared_ptr<Tagged>, std::shared_ptr<Shape>> const both{square, square};
   auto const back = there_and_back(both);
   EXPECT_EQ(dynamic_cast<Square*>(back.first.get()), dynamic_cast<Square*>(back.second.get()));
   EXPECT_EQ(back.second->area(), 16);
-  std::unique_ptr<Label> tag = std::make_unique<Square>();
+  std::unique_ptr<Tagged> tag = std::make_unique<Square>();
   tag->tag = 8;
   auto const unique = there_and_back(tag);
   EXPECT_TRUE(dynamic_cast<Square*>(unique.get()));
@@ -190,7 +190,7 @@ TEST(CodecPointers, SecondBaseAndOneObjectThroughTwoBases) {
 }
 
 TEST(CodecPointers, DerivedClassThatIsNotExportedIsRefused) {
-  std::shared_ptr<Label> const hidden = std::make_shared<Hidden>();
+  std::shared_ptr<Tagged> const hidden = std::make_shared<Hidden>();
   try {
     bytes_of(hidden);
     FAIL();
@@ -201,7 +201,7 @@ TEST(CodecPointers, DerivedClassThatIsNotExportedIsRefused) {
 
 TEST(CodecPointers, AConstructorThatThrowsLeaksNothing) {
   auto const chain = [](int length) {
-    std::shared_ptr<Label> first;
+    std::shared_ptr<Tagged> first;
     for (int i = 0; i < length; ++i) {
       auto next = std::make_shared<Brittle>();
       next->inner = std::move(first);
@@ -209,26 +209,26 @@ TEST(CodecPointers, AConstructorThatThrowsLeaksNothing) {
     }
     return first;
   };
-  std::shared_ptr<Label> const brittle = chain(1);
-  std::unique_ptr<Label> const plainer = std::make_unique<Plainer>();
+  std::shared_ptr<Tagged> const brittle = chain(1);
+  std::unique_ptr<Tagged> const plainer = std::make_unique<Plainer>();
   auto const brittle_bytes = bytes_of(brittle);
   auto const plainer_bytes = bytes_of(plainer);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(
-                &dynamic_cast<Plainer&>(*decode<std::unique_ptr<Label>>(plainer_bytes)).aligned) %
+                &dynamic_cast<Plainer&>(*decode<std::unique_ptr<Tagged>>(plainer_bytes)).aligned) %
                 much_aligned,
             0u);
   ASSERT_EQ(Brittle::memory, 0) << "by make_shared, which does not count";
-  decode<std::shared_ptr<Label>>(brittle_bytes);
+  decode<std::shared_ptr<Tagged>>(brittle_bytes);
   EXPECT_EQ(Brittle::memory, 0);
   Brittle::throws = true;
-  EXPECT_THROW(decode<std::shared_ptr<Label>>(brittle_bytes), std::runtime_error);
-  EXPECT_THROW(decode<std::unique_ptr<Label>>(plainer_bytes), std::runtime_error);
+  EXPECT_THROW(decode<std::shared_ptr<Tagged>>(brittle_bytes), std::runtime_error);
+  EXPECT_THROW(decode<std::unique_ptr<Tagged>>(plainer_bytes), std::runtime_error);
   Brittle::throws = false;
   EXPECT_EQ(Brittle::memory, 0);
   EXPECT_EQ(Brittle::alive, 1);
   // And wherever a message ends, or nests too deep.
   for (std::size_t length = 0; length < brittle_bytes.size(); ++length) {
-    EXPECT_THROW(decode<std::shared_ptr<Label>>(std::span(brittle_bytes).first(length)),
+    EXPECT_THROW(decode<std::shared_ptr<Tagged>>(std::span(brittle_bytes).first(length)),
                  procpool::SerializationError);
   }
   auto const one = bytes_of(chain(2)).size() - brittle_bytes.size();
@@ -239,7 +239,7 @@ TEST(CodecPointers, AConstructorThatThrowsLeaksNothing) {
     longer.insert(longer.begin() + static_cast<std::ptrdiff_t>(brittle_bytes.size() - 1),
                   link.begin(), link.end());
   }
-  EXPECT_THROW(decode<std::shared_ptr<Label>>(longer), procpool::SerializationError);
+  EXPECT_THROW(decode<std::shared_ptr<Tagged>>(longer), procpool::SerializationError);
   EXPECT_EQ(Brittle::memory, 0);
   EXPECT_EQ(Brittle::alive, 1);
 }
@@ -393,7 +393,7 @@ TEST(CodecPointers, FlippedBytesInGraphs) {
       [](auto const&) {});
   flip_every_byte(std::make_unique<City>("Rome"), [](auto const&) {});
   auto square = std::make_shared<Square>();
-  flip_every_byte(std::pair<std::shared_ptr<Label>, std::shared_ptr<Shape>>(square, square),
+  flip_every_byte(std::pair<std::shared_ptr<Tagged>, std::shared_ptr<Shape>>(square, square),
                   [](auto const&) {});
 }
 

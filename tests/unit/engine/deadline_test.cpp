@@ -9,7 +9,7 @@
 #include <limits>
 #include <ratio>
 
-#include <procpool/call_options.hpp>
+#include <procpool/detail/engine/task_control.hpp>
 
 namespace {
 
@@ -56,18 +56,17 @@ TEST(Deadline, NothingAndLessIsOver) {
 }
 
 TEST(Deadline, TheBackoffOfRetriesDoesNotOverflow) {
-  procpool::Retries retries(5);
-  retries.backoff = 10ms;
-  EXPECT_EQ(retries.backoff_before(1), 10ms);
-  EXPECT_EQ(retries.backoff_before(4), 80ms);
+  procpool::Retries retries{.times = 5, .backoff = 10ms};
+  EXPECT_EQ(procpool::detail::backoff_before(1, retries), 10ms);
+  EXPECT_EQ(procpool::detail::backoff_before(4, retries), 80ms);
   for (auto const backoff :
        {std::chrono::milliseconds::max(), std::chrono::milliseconds::max() / 2 + 1ms,
         std::chrono::milliseconds::max() / 1000}) {
     retries.backoff = backoff;
     std::chrono::milliseconds before{0};
     for (std::size_t attempt = 1; attempt < 100; ++attempt) {
-      EXPECT_GE(retries.backoff_before(attempt), before);
-      before = retries.backoff_before(attempt);
+      EXPECT_GE(procpool::detail::backoff_before(attempt, retries), before);
+      before = procpool::detail::backoff_before(attempt, retries);
     }
     EXPECT_EQ(before, std::chrono::milliseconds::max());
   }

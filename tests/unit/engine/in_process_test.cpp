@@ -22,7 +22,7 @@
 namespace {
 
 procpool::ProcessPool make_pool() {
-  return procpool::ProcessPool{{.start = procpool::Start::in_process}};
+  return procpool::ProcessPool{{.start = {.method = procpool::Start::in_process}}};
 }
 
 std::thread::id seen_thread;
@@ -73,7 +73,7 @@ TEST(InProcess, ExceptionsKnowWhereTheyWereThrown) {
     if (x == 2) throw std::out_of_range("two");
     return x;
   };
-  auto const outcomes = pool.try_map(fails, std::vector{1, 2, 3});
+  auto const outcomes = pool.outcomes().map(fails, std::vector{1, 2, 3});
   auto const error = support::error_of<procpool::FromWorker<std::out_of_range>>(outcomes.at(1));
   EXPECT_STREQ(error.what(), "two");
   EXPECT_EQ(error.worker, -1);
@@ -110,7 +110,7 @@ struct Unloadable {
 
 TEST(InProcess, ACallableThatCannotBeLoadedFailsItsElements) {
   auto pool = make_pool();
-  auto const outcomes = pool.try_map(Unloadable{1}, std::vector{1, 2});
+  auto const outcomes = pool.outcomes().map(Unloadable{1}, std::vector{1, 2});
   EXPECT_TRUE(support::is<std::domain_error>(outcomes.at(0).error()));
   EXPECT_TRUE(support::is<std::domain_error>(outcomes.at(1).error()));
 }

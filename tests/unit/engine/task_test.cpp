@@ -119,7 +119,7 @@ TEST(Task, TheCancelMarkOnlySinks) {
 
 TEST(Task, AttemptsAreCountedAndOnlyTheLastAreKept) {
   TaskControl control;
-  control.retries.emplace(1000);
+  control.retries = {.times = 1000};
   Task task{Function{}, {.control = &control}};
   std::string const text(1 << 20, 'x');
   for (int i = 0; i < 1000; ++i) {
@@ -133,6 +133,23 @@ TEST(Task, AttemptsAreCountedAndOnlyTheLastAreKept) {
   EXPECT_TRUE(attempts.told.back().starts_with("999x"));
   EXPECT_LE(attempts.told.back().size(), Attempts::max_bytes);
   EXPECT_EQ(task.earlier_attempts(8).failed, 0u);
+}
+
+TEST(Task, KnowsWhenItsElementsWereQueuedUntilAllAreAnswered) {
+  Task task{Function{}, {.stream = true, .detailed = true}};
+  auto const before = std::chrono::steady_clock::now();
+  task.note_queued(0, 3);
+  task.note_queued(3, 2);
+  auto const first = task.queued(block(1, 2));
+  ASSERT_TRUE(first);
+  EXPECT_GE(*first, before);
+  auto const second = task.queued(block(4, 1));
+  ASSERT_TRUE(second);
+  EXPECT_GE(*second, *first);
+  EXPECT_EQ(task.queued(block(0, 1)), first);
+  EXPECT_EQ(task.queued(block(3, 1)), second);
+  // All of them are answered, and nothing is kept.
+  EXPECT_FALSE(task.queued(block(4, 1)));
 }
 
 TEST(Task, AStreamsConsumerIsWokenByTheBlockItAwaits) {

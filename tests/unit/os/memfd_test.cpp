@@ -39,6 +39,31 @@ TEST(OsMemfd, HasItsSizeAndMemoryBehindIt) {
   EXPECT_EQ(os::Memfd::create("procpool-test", 0).size(), 0U);
 }
 
+std::int64_t memory_of(os::Memfd const& memory) {
+  struct stat status{};
+  return ::fstat(memory.fd(), &status) == 0 ? std::int64_t{status.st_blocks} * 512 : -1;
+}
+
+TEST(OsMemfd, SparseMemoryComesAndGoesByRanges) {
+  os::Memfd memory = os::Memfd::create_sparse("procpool-test", std::uint64_t{1} << 40);
+  EXPECT_EQ(memory.size(), std::uint64_t{1} << 40);
+  EXPECT_EQ(memory_of(memory), 0);
+  memory.allocate(std::uint64_t{1} << 39, 1 << 20);
+  EXPECT_EQ(memory_of(memory), 1 << 20);
+  memory.write_at(text("kept"), std::uint64_t{1} << 39);
+  memory.allocate(std::uint64_t{1} << 39, 1 << 20);
+  std::array<std::byte, 4> bytes{};
+  memory.read_at(bytes, std::uint64_t{1} << 39);
+  EXPECT_TRUE(std::ranges::equal(bytes, text("kept")));
+  memory.discard(std::uint64_t{1} << 39, 1 << 19);
+  EXPECT_EQ(memory_of(memory), 1 << 19);
+  memory.read_at(bytes, std::uint64_t{1} << 39);
+  EXPECT_EQ(bytes, (std::array<std::byte, 4>{}));
+  EXPECT_EQ(memory.size(), std::uint64_t{1} << 40);
+  EXPECT_THROW(memory.allocate(~std::uint64_t{0}, 1), std::system_error);
+  EXPECT_THROW(os::Memfd::create_sparse("procpool-test", ~std::uint64_t{0}), std::system_error);
+}
+
 TEST(OsMemfd, AbsurdSizesAreErrorsThatNameTheSize) {
   // Were this not refused beforehand, the kernel would end other processes to make room: the limit
   // on file sizes (1 GiB) turns such a mistake into a failure of this test alone.

@@ -106,6 +106,19 @@ TEST(OsProcess, TellsASignal) {
   EXPECT_EQ(end.code, SIGKILL);
 }
 
+TEST(OsProcess, TellsTheStateOfAThread) {
+  Subject const child = start([] {
+    for (;;) ::pause();
+  });
+  EXPECT_TRUE(support::until([&] { return os::thread_state(child.pid) == 'S'; }));
+  ::kill(child.pid, SIGSTOP);
+  EXPECT_TRUE(support::until([&] { return os::thread_state(child.pid) == 'T'; }));
+  ::kill(child.pid, SIGKILL);
+  EXPECT_TRUE(support::until([&] { return os::thread_state(child.pid) == 'Z'; }));
+  os::reap(child.pidfd.get(), child.pid);
+  EXPECT_EQ(os::thread_state(child.pid), '\0');
+}
+
 TEST(OsProcess, TellsACrash) {
   Subject const child = start([] {
     rlimit const none{0, 0};

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "os/event.hpp"
+#include "support/lingering.hpp"
 #include "support/send.hpp"
 
 namespace {
@@ -189,67 +191,20 @@ TEST(OsSocket, TooManyDescriptorsAreAnErrorThatLeaksNothing) {
   EXPECT_EQ(open_count(), before);
 }
 
-// A descriptor that takes its time to be closed: of a connection whose other end does not read.
-class Lingering {
- public:
-  static constexpr int seconds = 2;
-
-  Lingering() {
-    int const listener = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    bool well = ::bind(listener, generic, size) == 0 && ::listen(listener, 1) == 0 &&
-                ::getsockname(listener, generic, &size) == 0;
-    int const fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    well = well && ::connect(fd, generic, size) == 0;
-    other_.reset(::accept(listener, nullptr, nullptr));
-    ::close(listener);
-    std::string const much(1 << 20, 'm');
-    while (::send(fd, much.data(), much.size(), MSG_DONTWAIT) > 0) {
-    }
-    linger const lingers{1, seconds};
-    well = well && ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &lingers, sizeof lingers) == 0;
-    one_.reset(fd);
-    EXPECT_TRUE(well);
-  }
-  // It is the receiver's alone from here on.
-  void pass(int socket) {
-    char const text[] = "large";
-    ASSERT_TRUE(
-        support::send_with(socket, std::as_bytes(std::span(text)), std::vector<int>{one_.get()}));
-    one_.reset();
-  }
-
- private:
-  os::UniqueFd other_;
-  os::UniqueFd one_;
-};
-
-// True: the call has not waited for it.
-template <class Call>
-bool at_once(Call&& call) {
-  auto const begin = std::chrono::steady_clock::now();
-  call();
-  return std::chrono::steady_clock::now() - begin < std::chrono::seconds(Lingering::seconds) / 2;
-}
-
 TEST(OsSocket, WhatLingersBlocksNobodyWhoTakesMemoryFiles) {
   {
     auto [a, b] = os::socket_pair();
-    Lingering lingering;
+    support::Lingering lingering;
     lingering.pass(a.get());
     os::Packet packet;
     EXPECT_EQ(os::receive_packet(b.get(), packet, false), os::ReceiveResult::received);
-    if (at_once([&] { packet.fds.clear(); })) GTEST_SKIP() << "nothing lingers here";
+    if (support::at_once([&] { packet.fds.clear(); })) GTEST_SKIP() << "nothing lingers here";
   }
   auto [a, b] = os::socket_pair();
-  Lingering lingering;
+  support::Lingering lingering;
   lingering.pass(a.get());
   os::Packet packet;
-  EXPECT_TRUE(at_once([&, fd = b.get()] {
+  EXPECT_TRUE(support::at_once([&, fd = b.get()] {
     EXPECT_EQ(os::receive_packet(fd, packet, false, 100, os::Takes::memory_files),
               os::ReceiveResult::received);
     packet.fds.clear();
@@ -263,9 +218,44 @@ TEST(OsSocket, WhatLingersUnreceivedBlocksNobodyWhoClosesTheSocket) {
   // In front of it what has no bytes, and what is harmless.
   ASSERT_TRUE(support::send_with(a.get(), std::span<std::byte const>(), std::vector<int>{a.get()}));
   os::send_packet(a.get(), bytes("x"), {}, false);
-  Lingering lingering;
+  support::Lingering lingering;
   lingering.pass(a.get());
-  EXPECT_TRUE(at_once([&, fd = &b] { os::close_socket(std::move(*fd)); }));
+  EXPECT_TRUE(support::at_once([&, fd = &b] { os::close_socket(std::move(*fd)); }));
+}
+
+// Of one of several descriptors of a socket, whether or not somebody has the other end.
+TEST(OsSocket, WhatLingersBehindAnEmptyPacketBlocksNobody) {
+  for (bool const gone : {false, true}) {
+    auto [a, b] = os::socket_pair();
+    ASSERT_TRUE(support::send_with(a.get(), {}, {}));
+    support::Lingering lingering;
+    lingering.pass(a.get());
+    if (gone) a.reset();
+    EXPECT_TRUE(support::at_once([fd = &b] { os::close_packet_socket(std::move(*fd)); })) << gone;
+  }
+}
+
+TEST(OsSocket, OneWithoutPacketsIsClosedByTheCaller) {
+  auto [a, b] = os::socket_pair();
+  int const numbers[] = {a.get(), b.get()};
+  os::close_packet_socket(std::move(a));
+  EXPECT_LT(::fcntl(numbers[0], F_GETFD), 0);
+  os::close_packet_socket(std::move(b));
+  EXPECT_LT(::fcntl(numbers[1], F_GETFD), 0);
+}
+
+TEST(OsSocket, WhatLingersInTheSocketsOfARefusedPacketBlocksNobody) {
+  auto [a, b] = os::socket_pair();
+  auto [in, out] = os::socket_pair();
+  support::Lingering lingering;
+  lingering.pass(in.get());
+  ASSERT_TRUE(support::send_with(a.get(), bytes("x"), std::vector<int>(9, out.get())));
+  out.reset();
+  EXPECT_TRUE(support::at_once([fd = b.get()] {
+    os::Packet packet;
+    EXPECT_THROW(os::receive_packet(fd, packet, false, 100, os::Takes::memory_files_and_sockets),
+                 std::system_error);
+  }));
 }
 
 TEST(OsSocket, MemoryFilesAreTaken) {
@@ -296,7 +286,8 @@ TEST(OsSocket, NoNumbersLeftIsAnErrorThatLeaksNothing) {
     auto [a, b] = os::socket_pair();
     std::vector<int> const many(4, a.get());
     os::send_packet(a.get(), bytes("x"), many, false);
-    rlimit const tight{static_cast<rlim_t>(b.get()) + 3, static_cast<rlim_t>(b.get()) + 3};
+    auto const end = static_cast<rlim_t>(std::max(a.get(), b.get())) + 3;
+    rlimit const tight{end, end};
     auto const between = open_count();
     ::setrlimit(RLIMIT_NOFILE, &tight);
     // Only what lies below the limit can be given out; fill it but for two.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <exception>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -40,16 +41,17 @@ TEST(CoreAwaited, NamesWhatIsToBeRunAgain) {
   PoolOptions options;
   options.workers = 1;
   Core core(options);
-  detail::TaskControl const control{.retries = Retries(1)};
+  detail::TaskControl const control{.retries = Retries{.times = 1}};
   detail::TaskOptions task_options;
   task_options.control = &control;
   auto const call = core.make_task(detail::Function{}, std::move(task_options));
   detail::InputBuffer input;
   input.count = 1;
   input.bytes = detail::Bytes(1);
-  core.append(call, std::move(input), true);
   Slot::Death death;
-  death.attributed.push_back(Chunk{call, nullptr, 0, 1});
+  death.attributed.push_back(
+      Chunk{call, std::make_shared<SharedInput>(detail::InputBuffer(input), input.count), 0, 1});
+  core.append(call, std::move(input), true);
   core.resolve_death(0, std::move(death), [](Chunk const&) {
     return std::make_exception_ptr(std::runtime_error("its worker died"));
   });

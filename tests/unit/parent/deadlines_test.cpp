@@ -14,6 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+using Expiry = SharedInput::Expiry;
+
 constexpr Deadlines::TimePoint now{1h};
 
 std::shared_ptr<SharedInput> input_of(std::uint64_t count) {
@@ -44,12 +46,30 @@ TEST(Deadlines, InputsExpireAtTheirTime) {
   EXPECT_EQ(due.next, now + 1s);
   due = deadlines.due(now + 1s);
   EXPECT_TRUE(due.expired);
-  EXPECT_TRUE(soon->expired());
-  EXPECT_FALSE(later->expired());
+  EXPECT_EQ(soon->expiry(), Expiry::not_begun);
+  EXPECT_EQ(later->expiry(), Expiry::none);
   EXPECT_EQ(due.next, now + 2s);
   EXPECT_TRUE(deadlines.due(now + 5s).expired);
-  EXPECT_TRUE(later->expired());
+  EXPECT_EQ(later->expiry(), Expiry::not_begun);
   EXPECT_FALSE(deadlines.due(now + 5s).expired);
+}
+
+// The deadline is for further attempts too.
+TEST(Deadlines, AnInputExpiresForItsBeginAndThenForAll) {
+  Deadlines deadlines;
+  auto const input = input_of(1);
+  deadlines.expire_at(now + 1s, input, Expiry::not_begun);
+  deadlines.expire_at(now + 2s, input, Expiry::all);
+  Chunk fresh{nullptr, input, 0, 1};
+  Chunk again{nullptr, input, 0, 1};
+  again.again = true;
+  EXPECT_TRUE(deadlines.due(now + 1s).expired);
+  EXPECT_TRUE(fresh.expired());
+  EXPECT_FALSE(again.expired());
+  EXPECT_TRUE(deadlines.due(now + 2s).expired);
+  EXPECT_TRUE(again.expired());
+  input->expire(Expiry::not_begun);
+  EXPECT_EQ(input->expiry(), Expiry::all);
 }
 
 TEST(Deadlines, AnInputThatIsGoneExpiresNothing) {

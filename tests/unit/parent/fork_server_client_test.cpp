@@ -12,6 +12,9 @@
 #include <utility>
 #include <variant>
 
+#include <procpool/bound_call.hpp>
+#include <procpool/errors.hpp>
+
 #include "unit/parent/supervision_support.hpp"
 
 namespace procpool::parent {
@@ -24,15 +27,16 @@ using Kind = protocol::ForkReport::Kind;
 
 PoolOptions options(std::chrono::milliseconds start_timeout) {
   PoolOptions options;
-  options.start = Start::forkserver;
-  options.start_timeout = start_timeout;
+  options.start.method = Start::forkserver;
+  options.start.timeout = start_timeout;
   return options;
 }
 
 class Client {
  public:
   explicit Client(std::string const& script, std::chrono::milliseconds start_timeout = 60s)
-      : parts_(options(start_timeout), script) {
+      : Client(script, options(start_timeout)) {}
+  Client(std::string const& script, PoolOptions const& options) : parts_(options, script) {
     parts_.launcher.make();
     EXPECT_TRUE(client.prepare());
     pid = client.pid();
@@ -109,7 +113,7 @@ TEST(ForkServerClient, IsLostIfItDoesNotComeUpInTime) {
   ASSERT_TRUE(loss);
   EXPECT_EQ(loss->how, server.name() + "did not say its first word within 50 ms");
   EXPECT_FALSE(loss->came_up);
-  EXPECT_FALSE(loss->killed_externally);
+  EXPECT_EQ(loss->failure, SpawnBackoff::Failure::start);
   EXPECT_FALSE(support::alive(server.pid));
   EXPECT_EQ(server.client.pid(), 0);
 }
@@ -119,7 +123,7 @@ TEST(ForkServerClient, TheNextWorkerIsSpawnedIfItDidNotComeUp) {
   Loss const loss = server.loss();
   EXPECT_EQ(loss.how, server.name() + "exited with status 3 before its first word");
   EXPECT_FALSE(loss.came_up);
-  EXPECT_FALSE(loss.killed_externally);
+  EXPECT_EQ(loss.failure, SpawnBackoff::Failure::start);
   EXPECT_FALSE(server.client.forks());
   EXPECT_FALSE(server.client.prepare());
   server.client.worker_ready();
@@ -130,7 +134,7 @@ TEST(ForkServerClient, TheNextWorkerIsSpawnedIfItDidNotComeUp) {
 TEST(ForkServerClient, SaysIfItWasKilledExternally) {
   Client server("gk");
   Loss const loss = server.loss();
-  EXPECT_TRUE(loss.killed_externally);
+  EXPECT_EQ(loss.failure, SpawnBackoff::Failure::external_kill);
   EXPECT_EQ(loss.how, server.name() + "was killed by SIGKILL before its first word");
 }
 
@@ -294,6 +298,78 @@ TEST(ForkServerClient, OfAPoolThatSpawnsDoesNothing) {
   EXPECT_FALSE(parts.fork_server.next());
   EXPECT_FALSE(parts.fork_server.look(std::chrono::steady_clock::now()));
   EXPECT_EQ(parts.fork_server.end().kind, os::Exit::Kind::unknown);
+}
+
+// ---- the preload
+
+void preloaded() {}
+
+PoolOptions preloading(std::chrono::milliseconds start_timeout = 60s) {
+  PoolOptions all = options(start_timeout);
+  all.start.preload = bound<preloaded>();
+  return all;
+}
+
+TEST(ForkServerClient, ComesUpWithItsPreload) {
+  Client server("gRt", preloading());
+  auto const pid = server.pid;
+  ASSERT_TRUE(support::until([&] {
+    EXPECT_FALSE(server.client.next());
+    return os::thread_state(pid) == 'T';
+  }));
+  EXPECT_FALSE(server.client.next());
+  EXPECT_TRUE(server.client.starts());
+  EXPECT_TRUE(server.client.deadline()) << "the preload has a limit";
+  Client ready("gRp", preloading());
+  EXPECT_TRUE(ready.idle());
+  EXPECT_FALSE(ready.client.starts());
+}
+
+TEST(ForkServerClient, IsLostWithAPreloadThatFails) {
+  Client server("gRP", preloading());
+  Loss const loss = server.loss();
+  EXPECT_FALSE(loss.came_up);
+  EXPECT_EQ(loss.failure, SpawnBackoff::Failure::initializer);
+  ASSERT_TRUE(loss.error);
+  EXPECT_THROW(std::rethrow_exception(loss.error), SetupError);
+  EXPECT_NE(loss.how.find("failed in its preload"), std::string::npos) << loss.how;
+  EXPECT_TRUE(server.client.forks()) << "a spawned worker would have nothing of the preload";
+}
+
+TEST(ForkServerClient, IsLostWithAPreloadThatEndsIt) {
+  Client server("gRx", preloading());
+  Loss const loss = server.loss();
+  EXPECT_EQ(loss.how, server.name() + "exited with status 3 in its preload");
+  EXPECT_EQ(loss.failure, SpawnBackoff::Failure::initializer);
+  EXPECT_TRUE(loss.error);
+  Client killed("gRk", preloading());
+  Loss const other = killed.loss();
+  EXPECT_EQ(other.how, killed.name() + "was killed by SIGKILL in its preload");
+  EXPECT_EQ(other.failure, SpawnBackoff::Failure::external_kill);
+  EXPECT_FALSE(other.error) << "somebody else may have killed it";
+}
+
+TEST(ForkServerClient, IsLostWithAPreloadThatTakesTooLong) {
+  Client server("gR", preloading(200ms));
+  std::optional<Loss> loss;
+  ASSERT_TRUE(support::until([&] {
+    EXPECT_FALSE(server.client.next());
+    return (loss = server.client.look(std::chrono::steady_clock::now())).has_value();
+  }));
+  ASSERT_TRUE(loss->error);
+  EXPECT_THROW(std::rethrow_exception(loss->error), TaskTimeout);
+  EXPECT_FALSE(support::alive(server.pid));
+}
+
+TEST(ForkServerClient, ItsWorkersAreNeverSpawnedIfTheyNeedThePreload) {
+  Client unfit("gRpgu", preloading());
+  EXPECT_EQ(unfit.fork(), 1u);
+  Loss const loss = unfit.loss();
+  EXPECT_EQ(loss.failure, SpawnBackoff::Failure::initializer);
+  EXPECT_TRUE(unfit.client.prepare()) << "another one is attempted";
+  Client absent("gx", preloading());
+  EXPECT_EQ(absent.loss().failure, SpawnBackoff::Failure::start);
+  EXPECT_TRUE(absent.client.forks());
 }
 
 }  // namespace

@@ -61,8 +61,9 @@ class Workers {
  public:
   explicit Workers(std::size_t workers,
                    std::uint64_t max_per_worker = std::numeric_limits<std::uint64_t>::max(),
-                   std::uint64_t grain_bytes = std::numeric_limits<std::uint64_t>::max())
-      : scheduler_(workers, max_per_worker, grain_bytes), workers_(workers) {}
+                   std::uint64_t grain_bytes = std::numeric_limits<std::uint64_t>::max(),
+                   Scheduler::Keys keys = Scheduler::Keys::are_bound)
+      : scheduler_(workers, max_per_worker, grain_bytes, keys), workers_(workers) {}
 
   Scheduler* operator->() { return &scheduler_; }
   Scheduler& operator*() { return scheduler_; }
@@ -99,8 +100,15 @@ class Workers {
   // The slot has no room for it.
   Load refuse(std::size_t worker, Chunk const& chunk) {
     workers_[worker].ledger.offer(chunk);
+    workers_[worker].ledger.return_unsent(chunk);
     workers_[worker].full = true;
     return load(worker);
+  }
+  // What the worker returned is in the queue again.
+  void requeue(std::size_t worker, Chunk chunk) {
+    std::uint64_t const count = chunk.count;
+    scheduler_.requeue(std::move(chunk));
+    scheduler_.came_back(worker, count);
   }
 
   // The slot has room again.
@@ -681,6 +689,36 @@ TEST_F(SchedulerTest, KeysAreSpreadAndStayWhereTheyAre) {
   EXPECT_EQ(workers, (std::vector<std::size_t>{0, 1, 2, 3, 0, 1, 2, 3}));
 }
 
+TEST_F(SchedulerTest, KeysThatAreWorkersNameTheirWorker) {
+  Workers own(4, 1, std::numeric_limits<std::uint64_t>::max(), Scheduler::Keys::are_workers);
+  for (std::size_t const worker : {2, 0, 3}) own->add(make_chunk(make_keyed(worker), 1));
+  EXPECT_TRUE(own->awaited(2));
+  EXPECT_FALSE(own->awaited(1));
+  for (std::size_t const worker : {3, 1, 2}) own.ready(worker, now_);
+  std::vector<std::size_t> got;
+  while (auto const next = own.next()) got.push_back(next->worker);
+  std::ranges::sort(got);
+  EXPECT_EQ(got, (std::vector<std::size_t>{2, 3}));
+  EXPECT_EQ(own->waiting(), 1u);
+  EXPECT_TRUE(own->awaited(0));
+}
+
+TEST_F(SchedulerTest, WhatWaitsForOneWorkerIsRemovedAlone) {
+  Workers own(2, 1, std::numeric_limits<std::uint64_t>::max(), Scheduler::Keys::are_workers);
+  auto const first = make_keyed(0);
+  own->add(make_chunk(first, 1));
+  own->add(make_chunk(make_keyed(1), 1));
+  own->requeue(make_chunk(first, 1, 1));
+  Chunks const removed = own->remove_own(0);
+  ASSERT_EQ(removed.size(), 2u);
+  for (Chunk const& chunk : removed) EXPECT_EQ(chunk.task, first);
+  EXPECT_EQ(own->waiting(), 1u);
+  EXPECT_FALSE(own->awaited(0));
+  EXPECT_TRUE(own->awaited(1));
+  own.ready(0, now_);
+  EXPECT_FALSE(own.next());
+}
+
 TEST_F(SchedulerTest, KeysWaitForTheirPlaceWhoeverWorksThere) {
   workers_.ready(1, now_);
   scheduler_.add(make_chunk(make_keyed(7), 2));
@@ -738,7 +776,7 @@ TEST_F(SchedulerTest, KeysOfWorkersThatNobodyReplacesAreBoundAnew) {
 }
 
 // Two threads must not change their order on the way to the worker.
-TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
+TEST_F(SchedulerTest, OneGroupWithAKeyIsOnItsWayAtATime) {
   ready(1);
   scheduler_.add(make_chunk(make_keyed(1), 1));
   scheduler_.add(make_chunk(make_keyed(1), 1));
@@ -749,9 +787,83 @@ TEST_F(SchedulerTest, OneElementWithAKeyIsOnItsWayAtATime) {
   EXPECT_TRUE(workers_.take());  // what has no key may
   workers_.observe(0, workers_.refuse(0, first->chunks[0]));
   workers_.make_room(0);
-  scheduler_.requeue(std::move(first->chunks[0]));
+  EXPECT_FALSE(workers_.take()) << "the first one is still in the thread's hands";
+  EXPECT_TRUE(scheduler_.is_on_its_way(0));
+  workers_.requeue(0, std::move(first->chunks[0]));
   EXPECT_TRUE(workers_.take());
   EXPECT_FALSE(workers_.take());
+}
+
+// Nor on the way back.
+TEST_F(SchedulerTest, ElementsWithAKeyThatWereRevokedKeepTheirOrder) {
+  ready(1);
+  auto const task = make_keyed(1);
+  scheduler_.add(make_chunk(task, 1, 0));
+  scheduler_.add(make_chunk(task, 1, 1));
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}, {0, 1, 1}}));
+  scheduler_.add(make_chunk(task, 1, 2));
+  workers_.revoke(0, 1);
+  workers_.observe(0, workers_.acknowledge(0));
+  EXPECT_EQ(place(), Placed{}) << "the second one is not back yet";
+  Chunk second = make_chunk(task, 1, 1);
+  second.order = 2;
+  workers_.requeue(0, std::move(second));
+  auto const group = workers_.take();
+  ASSERT_TRUE(group);
+  EXPECT_EQ(group->keyed, 1u) << "it goes if no more have come back by then";
+  EXPECT_EQ(group->chunks[0].first, 1u);
+  workers_.put(0, group->chunks[0]);
+  workers_.observe(0, workers_.load(0));
+  workers_.answer(0, 2, 10, now_);
+  EXPECT_EQ(place(), (Placed{{0, 2, 1}}));
+}
+
+// Threads may bring them back in any order.
+TEST_F(SchedulerTest, ElementsWithAKeyThatComeBackKeepTheirOrder) {
+  auto const task = make_keyed(1);
+  for (std::uint64_t const first : {3, 4, 0, 2, 1, 5}) {
+    Chunk chunk = make_chunk(task, 1, first);
+    chunk.order = 1 + first / 2;  // two that were once one
+    scheduler_.requeue(std::move(chunk));
+  }
+  ready(1);
+  know_cost(100);
+  auto const group = workers_.take();
+  ASSERT_TRUE(group);
+  ASSERT_EQ(group->chunks.size(), 6u);
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(group->chunks[i].first, i);
+}
+
+TEST_F(SchedulerTest, WhatIsHandedOverGoesByItsAge) {
+  for (std::size_t const worker : {2, 3}) workers_.ready(worker, now_);
+  for (int key = 0; key < 2; ++key) scheduler_.add(make_chunk(make_keyed(key), 1));
+  EXPECT_EQ(place(), (Placed{{2, 0, 1}, {3, 0, 1}}));
+  for (std::size_t const worker : {2, 3}) scheduler_.worker_leaves(worker);
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    scheduler_.add(make_chunk(make_keyed(static_cast<int>(i) % 2), 1, i));
+  }
+  scheduler_.resize(1);
+  scheduler_.measure(trampoline, 1, 100);
+  workers_.ready(0, now_);
+  auto const group = workers_.take();
+  ASSERT_TRUE(group);
+  ASSERT_EQ(group->chunks.size(), 8u);
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(group->chunks[i].first, i);
+}
+
+TEST_F(SchedulerTest, KeysStayWithAWorkerThatIsGoneUntilItsElementsAreBack) {
+  ready(2);
+  auto const task = make_keyed(1);
+  scheduler_.add(make_chunk(task, 1, 0));
+  scheduler_.add(make_chunk(task, 1, 1));
+  auto group = workers_.take();
+  workers_.observe(0, workers_.refuse(0, group->chunks[0]));
+  workers_.dies(0);
+  scheduler_.count_on_ready_ones();
+  EXPECT_EQ(place(), Placed{});
+  workers_.requeue(0, std::move(group->chunks[0]));
+  scheduler_.count_on_ready_ones();
+  EXPECT_EQ(place(), (Placed{{1, 0, 1}, {1, 1, 1}}));
 }
 
 TEST_F(SchedulerTest, ElementsWithKeysAreNotStolen) {
@@ -918,6 +1030,147 @@ TEST_F(SchedulerTest, WhatWaitsForCompanyGoesOnceTheWorkerIsThroughOrTheCallerDo
   scheduler_.add(make_chunk(make_task(), 1));
   EXPECT_FALSE(workers_.next(waits));
   EXPECT_TRUE(workers_.next(goes));
+}
+
+// ---- several with a key
+
+TEST_F(SchedulerTest, ShortElementsWithAKeyGoSeveralAtATime) {
+  ready(2);
+  know_cost(100);
+  for (int i = 0; i < 40; ++i) scheduler_.add(make_chunk(make_keyed(7), 1));
+  auto const group = workers_.next();
+  ASSERT_TRUE(group);
+  EXPECT_EQ(group->chunks, Scheduler::max_coalesced);
+  EXPECT_EQ(workers_.next()->chunks, 8u);
+  EXPECT_EQ(scheduler_.held(group->worker), 40u);
+}
+
+TEST_F(SchedulerTest, OfSeveralKeysTheyGoByTheirAge) {
+  Workers one(1);
+  one.ready(0, now_);
+  one->measure(trampoline, 1, 100);
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    auto const task = i % 3 == 2 ? make_task() : make_keyed(static_cast<int>(i) % 3);
+    one->add(make_chunk(task, 1, i));
+  }
+  auto const group = one.take();
+  ASSERT_TRUE(group);
+  EXPECT_TRUE(group->keyed);
+  ASSERT_EQ(group->chunks.size(), 6u);
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(group->chunks[i].first, i);
+}
+
+TEST_F(SchedulerTest, WhatIsMoreUrgentGoesAheadInAGroup) {
+  ready(1);
+  know_cost(100);
+  scheduler_.add(make_chunk(make_keyed(1), 1, 1));
+  scheduler_.add(make_chunk(make_urgent(3), 1, 0));
+  auto const group = workers_.take();
+  ASSERT_TRUE(group);
+  ASSERT_EQ(group->chunks.size(), 2u);
+  EXPECT_EQ(group->chunks[0].first, 0u);
+  EXPECT_EQ(group->chunks[1].first, 1u);
+}
+
+TEST_F(SchedulerTest, LongElementsWithAKeyGoOneByOne) {
+  ready(1);
+  know_cost(100'000);
+  for (int i = 0; i < 5; ++i) scheduler_.add(make_chunk(make_keyed(1), 1));
+  EXPECT_EQ(workers_.next()->chunks, 1u);
+  // And no worker gets more of them than lasts until its next outcome.
+  EXPECT_EQ(place().size(), 2u);
+}
+
+TEST_F(SchedulerTest, AGroupWithAKeyIsNoMoreThanTheWorkerHasTimeFor) {
+  ready(1);
+  know_cost(10'000);
+  for (int i = 0; i < 200; ++i) scheduler_.add(make_chunk(make_keyed(1), 1));
+  while (workers_.next()) {
+  }
+  EXPECT_EQ(scheduler_.held(0), Scheduler::backlog_ns / 10'000);
+}
+
+// More workers are of no use to them.
+TEST_F(SchedulerTest, ElementsWithAKeyGoAheadWhileMoreWorkersAreExpected) {
+  ready(1);
+  scheduler_.expect_more(true);
+  for (std::uint64_t i = 0; i < 3; ++i) scheduler_.add(make_chunk(make_keyed(1), 1, i));
+  EXPECT_EQ(place(), (Placed{{0, 0, 1}, {0, 1, 1}}));
+}
+
+TEST_F(SchedulerTest, ShortElementsWithAKeyWaitForCompanyBehindMany) {
+  ready(2);
+  know_cost(100);
+  for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
+    scheduler_.add(make_chunk(make_keyed(1), 1));
+    ASSERT_TRUE(workers_.next(waits)) << i;
+  }
+  while (scheduler_.waiting() < Scheduler::max_coalesced - 1) {
+    scheduler_.add(make_chunk(make_keyed(1), 1));
+    EXPECT_FALSE(workers_.next(waits)) << scheduler_.waiting();
+  }
+  // Nobody else waits for that.
+  scheduler_.add(make_chunk(make_keyed(2), 1, 2));
+  auto const other = workers_.next(waits);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->chunk.first, 2u);
+  scheduler_.add(make_chunk(make_task(), 1, 3));
+  EXPECT_EQ(workers_.next(waits)->chunk.first, 3u);
+  scheduler_.add(make_chunk(make_keyed(2), 1, 4));
+  EXPECT_EQ(workers_.next(waits)->chunk.first, 4u) << "nor behind a few";
+  scheduler_.add(make_chunk(make_keyed(1), 1));
+  EXPECT_EQ(workers_.next(waits)->chunks, Scheduler::max_coalesced);
+}
+
+// The dispatcher would be woken for each of them.
+TEST_F(SchedulerTest, WhatWaitsForAWorkerThatIsThereNeedsNoOther) {
+  EXPECT_FALSE(scheduler_.waits_for_more_workers());
+  workers_.ready(0, now_);
+  know_cost(100);
+  for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
+    scheduler_.add(make_chunk(make_keyed(1), 1));
+    ASSERT_TRUE(workers_.next(waits));
+  }
+  scheduler_.add(make_chunk(make_keyed(1), 1));
+  EXPECT_FALSE(workers_.next(waits));
+  EXPECT_FALSE(scheduler_.waits_for_more_workers());
+  scheduler_.add(make_chunk(make_keyed(2), 1));
+  EXPECT_TRUE(scheduler_.waits_for_more_workers());
+  workers_.ready(1, now_);
+  EXPECT_FALSE(scheduler_.waits_for_more_workers());
+  scheduler_.worker_leaves(1);
+  EXPECT_TRUE(scheduler_.waits_for_more_workers());
+  scheduler_.remove_all();
+  EXPECT_FALSE(scheduler_.waits_for_more_workers());
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_TRUE(scheduler_.waits_for_more_workers());
+}
+
+TEST_F(SchedulerTest, AKeyDoesNotWaitForTheCompanyOfOthers) {
+  ready(1);
+  know_cost(100);
+  for (std::size_t i = 0; i < Scheduler::enough_chunks; ++i) {
+    scheduler_.add(make_chunk(make_task(), 1));
+    ASSERT_TRUE(workers_.next(waits));
+  }
+  scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_FALSE(workers_.next(waits));
+  workers_.ready(1, now_);
+  scheduler_.add(make_chunk(make_keyed(1), 1, 9));  // bound to the idle one
+  auto const keyed = workers_.next(waits);
+  ASSERT_TRUE(keyed);
+  EXPECT_EQ(keyed->worker, 1u);
+  EXPECT_EQ(keyed->chunk.first, 9u);
+  EXPECT_EQ(keyed->chunks, 1u);
+}
+
+TEST_F(SchedulerTest, KeysDoNotKeepOthersFromGoingTogether) {
+  ready(2);
+  know_cost(100);
+  scheduler_.add(make_chunk(make_keyed(1), 1));
+  ASSERT_TRUE(workers_.next());
+  for (int i = 0; i < 5; ++i) scheduler_.add(make_chunk(make_task(), 1));
+  EXPECT_EQ(workers_.next()->chunks, 5u);
 }
 
 }  // namespace

@@ -29,22 +29,6 @@ OutboxHeader header_of(std::uint64_t serial, std::uint64_t count, std::uint64_t 
 
 class SlotLedgerTest : public SlotTest {
  protected:
-  void expect_refused(char const* words) {
-    auto const collected = slot_.collect();
-    EXPECT_TRUE(collected.items.empty());
-    EXPECT_NE(collected.bad.find(words), std::string::npos) << collected.bad;
-    // Once is for ever, and it is given nothing more.
-    auto const again = slot_.collect();
-    EXPECT_TRUE(again.items.empty());
-    EXPECT_EQ(again.bad, collected.bad);
-    EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::gone);
-  }
-  void send(std::vector<int> const& descriptors) {
-    std::uint64_t const word = 0;
-    ASSERT_EQ(
-        os::send_packet(control_.get(), std::as_bytes(std::span(&word, 1)), descriptors, false),
-        os::SendResult::sent);
-  }
   // A large result, in a file.
   void publish_large(std::uint64_t size) {
     OutboxHeader header = header_of(0, 1, size);
@@ -69,6 +53,61 @@ TEST_F(SlotLedgerTest, AFrameAsItShouldBeIsTaken) {
   ASSERT_EQ(collected.items.size(), 1u);
   EXPECT_EQ(collected.items[0].block.count, 2u);
   EXPECT_EQ(collected.load.held.elements, 1u);
+}
+
+TEST_F(SlotLedgerTest, AStateComesWithItsOutcomeAndIsNoPartOfIt) {
+  slot_.keep_checkpoints(true);
+  give(chunk_of(3));
+  EXPECT_FALSE(slot_.checkpoint());
+  auto header = header_of(0, 1, 4 + 10);
+  header.state = 10;
+  publish(header, 4 + 10);
+  auto const collected = slot_.collect();
+  EXPECT_EQ(collected.bad, "");
+  ASSERT_EQ(collected.items.size(), 1u);
+  EXPECT_EQ(collected.items[0].block.payload.size(), 4u);
+  ASSERT_TRUE(slot_.checkpoint());
+  EXPECT_EQ(slot_.checkpoint()->state.size(), 10u);
+  static_cast<void>(slot_.reap());
+  EXPECT_EQ(slot_.checkpoint()->state.size(), 10u);  // for the next worker
+  slot_.keep_checkpoints(false);
+  EXPECT_FALSE(slot_.checkpoint());
+}
+
+TEST_F(SlotLedgerTest, AStateOfWhoIsNoActorIsRefused) {
+  give(chunk_of(1));
+  auto header = header_of(0, 1, 4 + 10);
+  header.state = 10;
+  publish(header, 4 + 10);
+  expect_refused("a state came from no actor");
+  EXPECT_FALSE(slot_.checkpoint());
+}
+
+TEST_F(SlotLedgerTest, AStateLargerThanItsFrameIsRefused) {
+  slot_.keep_checkpoints(true);
+  give(chunk_of(1));
+  auto header = header_of(0, 1, 4);
+  header.state = 8;
+  publish(header, 4);
+  expect_refused("a state of 8 bytes came with 1 outcomes of 4");
+}
+
+TEST_F(SlotLedgerTest, AStateOfSeveralOutcomesIsRefused) {
+  slot_.keep_checkpoints(true);
+  give(chunk_of(2));
+  auto header = header_of(0, 2, 8 + 8);
+  header.state = 8;
+  publish(header, 16);
+  expect_refused("a state of 8 bytes came with 2 outcomes");
+}
+
+TEST_F(SlotLedgerTest, AStateInPlaceOfTheResultIsRefused) {
+  slot_.keep_checkpoints(true);
+  give(chunk_of(1));
+  auto header = header_of(0, 1, 8);
+  header.state = 8;
+  publish(header, 8);
+  expect_refused("results of 0 bytes");
 }
 
 TEST_F(SlotLedgerTest, AnOutcomeThatIsNotOwedIsRefused) {
@@ -105,7 +144,7 @@ TEST_F(SlotLedgerTest, AFrameForOneElementIsOfOne) {
 TEST_F(SlotLedgerTest, ALargeResultIsOfOneElement) {
   give(chunk_of(3, 0));
   os::Memfd const file = file_of(100'000, proper);
-  send({file.fd()});
+  send(0, {file.fd()});
   OutboxHeader header = header_of(0, 2, 100'000);
   header.where = Where::file;
   publish(header, 0);
@@ -121,7 +160,7 @@ TEST_F(SlotLedgerTest, ResultsOfAnotherSizeThanTheyHaveAreRefused) {
 TEST_F(SlotLedgerTest, ALargeResultAsItShouldBeIsTaken) {
   give(chunk_of(1, 0));
   os::Memfd const file = file_of(100'000, proper);
-  send({file.fd()});
+  send(0, {file.fd()});
   publish_large(100'000);
   auto const collected = slot_.collect();
   EXPECT_EQ(collected.bad, "");
@@ -133,7 +172,7 @@ TEST_F(SlotLedgerTest, ALargeResultThatIsNotSealedIsRefused) {
   for (int const seals : {0, F_SEAL_WRITE, F_SEAL_SHRINK}) {
     give(chunk_of(1, 0));
     os::Memfd const file = file_of(100'000, seals);
-    send({file.fd()});
+    send(0, {file.fd()});
     publish_large(100'000);
     expect_refused("not sealed");
     slot_.reap();
@@ -144,7 +183,7 @@ TEST_F(SlotLedgerTest, ALargeResultThatIsNotSealedIsRefused) {
 TEST_F(SlotLedgerTest, ALargeResultShorterThanItIsSaidToBeIsRefused) {
   give(chunk_of(1, 0));
   os::Memfd const file = file_of(100'000, proper);
-  send({file.fd()});
+  send(0, {file.fd()});
   publish_large(100'001);
   expect_refused("shorter than its frame says");
 }
@@ -154,7 +193,7 @@ TEST_F(SlotLedgerTest, ALargeResultComesWithOneDescriptor) {
   for (std::vector<int> const& descriptors :
        {std::vector<int>{}, std::vector<int>{file.fd(), file.fd()}}) {
     give(chunk_of(1, 0));
-    send(descriptors);
+    send(0, descriptors);
     publish_large(100'000);
     expect_refused("without its descriptor");
     slot_.reap();
@@ -163,6 +202,14 @@ TEST_F(SlotLedgerTest, ALargeResultComesWithOneDescriptor) {
   give(chunk_of(1, 0));
   publish_large(100'000);
   expect_refused("without its descriptor");
+}
+
+TEST_F(SlotLedgerTest, ALargeResultComesWithTheDescriptorOfItsElement) {
+  os::Memfd const file = file_of(100'000, proper);
+  give(chunk_of(1, 0));
+  send(1, {file.fd()});
+  publish_large(100'000);
+  expect_refused("the descriptor of another one");
 }
 
 // ---- after a death

@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include <procpool/detail/handle/share.hpp>
+
 #include "os/event.hpp"
 #include "os/fd.hpp"
 #include "os/mapping.hpp"
@@ -31,6 +33,7 @@
 namespace procpool::parent {
 
 using channel::InboxKind;
+using detail::Resource;
 using detail::Share;
 
 inline constexpr std::size_t ring_bytes = 64 * 1024;
@@ -58,18 +61,19 @@ class SlotTest : public testing::Test {
     auto [ours, theirs] = os::socket_pair();
     auto channel = std::make_unique<channel::ParentEnd>(ring_bytes);
     control_ = os::duplicate(theirs.get());
-    outbox_.emplace(channel->outbox(), channel::control_bytes, ring_bytes, os::Access::read_write);
+    outbox_.emplace(channel->outbox(), channel::outbox_control_bytes, ring_bytes,
+                    os::Access::read_write);
     worker_.emplace(channel->inbox(), channel->outbox(), ring_bytes,
                     os::Event(os::duplicate(event_.fd())), std::move(theirs));
     slot_.open(std::move(channel), std::move(ours), 1);
   }
 
-  static Chunk chunk_with(Share::List shares, Share::List of_function = {}) {
+  static Chunk chunk_with(Resource::List shares, Resource::List of_function = {}) {
     detail::Function function;
     function.code = trampoline;
     function.argument_size = 1;
     function.returns_nothing = true;
-    function.shares = std::move(of_function);
+    function.resources = std::move(of_function);
     auto task = std::make_shared<detail::Task>(std::move(function));
     auto input = std::make_shared<SharedInput>(
         detail::InputBuffer{0, 1, detail::Bytes(1), {}, std::move(shares)}, 1);
@@ -100,7 +104,7 @@ class SlotTest : public testing::Test {
   void take_one() {
     channel::InboxHeader const header = worker_->header();
     taken_.push_back(header.kind);
-    if (header.kind == InboxKind::share) {
+    if (header.kind == InboxKind::resource) {
       auto const payload = worker_->payload();
       shares_[header.task] = {reinterpret_cast<char const*>(payload.data()), payload.size()};
       ++arrivals_;
@@ -171,6 +175,24 @@ class SlotTest : public testing::Test {
     std::uint64_t const tail = words().tail.load();
     std::memcpy(outbox_->ring() + tail % ring_bytes, &header, sizeof header);
     words().tail.store(tail + channel::aligned(sizeof header + inside));
+  }
+
+  // As the worker does, whose record then has this number.
+  void send(std::uint64_t number, std::vector<int> const& descriptors) {
+    ASSERT_EQ(
+        os::send_packet(control_.get(), std::as_bytes(std::span(&number, 1)), descriptors, false),
+        os::SendResult::sent);
+  }
+  // The worker is not believed any more, for this reason.
+  void expect_refused(char const* words) {
+    auto const collected = slot_.collect();
+    EXPECT_TRUE(collected.items.empty());
+    EXPECT_NE(collected.bad.find(words), std::string::npos) << collected.bad;
+    // Once is for ever, and it is given nothing more.
+    auto const again = slot_.collect();
+    EXPECT_TRUE(again.items.empty());
+    EXPECT_EQ(again.bad, collected.bad);
+    EXPECT_EQ(slot_.put(chunk_of(1)), Slot::Put::gone);
   }
 
   os::Event event_;

@@ -71,8 +71,8 @@ TEST_F(SlotTest, ASharedValueIsPutOnce) {
   auto const large = share_of(100'000, 'b');
   ASSERT_EQ(slot_.put(chunk_with({small}, {large})), Slot::Put::sent);
   take();
-  EXPECT_EQ(taken_, (std::vector{InboxKind::share, InboxKind::share, InboxKind::register_function,
-                                 InboxKind::chunk}));
+  EXPECT_EQ(taken_, (std::vector{InboxKind::resource, InboxKind::resource,
+                                 InboxKind::register_function, InboxKind::chunk}));
   EXPECT_EQ(shares_[small->id()], std::string(100, 'a'));
   EXPECT_EQ(shares_[large->id()], std::string(100'000, 'b'));
   ASSERT_EQ(slot_.put(chunk_with({large, small})), Slot::Put::sent);
@@ -110,11 +110,27 @@ TEST_F(SlotTest, AValueThatNobodyHasIsEvictedWithTheNextChunk) {
   EXPECT_EQ(taken_, std::vector{InboxKind::chunk});
 }
 
+TEST_F(SlotTest, AnIdleWorkerIsToldToForgetWhatHasEnded) {
+  int woken = 0;
+  wakened_ = [&woken] { ++woken; };
+  ASSERT_EQ(slot_.put(chunk_with({share_of(100)})), Slot::Put::sent);
+  take();
+  slot_.collect();
+  EXPECT_EQ(woken, 1);
+  Slot::TimePoint const now{};
+  EXPECT_TRUE(slot_.trim(now).has_value()) << "it is looked at again: more may end";
+  ASSERT_TRUE(worker_->wait());
+  take_one();
+  EXPECT_EQ(taken_.back(), InboxKind::forget);
+  EXPECT_TRUE(shares_.empty());
+  EXPECT_FALSE(slot_.trim(now).has_value());
+}
+
 // More than the ring, and more descriptors than the socket holds: in several goes, each once. The worker
 // notifies of none of them, so each attempt says whether it has got on.
 TEST_F(SlotTest, WhatFindsNoRoomComesLater) {
   for (std::size_t const size : {10'000u, 20'000u}) {
-    Share::List shares;
+    Resource::List shares;
     for (int i = 0; i < 1500; ++i) shares.push_back(share_of(size));
     if (size > 16'384) shares.resize(700);  // each has a descriptor
     arrivals_ = 0;
@@ -203,10 +219,12 @@ TEST_F(SlotTest, EachChangeReportsTheLoadInANewVersion) {
   EXPECT_TRUE(revoked.revoking);
   EXPECT_EQ(revoked.held.elements, 1u);
   EXPECT_EQ(revoked.given, 3u);
+  EXPECT_EQ(revoked.returned, 2u);
   Load const dead = slot_.reap().report.load;
   EXPECT_GT(dead.version, revoked.version);
   EXPECT_EQ(dead.held, Amount());
   EXPECT_EQ(dead.offered.elements, 5u) << "of all workers of the slot";
+  EXPECT_EQ(dead.returned, 3u) << "likewise";
   EXPECT_FALSE(dead.revoking);
   EXPECT_FALSE(dead.writable);
   open();
@@ -219,10 +237,29 @@ TEST_F(SlotTest, WhatCannotBePutWasOfferedAllTheSame) {
   std::vector<Chunk> chunks{chunk_of(2), chunk_of(3)};
   EXPECT_EQ(slot_.put(chunks, {}).result, Slot::Put::gone);
   EXPECT_EQ(slot_.load().offered.elements, 5u);
+  EXPECT_EQ(slot_.load().returned, 5u);
   EXPECT_EQ(slot_.load().held, Amount());
   Slot unused{1};
   EXPECT_EQ(unused.put(chunks, {}).result, Slot::Put::gone);
   EXPECT_EQ(unused.load().offered.chunks, 2u);
+}
+
+// They would go ahead of elements that were revoked while they were on their way.
+TEST_F(SlotTest, NothingIsPutBehindElementsThatCameBackMeanwhile) {
+  std::vector<Chunk> chunks{chunk_of(1), chunk_of(2)};
+  ASSERT_EQ(slot_.put(std::span(chunks).first(1), {}, 0).sent, 1u);
+  EXPECT_EQ(slot_.revoke(1).returned.size(), 1u);
+  take_chunk();
+  EXPECT_FALSE(worker_->begin(worker_->header().serial));
+  worker_->finish_frame();
+  ASSERT_TRUE(acknowledged());
+  auto const put = slot_.put(std::span(chunks).last(1), {}, 0);
+  EXPECT_EQ(put.sent, 0u);
+  EXPECT_EQ(put.result, Slot::Put::full);
+  Load const load = slot_.load();
+  EXPECT_TRUE(load.writable);
+  EXPECT_EQ(load.returned, 3u);
+  EXPECT_EQ(slot_.put(std::span(chunks).last(1), {}, 3).sent, 1u);
 }
 
 TEST_F(SlotTest, WhoAsksAgainAndAgainCollectsWhatIsThere) {
@@ -245,6 +282,21 @@ TEST_F(SlotTest, TheElementsOfThePoolsOwnCountNowhere) {
   EXPECT_EQ(load.held, Amount());
   EXPECT_EQ(load.offered, Amount());
   EXPECT_EQ(load.given, 0u);
+}
+
+// A worker that is not ready waits for its initializer, and one that leaves for its exit handler.
+TEST_F(SlotTest, TheElementsOfThePoolsOwnAreNotRevoked) {
+  detail::TaskOptions options;
+  options.internal = true;
+  ASSERT_EQ(slot_.put(chunk_of(1, 4, options)), Slot::Put::sent);
+  Slot::Report const report = slot_.revoke(1);
+  EXPECT_TRUE(report.returned.empty());
+  EXPECT_FALSE(slot_.load().revoking);
+  do {
+    ASSERT_TRUE(worker_->wait());
+    if (worker_->header().kind != InboxKind::internal_chunk) worker_->finish_frame();
+  } while (worker_->header().kind != InboxKind::internal_chunk);
+  EXPECT_TRUE(worker_->begin(0));
 }
 
 // ---- several at once
@@ -275,6 +327,7 @@ TEST_F(SlotTest, OfSeveralThoseThatFindNoRoomAreLeft) {
   for (int i = 0; i < 100; ++i) chunks.push_back(chunk_of(1000));
   auto const given = slot_.put(chunks, {});
   EXPECT_EQ(given.result, Slot::Put::full);
+  EXPECT_EQ(slot_.load().returned, (chunks.size() - given.sent) * 1000);
   ASSERT_GT(given.sent, ring_bytes / 2 / 1000);
   ASSERT_LT(given.sent, ring_bytes / 1000);
   for (std::size_t i = 0; i < chunks.size(); ++i) {
@@ -300,6 +353,7 @@ TEST_F(SlotTest, OfSeveralOneThatCannotBeSentKeepsThoseBeforeIt) {
   auto const given = slot_.put(chunks, {});
   EXPECT_EQ(given.sent, 1u);
   EXPECT_NE(given.failure, nullptr);
+  EXPECT_EQ(slot_.load().returned, 1u) << "one ends";
   EXPECT_NE(chunks[1].task, nullptr);
   EXPECT_NE(chunks[2].task, nullptr);
   take_chunk();

@@ -23,7 +23,7 @@ using TimePoint = Strays::TimePoint;
 
 PoolOptions with_grace(std::chrono::milliseconds stop_grace) {
   PoolOptions options;
-  options.stop_grace = stop_grace;
+  options.shutdown.stop_grace = stop_grace;
   return options;
 }
 
@@ -173,7 +173,7 @@ TEST_F(StraysTest, NothingIsTakenWithoutADescriptor) {
 // A forked process is the fork server's child, here one that follows a script.
 TEST(StraysOfAForkServer, AreReapedThere) {
   PoolOptions options;
-  options.start = Start::forkserver;
+  options.start.method = Start::forkserver;
   Supervision parts(std::move(options), "gRgr");
   parts.launcher.make();
   ASSERT_TRUE(parts.fork_server.prepare());

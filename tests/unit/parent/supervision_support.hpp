@@ -58,7 +58,8 @@ struct Supervision {
   CgroupSweep cgroups;
   Strays strays{core, poller, fork_server, cgroups};
   SpawnBackoff backoff;
-  WorkerServices services{core, poller, launcher, fork_server, strays, cgroups, backoff};
+  LineSink lines;
+  WorkerServices services{core, poller, launcher, fork_server, strays, cgroups, backoff, lines};
 
  private:
   PoolOptions completed(PoolOptions options) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,8 @@ struct TrimmerTest : testing::Test {
   }
 
   int woken = 0;
-  Trimmer trimmer{[this] { ++woken; }};
+  std::shared_ptr<Trimmer> const made = std::make_shared<Trimmer>([this] { ++woken; });
+  Trimmer& trimmer = *made;
   std::vector<std::string> looks;
   Object first{"first", looks};
   Object second{"second", looks};
@@ -90,6 +92,56 @@ TEST_F(TrimmerTest, AnObjectThatExpectsALookDuringALookGetsAnother) {
   second.expects = nullptr;
   EXPECT_EQ(look(now), both);
   EXPECT_EQ(look(now), none);
+}
+
+class Thing final : public detail::Resource {
+ public:
+  Thing() : Resource(new_id(), Kind::memory, {}) {}
+};
+
+TEST_F(TrimmerTest, TheEndOfAResourceIsExpectedOnceWorkersHaveSome) {
+  {
+    Thing const unknown;
+  }
+  EXPECT_EQ(woken, 0);
+  trimmer.watch_resources();
+  trimmer.watch_resources();
+  {
+    Thing const one;
+  }
+  EXPECT_EQ(woken, 1);
+  {
+    Thing const other;
+  }
+  EXPECT_EQ(woken, 1) << "a look is expected already";
+  EXPECT_EQ(look(now), both);
+}
+
+// Memory is looked at after a second, and what has ended sooner.
+TEST_F(TrimmerTest, TheEndOfAResourceIsLookedAtSoonAndNotTooOften) {
+  trimmer.watch_resources();
+  first.next = now + 1s;
+  trimmer.expect();
+  EXPECT_EQ(look(now), both);
+  EXPECT_EQ(next, now + 1s);
+  woken = 0;
+  {
+    Thing const one;
+  }
+  {
+    Thing const other;
+  }
+  EXPECT_EQ(woken, 1);
+  EXPECT_EQ(look(now + 30ms), none);
+  EXPECT_EQ(next, now + 100ms);
+  EXPECT_EQ(look(now + 100ms), both);
+  EXPECT_EQ(next, now + 1s);
+  EXPECT_EQ(look(now + 300ms), none);
+  {
+    Thing const later;
+  }
+  EXPECT_EQ(woken, 2);
+  EXPECT_EQ(look(now + 301ms), both) << "the last look was long ago";
 }
 
 TEST_F(TrimmerTest, OnceClosedItLooksAtNothingAndWakesNobody) {

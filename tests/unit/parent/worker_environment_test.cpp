@@ -1,6 +1,7 @@
 // The environment of workers: what is added, what is replaced, what is left alone.
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <string>
@@ -25,7 +26,7 @@ std::string value_of(std::vector<std::string> const& environment, std::string co
 
 TEST(WorkerEnvironment, AddsAndReplacesWhatTheOptionsSay) {
   PoolOptions options;
-  options.environment = {{"MODE", "test"}, {"PATH", "/nowhere"}, {"EMPTY", ""}};
+  options.start.environment = {{"MODE", "test"}, {"PATH", "/nowhere"}, {"EMPTY", ""}};
   auto const made = worker_environment(options, {"PATH=/bin", "HOME=/root", "MODEL=x"}, 1);
   EXPECT_EQ(value_of(made, "MODE"), "test");
   EXPECT_EQ(value_of(made, "MODEL"), "x");
@@ -49,7 +50,7 @@ TEST(WorkerEnvironment, HasNothingOfAnMpiLauncherUnlessTheOptionsNameIt) {
   for (auto const& name : told) EXPECT_EQ(value_of(made, name), "none") << name;
   for (auto const& name : others) EXPECT_EQ(value_of(made, name), "1") << name;
   PoolOptions options;
-  options.environment = {{"PMI_FD", "7"}, {"SLURM_STEP_ID", ""}};
+  options.start.environment = {{"PMI_FD", "7"}, {"SLURM_STEP_ID", ""}};
   auto const named = worker_environment(options, program, 1);
   EXPECT_EQ(value_of(named, "PMI_FD"), "7");
   EXPECT_EQ(value_of(named, "SLURM_STEP_ID"), "");
@@ -66,9 +67,42 @@ TEST(WorkerEnvironment, LimitsThreadsUnlessSomebodyDoes) {
   }
   EXPECT_EQ(value_of(worker_environment({}, {"OMP_NUM_THREADS=3"}, 1'000), "OMP_NUM_THREADS"), "3");
   PoolOptions options;
-  options.environment = {{"OMP_NUM_THREADS", "5"}};
+  options.start.environment = {{"OMP_NUM_THREADS", "5"}};
   EXPECT_EQ(value_of(worker_environment(options, {"OMP_NUM_THREADS=3"}, 1'000), "OMP_NUM_THREADS"),
             "5");
+  options.placement.cpus_per_worker = 3;
+  options.start.environment.clear();
+  EXPECT_EQ(value_of(worker_environment(options, {}, 1'000), "OMP_NUM_THREADS"), "3");
+}
+
+// ---- CPUs
+
+TEST(WorkerEnvironment, PinsEachWorkerToTheNextCpusAndAround) {
+  std::vector<int> const usable{0, 1, 2};
+  PoolOptions options;
+  EXPECT_EQ(cpus_of_worker(options, usable, 1), std::vector<int>());
+  options.placement.cpus = {4, 5, 6, 7, 8};
+  EXPECT_EQ(cpus_of_worker(options, usable, 6), std::vector<int>{5});
+  options.placement.cpus_per_worker = 2;
+  EXPECT_EQ(cpus_of_worker(options, usable, 0), (std::vector<int>{4, 5}));
+  EXPECT_EQ(cpus_of_worker(options, usable, 1), (std::vector<int>{6, 7}));
+  EXPECT_EQ(cpus_of_worker(options, usable, 2), (std::vector<int>{8, 4}));
+  options.placement.cpus.clear();
+  EXPECT_EQ(cpus_of_worker(options, usable, 1), (std::vector<int>{2, 0}));
+}
+
+TEST(WorkerEnvironment, HasAsManyWorkersAsPartsOfTheCpus) {
+  ::unsetenv("PROCPOOL_WORKERS");
+  PoolOptions options;
+  EXPECT_EQ(worker_count(options), cpu_count());
+  options.placement.cpus = {4, 5, 6, 7, 8};
+  options.placement.cpus_per_worker = 2;
+  EXPECT_EQ(worker_count(options), 2u);
+  options.placement.cpus.clear();
+  options.placement.cpus_per_worker = 60'000;
+  EXPECT_EQ(worker_count(options), 1u);
+  options.workers = 3;
+  EXPECT_EQ(worker_count(options), 3u);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ using Kind = os::Exit::Kind;
 
 PoolOptions with_grace(std::chrono::milliseconds stop_grace) {
   PoolOptions options;
-  options.stop_grace = stop_grace;
+  options.shutdown.stop_grace = stop_grace;
   return options;
 }
 
@@ -289,7 +289,7 @@ class ForkedWorkerProcess : public testing::Test {
  protected:
   WorkerProcess& begin(std::string const& script) {
     PoolOptions options;
-    options.start = Start::forkserver;
+    options.start.method = Start::forkserver;
     parts_.emplace(std::move(options), script);
     PendingWorker pending = parts_->launcher.make();
     EXPECT_TRUE(parts_->fork_server.prepare());

@@ -140,7 +140,7 @@ TEST_F(WorkerProxyTest, OfAnotherProgramIsKilled) {
 }
 
 TEST_F(WorkerProxyTest, ThatSaysNothingInTimeIsKilled) {
-  options_.start_timeout = 50ms;
+  options_.start.timeout = 50ms;
   for (char const* const script : {"g", "it"}) {  // it waits, or is stopped
     start(script);
     ASSERT_TRUE(becomes_vacant());
@@ -159,7 +159,7 @@ TEST_F(WorkerProxyTest, ThatIsNotNeededAnyMoreIsNoFailedStart) {
 }
 
 TEST_F(WorkerProxyTest, ThatCannotBeMadeIsAFailedStart) {
-  options_.cgroup = "/no/such/folder";
+  options_.placement.cgroup = "/no/such/folder";
   start();
   EXPECT_TRUE(proxy_->vacant());
   EXPECT_EQ(failed_starts(), 1u);
@@ -169,13 +169,13 @@ TEST_F(WorkerProxyTest, ThatCannotBeMadeIsAFailedStart) {
 // ---- initializers
 
 TEST_F(WorkerProxyTest, IsReadyBehindItsInitializer) {
-  options_.initializer = bound<prepares>();
+  options_.start.initializer = bound<prepares>();
   start();
   EXPECT_TRUE(becomes_ready());
 }
 
 TEST_F(WorkerProxyTest, WhoseInitializerThrowsIsAFailedStart) {
-  options_.initializer = bound<fails_to_prepare>();
+  options_.start.initializer = bound<fails_to_prepare>();
   start();
   ASSERT_TRUE(becomes_vacant());
   EXPECT_TRUE(ended("in its initializer")) << last_end();
@@ -184,7 +184,7 @@ TEST_F(WorkerProxyTest, WhoseInitializerThrowsIsAFailedStart) {
 }
 
 TEST_F(WorkerProxyTest, WhoseInitializerExitsIsAFailedStart) {
-  options_.initializer = bound<exits_in_preparation>();
+  options_.start.initializer = bound<exits_in_preparation>();
   start();
   ASSERT_TRUE(becomes_vacant());
   EXPECT_TRUE(ended("exited with status 7 in its initializer")) << last_end();
@@ -192,8 +192,8 @@ TEST_F(WorkerProxyTest, WhoseInitializerExitsIsAFailedStart) {
 }
 
 TEST_F(WorkerProxyTest, WhoseInitializerTakesTooLongIsKilled) {
-  options_.initializer = bound<sleeps_long>();
-  options_.start_timeout = 500ms;
+  options_.start.initializer = bound<sleeps_long>();
+  options_.start.timeout = 500ms;
   start();
   ASSERT_TRUE(becomes_vacant());
   EXPECT_TRUE(ended("took longer than 500 ms")) << last_end();
@@ -233,7 +233,7 @@ TEST_F(WorkerProxyTest, ThatIsOneTooManyLeavesItsPlaceAtOnce) {
 }
 
 TEST_F(WorkerProxyTest, ThatIsIdleLeaves) {
-  options_.idle_timeout = 10ms;
+  options_.lifetime.idle_timeout = 10ms;
   start();
   ASSERT_TRUE(becomes_ready());
   ASSERT_TRUE(becomes_vacant());
@@ -242,7 +242,7 @@ TEST_F(WorkerProxyTest, ThatIsIdleLeaves) {
 }
 
 TEST_F(WorkerProxyTest, ThatDoesNotLeaveGetsSigterm) {
-  options_.stop_grace = 20ms;
+  options_.shutdown.stop_grace = 500ms;  // a busy machine takes its time with the signal
   start("gR");
   ASSERT_TRUE(becomes_ready());
   proxy_->leave_with_pool(TimePoint::clock::now());
@@ -252,7 +252,7 @@ TEST_F(WorkerProxyTest, ThatDoesNotLeaveGetsSigterm) {
 }
 
 TEST_F(WorkerProxyTest, ThatIgnoresSigtermIsKilled) {
-  options_.stop_grace = 20ms;
+  options_.shutdown.stop_grace = 20ms;
   for (char const* const script : {"giR", "gRt"}) {  // it ignores SIGTERM, or is stopped
     start(script);
     ASSERT_TRUE(becomes_ready());
@@ -264,7 +264,7 @@ TEST_F(WorkerProxyTest, ThatIgnoresSigtermIsKilled) {
 }
 
 TEST_F(WorkerProxyTest, ThatHangsUpLeaves) {
-  options_.stop_grace = 20ms;
+  options_.shutdown.stop_grace = 20ms;
   start("gRh");
   ASSERT_TRUE(becomes_ready());
   ASSERT_TRUE(becomes_vacant());
@@ -302,7 +302,7 @@ TEST_F(WorkerProxyTest, ThatWasKilledGetsNoMoreTime) {
 
 class ForkedWorkerProxyTest : public WorkerProxyTest {
  protected:
-  ForkedWorkerProxyTest() { options_.start = Start::forkserver; }
+  ForkedWorkerProxyTest() { options_.start.method = Start::forkserver; }
   // The fork server has made the worker.
   pid_t is_forked(std::function<void()> const& body) {
     os::Child child = child_that(body);

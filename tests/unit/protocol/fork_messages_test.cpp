@@ -8,10 +8,19 @@ namespace procpool::protocol {
 namespace {
 
 TEST(ForkMessages, AGreetingArrives) {
-  auto const back = decode_greeting(encode(Greeting{6, "solver"}));
+  auto const back = decode_greeting(encode(Greeting{6, "solver", 3, 1}));
   ASSERT_TRUE(back);
   EXPECT_EQ(back->protocol, 6u);
   EXPECT_EQ(back->pool, "solver");
+  EXPECT_EQ(back->depth, 3u);
+  EXPECT_EQ(back->preloads, 1u);
+}
+
+TEST(ForkMessages, AReportOfThePreloadArrives) {
+  auto const back = decode_preload_report(encode(PreloadReport{"bytes", "too long"}));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->thrown, "bytes");
+  EXPECT_EQ(back->reason, "too long");
 }
 
 TEST(ForkMessages, AnOrderArrives) {
@@ -44,6 +53,7 @@ TEST(ForkMessages, WhatIsCutAnywhereIsNotUnderstood) {
   expect_none(encode(Greeting{6, "solver"}), decode_greeting);
   expect_none(encode(ForkOrder{ForkOrder::Kind::fork, 1, "title"}), decode_fork_order);
   expect_none(encode(ForkReport{}), decode_fork_report);
+  expect_none(encode(PreloadReport{"bytes", "too long"}), decode_preload_report);
 }
 
 TEST(ForkMessages, OneIsNotTakenForAnother) {
@@ -53,6 +63,7 @@ TEST(ForkMessages, OneIsNotTakenForAnother) {
   EXPECT_FALSE(decode_greeting(order) || decode_greeting(report));
   EXPECT_FALSE(decode_fork_order(greeting) || decode_fork_order(report));
   EXPECT_FALSE(decode_fork_report(greeting) || decode_fork_report(order));
+  EXPECT_FALSE(decode_preload_report(greeting) || decode_preload_report(report));
 }
 
 }  // namespace

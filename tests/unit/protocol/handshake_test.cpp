@@ -25,6 +25,20 @@ TEST(Handshake, AHelloArrives) {
   EXPECT_EQ(back->ignore_sigterm, 1u);
 }
 
+TEST(Handshake, TheOptionsOfADedicatedWorkerArrive) {
+  Hello hello;
+  hello.dedicated = 1;
+  hello.whole_lines = 1;
+  hello.environment = {"A=1", "EMPTY="};
+  hello.cpus = {3, 70'000};
+  auto const back = decode_hello(encode(hello));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->dedicated, 1u);
+  EXPECT_EQ(back->whole_lines, 1u);
+  EXPECT_EQ(back->environment, hello.environment);
+  EXPECT_EQ(back->cpus, hello.cpus);
+}
+
 TEST(Handshake, ModulesArrive) {
   Ready ready;
   ready.modules.push_back({"/bin/program", identity::BuildId::from_file(1, 2, 3, 4)});

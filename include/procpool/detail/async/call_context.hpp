@@ -33,6 +33,10 @@ PROCPOOL_API std::shared_ptr<CallContext const> known_context(Completion const& 
 // The same, or the context of all completions without a pool.
 PROCPOOL_API std::shared_ptr<CallContext const> context_of(Completion const& completion);
 
+// The same context with another executor.
+PROCPOOL_API std::shared_ptr<CallContext const> with_executor(CallContext const& context,
+                                                              Executor executor);
+
 // Throws SetupError in a forked child of the process that made the pool.
 PROCPOOL_API void check_process(CallContext const& context);
 
@@ -60,6 +64,7 @@ class PROCPOOL_API ContextWork : public Work, public std::enable_shared_from_thi
 // time.
 class PROCPOOL_API ScheduleCallback final : public Completion::Callback {
  public:
+  static std::unique_ptr<ScheduleCallback> of(std::shared_ptr<ContextWork> work);
   static void at_end(Completion& completion, std::unique_ptr<ScheduleCallback> callback,
                      std::shared_ptr<ContextWork> work) noexcept;
   void ended() noexcept override;

@@ -77,7 +77,9 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
   // Gives the work to the callback thread instead of an executor. False: there is no such thread.
   bool take_from_executor(Work& work) noexcept;
 
-  bool on_thread() const noexcept;           // is the caller the callback thread?
+  bool on_thread() const noexcept;  // is the caller the callback thread?
+  // Those whose callback thread the caller is. Null: none.
+  static Callbacks const* of_this_thread() noexcept;
   std::string const& pool() const noexcept;  // its name
   bool forked() const noexcept;  // true in a forked child of the process that has the threads
 

@@ -51,6 +51,9 @@ class PROCPOOL_API Completion {
     if (!ended()) check_process();
   }
 
+  // The process was forked from the one that made it.
+  bool is_foreign() const noexcept;
+
   // The context of the call, which says where its continuations run. May be null.
   std::shared_ptr<CallContext const> const& context() const noexcept {
     // Acquire: the adopted context was written before.
@@ -76,6 +79,8 @@ class PROCPOOL_API Completion {
 
  private:
   static std::shared_ptr<CallContext const> const& no_context() noexcept;
+  // Throws if the caller's own thread would have to end this while it waits.
+  void check_not_for_this_thread(std::optional<TimePoint> deadline) const;
   void drop_stale_callbacks() noexcept;
   void report_left() noexcept;
 

@@ -5,18 +5,20 @@
 // let_go(), for the ends of long chains.
 
 #include <atomic>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include <procpool/call_options.hpp>
 #include <procpool/detail/async/completion.hpp>
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0::detail {
+
+class Callbacks;
 
 class PROCPOOL_API Composed : public Completion {
  public:
@@ -39,11 +41,22 @@ class PROCPOOL_API Composed : public Completion {
   // Logs an unseen error. For Completion.
   void report_lost() noexcept;
 
+  // What the end of the awaited completion leads to.
+  enum class Then : std::uint8_t {
+    continuation,  // it runs, in the context of this completion
+    coroutine,     // it goes on, in the context of the awaited completion if that has one
+    its_end,       // this completion has the same outcome
+    its_end_or_time
+  };
   // It waits for `what` from now on. A request that is kept cancels that at once.
-  void waits_for(std::shared_ptr<Completion> const& what) noexcept;
+  void waits_for(std::shared_ptr<Completion> const& what, Then then) noexcept;
+  // It cannot end as long as this callback thread does not return. Looks at so many levels.
+  virtual bool needs_thread(Callbacks const& thread, int levels) const noexcept;
   // Code of the program runs from now on. True: a request is kept.
   bool waits_no_more() noexcept;
   void request() noexcept;
+  // A request is kept.
+  bool requested() const noexcept;
   // Sets the context, unless there is one. For the code that makes the value.
   void found_context(std::shared_ptr<CallContext const> const& context) noexcept {
     adopt_context(context);
@@ -67,12 +80,13 @@ class PROCPOOL_API Composed : public Completion {
   // effect yet.
   bool decide() noexcept PROCPOOL_REQUIRES(mutex_);
 
-  Mutex mutex_;
+  mutable Mutex mutex_;
 
  private:
   std::shared_ptr<CallContext const> const likely_context_;
   std::atomic<bool> decided_{false};
   std::weak_ptr<Completion> awaited_ PROCPOOL_GUARDED_BY(mutex_);
+  Then then_ PROCPOOL_GUARDED_BY(mutex_) = Then::continuation;
   bool requested_ PROCPOOL_GUARDED_BY(mutex_) = false;  // cancel the next one that it waits for
 };
 
@@ -80,8 +94,11 @@ class PROCPOOL_API Composed : public Completion {
 // come.
 PROCPOOL_API std::exception_ptr cancelled_meanwhile() noexcept;
 
-// Cancels, as Handle::cancel says.
-PROCPOOL_API Cancel cancel(std::shared_ptr<Completion> const& what);
+// A composed completion, and not ended: see Composed::needs_thread.
+bool needs_thread(Completion const& what, Callbacks const& thread, int levels = 1'000) noexcept;
+
+// There is nothing to cancel any more.
+bool is_decided(Completion const& what) noexcept;
 
 // Drops it. Calls from inside another call on this thread are done after that one. So the end of a
 // long chain needs no more stack than that of one link.

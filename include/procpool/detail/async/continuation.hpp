@@ -70,6 +70,11 @@ struct Continued<F, void> {
 template <class T, class H>
 Outcome<T> outcome_of(H& handle) {
   try {
+    // Of a call without a throw.
+    if constexpr (std::is_same_v<H, Future<T>> && !is_outcome<T>) {
+      auto const task = HandleAccess::take_task(handle);
+      if (task) return collect_value<Outcome<T>>(*task);
+    }
     if constexpr (std::is_void_v<T>) {
       handle.get();
       return Outcome<T>(std::in_place);
@@ -80,7 +85,7 @@ Outcome<T> outcome_of(H& handle) {
                          });
     }
   } catch (...) {
-    return Outcome<T>(std::current_exception());
+    return Outcome<T>(Failure(std::current_exception()));
   }
 }
 
@@ -201,14 +206,79 @@ class ReadyCall final : public ContextWork {
 template <class Derived, class T>
 template <class F>
 auto Handle<Derived, T>::then(F function) -> Future<typename Continued<F, T>::type> {
+  return then_in(context_of(completion()), std::move(function));
+}
+
+template <class Derived, class T>
+template <class F>
+auto Handle<Derived, T>::then(Executor executor, F function)
+    -> Future<typename Continued<F, T>::type> {
+  return then_in(with_executor(*context_of(completion()), std::move(executor)),
+                 std::move(function));
+}
+
+template <class Derived, class T>
+template <class F>
+auto Handle<Derived, T>::or_else(F function) -> Future<T> {
+  static_assert(std::is_invocable_v<F&, Failure>,
+                "procpool: or_else calls its function with the Failure of the future");
+  if constexpr (!std::is_invocable_v<F&, Failure>) {
+    return {};
+  } else if constexpr (AnyHandle<std::remove_cvref_t<std::invoke_result_t<F&, Failure>>>) {
+    return then([function = std::move(function)](Outcome<T> outcome) mutable -> Future<T> {
+      if (!outcome.has_value()) {
+        auto state = std::make_shared<LocalState<T>>(nullptr);
+        auto future = LocalState<T>::future(state);
+        LocalState<T>::follow(state, std::invoke(function, std::move(outcome).error()));
+        return future;
+      }
+      auto state = std::make_shared<LocalState<T>>(nullptr);
+      if constexpr (std::is_void_v<T>) {
+        state->set_value();
+      } else {
+        state->set_value(*std::move(outcome));
+      }
+      LocalState<T>::finish(state);
+      return LocalState<T>::future(state);
+    });
+  } else {
+    return then([function = std::move(function)](Outcome<T> outcome) mutable -> T {
+      if (!outcome.has_value()) {
+        return static_cast<T>(std::invoke(function, std::move(outcome).error()));
+      }
+      return *std::move(outcome);
+    });
+  }
+}
+
+template <class Derived, class T>
+template <class F>
+auto Handle<Derived, T>::finally(F function) -> Future<T> {
+  static_assert(
+      std::is_invocable_v<F&>,
+      "procpool: finally calls its function without arguments; for the outcome use then()");
+  if constexpr (std::is_invocable_v<F&>) {
+    return then([function = std::move(function)](Outcome<T> outcome) mutable -> T {
+      std::invoke(function);
+      return *std::move(outcome);
+    });
+  } else {
+    return {};
+  }
+}
+
+template <class Derived, class T>
+template <class F>
+auto Handle<Derived, T>::then_in(std::shared_ptr<CallContext const> const& context, F function)
+    -> Future<typename Continued<F, T>::type> {
   auto const keep = completion_;
   Completion& known = completion();
   known.check_usable();
   auto callback = std::make_unique<ScheduleCallback>();
   auto work = std::make_shared<Continuation<Derived, T, F>>(
-      context_of(known), std::move(static_cast<Derived&>(*this)), std::move(function));
+      context, std::move(static_cast<Derived&>(*this)), std::move(function));
   auto future = work->future();
-  work->result().waits_for(keep);
+  work->result().waits_for(keep, Composed::Then::continuation);
   ScheduleCallback::at_end(known, std::move(callback), std::move(work));
   return future;
 }

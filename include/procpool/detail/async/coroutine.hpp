@@ -40,6 +40,7 @@ namespace procpool::inline v0 {
 
 class ProcessPool;
 class PoolView;
+class OutcomeView;
 
 namespace detail {
 
@@ -97,7 +98,7 @@ class Awaiter final : public Postponed {
     coroutine_ = coroutine;
     if constexpr (!std::is_void_v<P>) whose_ = PromiseAccess::state(coroutine.promise());
     if (is_unsettled(*awaited)) {
-      if (whose_ != nullptr) whose_->waits_for(awaited);
+      if (whose_ != nullptr) whose_->waits_for(awaited, Composed::Then::coroutine);
       postpone(*this);
     } else {
       wait_for(awaited);
@@ -123,7 +124,7 @@ class Awaiter final : public Postponed {
     auto callback = std::make_unique<ScheduleCallback>();
     work_ = std::make_shared<Resumption>(own ? whose_->context() : context_of(*awaited),
                                          task_text(*awaited), coroutine_);
-    if (whose_ != nullptr) whose_->waits_for(awaited);
+    if (whose_ != nullptr) whose_->waits_for(awaited, Composed::Then::coroutine);
     // Behind this line the coroutine may run in another thread: its frame is not used any more.
     ScheduleCallback::at_end(*awaited, std::move(callback), work_);
   }
@@ -156,6 +157,7 @@ struct ContextAccess {
   static std::shared_ptr<CallContext const> among() { return nullptr; }
   template <class Arg, class... Args>
   static std::shared_ptr<CallContext const> among(Arg const& arg, Args const&... args) {
+    if constexpr (std::same_as<Arg, OutcomeView>) return among(arg.view_, args...);
     if constexpr (std::same_as<Arg, ProcessPool> || std::same_as<Arg, PoolView>) {
       if (arg.context_) return arg.context_;
     }

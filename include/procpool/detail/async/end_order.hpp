@@ -25,11 +25,22 @@ class PROCPOOL_API EndOrder {
   // A forked child throws SetupError unless that had happened before the fork.
   std::size_t wait(std::size_t before);
 
+  // Does not wait: have more than `before` ended?
+  bool has(std::size_t before) const noexcept {
+    // Acquire: pairs with the store in ended().
+    return number_.load(std::memory_order_acquire) > before;
+  }
+  // `callback` is called as soon as has(before). False: it has, and nothing was taken. Throws
+  // SetupError in a forked child.
+  bool call_at(std::size_t before, std::unique_ptr<Completion::Callback>&& callback);
+
   // The order is not asked for any more.
   void leave() noexcept { left_.store(true, std::memory_order_relaxed); }
 
  private:
   class Ended;
+
+  void check_process() const;
 
   // Without the mutex: number_ has counted this entry, and entries do not move.
   std::size_t entry(std::size_t index) const PROCPOOL_UNCHECKED_LOCKS { return ended_[index]; }
@@ -42,6 +53,7 @@ class PROCPOOL_API EndOrder {
   Condition more_;
   std::atomic<std::size_t> number_{0};                          // of entries in ended_
   std::vector<std::size_t> ended_ PROCPOOL_GUARDED_BY(mutex_);  // has room for all from the start
+  std::unique_ptr<Completion::Callback> at_next_ PROCPOOL_GUARDED_BY(mutex_);  // see call_at()
 };
 
 }  // namespace procpool::inline v0::detail

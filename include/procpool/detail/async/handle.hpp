@@ -9,11 +9,14 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/cancel.hpp>
 #include <procpool/detail/async/composed.hpp>
 #include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/engine/engine.hpp>
@@ -73,6 +76,18 @@ class [[nodiscard]] Handle {
     return completion().wait_until(deadline_after(time));
   }
 
+  /// The same until this point in time, of any clock.
+  template <class Clock, class Duration>
+  bool wait_until(std::chrono::time_point<Clock, Duration> time) const {
+    Completion const& known = completion();
+    // Another clock may be set while this thread waits.
+    for (;;) {
+      auto const now = Clock::now();
+      if (now >= time) return known.wait_until(TimePoint::min());
+      if (known.wait_until(deadline_after(time - now))) return true;
+    }
+  }
+
   /// Blocks until the call has ended. Returns its value, or throws the reason why there is none
   /// (see errors.hpp). Once: the handle is not valid() afterwards.
   T get() {
@@ -90,7 +105,7 @@ class [[nodiscard]] Handle {
   }
 
   /// Cancels the call. Elements that have not begun never will. Running elements are ended with
-  /// their workers (SIGTERM, then SIGKILL after PoolOptions::term_grace). Both end with
+  /// their workers (SIGTERM, then SIGKILL after ShutdownOptions::term_grace). Both end with
   /// TaskCancelled. Elements that have ended keep their outcomes. A task that listens (see
   /// this_task::stop_requested) is asked first, and its answer is its outcome. Returns the
   /// strongest of these that happened. Blocks until no cancelled element runs.
@@ -109,6 +124,23 @@ class [[nodiscard]] Handle {
     return detail::cancel(completion_);
   }
 
+  /// As cancel(), but does not block: running elements end soon after. Returns false if the call has
+  /// ended already. From a thread that may not use this handle: see get_stop_source().
+  bool request_stop() {
+    completion().check_usable();
+    return detail::request_stop(completion_);
+  }
+
+  /// A source whose request_stop() is that of this call. It may be copied, and any thread may use it
+  /// at any time, also while another one waits in get(). Does not block. Each call of this member
+  /// makes a source of its own; for one source of many calls use CallOptions::stop.
+  std::stop_source get_stop_source() {
+    completion().check_usable();
+    std::stop_source source;
+    stop_with(completion_, source.get_token());
+    return source;
+  }
+
   /// Calls `function` with the value of get() after the end of the call. Returns a future of the
   /// result of `function`, or of its value if that is a Future or Results. A function that takes an
   /// Outcome<T> gets errors too. Otherwise an error passes to the new future, and `function` is not
@@ -120,6 +152,27 @@ class [[nodiscard]] Handle {
   /// was then.
   template <class F>
   auto then(F function) -> Future<typename Continued<F, T>::type>;
+
+  /// The same on this executor, which is that of the new future too.
+  template <class F>
+  auto then(Executor executor, F function) -> Future<typename Continued<F, T>::type>;
+
+  /// As then(), for failures alone: if there is no value, calls `function` with the Failure. Returns
+  /// a future of the value, or else of what `function` returns: a T, or a Future or Results of one.
+  template <class F>
+  auto or_else(F function) -> Future<T>;
+
+  /// As then(), in any case: calls `function()` after the end, and passes the value or the failure
+  /// on. An exception of `function` takes its place.
+  template <class F>
+  auto finally(F function) -> Future<T>;
+
+  /// A future that ends as this one does, or else after this time with TaskTimeout. Then the call is
+  /// asked to stop, and nothing waits for that. Does not block. The handle is not valid() afterwards.
+  /// Throws SetupError if the thread that looks at the clock cannot be made; the handle stays as it
+  /// was then.
+  template <class Rep, class Period>
+  auto within(std::chrono::duration<Rep, Period> time) -> Future<T>;
 
   /// Calls `function()` after the end of the call, on the thread on which then() would. Its
   /// exceptions are logged. Does not block. Throws SetupError if the callback thread cannot be
@@ -148,6 +201,14 @@ class [[nodiscard]] Handle {
     return task_ == nullptr ? std::string() : task_->output(element);
   }
 
+  std::vector<RunningElement> running() const {
+    Completion const& known = completion();
+    known.check_usable();
+    auto const engine =
+        task_ != nullptr && known.context() ? known.context()->engine.lock() : nullptr;
+    return engine ? engine->running(*task_) : std::vector<RunningElement>();
+  }
+
   Completion& completion() const {
     if (!completion_) {
       throw std::logic_error("procpool: this handle refers to no call");
@@ -161,6 +222,10 @@ class [[nodiscard]] Handle {
 
  private:
   friend struct HandleAccess;
+
+  template <class F>
+  auto then_in(std::shared_ptr<CallContext const> const& context, F function)
+      -> Future<typename Continued<F, T>::type>;
 
   void drop() noexcept {
     if (completion_) {
@@ -191,6 +256,12 @@ struct HandleAccess {
   template <class H>
   static bool takes(H const& handle, typename H::Take take) noexcept {
     return handle.take_ == take;
+  }
+  // The task of an ended handle, which has none afterwards. Null: it is of something else.
+  template <class H>
+  static std::shared_ptr<Task> take_task(H& handle) noexcept {
+    if (handle.task_ == nullptr) return nullptr;
+    return {std::move(handle.completion_), std::exchange(handle.task_, nullptr)};
   }
   // The object that it keeps beside its completion.
   template <class H>

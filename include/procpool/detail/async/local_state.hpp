@@ -66,7 +66,7 @@ class LocalState final : public Composed {
         HandleAccess::forget(handle);
         State const state = last_heir(given);
         if (source->bequeath(state)) {
-          state->waits_for(source);
+          state->waits_for(source, Then::its_end);
         } else {  // the source has its outcome already
           state->inherit(*source);
           finish(state);
@@ -84,7 +84,7 @@ class LocalState final : public Composed {
     State const state = last_heir(given);
     state->followed_ = [](void* kept) -> T { return static_cast<H*>(kept)->get(); };
     state->state_.template emplace<3>(std::move(followed));
-    state->waits_for(completion);
+    state->waits_for(completion, Then::its_end);
     callback->follower = state;
     completion->on_end(std::move(callback));
   }

@@ -14,8 +14,8 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/engine/interface_version.hpp>
 #include <procpool/detail/engine/run.hpp>
-#include <procpool/detail/engine/share.hpp>
 #include <procpool/detail/engine/stage.hpp>
+#include <procpool/detail/handle/resource.hpp>
 
 namespace procpool::inline v0::detail {
 
@@ -34,6 +34,7 @@ struct Operation {
   std::atomic<std::uint32_t>* stage = nullptr;  // call, run: where to note the Stage, never null
   // call: what may be destroyed once the outcome is out. Never anything that runs users' code.
   std::shared_ptr<void> remains{};
+  Resource::List* named = nullptr;  // call: the resources that the result names are added
 
   void enter(Stage now) const noexcept {
     // Relaxed: read only after this process is dead, by when every store of it has happened.
@@ -53,7 +54,7 @@ struct Function {
   Trampoline code = nullptr;
   std::int64_t loaded = 0;             // module_loaded of the code's module
   std::shared_ptr<Bytes const> state;  // null: the callable has none
-  Share::List shares;                  // that the state names
+  Resource::List resources;            // that the state names
   std::size_t argument_size = 0;       // bytes of every element's arguments; 0: they vary
   std::size_t result_size = 0;         // bytes of every result; 0: they vary
   bool returns_nothing = false;        // a void function: its values carry no bytes at all

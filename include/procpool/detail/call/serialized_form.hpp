@@ -16,7 +16,11 @@
 namespace procpool::inline v0 {
 template <class T>
 class Shared;
-}
+template <class T>
+class SharedArray;
+template <class T>
+class SharedObject;
+}  // namespace procpool::inline v0
 
 namespace procpool::inline v0::detail {
 
@@ -71,21 +75,45 @@ struct AsGiven<B&&, Arg> {
 
 // A handle that is given for its value is sent as the handle, and becomes the value in the call.
 template <class Arg>
-struct SharedValue {
+struct ValueOf {
   using type = void;
 };
 template <class T>
-struct SharedValue<Shared<T>> {
+struct ValueOf<Shared<T>> {
+  using type = T;
+};
+template <class T>
+struct ValueOf<SharedObject<T>> {
   using type = T;
 };
 template <class P, class Arg>
-concept SharedFor = !loses_change<P> &&
-                    (std::is_same_v<std::remove_cvref_t<P>, typename SharedValue<Arg>::type> ||
-                     std::is_base_of_v<std::remove_cvref_t<P>, typename SharedValue<Arg>::type>);
+concept SharedFor =
+    !loses_change<P> && (std::is_same_v<std::remove_cvref_t<P>, typename ValueOf<Arg>::type> ||
+                         std::is_base_of_v<std::remove_cvref_t<P>, typename ValueOf<Arg>::type>);
 template <class P, class Arg>
   requires SharedFor<P, std::remove_cvref_t<Arg>>
 struct AsGiven<P, Arg> {
   using type = std::remove_cvref_t<Arg> const&;
+};
+
+// An array in shared memory that is given for a span is sent as the handle, which becomes a span of
+// the shared elements in the call: what the function writes there is not lost.
+template <class P, class Arg>
+struct SpannedArray {
+  static constexpr bool fits = false;
+};
+template <class U, class T>
+struct SpannedArray<std::span<U>, SharedArray<T>> {
+  static constexpr bool fits = std::is_convertible_v<T (*)[], U (*)[]>;
+  using type = SharedArray<U> const&;
+};
+template <class P, class Arg>
+concept SpanFor =
+    !loses_change<P> && SpannedArray<std::remove_cvref_t<P>, std::remove_cvref_t<Arg>>::fits;
+template <class P, class Arg>
+  requires SpanFor<P, Arg>
+struct AsGiven<P, Arg> {
+  using type = typename SpannedArray<std::remove_cvref_t<P>, std::remove_cvref_t<Arg>>::type;
 };
 
 // Can a T be given for the parameter P?

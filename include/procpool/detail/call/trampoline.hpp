@@ -62,11 +62,26 @@ void invoke_element(Operation& operation, std::span<std::byte const> input, Ente
   arguments.apply([&](auto&... values) { call(argument_view<Ps>(values)...); });
 }
 
+template <class T>
+consteval std::size_t result_size() {
+  if constexpr (std::is_void_v<T>) {
+    return 0;
+  } else {
+    return fixed_size<T>;
+  }
+}
+
 template <class C, class... Ps>
 void call_element(Operation& operation) {
   auto const enter = [&](Stage stage) { operation.enter(stage); };
   invoke_element<C, Ps...>(operation, operation.input, enter, [&](auto const& result) {
-    encode<typename ResultOf<C, Ps...>::type>(*operation.output, result);
+    using Result = typename ResultOf<C, Ps...>::type;
+    if constexpr (result_size<Result>() != 0) {
+      encode<Result>(*operation.output, result);
+    } else {  // only values of varying size can name resources
+      ResourceCollector const collector(*operation.named);
+      encode<Result>(*operation.output, result);
+    }
   });
 }
 
@@ -148,15 +163,6 @@ void trampoline(Operation& operation) {
   }
 }
 
-template <class T>
-consteval std::size_t result_size() {
-  if constexpr (std::is_void_v<T>) {
-    return 0;
-  } else {
-    return fixed_size<T>;
-  }
-}
-
 template <class C, class... Ps>
 Function make_function(C const& callable, Parameters<Ps...>) {
   using Result = typename ResultOf<C, Ps...>::type;
@@ -165,7 +171,7 @@ Function make_function(C const& callable, Parameters<Ps...>) {
   function.loaded = module_loaded;
   if constexpr (!CallableState<C>::stateless) {
     Bytes state;
-    ShareCollector const collector(function.shares);
+    ResourceCollector const collector(function.resources, ResourceCollector::Receivers::many);
     CallableState<C>::save(state, callable);
     function.state = std::make_shared<Bytes const>(std::move(state));
   }

@@ -2,8 +2,9 @@
 
 // Exceptions as bytes: the exception of a task, on its way to the thread that asks for the result.
 //
-// encode_current_exception is called in a handler, in the worker. decode_exception is called on the
-// asking thread and believes nothing: malformed bytes give a BadMessage.
+// encode_exception is called in the worker. decode_exception is called on the asking thread and
+// believes nothing: malformed bytes give a BadMessage. Nothing is thrown on the way, because a throw
+// costs more than most elements.
 
 #include <cstddef>
 #include <exception>
@@ -16,10 +17,13 @@
 
 namespace procpool::inline v0::detail {
 
-// Appends the exception being handled: the nearest of the known types, its own type's name, its
+// Appends the exception: the nearest of the known types, its own type's name, its
 // text, its error code if it has one, and the chain of exceptions nested in it; of what is no
 // std::exception the value of an int or the text of a string. All of that is cut to 64 KiB. Behind
 // it, if it is one of the types `listed`, its value.
+PROCPOOL_API void encode_exception(Bytes& out, std::exception_ptr const& error,
+                                   std::span<ExceptionFunction const> listed = {});
+// The exception being handled.
 PROCPOOL_API void encode_current_exception(Bytes& out,
                                            std::span<ExceptionFunction const> listed = {});
 

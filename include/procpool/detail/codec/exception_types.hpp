@@ -10,6 +10,7 @@
 #include <string>
 
 #include <procpool/detail/engine/bytes.hpp>
+#include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0 {
 
@@ -20,7 +21,7 @@ namespace detail {
 // One request to the function of a type. It may throw what the type's own code throws.
 struct ExceptionOperation {
   enum class Kind : std::uint8_t {
-    save,  // in a handler: if the exception handled is one of the type, appends its value to `output`
+    save,  // if `error` is one of the type, appends its value to `output`
     load,  // makes `error` of `input`, `text` and `origin`
     kind   // makes `error` a pointer to nothing of the type: what catches that catches the type
   };
@@ -41,14 +42,20 @@ using ExceptionFunction = void (*)(ExceptionOperation&);
 /// Made by exception_types<...>().
 class ExceptionTypes {
  public:
+  /// None.
   ExceptionTypes() = default;
-  /// For exception_types: derived types before their bases. The functions live for ever.
+
+  std::span<detail::ExceptionFunction const> functions() const noexcept { return functions_; }
+  /// The same types.
+  PROCPOOL_API bool operator==(ExceptionTypes const& other) const noexcept;
+
+ private:
+  template <class... Es>
+  friend constexpr ExceptionTypes exception_types() noexcept;
+  // Derived types before their bases. The functions live for ever.
   explicit constexpr ExceptionTypes(std::span<detail::ExceptionFunction const> functions) noexcept
       : functions_(functions) {}
 
-  std::span<detail::ExceptionFunction const> functions() const noexcept { return functions_; }
-
- private:
   std::span<detail::ExceptionFunction const> functions_;
 };
 

@@ -100,6 +100,8 @@ class Payload {
     return owner_ ? bytes_ : std::span(few_).first(bytes_.size());
   }
   std::size_t size() const noexcept { return bytes_.size(); }
+  // These of its bytes. They stay where they are, unless they are few.
+  PROCPOOL_API Payload part(std::size_t first, std::size_t count) const;
 
  private:
   std::span<std::byte const> bytes_;  // without an owner only their number: they lie in few_

@@ -14,7 +14,7 @@ using TimePoint = std::chrono::steady_clock::time_point;
 // When `wait` is over; TimePoint::max(): never. Of nothing, less, and no number, it is over at
 // once.
 template <class Rep, class Period>
-TimePoint later(TimePoint from, std::chrono::duration<Rep, Period> wait) {
+constexpr TimePoint later(TimePoint from, std::chrono::duration<Rep, Period> wait) {
   using Seconds = std::chrono::duration<double>;
   // As they come, for what a TimePoint cannot hold; an hour is left for the rounding.
   Seconds const seconds = wait;

@@ -17,6 +17,9 @@
 
 namespace procpool::inline v0::detail {
 
+class ActorEngine;
+struct ActorPlan;
+
 class PROCPOOL_API Engine {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -40,6 +43,10 @@ class PROCPOOL_API Engine {
   // ending: nobody says when a stream would have no more.
   virtual void append(std::shared_ptr<Task> const& task, InputBuffer&& input, bool last) = 0;
 
+  // The number of places that a task gets an element for, one each: element i is for the worker at
+  // place i. Before the first append.
+  virtual std::size_t begin_on_each_worker(std::shared_ptr<Task> const&) { return 1; }
+
   // No more elements will come.
   virtual void seal(std::shared_ptr<Task> const& task) = 0;
 
@@ -49,6 +56,11 @@ class PROCPOOL_API Engine {
   // Seals the task; what has not begun never will and ends with TaskCancelled. Where what runs is
   // to be ended, blocks until that has happened.
   virtual void cancel(std::shared_ptr<Task> const& task, Running running) = 0;
+
+  // The same with what runs, but does not block, and leaves the seal to the owner of the task. What
+  // runs is ended soon. Called with no lock that code of the program could wait for; does nothing in
+  // a forked child.
+  virtual void request_stop(std::shared_ptr<Task> const& task) noexcept = 0;
 
   // The caller is about to sleep until the task has ended: takes part in the engine's work for some
   // microseconds, where that may end it sooner than a wake-up would tell. Only a matter of speed.
@@ -68,9 +80,21 @@ class PROCPOOL_API Engine {
   virtual unsigned size() const noexcept = 0;
   virtual Stats stats() const = 0;
   virtual std::vector<WorkerStats> worker_stats() const = 0;
+  // The elements of a task that run at this moment, as far as is known.
+  virtual std::vector<RunningElement> running(Task const&) const { return {}; }
 
   // Sets how many workers there shall be, from 1 to max_workers. Does not block.
   virtual void resize(std::size_t workers) = 0;
+
+  // Starts workers until so many are ready, with work or without, and ends the task, which has one
+  // element without a value, when they are or cannot be. Throws as open_stream does. Does not
+  // block.
+  virtual void start_workers(std::shared_ptr<Task> const& task, std::size_t workers);
+
+  // Nothing begins from now on, until resume(). Blocks until that is so. Throws std::logic_error if
+  // this engine cannot.
+  virtual void pause();
+  virtual void resume() {}
 
   // Where large arguments are best encoded to; null: it does not matter. Lives as long as the
   // engine.
@@ -78,6 +102,9 @@ class PROCPOOL_API Engine {
 
   // How many elements the public API should encode before it hands them over.
   virtual std::size_t input_elements(Task const& task) const = 0;
+
+  // Makes an actor, which ends with this engine at the latest. Throws as open_stream does.
+  virtual std::shared_ptr<ActorEngine> make_actor(ActorPlan&& plan);
 };
 
 // Checks the options (std::invalid_argument) and makes the engine that they ask for. Starts

@@ -1,8 +1,8 @@
 #pragma once
 
 // The version of the binary interface between user code and the compiled library. Code of these
-// headers is compiled into user code: Run is the worker's half of the claim protocol, and Operation
-// and Function cross the border as they lie in memory.
+// headers is compiled into user code: Run is the worker's half of the claim protocol. Operation,
+// ExceptionOperation and Function cross the border as they lie in memory.
 //
 // User code that was compiled against another version does not link. If the library is shared and
 // was replaced, the dynamic linker refuses the program at its start.
@@ -13,8 +13,9 @@
 
 namespace procpool::inline v0::detail {
 
-// Raised with every change of Run, Operation, Function, or of the words that a run stores to.
-inline constexpr unsigned interface_version = 1;
+// Raised with every change of Run, Operation, ExceptionOperation, Function, or of the words that a run
+// stores to.
+inline constexpr unsigned interface_version = 2;
 
 template <unsigned version>
 struct InterfaceVersion {};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <string_view>
 
 #include <procpool/detail/codec/exception_types.hpp>
 #include <procpool/detail/engine/task.hpp>
@@ -36,8 +37,9 @@ class PROCPOOL_API SharedReason {
 PROCPOOL_API Origin origin_of(OutcomeBlock const& block, std::uint64_t task);
 
 // Of a block that is not of values. Of a type that is `listed`, as itself: that runs the type's own
-// code.
+// code. `earlier`: the attempts at the element before.
 PROCPOOL_API std::exception_ptr reason_of(OutcomeBlock const& block, std::uint64_t task,
-                                          ExceptionTypes listed = {});
+                                          ExceptionTypes listed = {}, Attempts const& earlier = {},
+                                          std::string_view label = {});
 
 }  // namespace procpool::inline v0::detail

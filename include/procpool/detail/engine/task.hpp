@@ -26,9 +26,9 @@
 #include <procpool/detail/call/function.hpp>
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/engine/mutex.hpp>
-#include <procpool/detail/engine/share.hpp>
 #include <procpool/detail/engine/task_control.hpp>
 #include <procpool/detail/export.hpp>
+#include <procpool/detail/handle/resource.hpp>
 #include <procpool/detail/operations/progress_report.hpp>
 
 namespace procpool::inline v0::detail {
@@ -41,7 +41,7 @@ struct InputBuffer {
   std::uint64_t count = 0;
   Bytes bytes;
   std::vector<std::uint64_t> ends;  // empty with a fixed argument size, and for a single element
-  Share::List shares{};             // that its elements name
+  Resource::List resources{};       // that its elements name
 };
 
 // Attempts at an element that failed: how many, and how the last of them did. What they say came
@@ -67,12 +67,14 @@ struct OutcomeBlock {
   std::uint64_t count = 0;
   Kind kind = Kind::values;
   bool cancelled = false;  // failed, because it was not wanted any more
-  bool begun = false;      // though cancelled
-  Attempts earlier{};
+  bool begun = false;      // failed, though it had begun
   Payload payload;
   std::exception_ptr failure;
-  int worker = -1;  // index of the worker that made it, -1: none
-  pid_t pid = 0;
+  std::shared_ptr<Resource::List const> resources{};  // that the payload may name; null: none
+  int worker = -1;                                    // index of the worker that ran them, -1: none
+  pid_t pid = 0;                                      // of that worker
+  std::uint64_t nanoseconds = 0;  // for all these elements, as the worker says; 0: not known
+  std::chrono::steady_clock::time_point ended{};  // of a detailed task: set by deliver()
 };
 
 struct TaskOptions {
@@ -82,6 +84,7 @@ struct TaskOptions {
   bool stream = false;
   bool internal = false;          // the pool's own, counted nowhere
   bool refuse_when_full = false;  // whatever `control` says
+  bool detailed = false;          // its owner wants to know times, attempts and output
   std::shared_ptr<CallContext const> context{};
   std::shared_ptr<ProgressReport> progress{};
   TaskControl const* control =
@@ -94,12 +97,16 @@ class PROCPOOL_API Task : public Completion {
   ~Task();
 
   std::uint64_t id() const noexcept { return id_; }
+  std::string name() const;  // for texts: task 3 "the label"
   Function const& function() const noexcept { return function_; }
   std::size_t chunk() const noexcept { return chunk_; }
   bool stop_on_error() const noexcept { return stop_on_error_; }
   bool stream() const noexcept { return stream_; }
   bool internal() const noexcept { return internal_; }
+  bool detailed() const noexcept { return detailed_; }
   int priority() const noexcept { return control_->priority; }
+  Label const& label() const noexcept { return control_->label; }
+  bool on_each_worker() const noexcept { return control_->on_each_worker; }
   std::optional<Key> const& key() const noexcept { return control_->key; }
   WhenFull when_full() const noexcept {
     return refuse_when_full_ ? WhenFull::refuse : control_->when_full;
@@ -110,6 +117,11 @@ class PROCPOOL_API Task : public Completion {
   std::optional<std::chrono::milliseconds> queue_timeout() const noexcept {
     return control_->queue_timeout;
   }
+  std::optional<TimePoint> const& deadline() const noexcept { return control_->deadline; }
+  // Time may end what runs of it.
+  bool timed() const noexcept { return control_->timeout || control_->deadline; }
+  // Time may end what waits of it.
+  bool expires() const noexcept { return control_->queue_timeout || control_->deadline; }
 
   // The blocks that arrived since the last call, in the order of their arrival.
   std::vector<OutcomeBlock> take();
@@ -123,6 +135,10 @@ class PROCPOOL_API Task : public Completion {
   // Streams only. Blocks until a block has arrived (the one with this element, if one is named) or
   // the task has ended.
   void wait_for_block(std::optional<std::uint64_t> element);
+
+  // The same without waiting: `callback` is called then, once, as at the end of a completion. False:
+  // it has arrived, and nothing was taken.
+  bool call_at_block(std::optional<std::uint64_t> element, std::unique_ptr<Callback>&& callback);
 
   struct Counts {
     std::uint64_t announced = 0;
@@ -139,15 +155,18 @@ class PROCPOOL_API Task : public Completion {
   void set_random(std::uint64_t random) noexcept { random_ = random; }
   std::uint64_t random() const noexcept { return random_; }
 
-  // Keeps these until the task is gone: not only its elements name them, its results may too. Not
-  // those of streams.
-  void keep(Share::List const& shares);
-
   // For engines. What an element has written, where that is captured; before its outcome. Streams
-  // have no place for it.
+  // have no place for it, unless they are detailed.
   void add_output(std::uint64_t element, std::string text);
   std::string output(std::uint64_t element) const;
-  std::vector<std::pair<std::uint64_t, std::string>> outputs() const;  // by element
+  std::string take_output(std::uint64_t element);
+  // Some elements have output, or attempts that failed.
+  bool has_special_elements() const;
+
+  // For detailed tasks. These elements are about to be handed to the engine.
+  void note_queued(std::uint64_t first, std::uint64_t count);
+  // When the elements of a block were. Once for each block.
+  std::optional<TimePoint> queued(OutcomeBlock const& block);
 
   // For engines. Notes a failed attempt at an element, and its text. False: it was the last attempt.
   bool attempt_failed(std::uint64_t element, std::string const& how);
@@ -157,6 +176,8 @@ class PROCPOOL_API Task : public Completion {
   // per element. `deliver` wakes the waiting threads. `announce` with `last` seals the task too, and
   // returns true unless it was sealed before.
   bool announce(std::uint64_t elements, bool last = false);
+  // All elements of a task that no other thread has yet. Seals it.
+  void announce_all(std::uint64_t elements);
   bool seal();  // false: it was sealed already
   void deliver(OutcomeBlock block);
   // Marks that what has not begun of the elements from `first` on shall not; the engine acts on it.
@@ -194,6 +215,8 @@ class PROCPOOL_API Task : public Completion {
  private:
   bool completes() PROCPOOL_REQUIRES(mutex_);  // true once
   bool is_awaited(OutcomeBlock const& block) const PROCPOOL_REQUIRES(mutex_);
+  bool has_arrived() const PROCPOOL_REQUIRES(mutex_);  // what is awaited
+  void tell_block() noexcept PROCPOOL_EXCLUDES(mutex_);
   void tell(bool complete) PROCPOOL_EXCLUDES(mutex_);
 
   struct Rare;  // state that only some tasks ever have, so that the many others are small
@@ -207,6 +230,7 @@ class PROCPOOL_API Task : public Completion {
   bool const stream_;
   bool const internal_;
   bool const refuse_when_full_;
+  bool const detailed_;
   std::uint64_t const id_;
   std::atomic<std::uint64_t> cancelled_from_{std::numeric_limits<std::uint64_t>::max()};
 

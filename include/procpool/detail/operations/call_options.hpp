@@ -23,9 +23,13 @@ inline constexpr unsigned use_priority = 512;
 inline constexpr unsigned use_key = 1024;
 inline constexpr unsigned use_when_full = 2048;
 inline constexpr unsigned use_stream = 4096;
+inline constexpr unsigned use_deadline = 8192;
+inline constexpr unsigned use_stop = 16384;
+inline constexpr unsigned use_label = 32768;
 // Every operation uses these.
-inline constexpr unsigned use_always =
-    use_timeout | use_queue_timeout | use_retries | use_priority | use_key | use_stream;
+inline constexpr unsigned use_always = use_timeout | use_queue_timeout | use_retries |
+                                       use_priority | use_key | use_stream | use_deadline |
+                                       use_stop | use_label;
 
 // Throws std::invalid_argument for values that make no sense.
 PROCPOOL_API void check_options(CallOptions const& options);

@@ -14,6 +14,7 @@
 
 #include <procpool/call_options.hpp>
 #include <procpool/detail/async/call_context.hpp>
+#include <procpool/detail/async/cancel.hpp>
 #include <procpool/detail/call/call.hpp>
 #include <procpool/detail/call/trampoline.hpp>
 #include <procpool/detail/engine/engine.hpp>
@@ -46,7 +47,11 @@ class Caller {
   Engine& engine() const noexcept { return *engine_; }
   std::shared_ptr<Engine> const& shared_engine() const noexcept { return engine_; }
   CallOptions const& options() const noexcept { return options_; }
-  OnError on_error() const noexcept { return options_.on_error.value_or(OnError::stop); }
+  OnError on_error() const noexcept {
+    return outcomes_ ? OnError::finish : options_.on_error.value_or(OnError::stop);
+  }
+
+  bool stops_on_error() const noexcept { return on_error() == OnError::stop; }
 
   // The same, but what finds no room in the queue throws QueueFull, whatever the options say.
   Caller refusing() const {
@@ -55,8 +60,15 @@ class Caller {
     return caller;
   }
 
+  // The same for calls that give outcomes: all elements are run, and their details kept.
+  Caller giving_outcomes() const {
+    Caller caller = *this;
+    caller.outcomes_ = true;
+    return caller;
+  }
+
   std::size_t chunk() const {
-    return options_.chunk ? options_.chunk->checked("chunk", max_chunk) : 0;
+    return options_.chunk ? checked(*options_.chunk, "chunk", max_chunk) : 0;
   }
 
   // Starts one call.
@@ -64,9 +76,32 @@ class Caller {
   std::shared_ptr<Task> start_one(C const& callable, Args&&... args) const {
     using Ps = typename Call<C, Args&&...>::Params;
     auto task = engine_->make_task(make_function(callable, Ps{}), in_context({}));
+    if (options_.stop) stop_with(task, *options_.stop);
     InputWriter<Ps> writer(*engine_, task);
     writer.add(std::forward<Args>(args)...);
     writer.finish();
+    return task;
+  }
+
+  // Starts a call in each worker.
+  template <class C, class... Args>
+  std::shared_ptr<Task> start_on_each_worker(C const& callable, Args const&... args) const {
+    using Ps = typename Call<C, Args const&...>::Params;
+    auto own = std::make_shared<CallContext>(*context_);
+    own->control.key = Key(0);
+    own->control.on_each_worker = true;
+    TaskOptions options = in_context({});
+    options.control = &own->control;
+    options.context = std::move(own);
+    auto task = engine_->make_task(make_function(callable, Ps{}), std::move(options));
+    if (options_.stop) stop_with(task, *options_.stop);
+    std::size_t const places = engine_->begin_on_each_worker(task);
+    feed<Ps>(task, [&](auto& writer) {
+      for (std::size_t place = 0; place < places; ++place) {
+        writer.add(args...);
+        writer.hand_over();  // each is a chunk of its own
+      }
+    });
     return task;
   }
 
@@ -78,7 +113,9 @@ class Caller {
     if (options_.progress) {
       task.progress = std::make_shared<ProgressReport>(context_, options_.progress, total);
     }
-    return engine_->make_task(make_function(callable, Ps{}), std::move(task));
+    auto made = engine_->make_task(make_function(callable, Ps{}), std::move(task));
+    if (options_.stop) stop_with(made, *options_.stop);
+    return made;
   }
 
   // Encodes and hands over all elements that `feed` gives to the writer.
@@ -102,10 +139,9 @@ class Caller {
 
   // Starts a call per element of the zipped ranges.
   template <class C, class R, class... Rs>
-  std::shared_ptr<Task> start(C const& callable, bool stop_on_error, R& range,
-                              Rs&... ranges) const {
+  std::shared_ptr<Task> start(C const& callable, R& range, Rs&... ranges) const {
     using Ps = typename Call<C, reference_t<R>, reference_t<Rs>...>::Params;
-    auto task = many<Ps>(callable, {.chunk = chunk(), .stop_on_error = stop_on_error},
+    auto task = many<Ps>(callable, {.chunk = chunk(), .stop_on_error = stops_on_error()},
                          known_size(range, ranges...));
     feed<Ps>(task, [&](auto& writer) {
       if constexpr (sizeof...(Rs) == 0 && packed<Ps, R>()) {
@@ -122,7 +158,7 @@ class Caller {
   // Starts a call per tuple of the range.
   template <class Ps, class C, class R>
   std::shared_ptr<Task> start_star(C const& callable, R& tuples) const {
-    auto task = many<Ps>(callable, {.chunk = chunk(), .stop_on_error = on_error() == OnError::stop},
+    auto task = many<Ps>(callable, {.chunk = chunk(), .stop_on_error = stops_on_error()},
                          known_size(tuples));
     feed<Ps>(task, [&](auto& writer) {
       for (auto&& tuple : tuples) {
@@ -140,6 +176,7 @@ class Caller {
     task.context = context_;
     task.control = &context_->control;
     task.refuse_when_full = refusing_;
+    task.detailed = outcomes_;
     return task;
   }
 
@@ -171,6 +208,7 @@ class Caller {
   std::shared_ptr<CallContext const> const& context_;
   CallOptions const& options_;
   bool refusing_ = false;
+  bool outcomes_ = false;
 };
 
 }  // namespace procpool::inline v0::detail

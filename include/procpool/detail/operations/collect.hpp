@@ -33,11 +33,24 @@ PROCPOOL_API std::vector<OutcomeBlock> take_in_order(Task& task);
 
 PROCPOOL_API std::uint64_t count_elements(std::vector<OutcomeBlock> const& blocks) noexcept;
 
+// Calls a function that decodes values of this type. They may name these resources and no others.
+template <class R, class Decode>
+auto decode_within(Resource::List const* resources, Decode const& decode) {
+  if constexpr (fixed_size<R> != 0) {  // names none
+    return decode();
+  } else {
+    ResourceScope const scope(resources);
+    return decode();
+  }
+}
+
 // A value that is still bytes. Its call decodes it into the place of the caller.
 template <class R>
 class Undecoded {
  public:
-  explicit Undecoded(std::span<std::byte const> bytes) noexcept : bytes_(bytes) {}
+  // `resources`: those that the bytes may name; null: none.
+  Undecoded(std::span<std::byte const> bytes, Resource::List const* resources) noexcept
+      : bytes_(bytes), resources_(resources) {}
 
   R operator()() const {
     return watched([this] { return decode<R>(bytes_); });
@@ -55,7 +68,7 @@ class Undecoded {
   template <class Decode>
   PROCPOOL_PASSES_FORCED_END auto watched(Decode const& decode) const {
     try {
-      return decode();
+      return decode_within<R>(resources_, decode);
     } catch (abi::__forced_unwind&) {
       throw;  // the caller's own thread is being ended
     } catch (...) {
@@ -65,6 +78,7 @@ class Undecoded {
   }
 
   std::span<std::byte const> const bytes_;
+  Resource::List const* const resources_;
   mutable bool refused_ = false;
 };
 
@@ -147,7 +161,7 @@ class BlockReader {
 
   PROCPOOL_PASSES_FORCED_END void read_value(OutcomeBlock const& block,
                                              std::span<std::byte const> bytes) {
-    Undecoded<R> const value(bytes);
+    Undecoded<R> const value(bytes, block.resources.get());
     try {
       return sink_.value(value);
     } catch (abi::__forced_unwind&) {
@@ -172,6 +186,70 @@ class BlockReader {
   std::uint64_t element_ = 0;  // that is decoded
 };
 
+// ---- for outcomes(): all of them
+
+// What the outcomes of a block have beside their values and failures.
+class PROCPOOL_API BlockDetails {
+ public:
+  BlockDetails(Task& task, OutcomeBlock const& block);
+
+  // Of one element of the block, once.
+  OutcomeDetails of(std::uint64_t element) const;
+
+ private:
+  Task& task_;
+  bool const differ_;  // some elements of the task have earlier attempts, or output
+  OutcomeDetails const common_;
+};
+
+// A sink of one block, for O, which is an Outcome: gives `put` the arguments of the constructor of
+// each outcome.
+template <class O, class Put>
+class OutcomeSink {
+  using R = typename O::value_type;
+
+ public:
+  OutcomeSink(Task& task, OutcomeBlock const& block, Put const& put)
+      : details_(task, block), put_(put), next_(block.first) {}
+
+  void value()
+    requires std::is_void_v<R>
+  {
+    put_(details_.of(next_++), std::in_place);
+  }
+  template <class Result>
+  void value(Result const& result) {
+    put_made<R>(result, [this](auto&& made) {
+      put_(details_.of(next_), std::in_place, std::forward<decltype(made)>(made));
+    });
+    ++next_;
+  }
+  void error(std::exception_ptr const& reason) { put_(details_.of(next_++), Failure(reason)); }
+
+ private:
+  BlockDetails const details_;
+  Put const& put_;
+  std::uint64_t next_;
+};
+
+template <class O, class Put>
+void read_outcomes(Task& task, OutcomeBlock const& block, Put const& put) {
+  OutcomeSink<O, Put> sink(task, block, put);
+  BlockReader<typename O::value_type, OutcomeSink<O, Put>>(task, sink).read(block);
+}
+
+template <class O>
+std::vector<O> collect_outcomes(Task& task) {
+  std::vector<OutcomeBlock> const blocks = take_in_order(task);
+  std::vector<O> outcomes;
+  outcomes.reserve(count_elements(blocks));
+  auto const put = [&outcomes](auto&&... parts) {
+    outcomes.emplace_back(std::forward<decltype(parts)>(parts)...);
+  };
+  for (OutcomeBlock const& block : blocks) read_outcomes<O>(task, block, put);
+  return outcomes;
+}
+
 // ---- for submit: the one value, or the reason why there is none
 
 // Decoded where the caller wants it.
@@ -183,13 +261,18 @@ PROCPOOL_PASSES_FORCED_END R collect_value(Task& task) {
     auto const bytes = single_value<R>(block);
     if (!bytes) throw_reason(block, task, malformed(block, task.id()));
     try {
-      return decode<R>(*bytes);
+      return decode_within<R>(block.resources.get(), [&] { return decode<R>(*bytes); });
     } catch (abi::__forced_unwind&) {
       throw;
     } catch (...) {
       std::rethrow_exception(undecodable(block, task, block.first, std::current_exception()));
     }
   }
+}
+template <class O>
+  requires is_outcome<O>
+O collect_value(Task& task) {
+  return std::move(collect_outcomes<O>(task).front());
 }
 
 // ---- for map: values until the first error by index, and errors
@@ -279,42 +362,10 @@ auto collect_values(Task& task, OnError how = OnError::finish)
   sink.throw_if_failed();
   if constexpr (!std::is_void_v<R>) return std::move(sink.values);
 }
-
-// ---- for try_map: every outcome
-
-template <class R>
-struct OutcomeSink {
-  std::vector<Outcome<R>> outcomes;
-
-  void value(Undecoded<R> const& result) {
-    put_made<R>(result, [this](auto&& made) {
-      outcomes.emplace_back(std::in_place, std::forward<decltype(made)>(made));
-    });
-  }
-  void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
-};
-
-template <class R>
-  requires std::is_void_v<R>
-struct OutcomeSink<R> {
-  std::vector<Outcome<R>> outcomes;
-
-  void value() { outcomes.emplace_back(std::in_place); }
-  void error(std::exception_ptr const& reason) { outcomes.emplace_back(reason); }
-};
-
-template <class R>
-std::vector<Outcome<R>> collect_outcomes(Task& task) {
-  std::vector<OutcomeBlock> const blocks = take_in_order(task);
-  OutcomeSink<R> sink;
-  std::uint64_t const elements = count_elements(blocks);
-  sink.outcomes.reserve(elements);
-  BlockReader<R, OutcomeSink<R>> reader(task, sink);
-  for (OutcomeBlock const& block : blocks) reader.read(block);
-  for (auto& [element, text] : task.outputs()) {
-    if (element < elements) sink.outcomes[element].set_output(text);
-  }
-  return std::move(sink.outcomes);
+template <class O>
+  requires is_outcome<O>
+std::vector<O> collect_values(Task& task, OnError = OnError::finish) {
+  return collect_outcomes<O>(task);
 }
 
 }  // namespace procpool::inline v0::detail

@@ -37,8 +37,12 @@ class PROCPOOL_API InputWriterBase {
   std::uint64_t added() const noexcept { return next_ + input_.count; }
   std::uint64_t handed_over() const noexcept { return next_; }
   std::uint64_t bytes() const noexcept { return bytes_ + input_.bytes.size(); }
-  // False: the call was cancelled, or stopped by a failure, and the next element would not run.
-  bool wanted() const noexcept { return added() < task_->cancelled_from(); }
+  // False: the call was stopped by a failure, and the next element would not run. Of a call that was
+  // cancelled as a whole each element ends with TaskCancelled, those that are still read too.
+  bool wanted() const noexcept {
+    std::uint64_t const end = task_->cancelled_from();
+    return added() < end || end == 0;
+  }
 
   // Gives the call up: elements that have begun are waited for, the others never begin.
   void abandon() noexcept;
@@ -55,15 +59,18 @@ class PROCPOOL_API InputWriterBase {
  private:
   void flush(bool last);
   void move_to_own_buffer(std::size_t begin);
+  // The current element names something that has one owner.
+  bool carries() const noexcept;
 
   Engine* engine_;
   std::shared_ptr<Task> task_;
   std::size_t element_size_;
   bool user_chunk_;  // the user has set the size of chunks
   std::size_t max_elements_;
-  std::size_t next_elements_;  // of the buffer that is being written, at most
-  std::uint64_t next_ = 0;     // elements handed over
-  std::uint64_t bytes_ = 0;    // of them
+  std::size_t next_elements_;     // of the buffer that is being written, at most
+  std::uint64_t next_ = 0;        // elements handed over
+  std::uint64_t bytes_ = 0;       // of them
+  std::size_t named_before_ = 0;  // resources, by the elements before the current one
   bool full_ = false;
   bool begun_ = false;
 };
@@ -83,8 +90,8 @@ class InputWriter<Parameters<Ps...>> : public InputWriterBase {
     try {
       if constexpr (((fixed_size<serialized_t<Ps>> != 0) && ...)) {
         encode_all(std::forward<Args>(args)...);
-      } else {  // only values of varying size can name shared values
-        ShareCollector const collector(input_.shares);
+      } else {  // only values of varying size can name resources
+        ResourceCollector const collector(input_.resources);
         encode_all(std::forward<Args>(args)...);
       }
     } catch (...) {

@@ -3,10 +3,13 @@
 // The operations, once, for the pool and for pool.with(...): each as operation<f>(...) with the
 // function as a template argument, and as operation(callable, ...). Here are the operations that
 // give a future, or results in order. stream_operations.hpp and slice_operations.hpp add the
-// others. Derived gives make_caller(used options, operation).
+// others. Derived gives make_caller(used options, operation). Given<R> is what the caller gets for
+// an R that the function returns: an R, or an Outcome<R>.
 
 #include <cstddef>
+#include <exception>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <tuple>
 #include <type_traits>
@@ -43,7 +46,7 @@ using star_t =
 inline constexpr unsigned map_options =
     use_chunk | use_on_error | use_progress | use_executor | use_when_full | use_always;
 
-template <class Derived>
+template <class Derived, template <class> class Given = std::type_identity_t>
 class Operations {
  public:
   /// Gives one call to the pool; it runs in a worker as soon as one is free. Returns at once: the
@@ -52,10 +55,10 @@ class Operations {
   /// an argument throws; nothing was submitted then. A future that is dropped does not stop its
   /// call.
   template <class C, class... Args>
-  auto submit(C callable, Args&&... args) -> Future<result_t<C, Args&&...>> {
+  auto submit(C callable, Args&&... args) -> Future<Given<result_t<C, Args&&...>>> {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
-      return Future<result_t<C, Args&&...>>(
+      return Future<Given<result_t<C, Args&&...>>>(
           caller(use_executor | use_when_full | use_always, "submit")
               .start_one(callable, std::forward<Args>(args)...));
     } else {
@@ -70,12 +73,13 @@ class Operations {
   /// As submit, if PoolOptions::queue_limit leaves room for it now; else nothing, and nothing was
   /// submitted. Does not block.
   template <class C, class... Args>
-  auto try_submit(C callable, Args&&... args) -> std::optional<Future<result_t<C, Args&&...>>> {
+  auto try_submit(C callable, Args&&... args)
+      -> std::optional<Future<Given<result_t<C, Args&&...>>>> {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
       Caller const made = caller(use_executor | use_always, "try_submit").refusing();
       try {
-        return Future<result_t<C, Args&&...>>(
+        return Future<Given<result_t<C, Args&&...>>>(
             made.start_one(callable, std::forward<Args>(args)...));
       } catch (QueueFull const&) {
         return std::nullopt;
@@ -91,12 +95,15 @@ class Operations {
 
   /// submit and get: blocks until the call has ended.
   template <class C, class... Args>
-  auto call(C callable, Args&&... args) -> result_t<C, Args&&...> {
+  auto call(C callable, Args&&... args) -> Given<result_t<C, Args&&...>> {
     using Checked = Call<C, Args&&...>;
     if constexpr (Checked::check()) {
-      return Future<result_t<C, Args&&...>>(caller(use_when_full | use_always, "call")
-                                                .start_one(callable, std::forward<Args>(args)...))
+      return Future<Given<result_t<C, Args&&...>>>(
+                 caller(use_when_full | use_always, "call")
+                     .start_one(callable, std::forward<Args>(args)...))
           .get();
+    } else {
+      std::terminate();  // its sentence was said
     }
   }
   template <auto F, class... Args>
@@ -113,10 +120,10 @@ class Operations {
   /// throws as submit does.
   template <class C, std::ranges::input_range R, std::ranges::input_range... Rs>
   auto map(C callable, R&& range, Rs&&... ranges) {
-    using Result = map_result_t<C, R, Rs...>;
+    using Result = Given<map_result_t<C, R, Rs...>>;
     if constexpr (Call<C, reference_t<R>, reference_t<Rs>...>::check()) {
       Caller const made = caller(map_options, "map");
-      auto const task = made.start(callable, made.on_error() == OnError::stop, range, ranges...);
+      auto const task = made.start(callable, range, ranges...);
       Caller::finish(*task);
       return collect_values<Result>(*task, made.on_error());
     }
@@ -128,11 +135,11 @@ class Operations {
 
   /// As map, but returns as soon as the inputs are read and encoded.
   template <class C, std::ranges::input_range R, std::ranges::input_range... Rs>
-  auto map_async(C callable, R&& range, Rs&&... ranges) -> Results<map_result_t<C, R, Rs...>> {
+  auto map_async(C callable, R&& range, Rs&&... ranges)
+      -> Results<Given<map_result_t<C, R, Rs...>>> {
     if constexpr (Call<C, reference_t<R>, reference_t<Rs>...>::check()) {
       Caller const made = caller(map_options, "map_async");
-      return {made.start(callable, made.on_error() == OnError::stop, range, ranges...),
-              made.on_error()};
+      return {made.start(callable, range, ranges...), made.on_error()};
     } else {
       return {};
     }
@@ -140,25 +147,6 @@ class Operations {
   template <auto F, std::ranges::input_range R, std::ranges::input_range... Rs>
   auto map_async(R&& range, Rs&&... ranges) {
     return map_async(fn<F>, std::forward<R>(range), std::forward<Rs>(ranges)...);
-  }
-
-  /// As map, but runs all elements and says of each what became of it: no failure of a task is
-  /// thrown.
-  template <class C, std::ranges::input_range R, std::ranges::input_range... Rs>
-  auto try_map(C callable, R&& range, Rs&&... ranges)
-      -> std::vector<Outcome<map_result_t<C, R, Rs...>>> {
-    if constexpr (Call<C, reference_t<R>, reference_t<Rs>...>::check()) {
-      Caller const made = caller(map_options & ~use_on_error, "try_map");
-      auto const task = made.start(callable, false, range, ranges...);
-      Caller::finish(*task);
-      return collect_outcomes<map_result_t<C, R, Rs...>>(*task);
-    } else {
-      return {};
-    }
-  }
-  template <auto F, std::ranges::input_range R, std::ranges::input_range... Rs>
-  auto try_map(R&& range, Rs&&... ranges) {
-    return try_map(fn<F>, std::forward<R>(range), std::forward<Rs>(ranges)...);
   }
 
   /// As map over one range of tuples or pairs, whose parts are the arguments of each call.
@@ -169,7 +157,7 @@ class Operations {
       Caller const made = caller(map_options, "starmap");
       auto const task = made.start_star<typename Star::Checked::Params>(callable, tuples);
       Caller::finish(*task);
-      return collect_values<typename Star::Result>(*task, made.on_error());
+      return collect_values<Given<typename Star::Result>>(*task, made.on_error());
     }
   }
   template <auto F, std::ranges::input_range R>
@@ -179,7 +167,7 @@ class Operations {
 
   /// As starmap, but returns as soon as the inputs are read and encoded.
   template <class C, std::ranges::input_range R>
-  auto starmap_async(C callable, R&& tuples) -> Results<typename star_t<C, R>::Result> {
+  auto starmap_async(C callable, R&& tuples) -> Results<Given<typename star_t<C, R>::Result>> {
     using Star = star_t<C, R>;
     if constexpr (Star::Checked::check()) {
       Caller const made = caller(map_options, "starmap_async");

@@ -28,14 +28,18 @@ namespace procpool::inline v0::detail {
 inline constexpr unsigned slice_options =
     use_slices | use_on_error | use_progress | use_executor | use_when_full | use_always;
 
-template <class Derived>
+template <class Derived, template <class> class Given = std::type_identity_t>
 class SliceOperations {
+  static constexpr bool gives_outcomes = is_outcome<Given<void>>;
+
  public:
   /// Cuts the range into slices that differ by at most one element and calls the callable for each,
   /// with the slice as a std::vector or std::span and the other arguments behind it, which are sent
-  /// once per worker. Vectors that it returns are put together in order; single values become a
+  /// once per worker. A slice of a SharedArray is a handle, for a span or a SharedArray; its elements
+  /// are not copied. Vectors that it returns are put together in order; single values become a
   /// vector in order; void functions return nothing. As many slices as CallOptions::slices says, by
   /// default one per worker, but none is empty. Blocks; errors as in map, a slice being an element.
+  /// Behind outcomes() a vector with the outcome of each slice, in order.
   template <class C, std::ranges::input_range R, class... Args>
   auto parallelize(C callable, R&& range, Args&&... args) {
     auto const bound = bind_rest(std::move(callable), std::forward<Args>(args)...);
@@ -45,7 +49,7 @@ class SliceOperations {
       Caller const made = caller("parallelize");
       auto const task =
           start_slices(made, bound, range, slices(made, made.engine().size()), nullptr);
-      return gather<result_t<B, Slice const&>>(made, *task);
+      return gather<Given<result_t<B, Slice const&>>>(made, *task);
     }
   }
   template <auto F, std::ranges::input_range R, class... Args>
@@ -57,11 +61,14 @@ class SliceOperations {
   /// which worker, and how long the whole took.
   template <class C, std::ranges::input_range R, class... Args>
   auto parallelize_timed(C callable, R&& range, Args&&... args) {
+    static_assert(!gives_outcomes || std::is_void_v<C>,
+                  "procpool: outcomes() has the times of each slice already: call parallelize, and "
+                  "ask each outcome for its times()");
     auto const begin = std::chrono::steady_clock::now();
     auto const watch = Stopwatch{bind_rest(std::move(callable), std::forward<Args>(args)...)};
     using B = std::remove_const_t<decltype(watch.callable)>;
     using Slice = slice_t<B, R>;
-    if constexpr (Call<B, Slice const&>::check()) {
+    if constexpr (!gives_outcomes && Call<B, Slice const&>::check()) {
       using Result = result_t<B, Slice const&>;
       Caller const made = caller("parallelize_timed");
       std::vector<SliceTiming> timings;
@@ -118,7 +125,11 @@ class SliceOperations {
                                   " to " + std::to_string(last) +
                                   ": the range ends before it begins");
     }
-    if constexpr (check_callable<Op>()) {
+    static_assert(
+        !gives_outcomes || std::is_void_v<C>,
+        "procpool: a reduction has one result, and outcomes() gives one for each element: "
+        "call parallelize_reduce without it, or parallelize and fold the outcomes here");
+    if constexpr (!gives_outcomes && check_callable<Op>()) {
       auto bound = bind_rest(std::move(function), std::forward<Args>(args)...);
       using B = decltype(bound);
       if constexpr (Call<B, I>::check()) {
@@ -138,14 +149,14 @@ class SliceOperations {
 
   static std::size_t slices(Caller const& made, std::size_t usual) {
     auto const& wanted = made.options().slices;
-    return wanted ? wanted->checked("slices", max_slices) : usual;
+    return wanted ? checked(*wanted, "slices", max_slices) : usual;
   }
 
   template <class Result>
   static auto gather(Caller const& made, Task& task) {
     Caller::finish(task);
-    if constexpr (std::is_void_v<Result>) {
-      collect_values<void>(task, made.on_error());
+    if constexpr (std::is_void_v<Result> || gives_outcomes) {
+      return collect_values<Result>(task, made.on_error());
     } else {
       return flatten(collect_values<Result>(task, made.on_error()));
     }
@@ -161,8 +172,7 @@ class SliceOperations {
         static_cast<Distance>(static_cast<Distance>(last) - static_cast<Distance>(first));
     if (count == 0) return std::forward<T>(init);
     Slices const cut(count, slices(made, 4 * made.engine().size()));
-    auto const task =
-        made.many<Ps>(fold, {.stop_on_error = made.on_error() == OnError::stop}, cut.number);
+    auto const task = made.many<Ps>(fold, {.stop_on_error = made.stops_on_error()}, cut.number);
     made.feed<Ps>(task, [&](auto& writer) {
       for (std::size_t i = 0; i < cut.number && writer.wanted(); ++i) {
         auto const from = static_cast<I>(static_cast<Distance>(first) + cut.begin(i));

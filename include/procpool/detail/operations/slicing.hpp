@@ -63,9 +63,30 @@ template <class P, class... Ps, class Given>
   requires ElementOf<serialized_t<P>>::known
 struct SliceElement<Parameters<P, Ps...>, Given> : ElementOf<serialized_t<P>> {};
 
+template <class T>
+inline constexpr bool is_vector = false;
+template <class T>
+inline constexpr bool is_vector<std::vector<T>> = true;
+
+// A slice is a vector of elements. One of an array in shared memory is a handle, unless the function
+// wants a vector.
+template <class Ps>
+inline constexpr bool wants_vector = false;
+template <class P, class... Ps>
+inline constexpr bool wants_vector<Parameters<P, Ps...>> = is_vector<std::remove_cvref_t<P>>;
+
 template <class C, class R>
-using slice_t =
-    std::vector<typename SliceElement<signature_t<C>, std::ranges::range_value_t<R>>::type>;
+struct SliceFor {
+  using type =
+      std::vector<typename SliceElement<signature_t<C>, std::ranges::range_value_t<R>>::type>;
+};
+template <class C, class T>
+  requires(!wants_vector<signature_t<C>>)
+struct SliceFor<C, SharedArray<T>> {
+  using type = SharedArray<T>;
+};
+template <class C, class R>
+using slice_t = typename SliceFor<C, std::remove_cvref_t<R>>::type;
 
 // The callable with the arguments that are the same for all slices bound behind the slice.
 template <class C, class... Args>
@@ -170,6 +191,26 @@ struct CallableState<Sliced<C>> {
 
 // ---- the call
 
+// Slice `index` of the range. `next` is where the one before it ended.
+template <class Slice, class R, class Iterator>
+Slice take_slice(R& range, Iterator& next, Slices const& slices, std::size_t index) {
+  if constexpr (std::is_same_v<Slice, std::remove_cvref_t<R>> && !is_vector<Slice>) {
+    return range.slice(slices.begin(index), slices.size(index));
+  } else {
+    Slice slice;
+    slice.reserve(slices.size(index));
+    // The range may have no end but the counted one: not a step further than needed.
+    for (std::size_t n = 0; n < slices.size(index); ++n) {
+      if (index + n != 0) ++next;
+      using Element = typename Slice::value_type;
+      put_made<Element>(
+          [&] { return to_serialized<Element>(*next); },
+          [&](auto&& element) { slice.emplace_back(std::forward<decltype(element)>(element)); });
+    }
+    return slice;
+  }
+}
+
 // Starts a call of `callable` per slice of the range.
 template <class C, class R>
 std::shared_ptr<Task> start_slices(Caller const& caller, C const& callable, R& range,
@@ -183,35 +224,19 @@ std::shared_ptr<Task> start_slices(Caller const& caller, C const& callable, R& r
   } else {
     using Ps = typename Call<C, Slice const&>::Params;
     Slices const slices(static_cast<std::size_t>(std::ranges::distance(range)), wanted);
-    auto task =
-        caller.many<Ps>(Sliced<C>{callable, slices},
-                        {.stop_on_error = caller.on_error() == OnError::stop}, slices.number);
+    auto task = caller.many<Ps>(Sliced<C>{callable, slices},
+                                {.stop_on_error = caller.stops_on_error()}, slices.number);
     caller.feed<Ps>(task, [&](auto& writer) {
       auto next = std::ranges::begin(range);
       for (std::size_t i = 0; i < slices.number && writer.wanted(); ++i) {
-        Slice slice;
-        slice.reserve(slices.size(i));
-        // The range may have no end but the counted one: not a step further than needed.
-        for (std::size_t n = 0; n < slices.size(i); ++n) {
-          if (i + n != 0) ++next;
-          using Element = typename Slice::value_type;
-          put_made<Element>([&] { return to_serialized<Element>(*next); },
-                            [&](auto&& element) {
-                              slice.emplace_back(std::forward<decltype(element)>(element));
-                            });
-        }
+        Slice const slice = take_slice<Slice>(range, next, slices, i);
         if (places) add_place(*places, slices, i);
-        writer.add(std::as_const(slice));
+        writer.add(slice);
       }
     });
     return task;
   }
 }
-
-template <class T>
-inline constexpr bool is_vector = false;
-template <class T>
-inline constexpr bool is_vector<std::vector<T>> = true;
 
 // Vectors end to end. Other results as they are.
 template <class R>

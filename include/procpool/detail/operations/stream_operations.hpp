@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <ranges>
+#include <type_traits>
 #include <utility>
 
 #include <procpool/callable.hpp>
@@ -19,7 +20,7 @@ namespace procpool::inline v0::detail {
 // The result of a refused call, after its sentence.
 struct NoStream {};
 
-template <class Derived>
+template <class Derived, template <class> class Given = std::type_identity_t>
 class StreamOperations {
  public:
   /// As map, but gives an input range of the results, in the order of the inputs, which are read as
@@ -56,14 +57,14 @@ class StreamOperations {
     using Checked = Call<C, reference_t<std::views::all_t<Rs>>...>;
     if constexpr (Checked::check()) {
       using Ps = typename Checked::Params;
-      using Result = result_t<C, reference_t<std::views::all_t<Rs>>...>;
+      using Result = Given<result_t<C, reference_t<std::views::all_t<Rs>>...>>;
       using Inputs = StreamSource<std::views::all_t<Rs>...>;
       using State = StreamState<Result, Order, Ps, Inputs>;
       Caller const made = static_cast<Derived&>(*this).make_caller(
           use_chunk | use_window | use_progress | use_executor | use_always, operation);
       auto const& wanted = made.options().window;
       StreamWindow const window(
-          wanted ? std::optional(wanted->checked("window", max_window)) : std::nullopt,
+          wanted ? std::optional(checked(*wanted, "window", max_window)) : std::nullopt,
           made.chunk(), made.engine().size());
       auto task = made.template many<Ps>(callable, {.chunk = made.chunk(), .stream = true},
                                          known_size(ranges...));

@@ -23,6 +23,7 @@
 #include <procpool/detail/operations/collect.hpp>
 #include <procpool/detail/operations/input_writer.hpp>
 #include <procpool/detail/operations/stream_window.hpp>
+#include <procpool/errors.hpp>
 #include <procpool/stream.hpp>
 
 namespace procpool::inline v0::detail {
@@ -64,37 +65,61 @@ class StreamState {
   // The next result becomes the current one. At the end, throws what ended the inputs, if it was
   // not their end.
   void next() {
-    if (over_) return;
-    task_->check_usable();  // before anything of it is locked
     current_.reset();
-    for (;;) {
-      if (!exhausted_ && window_.refill(outstanding()) != 0) refill();
-      if (decoded_.empty()) absorb();
-      if (!decoded_.empty()) {
-        current_.emplace(std::move(decoded_.front()));
-        decoded_.pop_front();
-        ++taken_;
-        return;
-      }
-      if (exhausted_ && taken_ == writer_.handed_over()) break;
-      task_->wait_for_block(Order == StreamOrder::inputs ? std::optional(taken_) : std::nullopt);
+    while (!advance()) task_->wait_for_block(awaited_element());
+  }
+
+  // The same without waiting, if there is no current one. False: no result is there yet.
+  bool advance() {
+    if (over_ || current_) return true;
+    task_->check_usable();  // before anything of it is locked
+    if (!exhausted_ && window_.refill(outstanding()) != 0) refill();
+    if (decoded_.empty()) absorb();
+    if (!decoded_.empty()) {
+      current_.emplace(std::move(decoded_.front()));
+      decoded_.pop_front();
+      ++taken_;
+      return true;
     }
+    if (!exhausted_ || taken_ != writer_.handed_over()) return false;
     over_ = true;
     if (ProgressReport* const report = task_->progress()) report->wait_until_told();
     if (source_error_) std::rethrow_exception(std::exchange(source_error_, nullptr));
+    return true;
+  }
+
+  // Takes the next result, for co_await. Nothing: the end.
+  std::optional<Value> take_next() {
+    begun_ = true;
+    while (!advance()) task_->wait_for_block(awaited_element());
+    if (over_) return std::nullopt;
+    std::optional<Entry> taken = std::exchange(current_, std::nullopt);
+    return value_of(*taken);
+  }
+
+  bool call_at_next(std::unique_ptr<Completion::Callback>&& callback) {
+    return task_->call_at_block(awaited_element(), std::move(callback));
   }
 
   bool over() const noexcept { return over_; }
 
-  Value&& current() {
-    if (auto* const error = std::get_if<std::exception_ptr>(&*current_)) {
-      std::rethrow_exception(*error);
-    }
-    return std::move(std::get<Value>(*current_));
-  }
+  std::shared_ptr<Task> const& task() const noexcept { return task_; }
+
+  Value&& current() { return value_of(*current_); }
 
  private:
   using Entry = std::variant<Value, std::exception_ptr>;
+
+  static Value&& value_of(Entry& entry) {
+    if (auto* const error = std::get_if<std::exception_ptr>(&entry)) {
+      std::rethrow_exception(*error);
+    }
+    return std::move(std::get<Value>(entry));
+  }
+
+  std::optional<std::uint64_t> awaited_element() const noexcept {
+    return Order == StreamOrder::inputs ? std::optional(taken_) : std::nullopt;
+  }
 
   // A source that takes longer than this for its elements is slow: results go out between them.
   static constexpr std::chrono::microseconds patience{200};
@@ -104,6 +129,7 @@ class StreamState {
     window_.taken(taken_ - std::exchange(told_, taken_), bytes_per_element(), since);
     std::uint64_t const most = window_.refill(outstanding());
     try {
+      check_wanted();
       for (std::uint64_t i = 0; i < most && !exhausted_; ++i) {
         exhausted_ = !source_.add_next(writer_);
         auto const now = std::chrono::steady_clock::now();
@@ -121,6 +147,17 @@ class StreamState {
       exhausted_ = true;
     }
     if (exhausted_) end_inputs();
+  }
+
+  // Throws the reason why no further inputs are read. A stream may have no end.
+  void check_wanted() const {
+    if (task_->cancelled_from() == 0) {
+      throw TaskCancelled("a stream was stopped before its inputs had been read to their end");
+    }
+    if (task_->deadline() && std::chrono::steady_clock::now() >= *task_->deadline()) {
+      throw TaskTimeout(
+          "a stream was at its deadline before its inputs had been read to their end");
+    }
   }
 
   std::uint64_t outstanding() const noexcept { return writer_.added() - taken_; }
@@ -155,42 +192,56 @@ class StreamState {
     }
   }
 
+  // Adds the result of an element, which `make` returns.
+  template <class Make>
+  void add(std::uint64_t index, Make const& make) {
+    auto const made = [&]() -> Value {
+      if constexpr (Order == StreamOrder::completion_order) {
+        return Value{index, make()};
+      } else {
+        return make();
+      }
+    };
+    put_made<Value>(made, [this](auto&& value) {
+      decoded_.emplace_back(std::in_place_index<0>, std::forward<decltype(value)>(value));
+    });
+  }
+
   struct Sink {
-    std::deque<Entry>& entries;
+    StreamState& state;
     std::uint64_t index;
 
     void value()
       requires std::is_void_v<R>
     {
       if constexpr (Order == StreamOrder::completion_order) {
-        entries.emplace_back(std::in_place_index<0>, Value{index++});
+        state.decoded_.emplace_back(std::in_place_index<0>, Value{index++});
       } else {
-        entries.emplace_back(std::in_place_index<0>);
+        state.decoded_.emplace_back(std::in_place_index<0>);
       }
     }
     template <class Result>
     void value(Result const& result) {
-      auto const made = [&]() -> Value {
-        if constexpr (Order == StreamOrder::completion_order) {
-          return Value{index, result()};
-        } else {
-          return result();
-        }
-      };
-      put_made<Value>(made, [this](auto&& value) {
-        entries.emplace_back(std::in_place_index<0>, std::forward<decltype(value)>(value));
-      });
+      state.add(index, result);
       ++index;
     }
     void error(std::exception_ptr const& reason) {
       ++index;
-      entries.emplace_back(std::in_place_index<1>, reason);
+      state.decoded_.emplace_back(std::in_place_index<1>, reason);
     }
   };
 
   void decode(OutcomeBlock const& block) {
-    Sink sink{decoded_, block.first};
-    BlockReader<R, Sink>(*task_, sink).read(block);
+    if constexpr (is_outcome<R>) {
+      std::uint64_t index = block.first;
+      read_outcomes<R>(*task_, block, [&](auto&&... parts) {
+        add(index, [&] { return R(std::forward<decltype(parts)>(parts)...); });
+        ++index;
+      });
+    } else {
+      Sink sink{*this, block.first};
+      BlockReader<R, Sink>(*task_, sink).read(block);
+    }
   }
 
   std::uint64_t bytes_per_element() const noexcept {

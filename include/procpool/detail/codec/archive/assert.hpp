@@ -36,20 +36,30 @@ struct not_serializable {
                 "threads meet at is of one process. Leave it out, or write serialize for the "
                 "type that holds it");
   static_assert(R != Refusal::atomic,
-                "procpool: this type cannot be serialized: an atomic is shared by threads of one "
-                "process. Send its value, or write serialize for the type that holds it");
+                "procpool: this type cannot be serialized: an atomic that is no std::atomic (a "
+                "std::atomic_ref, say) refers to an object of this process, or does not tell its "
+                "type. Send its value, or write serialize for the type that holds it");
   static_assert(
       R != Refusal::of_process,
       "procpool: this type cannot be serialized: a thread, a future or a stream is of one "
       "process. Leave it out, or write serialize for the type that holds it");
+  static_assert(
+      R != Refusal::process,
+      "procpool: this type cannot be serialized: a Process is joined and signalled by the program "
+      "that made it. Send what it should be told, or its pid()");
+  static_assert(
+      R != Refusal::actor,
+      "procpool: this type cannot be serialized: an Actor is called by the program that made it. "
+      "Give the task a Queue that the actor reads, or return what the actor should be told");
   static_assert(
       R != Refusal::c_array,
       "procpool: this type cannot be serialized: a C array is no value of its own, and one "
       "of unknown extent not even a member. Use std::array or std::vector");
   static_assert(
       R != Refusal::array_pointer,
-      "procpool: this type cannot be serialized: a smart pointer to an array or to void does "
-      "not know what it points to. Use std::vector");
+      "procpool: this type cannot be serialized: std::unique_ptr<T[]> and std::shared_ptr<T[]> do "
+      "not know how many elements there are, and a pointer to void not even what they are. Use "
+      "std::vector, or a pointer to a std::array");
   static_assert(R != Refusal::deleter,
                 "procpool: this type cannot be serialized: a std::unique_ptr with a deleter of its "
                 "own. Use the default deleter, or write serialize for the type that holds it");
@@ -59,7 +69,8 @@ struct not_serializable {
       "class's own serialize, and BOOST_CLASS_EXPORT for each derived class");
   static_assert(
       R != Refusal::base_class,
-      "procpool: this type cannot be serialized: a struct with base classes is not plain. "
+      "procpool: this type cannot be serialized: a struct with base classes is plain only if one "
+      "of these classes has all the members, and a base that has them is the only one and plain. "
       "Make the base a member, or write serialize");
   static_assert(
       R != Refusal::union_type,
@@ -115,12 +126,12 @@ struct not_serializable {
       "its own, which nobody can send. Use std::allocator, or a stateless one");
   static_assert(R != Refusal::no_default,
                 "procpool: this type cannot be serialized: it has its own serialize but no default "
-                "constructor. Add one, or send it behind a std::unique_ptr with "
-                "load_construct_data");
+                "constructor. Add one, or write load_construct_data and save_construct_data for "
+                "it, as for Boost.Serialization");
   static_assert(
       R != Refusal::not_movable,
-      "procpool: this type cannot be serialized: it can be neither moved nor copied. Send it "
-      "behind a std::unique_ptr");
+      "procpool: this type cannot be serialized: it (or a member, as a std::atomic) can be neither "
+      "moved nor copied. Send it behind a std::unique_ptr");
   static_assert(
       R != Refusal::not_trivial,
       "procpool: this type cannot be serialized: procpool::as_bytes is only for trivially "

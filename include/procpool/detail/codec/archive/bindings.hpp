@@ -25,7 +25,7 @@ void take_pointers(auto const*...);
 inline constexpr std::size_t max_fields = 104;
 
 // makes: a T comes of so many empty braces, and of what is put in the places of the next members;
-// declared: DeclaredMembers of a T with so many members; with: a call with the members themselves.
+// base_makes: the first base of a T does; declared: DeclaredMembers of a T with so many members; with: a call with the members themselves.
 template <std::size_t members>
 struct Bindings;
 
@@ -33,6 +33,8 @@ template <>
 struct Bindings<0> {
   template <class T, class... Next>
   static constexpr bool makes = requires { T{std::declval<Next>()...}; };
+  template <class T, class... Next>
+  static constexpr bool base_makes = requires { T{{std::declval<Next>()...}}; };
   template <class T>
   static auto declared(T&) {
     return DeclaredMembers<Types<>, false>{};
@@ -100,6 +102,9 @@ struct Bindings<0> {
     template <class T, class... Next>                                                       \
     static constexpr bool makes =                                                           \
         requires { T{PROCPOOL_LIST(PROCPOOL_BRACES, t, u), std::declval<Next>()...}; };     \
+    template <class T, class... Next>                                                       \
+    static constexpr bool base_makes =                                                      \
+        requires { T{{PROCPOOL_LIST(PROCPOOL_BRACES, t, u), std::declval<Next>()...}}; };   \
     template <class T>                                                                      \
     static auto declared(T& whole) {                                                        \
       auto& [PROCPOOL_LIST(PROCPOOL_NAME, t, u)] = whole;                                   \

@@ -281,6 +281,41 @@ struct StdCodec<std::vector<bool, A>> {
 template <StdTwoEnded Container>
 struct StdCodec<Container> : SequenceCodec<Container> {};
 
+// As a vector of the same elements.
+template <StdValarray Valarray>
+struct StdCodec<Valarray> {
+  using T = typename Valarray::value_type;
+  using Parts = Types<T>;
+  static constexpr std::size_t least = sizeof(std::uint64_t);
+
+  static void save(Sink& out, Valarray const& value) {
+    Level level(out);
+    out.count(value.size());
+    if (value.size() == 0) return;
+    if constexpr (fixed_size<T> != 0) {
+      out.write(std::addressof(value[0]), value.size() * sizeof(T));
+    } else {
+      for (std::size_t i = 0; i < value.size(); ++i) save_counted<T>(out, value[i]);
+    }
+  }
+  static void load(Source& in, Valarray& value) {
+    if constexpr (fixed_size<T> != 0) {
+      auto const elements = in.count(sizeof(T));
+      value.resize(elements);
+      if (elements == 0) return;
+      if constexpr (bitwise<T> && std::is_trivially_copyable_v<T>) {
+        in.read(std::addressof(value[0]), elements * sizeof(T));
+      } else {
+        for (std::size_t i = 0; i < elements; ++i) load_value(in, value[i]);
+      }
+    } else {
+      auto elements = make_value<std::vector<T>>(in);
+      value.resize(elements.size());
+      for (std::size_t i = 0; i < elements.size(); ++i) value[i] = std::move(elements[i]);
+    }
+  }
+};
+
 template <StdForwardList List>
 struct StdCodec<List> : SequenceCodec<List> {
   using T = typename List::value_type;

@@ -47,13 +47,15 @@ struct BraceParts<Types<Done...>, E[N], Rest...> {
       -> BraceParts<Types<Done...>, Repeated<E, I>..., Rest...>;
   using type = typename decltype(elements(std::make_index_sequence<N>{}))::type;
 };
-template <class>
+template <class Bases, class Fields>
 struct BracePartsOf;
-template <class... Fields>
-struct BracePartsOf<Types<Fields...>> : BraceParts<Types<>, Fields...> {};
+template <std::size_t... bases, class... Fields>
+struct BracePartsOf<std::index_sequence<bases...>, Types<Fields...>>
+    : BraceParts<Types<Repeated<EmptyBase, bases>...>, Fields...> {};
 
 template <class T>
-using brace_parts_t = typename BracePartsOf<fields_t<T>>::type;
+using brace_parts_t =
+    typename BracePartsOf<std::make_index_sequence<counted<T>.empty_bases>, fields_t<T>>::type;
 
 // An array of so many elements, at most, in such a struct.
 inline constexpr std::size_t max_brace_parts = 256;

@@ -191,13 +191,12 @@ consteval bool all_fill_in_place(Types<Ts...>) {
           ...);
 }
 
-// Is a T made first and filled then? Otherwise (const members, bit-fields, no default constructor,
-// containers with a comparator of their own)
-// its parts are made first and the T of them.
+// Is a T made first and filled then? Otherwise its parts are made first and the T of them: with const
+// members, bit-fields, no default constructor, or a comparator with a state.
 template <class T>
 consteval bool fills_in_place() {
   if constexpr (UserType<T>) {
-    return true;
+    return !ConstructedByUser<T>;
   } else if constexpr (!std::default_initializable<T>) {
     return false;
   } else if constexpr (requires { StdCodec<T>::made_whole(); }) {

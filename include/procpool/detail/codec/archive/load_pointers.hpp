@@ -107,6 +107,26 @@ void load_named(InputArchive& archive, std::size_t number, void* place) {
   call_load(archive, *whole);
 }
 
+// Constructed in memory of its own and moved from there: load_construct_data knows addresses only.
+template <class T>
+T make_user(Source& in) {
+  auto& archive = in.archive();
+  auto const mark = in.mark();
+  RawMemory<T> memory;
+  auto* const place = static_cast<T*>(memory.place);
+  boost::serialization::load_construct_data_adl<InputArchive, T>(archive, place,
+                                                                 boost_version<T>());
+  struct Destroyer {
+    void operator()(T* whole) const { std::destroy_at(whole); }
+  };
+  std::unique_ptr<T, Destroyer> const whole(place);
+  load_user(in, *whole);
+  will_move(in, mark, place);
+  T value(std::move(*whole));
+  has_moved<T>(in, mark, place, std::addressof(value));
+  return value;
+}
+
 template <class T>
 Loaded<T> load_fresh(InputArchive& archive) {
   using Owner = InputArchive::Owner;

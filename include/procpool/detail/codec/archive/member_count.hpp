@@ -17,7 +17,7 @@ namespace procpool::inline v0::detail {
 // What is known of an aggregate.
 enum class Makeup {
   fields,        // just members, which can be told one by one
-  base,          // it has base classes
+  base,          // members in several classes, or in a base that is not plain
   union_member,  // one of its members is a union, with a name or without
   too_many,      // more members than max_fields
   uncountable
@@ -25,7 +25,17 @@ enum class Makeup {
 
 struct Counted {
   Makeup makeup;
-  std::size_t count = 0;  // of members
+  std::size_t count = 0;        // of members
+  std::size_t empty_bases = 0;  // in front of them
+};
+
+// Stands for an empty base among what makes a struct of its parts.
+struct EmptyBase {
+  template <class B>
+    requires(std::is_empty_v<B>)
+  operator B() const {
+    return B{};
+  }
 };
 
 // --- what is put in the place of a member --------------------------------------------------------
@@ -66,6 +76,22 @@ struct AnyBase {
   operator B() const&;
 };
 
+template <class T>
+struct AnyEmptyBase {
+  template <class B>
+    requires(std::is_base_of_v<B, T> && !std::is_same_v<B, T> && std::is_empty_v<B>)
+  operator B() const&;
+};
+
+// A base that has a form of its own is not taken apart.
+template <class T>
+struct AnyPlainBase {
+  template <class B>
+    requires(std::is_base_of_v<B, T> && !std::is_same_v<B, T> && std::is_aggregate_v<B> &&
+             !HasStdCodec<B> && !AsBytes<B> && !UserType<B>)
+  operator B() const&;
+};
+
 // The type of an anonymous union has no name, but can be deduced. A union that has a serialized
 // form is a member as any other.
 struct AnyUnion {
@@ -84,17 +110,27 @@ using Repeated = Probe;
 
 // --- counting ------------------------------------------------------------------------------------
 
-// The most empty braces that make a T: `low` do, more than `high` do not.
-template <class T, std::size_t low = 0, std::size_t high = max_fields>
+// Do so many empty braces, and Next, make a T, or its base?
+template <class T, bool of_base, std::size_t braces, class... Next>
+consteval bool braces_do() {
+  if constexpr (of_base) {
+    return Bindings<braces>::template base_makes<T, Next...>;
+  } else {
+    return Bindings<braces>::template makes<T, Next...>;
+  }
+}
+
+// The most empty braces that make a T, or its base: `low` do, more than `high` do not.
+template <class T, bool of_base = false, std::size_t low = 0, std::size_t high = max_fields>
 consteval std::size_t max_braces() {
   if constexpr (low == high) {
     return low;
   } else {
     constexpr auto middle = (low + high + 1) / 2;
-    if constexpr (Bindings<middle>::template makes<T>) {
-      return max_braces<T, middle, high>();
+    if constexpr (braces_do<T, of_base, middle>()) {
+      return max_braces<T, of_base, middle, high>();
     } else {
-      return max_braces<T, low, middle - 1>();
+      return max_braces<T, of_base, low, middle - 1>();
     }
   }
 }
@@ -191,18 +227,70 @@ consteval Counted count_by_any_probes() {
 }
 
 // Is what comes after so many empty braces of the kind that Wanted asks for?
-template <class T, class Wanted, std::size_t braces>
+template <class T, class Wanted, std::size_t braces, bool of_base = false>
 consteval bool is_after() {
-  if constexpr (Bindings<braces>::template makes<T, Wanted>) {
-    return !Bindings<braces>::template makes<T, Stranger>;
+  if constexpr (braces_do<T, of_base, braces, Wanted>()) {
+    return !braces_do<T, of_base, braces, Stranger>();
   } else {
     return false;
   }
 }
 
-template <class T, std::size_t... I>
+template <class T, bool of_base, std::size_t... I>
 consteval bool has_union(std::index_sequence<I...>) {
-  return (is_after<T, AnyUnion, I>() || ...);
+  return (is_after<T, AnyUnion, I, of_base>() || ...);
+}
+
+// So many empty braces make a T or its base: are these all of its members?
+template <class T, bool of_base, std::size_t braces>
+consteval Counted count_by_braces() {
+  if constexpr (has_union<T, of_base>(std::make_index_sequence<braces>{})) {
+    return {Makeup::union_member};
+    // NOLINTNEXTLINE(misc-redundant-expression): the arguments differ
+  } else if constexpr (braces_do<T, of_base, braces, Anything<T>>() ||
+                       braces_do<T, of_base, braces, AnyLvalue<T>>() ||
+                       braces_do<T, of_base, braces, AnyRvalue<T>>()) {
+    // The next member cannot be made of braces, or is one too many.
+    return {braces == max_fields ? Makeup::too_many : Makeup::uncountable};
+  } else {
+    return {Makeup::fields, braces};
+  }
+}
+
+template <class T, std::size_t bases = 0>
+consteval std::size_t count_bases() {
+  if constexpr (bases == max_fields) {
+    return bases;
+  } else if constexpr (is_after<T, AnyBase<T>, bases>()) {
+    return count_bases<T, bases + 1>();
+  } else {
+    return bases;
+  }
+}
+
+template <class T, std::size_t... I>
+consteval bool are_empty_bases(std::index_sequence<I...>) {
+  return (is_after<T, AnyEmptyBase<T>, I>() && ...);
+}
+
+// With base classes: the members can be told if all of them are in one class, which is the struct
+// itself or its only base.
+template <class T>
+consteval Counted count_with_bases() {
+  constexpr auto bases = count_bases<T>();
+  constexpr auto braces = max_braces<T>();
+  // (g++ 12 takes T{} for fine also if an empty base has no default constructor.)
+  if constexpr (braces < bases) {
+    return {Makeup::base};
+  } else if constexpr (are_empty_bases<T>(std::make_index_sequence<bases>{})) {
+    constexpr auto all = count_by_braces<T, false, braces>();
+    return {all.makeup, braces - bases, bases};
+  } else if constexpr (bases == 1 && braces == 1 && is_after<T, AnyPlainBase<T>, 0>() &&
+                       !is_after<T, AnyBase<T>, 0, true>()) {
+    return count_by_braces<T, true, max_braces<T, true>()>();
+  } else {
+    return {Makeup::base};
+  }
 }
 
 template <class T>
@@ -210,24 +298,13 @@ consteval Counted count_members() {
   if constexpr (!Bindings<0>::makes<T>) {
     return count_by_any_probes<T, Anything<T>, AnyLvalue<T>, AnyRvalue<T>>();
   } else if constexpr (is_after<T, AnyBase<T>, 0>()) {
-    return {Makeup::base};
+    return count_with_bases<T>();
   } else {
-    constexpr auto count = max_braces<T>();
-    using Here = Bindings<count>;
-    if constexpr (has_union<T>(std::make_index_sequence<count>{})) {
-      return {Makeup::union_member};
-      // NOLINTNEXTLINE(misc-redundant-expression): the arguments differ
-    } else if constexpr (Here::template makes<T, Anything<T>> ||
-                         Here::template makes<T, AnyLvalue<T>> ||
-                         Here::template makes<T, AnyRvalue<T>>) {
-      // The next member cannot be made of braces, or is one too many.
-      if constexpr (count == max_fields) {
-        return {Makeup::too_many};
-      } else {
-        return count_by_any_probes<T, Anything<T>, AnyLvalue<T>, AnyRvalue<T>>();
-      }
+    constexpr auto counted = count_by_braces<T, false, max_braces<T>()>();
+    if constexpr (counted.makeup == Makeup::uncountable) {
+      return count_by_any_probes<T, Anything<T>, AnyLvalue<T>, AnyRvalue<T>>();
     } else {
-      return {Makeup::fields, count};
+      return counted;
     }
   }
 }

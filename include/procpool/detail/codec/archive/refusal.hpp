@@ -20,6 +20,8 @@ enum class Refusal {
   lock,
   atomic,
   of_process,
+  process,
+  actor,
   // Pointers and arrays whose extent or ways nobody knows.
   c_array,
   array_pointer,
@@ -57,6 +59,10 @@ consteval Refusal why_not_open() {
       requires(T& t) { t.notify_one(), t.notify_all(); } ||
       requires(T& t) { t.acquire(), t.release(); }) {
     return Refusal::lock;
+  } else if constexpr (requires(T& t) { t.pid(), t.incarnation(); }) {
+    return Refusal::actor;
+  } else if constexpr (requires(T& t) { t.pid(), t.join(); }) {
+    return Refusal::process;
   } else if constexpr (
       requires(T& t) { t.joinable(), t.join(); } || requires(T& t) { t.valid(), t.wait(); } ||
       requires(T& t) { t.rdbuf(); }) {

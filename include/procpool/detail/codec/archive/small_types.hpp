@@ -1,7 +1,7 @@
 #pragma once
 
-// Std types of fixed shape on the bare path: array, pair, tuple, optional, variant, complex,
-// chrono, bitset, filesystem::path.
+// Std types of fixed shape on the bare path: array, pair, tuple, optional, expected, variant,
+// complex, chrono, bitset, filesystem::path, atomic; and boost::optional.
 
 #include <array>
 #include <chrono>
@@ -11,6 +11,11 @@
 
 #include <procpool/detail/codec/archive/containers.hpp>
 #include <procpool/detail/codec/archive/std_shapes.hpp>
+
+namespace boost {
+template <class T>
+class optional;
+}  // namespace boost
 
 namespace procpool::inline v0::detail {
 
@@ -101,26 +106,93 @@ struct StdCodec<std::pair<A, B>> : TupleCodec<std::pair<A, B>, A, B> {
 template <class... Ts>
 struct StdCodec<std::tuple<Ts...>> : TupleCodec<std::tuple<Ts...>, Ts...> {};
 
-template <class T>
-struct StdCodec<std::optional<T>> {
+template <class Optional, class T>
+struct OptionalCodec {
   using Parts = Types<T>;
   static constexpr std::size_t least = 1;
 
-  static void save(Sink& out, std::optional<T> const& value) {
+  static void save(Sink& out, Optional const& value) {
     out.scalar(static_cast<std::uint8_t>(value.has_value()));
     if (value) save_value<std::remove_cv_t<T>>(out, *value);
   }
-  static void load(Source& in, std::optional<T>& value) {
+  static void load(Source& in, Optional& value) {
     if (!in.boolean()) {
       value.reset();
     } else if constexpr (!std::is_const_v<T> && fills_in_place<T>()) {
-      load_value(in, value.emplace());
+      value.emplace();
+      load_value(in, *value);
     } else {
       put_value<std::remove_cv_t<T>, true>(in, [&](auto&& made) -> T const& {
-        return value.emplace(std::forward<decltype(made)>(made));
+        value.emplace(std::forward<decltype(made)>(made));
+        return *value;
       });
     }
   }
+};
+
+template <class T>
+struct StdCodec<std::optional<T>> : OptionalCodec<std::optional<T>, T> {};
+template <class T>
+struct StdCodec<boost::optional<T>> : OptionalCodec<boost::optional<T>, T> {};
+
+template <StdExpected Expected>
+struct StdCodec<Expected> {
+  using Value = typename Expected::value_type;
+  using Error = typename Expected::error_type;
+  using Parts = std::conditional_t<std::is_void_v<Value>, Types<Error>, Types<Value, Error>>;
+  static constexpr std::size_t least = 1;
+
+  static consteval bool made_whole() { return true; }
+
+  static void save(Sink& out, Expected const& value) {
+    out.scalar(static_cast<std::uint8_t>(value.has_value()));
+    if (!value) {
+      save_value<std::remove_cv_t<Error>>(out, value.error());
+    } else if constexpr (!std::is_void_v<Value>) {
+      save_value<std::remove_cv_t<Value>>(out, *value);
+    }
+  }
+  static Expected make(Source& in) {
+    if (!in.boolean()) return make_error(in);
+    if constexpr (std::is_void_v<Value>) {
+      return Expected();
+    } else {
+      return make_with_value(in);
+    }
+  }
+
+ private:
+  // Made apart and moved in, as the alternative of a variant.
+  static Expected make_with_value(Source& in) {
+    using Made = std::remove_cv_t<Value>;
+    auto const mark = in.mark();
+    std::unique_ptr<Made> const made(new Made(make_value<Made>(in)));
+    will_move(in, mark, made.get());
+    Expected value(std::in_place, std::move(*made));
+    has_moved<Made>(in, mark, made.get(), std::addressof(*value));
+    return value;
+  }
+  static Expected make_error(Source& in) {
+    using Made = std::remove_cv_t<Error>;
+    auto const mark = in.mark();
+    std::unique_ptr<Made> const made(new Made(make_value<Made>(in)));
+    will_move(in, mark, made.get());
+    Expected value(typename Expected::unexpected_type(std::move(*made)));
+    has_moved<Made>(in, mark, made.get(), std::addressof(value.error()));
+    return value;
+  }
+};
+
+// The value at one instant. An atomic cannot be moved: it travels behind a pointer, or as an
+// element of a container that makes its elements where they stay.
+template <StdAtomic Atomic>
+struct StdCodec<Atomic> {
+  using T = typename Atomic::value_type;
+  using Parts = Types<T>;
+  static constexpr std::size_t least = 0;
+
+  static void save(Sink& out, Atomic const& value) { save_value<T>(out, value.load()); }
+  static void load(Source& in, Atomic& value) { value.store(make_value<T>(in)); }
 };
 
 template <StdMonostate Monostate>

@@ -3,6 +3,7 @@
 // Class templates of the standard library, recognized by name and shape. The codec supports many of
 // them, and a source pays only for the headers that it includes itself. Compile-time only.
 
+#include <concepts>
 #include <cstddef>
 #include <type_traits>
 
@@ -95,6 +96,40 @@ concept StdVariant = StdClass<T> && requires(T& value) { value.valueless_by_exce
 template <class T>
 concept StdMonostate =
     StdClass<T> && std::is_empty_v<T> && begins_with(text_of<T>() + name_begin, "std::monostate");
+
+template <class T>
+concept StdAtomic = StdClass<T> && begins_with(text_of<T>() + name_begin, "std::atomic<");
+
+template <class T>
+concept StdValarray = StdClass<T> && begins_with(text_of<T>() + name_begin, "std::valarray<");
+
+template <class T>
+concept StdExpected = StdClass<T> && requires {
+  typename T::value_type;
+  typename T::error_type;
+  typename T::unexpected_type;
+};
+
+template <class T>
+concept StdErrorCode = StdClass<T> && requires(T& value) {
+  value.category();
+  value.assign(0, value.category());
+};
+
+// The types of <chrono> that make up a date.
+template <class T>
+concept StdCalendar = StdClass<T> && requires(T const& value) {
+  requires begins_with(text_of<T>() + name_begin, "std::chrono::");
+  { value.ok() } -> std::same_as<bool>;
+};
+
+// The engines and engine adaptors of <random>.
+template <class T>
+concept StdEngine = StdClass<T> && requires(T& value) {
+  typename T::result_type;
+  value.seed();
+  value.discard(1);
+};
 
 template <class T>
 concept StdPath = StdClass<T> && requires(T& value) {

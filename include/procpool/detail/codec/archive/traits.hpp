@@ -110,9 +110,18 @@ template <class A, class T>
   requires(sizeof(T) > 0)  // NOLINT(bugprone-sizeof-expression): T is complete
 Marker serialize(A&, T&, unsigned);
 
+template <class A, class T>
+  requires(sizeof(T) > 0)  // NOLINT(bugprone-sizeof-expression): T is complete
+Marker load_construct_data(A&, T*, unsigned);
+
 template <class T>
 concept NobodyWrote = requires(Archive& archive, T& value, boost::serialization::version_type v) {
   { serialize(archive, value, v) } -> std::same_as<Marker>;
+};
+
+template <class T>
+concept NobodyConstructs = requires(Archive& archive, T* at, boost::serialization::version_type v) {
+  { load_construct_data(archive, at, v) } -> std::same_as<Marker>;
 };
 
 }  // namespace procpool::inline v0::detail::probe
@@ -132,5 +141,14 @@ consteval bool has_own_serialize() {
 
 template <class T>
 concept UserType = has_own_serialize<T>();
+
+// Without a default constructor, but with a load_construct_data of the user's, which constructs one
+// in a place: a value of the type is constructed by that. (With both, only what is behind a pointer
+// is, as in Boost.)
+template <class T>
+concept ConstructedByUser =
+    UserType<T> && !std::default_initializable<T> && (requires(InputArchive& archive, T* at) {
+      load_construct_data(archive, at, 0u);
+    } || !probe::NobodyConstructs<T>);
 
 }  // namespace procpool::inline v0::detail

@@ -13,6 +13,9 @@
 
 #include <procpool/detail/codec/archive/adaptors.hpp>
 #include <procpool/detail/codec/archive/associative.hpp>
+#include <procpool/detail/codec/archive/calendar.hpp>
+#include <procpool/detail/codec/archive/error_codes.hpp>
+#include <procpool/detail/codec/archive/random_engines.hpp>
 #include <procpool/detail/codec/archive/refusal.hpp>
 #include <procpool/detail/codec/archive/small_types.hpp>
 #include <procpool/detail/codec/archive/smart_pointers.hpp>
@@ -219,7 +222,9 @@ consteval auto judge() {
   } else if constexpr (is_odd_unique<T>) {
     return TypeCheck<Refusal::deleter, T>{};
   } else if constexpr (UserType<T>) {
-    return TypeCheck<std::default_initializable<T> ? Refusal::none : Refusal::no_default, T>{};
+    return TypeCheck<std::default_initializable<T> || ConstructedByUser<T> ? Refusal::none
+                                                                           : Refusal::no_default,
+                     T>{};
   } else if constexpr (std::is_union_v<T>) {
     return TypeCheck<Refusal::union_type, T>{};
   } else if constexpr (Aggregate<T>) {

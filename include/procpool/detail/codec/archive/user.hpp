@@ -7,6 +7,9 @@
 // In front of a value whose class is not `track_never` stands one byte: 0 untracked, 1 tracked, 2
 // the number of the same object met before. Tracked are, as in Boost, classes that the program also
 // serializes through pointers.
+//
+// A value of a class without a default constructor stands behind its construct data. Users' code
+// that hands such a value to an archive has it there already, so it is written and read alone.
 
 #include <cstddef>
 #include <cstdint>
@@ -122,6 +125,12 @@ void save_user(Sink& out, T const& value) {
 }
 
 template <class T>
+void save_construction(Sink& out, T const& value) {
+  boost::serialization::save_construct_data_adl<OutputArchive, T>(
+      out.archive(), std::addressof(value), boost_version<T>());
+}
+
+template <class T>
 void load_user(Source& in, T& value) {
   auto& archive = in.archive();
   if constexpr (is_boost_wrapper<T>()) {
@@ -207,6 +216,8 @@ void OutputArchive::save_override(T const& value) {
     check_pointer_in_user_code<T>();
     Level level(sink_);
     detail::save_pointer<std::remove_cv_t<std::remove_pointer_t<T>>>(sink_, value);
+  } else if constexpr (UserType<T>) {
+    save_user(sink_, value);
   } else {
     save_value<T>(sink_, value);
   }
@@ -248,7 +259,11 @@ void InputArchive::load_override(T& value) {
     load_value(source_, value);
   } else {
     auto const first = objects();
-    load_value(source_, value);
+    if constexpr (UserType<T>) {
+      load_user(source_, value);
+    } else {
+      load_value(source_, value);
+    }
     recent_ = first;
   }
 }

@@ -27,6 +27,10 @@ template <class T>
 void save_user(Sink& out, T const& value);
 template <class T>
 void load_user(Source& in, T& value);
+template <class T>
+void save_construction(Sink& out, T const& value);
+template <class T>
+T make_user(Source& in);  // of what save_construction and save_user have written
 
 template <class T>
 void save_value(Sink& out, T const& value);
@@ -201,6 +205,7 @@ void save_value(Sink& out, T const& value) {
   } else if constexpr (HasStdCodec<T>) {
     StdCodec<T>::save(out, value);
   } else if constexpr (UserType<T>) {
+    if constexpr (ConstructedByUser<T>) save_construction(out, value);
     save_user(out, value);
   } else if constexpr (Plain<T>) {
     with_fields(value, [&]<class... Fields>(Fields const&... field) {
@@ -244,8 +249,7 @@ template <class T>
 consteval bool has_blank() {
   static_assert(std::default_initializable<T>,
                 "procpool: this type has its own serialize but no default constructor, so that "
-                "nothing is there to load into: add one, or send it behind a std::unique_ptr "
-                "with load_construct_data");
+                "nothing is there to load into: add one, or write load_construct_data");
   return std::default_initializable<T>;
 }
 
@@ -257,6 +261,15 @@ T make_filled(Source& in) {
   T value = T();
   load_value(in, value);
   return value;
+}
+
+template <class Part>
+Part make_part(Source& in) {
+  if constexpr (std::is_same_v<Part, EmptyBase>) {
+    return {};
+  } else {
+    return make_value<Part>(in);
+  }
 }
 
 template <class T>
@@ -279,13 +292,15 @@ T make_value(Source& in) {
     }
   } else if constexpr (HasStdCodec<T>) {
     return StdCodec<T>::make(in);
+  } else if constexpr (UserType<T>) {
+    return make_user<T>(in);
   } else if constexpr (Plain<T>) {
     // Braces evaluate from left to right, as the fields were written.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-braces"
 #pragma GCC diagnostic ignored "-Wconversion"  // to a bit-field, of what one held
     return [&]<class... Parts>(Types<Parts...>) {
-      return T{make_value<Parts>(in)...};
+      return T{make_part<Parts>(in)...};
     }(brace_parts_t<T>{});
 #pragma GCC diagnostic pop
   } else {

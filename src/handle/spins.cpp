@@ -1,0 +1,13 @@
+#include "handle/spins.hpp"
+
+#include <procpool/cpu_count.hpp>
+
+namespace procpool::inline v0::handle {
+
+os::SpinBudget& spins() {
+  // One CPU is for the thread that is waited for.
+  static os::SpinBudget budget(cpu_count() - 1);
+  return budget;
+}
+
+}  // namespace procpool::inline v0::handle

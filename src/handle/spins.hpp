@@ -1,0 +1,10 @@
+#pragma once
+
+#include "os/spin_budget.hpp"
+
+namespace procpool::inline v0::handle {
+
+// Of all threads of this process that wait for queues and pipes. Any thread.
+os::SpinBudget& spins();
+
+}  // namespace procpool::inline v0::handle

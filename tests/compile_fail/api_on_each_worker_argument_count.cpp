@@ -1,0 +1,4 @@
+// expect: another number of them
+#include <procpool.hpp>
+int add(int a, int b);
+auto use(procpool::ProcessPool& pool) { return pool.on_each_worker<add>(1); }

@@ -1,0 +1,6 @@
+// expect: a Process is joined and signalled by the program that made it
+#include <procpool.hpp>
+void watch(procpool::Process<int> process);
+void use(procpool::ProcessPool& pool, procpool::Process<int> process) {
+  pool.submit<watch>(std::move(process)).get();
+}

@@ -1,0 +1,7 @@
+// expect: must mean the same in every process
+#include <procpool.hpp>
+struct Node {
+  int value;
+  Node* next;
+};
+procpool::SharedArray<Node> nodes(10);

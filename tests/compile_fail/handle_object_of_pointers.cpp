@@ -1,0 +1,9 @@
+// expect: use boost::interprocess::offset_ptr, or an index
+#include <procpool.hpp>
+#include <procpool/shared_object.hpp>
+#include <utility>
+struct Node {
+  int value;
+  std::pair<int, Node const*> next[2];
+};
+procpool::SharedObject<Node> first;

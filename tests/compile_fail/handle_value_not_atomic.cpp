@@ -1,0 +1,6 @@
+// expect: no atomic access without a lock
+#include <procpool.hpp>
+struct Large {
+  long numbers[8];
+};
+Large use(procpool::SharedValue<Large> const& value) { return value.load(); }

@@ -1,0 +1,3 @@
+// expect: PoolOptions
+#include <procpool.hpp>
+procpool::ProcessPool pool{{.lifetime = {.max_task = 5}}};

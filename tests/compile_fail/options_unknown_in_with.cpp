@@ -1,0 +1,3 @@
+// expect: CallOptions
+#include <procpool.hpp>
+auto view(procpool::ProcessPool& pool) { return pool.with({.chnk = 5}); }
