@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """What a user pays at compile time: CPU seconds and memory of the compiler, as medians.
 
     scripts/bench --compile [--compiler g++] [--rounds 5]

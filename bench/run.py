@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """Runs the measurements: in each round, for each case, ours and then each peer takes its turn. Called by
 scripts/bench, which builds the programs; see README.md here for the cases."""
 import argparse

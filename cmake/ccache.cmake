@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # Compiles through ccache where it is installed. Not required.
 
 find_program(PROCPOOL_CCACHE ccache DOC "ccache; empty: compile without it")

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # The newest Clang that is installed, for the clang preset. CXX in the environment wins.
 
 if(NOT CMAKE_CXX_COMPILER)

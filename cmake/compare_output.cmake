@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # cmake -Dprogram=... [-Darguments=...] -Dexpected=... -P compare_output.cmake: runs the program, which
 # must leave with status 0, and compares what it writes to standard output with the file, byte for byte.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # Refuses compilers that are known to be too old, with a sentence instead of a page of template errors.
 
 set(procpool_min_GNU 12)

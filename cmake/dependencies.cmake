@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # Every dependency, named once, with the version that it needs.
 
 set(PROCPOOL_BOOST_VERSION 1.75)      # headers and Boost.Serialization

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # What is installed: the libraries, the helper procpool-worker, the headers, a CMake package (find_package(procpool 0.1 CONFIG))
 # and two pkg-config files (procpool, procpool-core).
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What every sanitized test program and example starts with. Linked in rather than set in the
 // environment: workers may run with a scrubbed one. The environment (ASAN_OPTIONS, ...) still wins.
 //

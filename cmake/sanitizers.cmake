@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # PROCPOOL_SANITIZE: everything that is built here carries these sanitizers.
 #
 # PROCPOOL_FUZZ: and what libFuzzer needs to see where an input leads.

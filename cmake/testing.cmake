@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # How tests and examples are made. No ctest is without a hard limit.
 #
 #   procpool_precompile(target [TEST])                         use the precompiled header of all programs

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # procpool_warnings(target): what a developer's build warns of. Every warning is an error there.
 # Users get none of this: what warns in their build depends on their compiler, not on us.
 

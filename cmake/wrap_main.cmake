@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # procpool::procpool: the core, and the entry hook that takes a worker over before the program's own main.
 #
 # --wrap=main makes the C runtime's start code call __wrap_main, which lies in an archive of its own

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """reference_filter.py HEADER: the header as Doxygen is to read it, for docs/Doxyfile.
 
 Doxygen 1.9 does not know inline namespaces in the short form. Names that have one meaning everywhere need no comment

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // An object in a process of its own: it keeps its state from call to call, its crash is not the
 // program's, and a checkpoint survives it.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A task that makes the best of its time: it is asked to stop when its timeout is over, and returns
 // what it has by then. Its worker lives on.
 

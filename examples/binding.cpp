@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Callables beyond plain functions: arguments that stay the same for all elements, objects that are
 // called, and member functions. A lambda with captures cannot travel: what it captured has no names
 // that could be written down. These are the ways out.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What tasks print belongs to them: also when they crash, and nothing of it is mixed.
 
 #include <csignal>

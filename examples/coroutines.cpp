@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Coroutines: a future can be awaited, and be what a coroutine returns.
 
 #include <iostream>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A function that crashes on one input. The crash costs that input its result and nothing else: the
 // program, the pool and the other inputs go on, and the error says what happened to whom.
 

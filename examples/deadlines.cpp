@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // In control of what runs: deadlines, cancelling, retries.
 
 #include <chrono>

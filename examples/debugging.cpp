@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Start::in_process: the same program, with its tasks run in the calling thread, where a debugger
 // stops at a breakpoint and a crash has the whole stack. Nothing is isolated then, and what a task
 // writes to a global stays there.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a task throws arrives where its result is asked for: standard exceptions as themselves,
 // which also know where they came from, and everything else as RemoteError with its type and text.
 

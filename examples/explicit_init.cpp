@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // For programs that cannot have their main wrapped: link procpool::core and call procpool::init
 // first thing in main. In a worker it does not return.
 

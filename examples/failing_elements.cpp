@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a call over a range does when elements fail: three policies, and outcomes one by one.
 
 #include <iostream>

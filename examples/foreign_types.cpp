@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A serialize for types of other libraries: a matrix as Eigen has it, and an image as cv::Mat, each
 // by a free function. A class with private members has it as a member.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Calls that have not ended yet: map_async, as_completed, then, when_all, when_any.
 
 #include <iostream>

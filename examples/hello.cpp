@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The smallest useful program: a plain struct in, a plain struct out, one worker per usable CPU.
 
 #include <iostream>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A task may have a pool of its own. Its workers end with it: a crash in one is its pool's affair,
 // and when the outer worker goes, however it goes, the inner ones go too.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What travels: plain structs as they are; classes with a serialize function, as
 // Boost.Serialization has it; and pointers to a polymorphic base, once the derived types are
 // exported.

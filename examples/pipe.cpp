@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pipe: questions one way, answers the other. Either side hears at once when the other is gone,
 // whichever way it went.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pipeline of processes: a reader finds files, parsers count their lines and words, one writer
 // makes a table of them. Meanwhile a parser is killed every 100 ms, and replaced.
 //

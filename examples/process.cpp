@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Functions in processes of their own: each ends in another way, and the program knows how.
 
 #include <chrono>

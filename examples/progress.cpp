@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Progress: a bar on the terminal, and a callback of one's own.
 
 #include <chrono>

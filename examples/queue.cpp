@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A queue between processes: two producers, two consumers, and an item that kills its consumer.
 // With `redeliver`, the item in the hands of the dead is given to another, ahead of the others.
 

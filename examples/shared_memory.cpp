@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Memory that all processes share: an array that tasks fill in place, a struct behind a lock whose
 // holder may die, a flag that others wait for.
 

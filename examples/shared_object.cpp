@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A table that all tasks read in place, in memory that nobody can write to once it was built.
 
 #include <boost/interprocess/containers/map.hpp>

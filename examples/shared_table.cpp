@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A value that all tasks need: shared once, it travels once to each worker and is decoded once
 // there, however many elements use it. As a plain argument it would travel with every element.
 

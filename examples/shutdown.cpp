@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How a pool ends. The destructor finishes what was accepted; close and join do the same at a
 // moment of your choice; terminate does not wait. Whatever happens, every accepted task ends.
 

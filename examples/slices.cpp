@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // parallelize: a function that takes a whole slice of the input. And a sum over a range of
 // integers.
 

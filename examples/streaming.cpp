@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Streams: inputs without an end, read as the results are taken; results in order, or as they come.
 
 #include <iostream>

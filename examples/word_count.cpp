@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Counts the words of many files, a task per file, and compares with the plain loop.
 //
 // With --hostile the function that counts dereferences null in every 50th file and aborts in every

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a worker has before its first element, and for how long it lives.
 
 #include <iostream>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Several ways to give a function its arguments: one range, several ranges side by side, a range of
 // tuples, and views that make their elements on the way.
 

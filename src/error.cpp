@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The key functions of the error roots: one vtable and one type_info per program.
 
 #include <procpool/error.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Options of a call: each member of CallOptions is listed once, with its name, its bit and its
 // check.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Options of a pool, a Process and an actor: their text and their comparison, by a list of the
 // members of each group.
 

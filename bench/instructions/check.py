@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """Counts the instructions of an empty task, submitted, placed, executed and collected in one process, and
 compares them with the figure recorded for this compiler: check.py PROGRAM COMPILER [--record]
 

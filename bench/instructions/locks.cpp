@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // locks CALLS MOST: so many empty tasks, one after the other, submitted and got over a loopback engine. Prints how
 // many locks of mutexes one of them takes in the program, and fails if there are more than MOST.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // A pool's engine with its one worker in the same thread: the real core, scheduler, slot and channel, and

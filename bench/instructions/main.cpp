@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // instructions CALLS: so many empty tasks, one after the other, submitted and got over a loopback engine.
 // check.py counts what one of them takes.
 

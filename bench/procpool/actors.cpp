@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Calls of an actor: one there and back, and many that are given before the first one has ended;
 // beside them, calls of the pool that one worker runs because of their key.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How much of the cores goes into tasks: small tasks, skewed ones, and what it costs when all cores
 // are busy with other work.
 

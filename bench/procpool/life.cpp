@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The life of a pool: its start, a crash and the replacement, a storm of kills, its rest, its
 // memory.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The hot pieces of the path inside one process, by Google Benchmark: the codec on a struct of an
 // int, a double and a string, on a vector, and the call of an empty task.
 

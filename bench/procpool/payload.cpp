@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Large values: 256 MiB there and back, and what a task costs as its argument grows.
 
 #include <cstdint>

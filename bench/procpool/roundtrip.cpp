@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // An empty task there and back: hot, when everyone is asleep, and when all cores are busy with
 // others.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Shared memory: arrays passed to a worker and back, and the lock of a value.
 
 #include <cstddef>

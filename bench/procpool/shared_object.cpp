@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A table of a million numbers that workers read: a SharedObject, which they read in place, and a
 // shared std::unordered_map, which each worker decodes for itself.
 

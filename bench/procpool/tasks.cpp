@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What the workers run; see tasks.hpp.
 
 #include "procpool/tasks.hpp"

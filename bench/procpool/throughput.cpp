@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Many tasks: submitted one by one and got, mapped one by one, mapped in the chunks that the pool
 // chooses.
 

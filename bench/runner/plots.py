@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """Plots as SVG, by hand: a bar for each system of a case, and lines where something grows. Logarithmic, as
 the systems lie powers of ten apart; percentages are not."""
 import math

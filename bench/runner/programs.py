@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """The measuring programs that are here, what they can measure, and what is missing."""
 import ctypes
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """What was measured: the summary of each case and system, as JSON and as a table."""
 import json
 import statistics

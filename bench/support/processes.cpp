@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What /proc says of this process's children; see processes.hpp.
 
 #include "support/processes.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The command line of every measuring program; see program.hpp.
 
 #include "support/program.hpp"

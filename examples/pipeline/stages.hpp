@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The stages: each is a function that knows its queues, and nothing of processes.
 #pragma once
 

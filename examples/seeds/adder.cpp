@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A caveat of all process pools: the object that a member function is called on travels to the
 // worker as a copy. The object here does not see a change of the copy.
 //

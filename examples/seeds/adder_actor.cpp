@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The third remedy for the caveat in adder.cpp: the object does not travel at all. It lives in a
 // process of its own, and the calls go to it. So they run one after the other: this is for state,
 // and not for speed.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The first remedy for the caveat in adder.cpp, and the better one: what shall come back is part of
 // the result. The object stays as it is, and nobody has to lock anything.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The second remedy for the caveat in adder.cpp: members in memory that all processes share. The
 // worker's copy of the object has handles of the same memory. This pays if the data are large, or
 // if others want to see them before the function has ended.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Two lists, one function of two arguments: the ranges are zipped, as a loop over zip(as, bs)
 // would, and results are there one by one, as with pool.imap.
 

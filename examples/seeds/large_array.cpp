@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The module `parallelize` has a switch, write_to_file, because large results came back slowly:
 // each was pickled, pushed through a pipe and unpickled. Here a large array goes through shared
 // memory, as one block, and no switch is needed. The file that this compares with is what the

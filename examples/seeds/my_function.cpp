@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // One function over 200,000 numbers, with four workers. The pool chooses how many numbers travel
 // together; the results come back in the order of the inputs.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The module `parallelize`: a function that takes a slice of a list, run on slices side by side.
 //
 //   parallelize.parallel(foo, numbers, 6)               pool.with({.slices = 6}).parallelize<foo>(numbers)

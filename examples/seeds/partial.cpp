@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A function of two arguments whose second one is always the same: bind_back, as partial(f, a=2).
 
 #include <iostream>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Pipe: two ends, one of which is given to the other process. Who gives an end away has it no more,
 // so nobody can forget to close it.
 

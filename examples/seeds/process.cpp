@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Two processes, each with a function of its own. The program waits for both.
 //
 //   p = multiprocessing.Process(target=f, args=(x,)); p.start()    procpool::Process p{f, x};

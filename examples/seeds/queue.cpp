@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A producer and a consumer without a sentinel: the producer closes the queue, and every loop over
 // it ends when it is drained. This holds for any number of consumers, also if one of them dies.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A producer and a consumer, as in Python: a last item without a value tells the consumer that no
 // more come. This is right for one consumer. See queue.cpp for any number of them.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A record per scientist in, a record per scientist out. Both are plain structs, which travel with
 // no code of their own.
 

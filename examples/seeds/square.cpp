@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Squares of a few numbers, each of which takes a while.
 
 #include <chrono>

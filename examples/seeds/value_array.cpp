@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Value and Array: memory that both processes share. A task that takes a std::span need not know.
 //
 //   num = Value('d', 0.0)              procpool::SharedValue<double> num(0.0);

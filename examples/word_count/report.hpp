@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What word_count prints, and what it does when something is not as it should be.
 #pragma once
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // CallOptions: the properties of one call. Given ahead of the operation, or for all calls of a pool

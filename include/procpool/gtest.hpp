@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // GoogleTest in tasks: a failed EXPECT_*, ASSERT_* or ADD_FAILURE in a worker fails the test of the

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // PoolOptions: the properties of a pool, in groups. The order of the members is API: new ones go to

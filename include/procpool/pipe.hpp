@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // PipeEnd<T, U>: one of the two ends of a pipe between any two processes, or threads. Values go in
@@ -11,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -76,7 +80,8 @@ class PipeEnd {
   /// The next value. Blocks until there is one. Nothing: nobody has the other end any more, and all
   /// values were received. Throws what decoding throws, which costs that value alone, PipeClosed when
   /// the memory of the pipe was destroyed, and SetupError when this process lacks memory or descriptors.
-  /// A value whose handles find no descriptor here waits for the next call.
+  /// A value whose handles find no descriptor here waits for the next call, and so does, once, one
+  /// without handles that finds no memory (std::bad_alloc).
   std::optional<U> receive() { return receive_until(std::nullopt); }
   /// The same without blocking. Also nothing if there is no value now: see peer_gone().
   std::optional<U> try_receive() { return receive_until(detail::TimePoint::min()); }
@@ -124,7 +129,12 @@ class PipeEnd {
       return detail::decode<U>(bytes);
     } else {
       if (end().receive(bytes, deadline) != Receive::message) return std::nullopt;
-      return detail::decode<U>(bytes);
+      try {
+        return detail::decode<U>(bytes);
+      } catch (std::bad_alloc const&) {
+        if (valid()) end().keep(bytes);
+        throw;
+      }
     }
   }
 

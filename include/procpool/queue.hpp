@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Queue<T>: items from any process to any process, each to one of them: first in, first out. A queue
@@ -15,6 +18,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <typeinfo>
@@ -103,7 +107,8 @@ class Queue {
 
   /// Waits for the next item. Nothing, once the queue is drained. Ends the hold on the item that
   /// this thread took before. Throws SerializationError if the item cannot be decoded, which costs
-  /// that item alone, and SetupError if 256 threads take items already.
+  /// that item alone, and SetupError if 256 threads take items already. An item without handles that
+  /// finds no memory (std::bad_alloc) stays in hand, and the next pop of this thread gives it: once.
   std::optional<T> pop() const { return take({}); }
   /// As pop, but does not wait. Nothing: there is no item now, or ever, see drained().
   std::optional<T> try_pop() const { return take(detail::QueueResource::at_once); }
@@ -188,7 +193,12 @@ class Queue {
       return detail::decode<T>(*bytes);
     } else {
       if (!queue.pop(*bytes, deadline)) return std::nullopt;
-      return detail::decode<T>(*bytes);
+      try {
+        return detail::decode<T>(*bytes);
+      } catch (std::bad_alloc const&) {
+        if (resource_) resource_->keep(*bytes);
+        throw;
+      }
     }
   }
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Shared<T>: a value for all tasks that want it. pool.share(value) encodes it once; it is sent at

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // SharedObject<T>: an object of containers, such as a map, in one sealed piece of memory. It is built

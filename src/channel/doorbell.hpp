@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Doorbell: the sleep of a worker. The worker reads the doorbell, parks, looks once more, and sleeps

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // IncomingPayloads: finds the payloads of inbox frames that do not lie in the ring. They lie in a

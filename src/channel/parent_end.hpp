@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ParentEnd: the parent's end of the channel of one worker. It puts frames into the inbox, takes

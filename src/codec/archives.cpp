@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The compiled half of the archives: the tables of objects and classes of one message, and the
 // table of exported classes. An archive is used by the thread that encodes or decodes. A refused
 // message throws; the tables die with the archive.

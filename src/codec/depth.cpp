@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How deep values may nest on the stack that is there. Encoding and decoding go down by a few
 // hundred bytes per level, and by what users' own code takes; so much is left to both, and to an
 // exception that is thrown there. Runs on the thread that encodes or decodes.

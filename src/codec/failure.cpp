@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The refusals of the codec, out of line so that the fast paths stay small. Each throws
 // SerializationError; none keeps state, so any thread may call them.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Blocks and the registry. What others may do with them stands in the header.
 #include "codec/message_memory.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Growth of a message being written: geometric, and exact for large blocks. Only the latter go into
 // message memory, if the buffer has that: memory there is real from the first byte on, and what
 // grows step by step would leave half of it empty. Strong: if memory is refused, the sink is as it

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // CrashReport: a worker's own words about its crash (channel/crash_words.hpp), as far as the parent

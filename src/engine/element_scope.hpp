@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ElementScope: this thread runs an element. Scopes nest if pools run in process. Other parts of the

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // EventQueue: carries the events of a pool to PoolOptions::on_event, on the callback thread.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // InProcessActor: an actor of a pool with Start::in_process. Its object lives in the program, and

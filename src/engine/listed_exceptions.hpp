@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ListedExceptions: PoolOptions::exceptions in the process that runs elements. A worker gets them

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // LoadedCallable: calls a trampoline for one element, or for a run of elements, and encodes its

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include "engine/patience.hpp"
 
 namespace procpool::inline v0::detail {

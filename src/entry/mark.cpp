@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Runs before anything else of the process does, so it uses nothing but system calls and memory
 // that is there.
 #include "entry/mark.hpp"

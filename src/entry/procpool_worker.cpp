@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // procpool-worker: the program that workers run if the program that has the pool cannot be executed
 // anew, because its main is not ours: an interpreter, or a program in C. It opens the module that
 // has the library, and becomes a worker there, with the module's own copy of the library.

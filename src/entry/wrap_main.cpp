@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The entry hook of procpool::procpool. The link option --wrap=main makes the start-up code call
 // __wrap_main in place of the main of the program. In the program, __wrap_main calls that main; in
 // a worker it never does. A function that the start-up code calls before all constructors removes

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include <procpool/detail/handle/byte_pipe_end.hpp>
 
 #include <fcntl.h>
@@ -78,6 +81,8 @@ struct BytePipeEnd::State {
   os::UniqueFd receive;
   std::optional<PipeWriter> writer;  // of the owner
   std::optional<PipeReader> reader;
+  std::optional<Bytes> kept;  // a message that found no memory
+  bool is_last_try = false;   // the message that was received last had been kept
 };
 
 BytePipeEnd::BytePipeEnd(std::uint64_t id, Kind kind, std::unique_ptr<State> state) noexcept
@@ -141,7 +146,7 @@ std::vector<int> BytePipeEnd::descriptors() const {
 
 void BytePipeEnd::leave(std::shared_ptr<Owner> const& owner) {
   auto const& end = owner->end;
-  if (end->state_->reader && end->state_->reader->is_within_message()) {
+  if (end->state_->kept || (end->state_->reader && end->state_->reader->is_within_message())) {
     throw SerializationError("procpool: a message is just arriving at this end of a pipe: receive "
                              "it before you give the end away");
   }
@@ -200,6 +205,12 @@ BytePipeEnd::Receive BytePipeEnd::receive(Bytes& message, std::optional<TimePoin
 BytePipeEnd::Receive BytePipeEnd::receive(char const* refusal, Bytes& message,
                                           std::optional<TimePoint> const& deadline,
                                           std::vector<os::UniqueFd>* descriptors) {
+  state_->is_last_try = state_->kept.has_value();
+  if (state_->kept) {
+    message = std::move(*state_->kept);
+    state_->kept.reset();
+    return Receive::message;
+  }
   switch (with_errors(refusal,
                       [&] { return state_->reader->receive(message, deadline, descriptors); })) {
     case PipeReader::Receive::message: return Receive::message;
@@ -207,6 +218,10 @@ BytePipeEnd::Receive BytePipeEnd::receive(char const* refusal, Bytes& message,
     case PipeReader::Receive::ended: break;
   }
   return Receive::ended;
+}
+
+void BytePipeEnd::keep(Bytes& message) noexcept {
+  if (!state_->is_last_try) state_->kept = std::move(message);
 }
 
 bool BytePipeEnd::peer_gone() const noexcept { return state_->reader->doorbell().hung_up(); }

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include "handle/byte_queue.hpp"
 
 #include <time.h>
@@ -247,6 +250,12 @@ ByteQueue::Pop ByteQueue::pop(detail::Bytes& item, Deadline const& deadline,
   memory_.check();
   QueueHand* const hand = hand_of_thread(deadline);
   if (hand == nullptr) return Pop::nothing;
+  if (hand->kept) {
+    item = std::move(*hand->kept);
+    hand->kept.reset();
+    hand->is_last_try = true;
+    return Pop::item;
+  }
   done(*hand);
   auto const ready = [&] {
     return !ring_.empty() || (words_.closed.load(std::memory_order_acquire) != 0 &&
@@ -397,6 +406,8 @@ QueueHand* ByteQueue::hand_of_thread(Deadline const& deadline) {
 void ByteQueue::done(QueueHand& hand) noexcept {
   if (!hand.full) return;
   hand.full = false;
+  hand.kept.reset();
+  hand.is_last_try = false;
   seats_.clear(hand.seat);
   if (hand.bytes.size() > kept_hand) {
     hand.bytes = os::Mapping();
@@ -409,6 +420,12 @@ void ByteQueue::done(QueueHand& hand) noexcept {
 void ByteQueue::leave(QueueHand& hand) noexcept {
   done(hand);
   seats_.leave(hand.seat);
+}
+
+// Once: an item that asks for more memory than there can be would stop this consumer for good.
+void ByteQueue::keep(detail::Bytes& item) noexcept {
+  QueueHand* const hand = ThreadHands::find(*this);
+  if (hand != nullptr && hand->full && !hand->is_last_try) hand->kept = std::move(item);
 }
 
 void ByteQueue::done() noexcept {

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ByteQueue: a queue of byte strings between processes. Any thread of any process that has the queue
@@ -76,6 +79,9 @@ class ByteQueue : public std::enable_shared_from_this<ByteQueue> {
   // std::system_error if there are no numbers for them; the item stays then.
   Pop pop(detail::Bytes& item, Deadline const& deadline = {},
           std::vector<os::UniqueFd>* descriptors = nullptr);
+  // The item in this thread's hand could not be used for want of memory: the next pop gives it, unless
+  // that is what the last one did.
+  void keep(detail::Bytes& item) noexcept;
   // Empties this thread's hand.
   void done() noexcept;
   // How often the item in this thread's hand was given before.

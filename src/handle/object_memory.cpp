@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Building, sealing and mapping objects. Threads and crashes: see the header.
 #include <procpool/detail/handle/object_memory.hpp>
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // PipeDoorbell: the end of one direction of a pipe that can sleep and wake the other end. It is a packet

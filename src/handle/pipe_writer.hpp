@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // PipeWriter: the sending half of an end of a pipe. One thread at a time. A death in the middle of a

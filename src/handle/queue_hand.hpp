@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // QueueHand: one thread as a consumer of one queue: its seat, and whether it has an item. If items are
@@ -10,6 +13,7 @@
 #include <memory>
 #include <optional>
 
+#include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/engine/sync_points.hpp>
 
 #include "os/mapping.hpp"
@@ -27,6 +31,8 @@ struct QueueHand {
   std::uint16_t attempts = 0;  // of the item
   unsigned element = 0;        // how deep in elements the item was taken: ElementScope::depth
   os::Mapping bytes{};         // of the seat's hand, if items are given again
+  std::optional<detail::Bytes> kept{};  // the item, if the next pop gives it
+  bool is_last_try = false;             // that was done
 };
 
 // The hands of the calling thread. At the end of an element, what was taken within it is done. An

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // QueueMemory: the memory file of a queue and the view of it. Any thread may call anything. Views

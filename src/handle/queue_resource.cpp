@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include <procpool/detail/handle/queue_resource.hpp>
 
 #include <stdexcept>
@@ -111,6 +114,7 @@ bool QueueResource::pop(Bytes& item, List& handles, Deadline const& deadline) {
   return true;
 }
 
+void QueueResource::keep(Bytes& item) noexcept { queue_->keep(item); }
 void QueueResource::done() noexcept { queue_->done(); }
 unsigned QueueResource::attempts() const noexcept { return queue_->attempts(); }
 void QueueResource::close() { queue_->close(); }

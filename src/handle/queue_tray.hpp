@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // QueueTray: the descriptors of the handles in the items of a queue. It is a pair of sockets, both

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Resources, their registry, and who collects them. Threads: see the header.
 
 #include <procpool/detail/handle/resource.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Shared values. Threads: see the header.
 
 #include <procpool/detail/handle/share.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include "handle/shared_doorbell.hpp"
 
 namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // SharedDoorbell: the sleep of threads of any process until shared data change. A sleeper reads the

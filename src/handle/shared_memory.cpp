@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Making, mapping, locking and freezing shared memory. Threads and crashes: see the header.
 #include <procpool/detail/handle/shared_memory.hpp>
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How the Itanium C++ ABI lays out an object with a vtable, and how libstdc++ answers whether a
 // type is derived from another. Everything is looked at from the outside before anything of it is
 // called.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The file of a module, read piece by piece: a mapping would raise SIGBUS as soon as the file is

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Reading program headers, build-id notes and /proc/thread-self/maps. Inside the callback, under
 // the loader's lock, only memory of the module is read; files are looked at afterwards. Any thread;
 // a crash leaves nothing.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Functions by module, through dl_iterate_phdr. Any thread. Locks: the caches' mutex is taken
 // before the loader's lock and never the other way round, and it is not held while a module is
 // opened, because static constructors may come back here. A crash leaves nothing.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Activity, as /proc shows it, one file after the other. A process that runs meanwhile may show
 // halves of two moments. Callers therefore look several times, and compare.
 #include "os/activity.hpp"

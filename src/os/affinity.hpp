@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The CPUs on which the calling thread may run. Any thread; a crash leaves nothing. Sets of CPUs

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // cpu_count() from the real system: the affinity mask, /proc and the cgroup files. Any thread; a
 // crash leaves nothing.
 #include <procpool/cpu_count.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Finds the cgroups of the process among the mounts, and reads their quotas. Pure; any thread.
 #include "os/cpu_quota.hpp"
 

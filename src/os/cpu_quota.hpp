@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The number of CPUs that the quota of a cgroup leaves, as a pure function of the texts in /proc

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The thread that closes descriptors that may block. See the header.
 #include "os/discard.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Closing, renumbering and duplicating descriptors. Threads: see the header. Nothing here has a
 // state that a crash could leave half done.
 #include "os/fd.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // fork_safe<T>(): the one T of this process. A child that is forked never finds its mutex locked by a

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The two futex calls, without a state. Any thread; futex_wake also from a signal handler. Crashes:
 // see the header.
 #include "os/futex.hpp"

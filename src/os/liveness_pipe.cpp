@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The pipe, and the signal for its closing. Nothing is ever written, so the pipe has one event: its
 // last end for writing is closed. The signal of that event is SIGKILL.
 #include "os/liveness_pipe.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // LivenessPipe: a pipe into which nothing is written. One process alone holds the end for writing.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Mapping memfds. Any thread. Other threads may map and unmap at the same time, so the second view
 // of a ring is never put over memory that another thread may have mapped by now. A crash leaves
 // nothing.

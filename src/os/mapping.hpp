@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Views of a Memfd, made by boost::interprocess::mapped_region. `Mapping` is a plain view.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Making, sealing, filling and reading memfds. Any thread. A crash between two calls leaves at most
 // memory that is freed with the descriptors of the process.
 #include "os/memfd.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pipe or a terminal is opened anew, which gives a file description of its own for O_NONBLOCK. A
 // file is written to as it is, since it does not wait and since its position is shared. Whatever
 // cannot be opened anew is asked, and gets no more than a pipe with room takes.

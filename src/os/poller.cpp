@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The epoll calls. One thread waits, any thread adds and removes; a crash leaves nothing.
 #include "os/poller.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Poller: a thin wrapper of epoll. One thread waits; any thread may add and remove meanwhile.

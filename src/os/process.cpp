@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Pidfds and the end of a child. Threads and crashes: see the header. The order in reap() makes
 // sure that no other process is ever signalled: the dead child stays a zombie, which keeps its
 // number, until its group has been killed.

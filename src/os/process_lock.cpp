@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The word, and the look at its holder. Threads and crashes: see the header.
 #include "os/process_lock.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Sending and receiving packets with descriptors. The threat model stands in the header. A crash
 // between two calls loses at most the packet in hand: the kernel closes the descriptors in it.
 #include "os/socket.hpp"

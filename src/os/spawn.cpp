@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // posix_spawn, without anything that a worker must not inherit. Threads and crashes: see the
 // header. glibc's posix_spawn uses CLONE_VFORK with all signals blocked. So its cost does not grow
 // with the parent's memory, and no signal handler of the program ever runs in the child.

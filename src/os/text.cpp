@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Cutting and cleaning, byte by byte. Of UTF-8 only the lengths and the forbidden bytes are known.
 #include "os/text.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Arming and draining a timerfd. Any thread.
 #include "os/timer.hpp"
 

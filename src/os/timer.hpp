@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Timer: a timerfd, for a thread that waits for it beside other descriptors. Any thread may arm it;

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Actors: the actors of a pool. They share one engine, whose slots are dedicated. It begins with the

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Admission: which elements a pool takes, how many it has accepted and resolved, and how far the end

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // DedicatedSlots: which worker has which slot of a pool whose slots are dedicated, and what its

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // DedicatedWorker: a worker that takes the elements of one owner alone, in a slot of its own, with

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Dispatcher: the thread of a pool, which runs its Supervisor. It is started with the first call,

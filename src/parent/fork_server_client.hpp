@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ForkServerClient: the fork servers of a pool with Start::forkserver, one after another. It starts

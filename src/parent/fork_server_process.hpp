@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ForkServerProcess: one fork server of Start::forkserver, as the dispatcher sees it. The class

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // IdlePolicy: how the parts of a pool wait for the next thing to do. A spin answers soonest, and

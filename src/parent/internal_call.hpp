@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // InternalCall: a call of the pool's own in one worker, an initializer or an exit handler. It goes

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // LocalEngine: runs tasks in worker processes on this machine. A thin layer over the core, which

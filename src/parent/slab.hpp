@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Slab: memory for a pool's many small objects of one size, such as the tasks of submitted calls. A

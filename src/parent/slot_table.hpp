@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // SlotTable: the slots of a pool, one for each worker it may have at a time. Grows with resize(), never

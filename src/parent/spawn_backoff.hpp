@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // SpawnBackoff: the time of the next start of a worker, and the end of all attempts. Failed starts

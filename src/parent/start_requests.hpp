@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // StartRequests: the calls of ProcessPool::start() that wait until enough workers are ready. Each is a

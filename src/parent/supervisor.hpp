@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Supervisor: the loop that runs on the dispatcher's thread. It sleeps in epoll on the descriptors

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // WorkerProxy: one worker as the dispatcher sees it, from the request for a process to its exit.

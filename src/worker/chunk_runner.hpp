@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ChunkRunner: runs the elements of chunks in a worker, and hands their outcomes to the channel.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The handler uses system calls and its own memory only, except for libgcc's unwinder. That reads
 // the tables of the modules. It is called once in advance, so that it has nothing left to look up
 // or allocate, and takes no lock with a C library of version 2.35 or newer.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The stop for a debugger in a worker. PROCPOOL_WAIT_FOR_DEBUGGER in the environment names a

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // OutputTagger: writes a tag into the pipe that a worker's standard output and error are, ahead of

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ProcessTitle: the text that `ps` and `top` show for a worker: the name of the pool, the index of

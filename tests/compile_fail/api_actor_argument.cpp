@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: an Actor is called by the program that made it
 #include <procpool.hpp>
 struct Counter {

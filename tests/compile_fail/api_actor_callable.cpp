@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a callable for an actor takes the actor's object first
 #include <procpool.hpp>
 struct Counter {

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: the class of this actor has no constructor for these arguments
 #include <procpool.hpp>
 struct Counter {

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: it holds a raw pointer
 #include <procpool.hpp>
 struct Counter {

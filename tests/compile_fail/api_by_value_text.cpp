@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: this lambda captured something that is more than its bytes
 #include <procpool.hpp>
 #include <string>

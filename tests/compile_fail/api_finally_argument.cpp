@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: finally calls its function without arguments
 #include <procpool.hpp>
 int number(int x) { return x; }

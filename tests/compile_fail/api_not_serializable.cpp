@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: procpool_argument<1, Locked>
 #include <mutex>
 #include <procpool.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: or_else calls its function with the Failure
 #include <procpool.hpp>
 int number(int x) { return x; }

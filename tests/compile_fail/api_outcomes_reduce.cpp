@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a reduction has one result, and outcomes() gives one for each element
 #include <procpool.hpp>
 int square(int x) { return x * x; }

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: outcomes() has the times of each slice already
 #include <procpool.hpp>
 #include <vector>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: raw pointer
 // expect: procpool_result<double
 #include <procpool.hpp>

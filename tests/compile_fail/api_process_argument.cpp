@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a Process is joined and signalled by the program that made it
 #include <procpool.hpp>
 void watch(procpool::Process<int> process);

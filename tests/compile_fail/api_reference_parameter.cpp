@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: takes a parameter by non-const reference
 #include <procpool.hpp>
 #include <vector>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: cannot be called with these arguments
 #include <procpool.hpp>
 #include <string>

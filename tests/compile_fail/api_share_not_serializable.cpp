@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: not_serializable<Locked
 #include <mutex>
 #include <procpool.hpp>

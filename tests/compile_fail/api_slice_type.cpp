@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: the function cannot be called with these arguments
 #include <procpool.hpp>
 int first(int x) { return x; }

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a std::function hides what it holds
 #include <functional>
 #include <procpool.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: this continuation can be called neither with the value of the future
 #include <procpool.hpp>
 int number(int x) { return x; }

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: this pool is gone at the end of the expression
 // expect: give the pool a name
 #include <procpool.hpp>

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # cmake -Dcompiler= -Dsource= -Dincludes=a|b -Ddefinitions=a|b -Dimplicit=a|b -Dprecompiled=a|b
 #   -P check.cmake
 # Compiles the source, without making anything, and holds the outcome against its first lines.

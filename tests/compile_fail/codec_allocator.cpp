@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: the allocator of a container has a state
 #include <procpool/detail/codec/codec.hpp>
 template <class T>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: which member of a union
 #include <procpool/detail/codec/codec.hpp>
 struct Tagged {

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: type of the standard library
 #include <any>
 #include <procpool/detail/codec/codec.hpp>

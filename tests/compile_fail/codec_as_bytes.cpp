@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: only for trivially copyable types
 #include <procpool/detail/codec/codec.hpp>
 #include <string>

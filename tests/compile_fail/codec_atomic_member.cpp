@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: Send it behind a std::unique_ptr
 #include <atomic>
 #include <procpool/detail/codec/codec.hpp>

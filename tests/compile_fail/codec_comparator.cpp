@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: the comparator or hash of a container is part of its value
 #include <procpool/detail/codec/codec.hpp>
 void use() {

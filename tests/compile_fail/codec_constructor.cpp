@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a constructor with arguments and none without
 #include <procpool/detail/codec/codec.hpp>
 struct Point {

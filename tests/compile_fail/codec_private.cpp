@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: it has private members
 #include <procpool/detail/codec/codec.hpp>
 class Account {

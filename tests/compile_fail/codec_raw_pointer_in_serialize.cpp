@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: raw pointer to a fundamental type
 #include <procpool/detail/codec/codec.hpp>
 struct Text {

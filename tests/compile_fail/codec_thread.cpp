@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a thread, a future or a stream
 #include <procpool/detail/codec/codec.hpp>
 #include <thread>

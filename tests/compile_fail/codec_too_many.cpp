@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: more than 104 members
 // expect: as_bytes<T>
 #include <procpool/detail/codec/codec.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: nobody can tell the members
 #include <memory>
 #include <procpool/detail/codec/codec.hpp>

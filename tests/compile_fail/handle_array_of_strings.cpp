@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: must be plain bytes
 #include <procpool.hpp>
 #include <string>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: returns a reference to the T that it has made
 #include <procpool.hpp>
 #include <procpool/shared_object.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: use boost::interprocess::offset_ptr, or an index
 #include <procpool.hpp>
 #include <procpool/shared_object.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a smart pointer or a handle
 #include <memory>
 #include <procpool.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: boost::interprocess::basic_string
 #include <boost/interprocess/containers/vector.hpp>
 #include <procpool.hpp>

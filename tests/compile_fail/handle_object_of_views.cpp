@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: a raw pointer, a reference or a view
 #include <boost/interprocess/containers/map.hpp>
 #include <procpool.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: has virtual functions, whose table is elsewhere there
 #include <boost/interprocess/containers/vector.hpp>
 #include <procpool.hpp>

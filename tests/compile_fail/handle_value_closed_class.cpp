@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: declare the type procpool::as_bytes
 #include <procpool.hpp>
 class Point {

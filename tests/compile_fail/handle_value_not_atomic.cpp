@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: no atomic access without a lock
 #include <procpool.hpp>
 struct Large {

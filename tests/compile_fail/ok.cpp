@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect-success
 // The control: what is right compiles with the very flags with which the other files must not.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // expect: procpool: a type is listed by its name, without const and references
 #include <procpool.hpp>
 struct Own {};

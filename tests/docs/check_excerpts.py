@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """check_excerpts.py DOCUMENT...: blocks behind a line `<!-- from FILE -->` stand in that file, line for line.
 
 FILE is a path from the folder in which this runs. An empty line of the block stands for any lines.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # Usage: cmake -DDOCUMENT=FILE -DTESTS=FOLDER -P check_guarantees.cmake
 
 cmake_minimum_required(VERSION 3.25)

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """check_options.py HEADER... -- DOCUMENT...: the tables of options are complete, and in the order of declaration.
 
 Options are aggregates, and designated initializers have to be in the order of declaration. So each struct of options

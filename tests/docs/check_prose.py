@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """check_prose.py PATH...: the form of the prose in Markdown documents, and their links to files and headings.
 
 Fails for a line of prose over 100 columns, for a sentence of more than 30 words, for a sentence that begins with What,

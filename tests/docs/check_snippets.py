@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """check_snippets.py DOCUMENT... -- COMPILER OPTION...: whole programs in documents compile.
 
 A whole program is a block of C++ that has a `main`, and no `...` on a line of its own. Missing includes of <iostream>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Makes each call of the library fail, one after the other, and judges what becomes of the script
 // (script.hpp):
 //

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Makes calls fail as the board says. Preloaded into a program that uses the library, and by
 // inheritance into its workers; stands between them and the C library. Any thread of any of these
 // processes; what it counts lies in the board, so that it survives whoever dies. Uses nothing of

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Results of users' own types: plain aggregates, which travel by themselves, and such with a
 // serialize of their own, by member, split, free, with a version.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The parent's reader of frames, over an outbox that has any bytes and may change at any time.
 
 #include <algorithm>

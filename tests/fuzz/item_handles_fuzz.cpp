@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The handles in an item of a queue or of a pipe: bytes that name them, and descriptors, from a
 // process that sends what it likes. They arrive as what they are, or the item is refused; either way
 // no descriptor is left.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A slot with its ledger, against a worker that writes what it likes. Every element that was sent ends
 // exactly once: by a result, by its return, or by its attribution to the death. The loads say the same.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What libFuzzer calls. Seeds are written by `target --seeds FOLDER`, as without it.
 
 #include <cstdlib>

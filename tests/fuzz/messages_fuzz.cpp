@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a starting worker, and a fork server, say over their sockets; and the report of a crash.
 
 #include <array>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The two ends of a pipe whose memory and sockets a hostile process writes to. Each call returns in
 // time, with what it may; messages that nobody has touched arrive in their order.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Results with objects behind pointers: owned, shared, polymorphic, in circles.
 
 #include <memory>

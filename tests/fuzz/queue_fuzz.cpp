@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A queue between processes whose memory and tray a hostile process writes to. Each call returns in
 // time, with what it may; items that nobody has touched arrive in their order.
 

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """random_structs.py SEED COUNT: writes a program of COUNT random structs to standard output.
 
 The program sends random values of each there and back, holds every member against what was sent, and decodes

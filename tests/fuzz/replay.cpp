@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The main of a fuzz target where there is no libFuzzer: runs it once with each file that is named,
 // or that lies in a folder that is named. With --seeds FOLDER it writes the seeds there instead.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The resources that outcomes name: records in the outbox of a worker, and packets with descriptors on
 // its control socket, which writes both as it likes. An outcome gets what this worker was given or
 // has sent, and nothing else; no descriptor is left.

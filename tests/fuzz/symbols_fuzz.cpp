@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Symbol tables of a file that is not what it seems.
 
 #include <sys/mman.h>

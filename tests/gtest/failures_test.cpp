@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Failed assertions in tasks. Tests that are to fail are disabled ones, which other tests run by
 // themselves: this program once more.
 

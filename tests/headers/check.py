@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
 """check.py FOLDER: FOLDER/fwd.hpp declares each public type of the headers in FOLDER, and includes nothing.
 
 A public type is one that is defined at the beginning of a line in the namespace procpool, and not in an inner one

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // One argument and one result of more than 5 GiB: nothing on the way counts bytes in 32 bits.
 //
 // Needs up to 15 GiB of memory for a moment: says so and is skipped where that is not free, and

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // procpool::core leaves main alone: the program calls init itself.
 
 #include <unistd.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pool that is a global: made before main in the program and in every worker, used in main, ended
 // by its destructor after main.
 

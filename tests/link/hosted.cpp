@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A library whose host knows nothing of pools, and whose main is no C++ program's: its workers are
 // executions of procpool-worker, which opens it.
 

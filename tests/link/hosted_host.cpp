@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host as in C: it opens the library that its argument names, and calls it.
 
 #include <dlfcn.h>

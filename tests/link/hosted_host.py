@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # An interpreter that opens the library which its argument names, and calls it.
 
 import ctypes

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pool used from main, with every kind of function that has an address or is a type.
 
 #include <unistd.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program that was compiled against the headers of another version of the library. It must not
 // link, see procpool/detail/engine/interface_version.hpp.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Part of a program in a library of its own, with functions that nobody outside can name.
 
 #include <unistd.h>

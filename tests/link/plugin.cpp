@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A plug-in with functions of its own, which workers find by opening it.
 
 #include <unistd.h>

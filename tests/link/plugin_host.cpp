@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Opens the plug-in named by its argument and lets it use a pool. The host has the entry hook; the
 // plug-in was unknown when the program started, and so it is in every worker.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A plug-in that says which build of it runs, here and in a worker.
 
 #include <unistd.h>

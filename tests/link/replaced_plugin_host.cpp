@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Opens a plug-in, has a worker run a function of it, and then does so with another build of it
 // under the same path: that worker has the old one, cannot open the new one beside it, and is
 // replaced. Nothing fails.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pool used by a static destructor: everything it needs is still there, in the program as in
 // workers, which never come here, because they run no task of it at that time.
 

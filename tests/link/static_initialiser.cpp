@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pool used by a static initialiser works in the program, where the entry hook is a fact of the
 // link. In the worker the same initialiser runs again, before the worker's entry: there the use
 // must throw, or each worker would make workers of its own, for ever.

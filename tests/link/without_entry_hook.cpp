@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // procpool::core and no init: a sentence, not a fork bomb. Every start of this main is counted.
 
 #include <cstdio>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Many at once: workers on few cores, tasks in the queue. The cost of a queued task is measured and
 // bounded.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Many tasks and many replacements of workers: memory, descriptors, threads and mappings of the
 // program stay as they were. A hundredth of it, or all of it with TEST_SECONDS in the environment.
 

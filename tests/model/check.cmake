@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # Runs one model: makes its verifier with Spin, compiles it, explores every state. Given: spin, cc, folder (of
 # the models), work (to work in), model, defines, and expected: holds or fails.
 #

@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: The procpool authors */
+/* SPDX-License-Identifier: BSL-1.0 */
+
 /* Who has an element: the worker's claim against the parent's take-back, with blocks of elements, a death of the
  * worker at any step, and elements that are given again to the same worker.
  *

@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: The procpool authors */
+/* SPDX-License-Identifier: BSL-1.0 */
+
 /* The lock between processes (src/os/process_lock.cpp): its word, the sleep on it, and what becomes of it when
  * processes die. Three processes take the lock and give it back; a process may die at each step, and another one
  * may begin with its number. At first the word may have the number of nobody.

@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: The procpool authors */
+/* SPDX-License-Identifier: BSL-1.0 */
+
 /* The memory that two processes share, as the channel's models see it.
  *
  * ORDER 0: sequentially consistent: every store is seen at once.

@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: The procpool authors */
+/* SPDX-License-Identifier: BSL-1.0 */
+
 /* Who sleeps is woken: the doorbells both ways. The parent puts records and sleeps until it has all outcomes; the worker
  * takes records and publishes an outcome for each, sleeps when there is none, and sleeps for room when
  * two outcomes lie in the outbox. Each rings the other once per sleep. The parent may poll shortly instead, which ends by

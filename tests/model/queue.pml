@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: The procpool authors */
+/* SPDX-License-Identifier: BSL-1.0 */
+
 /* A queue between processes (src/handle/): one store commits a push, one store takes an item out, and what a
  * consumer has taken lies in its hand. Each process may die at each step; another one then takes its place, with a
  * seat of its own. The locks are those of lock.pml, in one step: whoever takes one over from the dead is told.

@@ -1,3 +1,6 @@
+/* SPDX-FileCopyrightText: The procpool authors */
+/* SPDX-License-Identifier: BSL-1.0 */
+
 /* The sleep of a queue's consumers (src/handle/shared_doorbell.hpp), by its doorbell alone: nobody dies, and no sleep
  * ends by itself. Two consumers take one item each, and a producer pushes two. A consumer that sleeps for ever is
  * an invalid end state.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+#
 # cmake -Dbuild= -Dprefix= -P install.cmake: installs the build folder under a prefix that was empty.
 # With -Dsource= and -Doptions=-DA=1|-DB=2 the folder is first configured and built.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The program of every consumer here: what a stranger writes first.
 
 #include <procpool.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Checkpoints: the state of an actor that arrives with an outcome, and what the next process has of
 // it.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The ends of actors: by their owner, by their pool, in the constructor, and what is left.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Actors: objects in processes of their own, their calls in order, and what becomes of calls when
 // such a process ends.
 

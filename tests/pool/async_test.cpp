@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // map_async and starmap_async: the results of a map as one handle, which may be waited for, asked
 // how far it has come, cancelled, dropped, and kept longer than the pool.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Only the program and the worker that it is for may attach to a pool's memory. Nothing of it has a
 // name; what else the program starts inherits none of it; a worker cannot write what the program
 // writes, nor see what other workers have.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Callables in workers: the cases of support/callable_cases.hpp, and what a worker keeps of a
 // callable.
 

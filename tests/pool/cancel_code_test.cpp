@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // cancel() of what is composed, while code of the program's own runs or is about to: it says what
 // will be.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // cancel(): it says which happened, and that is what happened.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // PlacementOptions::cgroup: with a worker ends all that it started, also what has left its process
 // group.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Long chains of continuations and coroutines: neither their number nor their depth costs stack,
 // and what has ended costs no memory.
 

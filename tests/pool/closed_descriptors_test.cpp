@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Tasks that close every descriptor of their worker.
 
 #include <fcntl.h>

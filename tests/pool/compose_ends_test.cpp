@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Compositions when something goes wrong: a part is cancelled, refused, dropped, moved from, used
 // in a forked child, or waited for by the end of a pool.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // when_all, when_any, as_completed.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // co_await on futures, and coroutines that return one.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A crash at element j of a chunk: the crash is attributed to j, those before it keep their
 // results, those after it run elsewhere, nothing that was begun runs twice, and the chunk has
 // travelled as one record. Each element notes that it was begun; the notes are what is counted.

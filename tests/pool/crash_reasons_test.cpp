@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A thousand elements of which twenty die, each in its own way: 980 right results in order, and
 // twenty exact reasons.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The error of a crash tells of: the signal, the address, the calls that were running, the memory,
 // the last lines of output. And that telling it changes nothing else: the worker ends as it would
 // have without.

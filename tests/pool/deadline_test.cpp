@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Deadlines: for running and for waiting. Only the element that overruns is ended.
 
 #include <gtest/gtest.h>

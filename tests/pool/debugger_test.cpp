@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // PROCPOOL_WAIT_FOR_DEBUGGER: a worker waits ahead of the named function until somebody traces it,
 // and no time limit counts meanwhile. The test is the debugger.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Coroutines that call coroutines, deep: they need neither the stack for it nor, where each returns
 // the next, memory; and what they do is what they would do with a stack that has no end.
 

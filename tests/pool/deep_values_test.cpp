@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Values that nest too deep for the stack of whoever encodes or decodes them: an error of their
 // element, on either side, and nobody dies.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How a pool ends when it goes out of scope.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Children that static initialisation starts in a worker have nothing of the worker's: not the
 // mark, by which they would be workers themselves, and not the socket, by which they would take the
 // program's greeting.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A thread of the program that ends in the middle of a call: inside an input, by pthread_exit.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Nothing of this may hold up the end of a pool: workers that are stopped, deaf, busy or dying in a
 // row, a long queue, an initializer that hangs. Each end, each with its deadline, and what it says
 // it has done.

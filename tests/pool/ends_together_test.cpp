@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Ends from everywhere and together: from callbacks, from several threads, during one another, with
 // others waiting in every way that there is, and next to other pools.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // PoolOptions::on_event: what a pool tells of its workers and tasks, on which thread, and what becomes
 // of a callback that throws or is slow. And the log: each death of a worker once.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // CallOptions::executor: continuations and callbacks run where it says, and are not lost where it
 // fails.
 

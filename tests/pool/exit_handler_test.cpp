@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // StartOptions::exit_handler: runs in each worker that leaves in good order, after its last element.
 
 #include <gtest/gtest.h>

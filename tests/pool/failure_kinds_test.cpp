@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What kind of failure an outcome tells, for each way in which an element can end without a value.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A failure costs one throw, that of the task itself, unless somebody asks for another. Throws are
 // counted by standing in for the functions of the C++ runtime, in the program and in its workers.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Tasks that fork: a child that comes back out of the task, and children that stay.
 
 #include <gtest/gtest.h>

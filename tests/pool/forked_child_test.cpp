@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A forked child of the program: every member of a pool, and of what a pool has made, throws
 // SetupError there at once if it would need the pool, and none hangs; what merely goes does so
 // without a word.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The fork server of Start::forkserver may be killed or stopped at any moment: no task is lost,
 // nothing hangs, and nothing is left of it.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Start::forkserver: workers are forked from a fork server, and are what spawned ones are.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Handles of all kinds together: nothing is left of them, whatever ends first, and what a dead worker
 // made is not taken for something else.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers that write what they like into the memory that they share with the program: the program
 // neither crashes nor hangs, the task that did it is told off, all others are right, the pool goes
 // on.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Programs that treat their processes, signals, descriptors and files in unusual ways.
 
 #include <gtest/gtest.h>

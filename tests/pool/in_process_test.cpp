@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Start::in_process: the same public API, with tasks run in the caller.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // StartOptions::initializer: runs in each worker before its first element; its failure is told to
 // all.
 

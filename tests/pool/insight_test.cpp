@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A pool tells about itself: counters that agree, each worker's share, reasons, titles in `ps`.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // CallOptions::key: equal keys run in one worker.
 
 #include <gtest/gtest.h>

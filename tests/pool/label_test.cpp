@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // CallOptions::label: in `ps`, in the texts of all errors, in the log, and nowhere else.
 
 #include <gtest/gtest.h>

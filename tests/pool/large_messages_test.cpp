@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Messages of every size, both ways: none, around the sizes at which the way of travelling changes,
 // and far beyond what a ring holds.
 

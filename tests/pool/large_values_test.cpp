@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Values that are large themselves: a plain struct that a stack has room for a few of. Nothing of
 // the pool's lays them on a stack where the language lets them be made where they stay: how much
 // stack each way takes is measured, on a stack that was painted before.

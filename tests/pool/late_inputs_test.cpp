@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Inputs that were read while an earlier element failed, and handed over after it: they never run.
 
 #include <gtest/gtest.h>

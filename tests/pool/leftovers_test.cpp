@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Nothing is left of a pool: no process, thread, descriptor, mapping or name.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // PoolOptions::limits: what a worker may use at most, and what happens when it wants more.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // procpool::log: lines of tasks reach the log of their pool and its events, whatever their worker does.
 
 #include <gtest/gtest.h>

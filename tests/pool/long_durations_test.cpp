@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // "No limit", written as a very long time wherever a time is taken: it means never. Nothing fires
 // at once, nothing overflows.
 

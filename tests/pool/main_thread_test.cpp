@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Programs whose main thread has ended while others go on.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Results come in the order of the inputs, whatever the chunk, the number of workers, and however
 // long each element takes.
 

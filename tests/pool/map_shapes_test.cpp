@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The forms of map: empty and single inputs, more workers than elements, several ranges, tuples,
 // void, move-only values, and ranges that are no containers.
 

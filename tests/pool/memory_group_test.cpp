@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A worker whose control group has less memory than a message needs: at whatever step of
 // allocating, mapping, filling or reading it the kernel says no, the element ends with a typed
 // reason (SIGKILL by the kernel, or std::bad_alloc), never with SIGBUS, and everybody else is

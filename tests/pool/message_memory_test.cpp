@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The memory of large messages is used again and again: the values are right all the same, whoever
 // crashes, scribbles or keeps his results, and after a while without use nothing is left of it.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers that will never do anything again, and do not end by themselves: their locks are held for
 // ever, they have begun to leave and do not get there, they have damaged what they live from. Each
 // ends within seconds. And who only looks like one of these does not.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A task that makes a pool of its own.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The system lacks or forbids a call that workers need. The error says which call, and what works
 // without it.
 

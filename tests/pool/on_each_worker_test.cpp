@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // on_each_worker: once in each worker, in the order of places; failures; resize; order with others.
 
 #include <gtest/gtest.h>

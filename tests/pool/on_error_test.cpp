@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A call over a range whose elements fail: stop, finish, collect; and which failure is
 // told. Always the first by index, whichever came first in time.
 

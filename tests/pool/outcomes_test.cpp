@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // pool.outcomes(): every operation gives an Outcome for each element, and beside it what is known of
 // the element.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Output::lines: what workers print comes out of the program line by line, whole, whoever prints at
 // the same time; and a program whose own output is stuck goes on.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // OutputOptions::mode: what tasks print is inherited, dropped, or captured by element.
 
 #include <fcntl.h>

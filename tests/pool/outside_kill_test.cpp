@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers killed from outside at any time: while they are idle, while they run, while a large
 // result leaves them or a large argument arrives, and by other workers.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Exceptions, error codes and error categories of the program's own, across the process boundary:
 // with each way to start workers, and without workers.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // parallelize and its kin: how ranges are cut, what the function gets, how results are put
 // together, and what becomes of errors.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // pause and resume: nothing begins, nothing is lost, and no end of the pool hangs.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Pipes: values in order, both ways, of any size; one owner of an end, wherever it is; and the end of
 // the stream, however the other owner ends.
 
@@ -11,6 +14,7 @@
 
 #include <chrono>
 #include <map>
+#include <new>
 #include <optional>
 #include <procpool.hpp>
 #include <stdexcept>
@@ -103,6 +107,38 @@ TEST(Pipe, TheRingIsUsedAgainAndAgain) {
   std::size_t i = 0;
   while (auto const text = there.receive()) ASSERT_EQ(text->size(), i++ % 97);
   EXPECT_EQ(i, 20'000u);
+}
+
+// Finds no memory for its text, as often as `shortages` says.
+int shortages = 0;
+struct Scarce {
+  std::string text;
+  template <class Archive>
+  void serialize(Archive& archive, unsigned) {
+    if constexpr (!Archive::is_saving::value) {
+      if (shortages != 0 && shortages-- != 0) throw std::bad_alloc();
+    }
+    archive & text;
+  }
+};
+
+TEST(Pipe, AValueThatFindsNoMemoryIsReceivedOnceMore) {
+  auto [here, there] = make_pipe<Scarce>();
+  for (std::string const text : {"a", "b", "c"}) there.send(Scarce{text});
+  shortages = 1;
+  EXPECT_THROW(static_cast<void>(here.receive()), std::bad_alloc);
+  EXPECT_EQ(here.try_receive()->text, "a");
+  // One that never finds memory does not stop the pipe.
+  shortages = 2;
+  EXPECT_THROW(static_cast<void>(here.receive()), std::bad_alloc);
+  EXPECT_THROW(static_cast<void>(here.receive()), std::bad_alloc);
+  shortages = 1;
+  EXPECT_THROW(static_cast<void>(here.receive()), std::bad_alloc);
+  // It belongs to this end, which stays.
+  ProcessPool pool{1};
+  auto const drop = [](PipeEnd<Scarce>) {};
+  EXPECT_THROW(static_cast<void>(pool.submit(drop, std::move(here))), procpool::SerializationError);
+  EXPECT_EQ(here.receive()->text, "c");
 }
 
 TEST(Pipe, WaitsNoLongerThanItIsTold) {

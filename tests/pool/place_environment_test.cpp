@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // StartOptions::worker_environment: variables of the worker at each place.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // StartOptions::preload: runs once in the fork server, and the workers share what it has loaded.
 
 #include <gtest/gtest.h>

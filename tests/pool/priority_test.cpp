@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Priorities: among what waits, higher ones go first, and ahead of what workers have not begun.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Many processes of their own: at once, one after the other, from many threads, from tasks, from a
 // forked child, at the limit of descriptors; and what is left of them.
 

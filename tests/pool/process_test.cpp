@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A function in a process of its own: what it is given, what comes back, and what the process has
 // of its options.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The program ends, in any way, with busy workers: two seconds later none is left, nor anything
 // that a task has started in its worker's process group; and nobody but the program says a word
 // about it.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // CallOptions::progress: what the callback is told, where it runs, and that its end is exact.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Promises, futures that are ready, and continuations for failures, for any end, and elsewhere.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // PoolOptions::queue_limit: what waits is bounded; a call blocks, is refused, or tries.
 
 #include <gtest/gtest.h>

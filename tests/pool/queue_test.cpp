@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Queue<T> as users have it: how it travels, what it promises, and what becomes of items in the hands of
 // tasks that die.
 
@@ -11,6 +14,7 @@
 #include <filesystem>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <optional>
 #include <procpool.hpp>
@@ -201,6 +205,41 @@ TEST(Queue, AnItemThatCannotBeDecodedCostsItselfAlone) {
   EXPECT_EQ(queue.pop()->value, 1);
   EXPECT_THROW(static_cast<void>(queue.pop()), std::runtime_error);
   EXPECT_EQ(queue.pop()->value, 2);
+}
+
+// Finds no memory for its text, as often as `shortages` says.
+int shortages = 0;
+struct Scarce {
+  std::string text;
+
+  template <class Archive>
+  void serialize(Archive& archive, unsigned) {
+    if constexpr (!Archive::is_saving::value) {
+      if (shortages != 0 && shortages-- != 0) throw std::bad_alloc();
+    }
+    archive & text;
+  }
+};
+
+TEST(Queue, AnItemThatFindsNoMemoryIsGivenOnceMore) {
+  for (unsigned const redeliver : {0u, 1u}) {
+    Queue<Scarce> const queue{{.redeliver = redeliver}};
+    for (std::string const text : {"a", "b", "c", "d"}) queue.push(Scarce{text});
+    shortages = 1;
+    EXPECT_THROW(static_cast<void>(queue.pop()), std::bad_alloc);
+    EXPECT_EQ(queue.try_pop()->text, "a");
+    // One that never finds memory does not stop the queue.
+    shortages = 2;
+    EXPECT_THROW(static_cast<void>(queue.pop()), std::bad_alloc);
+    EXPECT_THROW(static_cast<void>(queue.pop()), std::bad_alloc);
+    EXPECT_EQ(queue.pop()->text, "c");
+    // done() gives it up.
+    shortages = 1;
+    EXPECT_THROW(static_cast<void>(queue.pop()), std::bad_alloc);
+    queue.done();
+    EXPECT_FALSE(queue.try_pop());
+    EXPECT_EQ(queue.lost(), 0u);
+  }
 }
 
 TEST(Queue, AFaultyProcessBreaksIt) {

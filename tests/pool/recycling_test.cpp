@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // LifetimeOptions::max_tasks: workers that are replaced after so many elements.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How many workers there are, and for how long: resize() and LifetimeOptions.
 
 #include <gtest/gtest.h>

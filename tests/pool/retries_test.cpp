@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Retries: which failures are tried again, how often, and what is told in the end.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Only its own pool, in its parent, may make a process of the program act as a worker. Whoever
 // starts a set-uid program may set the mark, put a socket in its place and speak as a pool does; an
 // attacker here is a copy of the program without the rights, whose pool executes the one that has

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Programs that may have only little of something: processes, memory, files, /dev/shm. The pool
 // works, or it says in a typed error what it lacks; it never hangs, and no worker says a word of
 // its own.

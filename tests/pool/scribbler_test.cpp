@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers that write anything anywhere they can, while the program reads: random bytes and words
 // over all shared memory that they may write to, forged records, absurd cursors and marks, junk on
 // their sockets and events, reports of crashes that never were. The program does not crash, hang,

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Shared values in pools: sent once to a worker and decoded once there, however they are used; gone
 // when nobody has them any more.
 

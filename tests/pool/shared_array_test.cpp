@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // SharedArray in pools: the same memory everywhere, however it travels; its lock, and its end.
 
 #include <fcntl.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // SharedObject in pools: the same memory everywhere, however it travels; nobody writes to it, and no
 // process follows what another could have written.
 

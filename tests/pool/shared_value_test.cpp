@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // SharedValue in pools: counters, flags, structs behind a lock.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Maps of very many, very short elements: they are run from ring to ring and claimed in blocks, and
 // every promise holds for each of them all the same.
 

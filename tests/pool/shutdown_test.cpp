@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // close, join, join_for, terminate, shutdown: each from any thread, each as often as one likes, and
 // no accepted task is ever left without an end.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // SIGTERM to all processes of a program, as a service manager stops it: with
 // ShutdownOptions::ignore_sigterm what runs is finished, and everything that the pool itself ends still
 // ends.

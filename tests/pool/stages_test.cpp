@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Failures of the user's code around the call: while an argument or a callable is loaded in the
 // worker, while a result is saved there, and while it is loaded here. Each costs its own element
 // only.

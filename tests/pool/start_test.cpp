@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // ProcessPool::start(): workers that are there before the first call.
 
 #include <gtest/gtest.h>

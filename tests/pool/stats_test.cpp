@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The counters, while everything moves: queued + running + done = submitted, at every moment.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Stop requests: by the token of a call, by a future, and by its source. They never block.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers that are stopped while they have something to do: by the terminal, by themselves, by
 // others, by who traces them. Each goes on, or ends with a reason that says so, or is somebody's on
 // purpose.

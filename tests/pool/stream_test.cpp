@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // imap: the results of a loop, in the order of the inputs, which are read as the results are taken;
 // and what becomes of a stream when elements, inputs, its pool or its consumer fail or leave.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // this_task::progress: read by the program while the task runs, and believed by nobody.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // then and on_ready: what a future does once it has ended, and where that runs.
 
 #include <gtest/gtest.h>

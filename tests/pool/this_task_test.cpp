@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // this_task: what a task learns about itself, and how it is asked to stop before it is ended by
 // force.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Exceptions of tasks: standard exceptions come back as themselves and tell where they come from,
 // those that are derived from one as that, all else as RemoteError.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // imap_unordered: every element once, with its own index, as they end.
 
 #include <gtest/gtest.h>

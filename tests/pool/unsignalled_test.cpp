@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers that the kernel does not let the program signal: they have executed a program that is
 // root's, and the program is another user's. Their elements end in time all the same, and the pool
 // goes on.

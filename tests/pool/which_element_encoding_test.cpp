@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Errors of encoding and decoding tell their element too, wherever they arise: an argument on the
 // caller's thread and in the worker, a result there and on the caller's thread again; from every
 // operation. Those of types of the program's own stay what they are where they are thrown in the

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Every error of an element tells which it is of: element() and task() of TaskTimeout and
 // TaskCancelled, from every operation, in streams, and with each OnError. (BadMessage:
 // unit/collect_test.cpp and hostile_test.cpp.)

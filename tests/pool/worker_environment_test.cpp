@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The environment of a worker, and above all what it has not: descriptors, signals, group,
 // environment.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A worker before its first element: its CPUs and nice value, what it has from the program,
 // what it may do, how many there are, how deep they lie.
 

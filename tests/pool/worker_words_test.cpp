@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Texts of workers are bounded, and fit for a terminal and a log: texts of errors, attempts,
 // refusals, output.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program at a terminal that stops background jobs which write to it (`stty tostop`), as its
 // workers are to it: they print, change its modes, start a shell that prints, stop themselves as ^Z
 // would, and read. None of them is stopped.

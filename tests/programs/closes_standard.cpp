@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host without standard input, output or error; the argument says which are closed, "012" being
 // all.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose main thread ends (pthread_exit) while others of it go on: to the system it is
 // then its own zombie, and /proc/self is empty. Uses a pool from before and one that is made
 // afterwards; with "waits" it leaves a worker at a long task instead, and waits to be killed. With

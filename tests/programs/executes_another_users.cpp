@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The program of a user who is not root, and a task that executes a program which is root's (its
 // path is the first argument): the worker cannot be signalled any more. The second argument says
 // what ends that call (deadline, cancel, terminate) within its limit; the pool goes on with a

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host whose memory is refused now and then: its operator new fails at random for what is not
 // small. Arguments: from how many bytes on, one in how many, for how many rounds, a seed. Calls may
 // end with std::bad_alloc, or a SetupError that tells of it; nothing is lost, nothing hangs, and

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host that may have only a few descriptors: the argument says how many. The pool works, or says
 // in a SetupError that it cannot. Status 0: it worked. 10: it said so.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host that may have 100 descriptors starts processes until it cannot. The error says why, the
 // processes that exist go on, and others can be started when they have ended.
 

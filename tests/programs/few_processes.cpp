@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host whose user may have only a few processes and threads: the argument says how many, this one
 // included. The pool works, or says in a SetupError that it cannot. Status 0: it worked. 10: it
 // said so. 77: this machine does not let the program become another user, and root has no such

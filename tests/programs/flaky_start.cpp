@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose workers fail to start now and then, never three times in a row, or are killed
 // while they start, never eight times in a row: tasks do not notice. TEST_STARTS is a file in which
 // the starts are counted, TEST_STARTS_KILLED says that it is the latter.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host that forks while it has a pool. In the child the pool is inert: nothing of it waits, kills
 // or takes; and a new pool can be made there.
 

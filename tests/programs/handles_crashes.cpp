@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose static initialisation installs a handler of crashes, as crash reporters do: in
 // workers too that one handles them, and the pool's own stands back. For the signals that it leaves
 // alone there is a report.

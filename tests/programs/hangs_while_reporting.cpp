@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Unwinding that never ends, as it might on a stack in ruins: a worker that hangs in the report of
 // its crash is ended all the same. The unwinder here is this program's own. (A sanitizer unwinds
 // with it too: not there.)

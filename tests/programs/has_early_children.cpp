@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose static initialisation starts children, ahead of everything else that is
 // initialised: one that executes another program, and one that is only forked. The program prints
 // what these children found of a worker's. With the argument "twins" a forked one goes on instead,

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Leaves while it has three processes of its own that never end: one on the stack, a static one,
 // and a leaked one. It writes a line for each. The argument says how they are started. It leaves in
 // the way that standard input says: return, exit, _exit.

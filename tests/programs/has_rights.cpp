@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program that somebody has given more rights than its caller has, one that attacks a copy of it
 // by way of the workers' entry, and one that gives its own rights up. The arguments are:
 //

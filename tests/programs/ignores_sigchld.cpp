@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host that ignores SIGCHLD: the kernel reaps its children before anybody can ask how they ended.
 
 #include "common.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Leaves while it has pools of every kind: a global one and one on the stack with tasks that never
 // end and have children of their own, a static one and a leaked one that are idle. It leads a
 // process group, as a program does that a shell has started, and writes a line for each process

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Its task starts a process that leaves the worker's process group and session, in a control group
 // of the pool's. Writes the pids of the worker and of that process, then waits to be killed.
 

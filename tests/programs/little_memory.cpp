@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host that may have only little memory. Arguments: "data" or "address_space" (RLIMIT_DATA,
 // RLIMIT_AS), how many KiB more than it has when main begins, and when: "early", so that its
 // workers may have no more either, or "late", when the pool has its workers and only the program is

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose file goes away while it runs. First argument: "delete" or "replace" (the file,
 // which must be a copy of this program, is overwritten by another); second: "before" or "after" the
 // pool has started its first worker.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host without a usable /dev/shm, in a mount namespace of its own. The argument: "full" (4 KiB,
 // and all taken), "read_only", "absent". Nothing of a pool has a name, so that it works all the
 // same. Status 77: this machine does not allow the mount.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program that uses a pool during static initialisation, which in a worker must not start
 // workers.
 

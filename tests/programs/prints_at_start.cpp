@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose static initialisation prints to a buffer that it does not flush, counts how often
 // it runs, and sets a handler that takes the statuses of all children.
 

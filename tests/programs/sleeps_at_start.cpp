@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose workers never get as far as to say a word: static initialisation does not end,
 // and has a child of its own. With the argument "for_ever" the program waits for them for ever.
 

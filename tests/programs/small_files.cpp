@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host whose files may have only so many KiB (RLIMIT_FSIZE), which holds for shared memory too:
 // the kernel refuses it, and sends SIGXFSZ along, which ends a program that knows nothing of it.
 // Arguments: how many KiB, and when it is limited: "early", so that its workers are too, or "late",

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Set-uid root, becomes root for good, so that no other user may signal it. Stays as long as there
 // is a file of the name that its argument says, and half a minute at most. Status 77: it is not
 // root.

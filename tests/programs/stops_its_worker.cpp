@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose worker stops itself, with a child in its group that is stopped too, having
 // refused the signal by which the kernel tells of the program's death. It says the numbers of both
 // and of the worker's parent.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program whose static initialisation starts a thread: such a process must not be forked, so that
 // its workers are spawned, whatever the pool was told; and the log says so once.
 

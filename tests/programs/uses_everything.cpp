@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Uses all kinds of things at the same time, and never ends by itself: a pool with tasks, one with a
 // pool in a task, an actor, processes, and queues, pipes and shared memory between all of them. It
 // takes the death of anybody but itself. Each time that every kind has done its work again, it writes

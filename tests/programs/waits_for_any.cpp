@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A host with a thread that reaps whatever it can: statuses of workers are taken from under the
 // pool.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The parent dies at each sync point of the channel's protocol, whatever its worker does at that time. The
 // worker ends too, and nothing of either is left. The parent is a real process with the real end of
 // the channel; its worker has the real watchdog.

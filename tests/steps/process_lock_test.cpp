@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The lock between processes, one of which dies or stops at each step.
 
 #include "support/observed.hpp"  // first

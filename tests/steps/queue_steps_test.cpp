@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A process that uses a queue dies, or is stopped, at each sync point of push, pop, taking over,
 // counting and closing. No item is lost or doubled beyond what is promised, and nobody waits for
 // ever.

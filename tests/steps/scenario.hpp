@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The elements of a worker in a trial, and the behaviour of the parent. Elements are numbered from 0

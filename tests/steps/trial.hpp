@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // A trial: a slot, its worker in a process of its own, and the elements of a scenario. The worker may be

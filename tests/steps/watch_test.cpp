@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The watchdog of a worker sees the end of its parent in each of two ways by itself: by the parent's pidfd
 // if another process holds a copy of its control socket, and by the socket if the parent lives on.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #include "support/observed.hpp"  // first
 
 #include "worker_process.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The worker dies, or is stopped while the parent acts, at each sync point of the channel's protocol, in
 // every scenario. Each element ends once: with its value, attributed to the death, or returned without
 // having begun. No side waits for ever.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Crowd: a user may have so many descriptors on their way between processes, and no more. A crowd is

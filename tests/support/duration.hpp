@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // How long a test that goes on and on does so: a moment, or TEST_SECONDS from the environment.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The sources that have sync points once more, with these points.
 #include "support/observed.hpp"
 

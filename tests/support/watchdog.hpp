@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Watchdog: makes a hang a failure that says what was outstanding. A waiting thread says so with a

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The process of an actor is killed at random while several threads call it. With a checkpoint of
 // each outcome, the object has exactly what was answered.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers, and the fork server, are killed and stopped at random all the time: with retries every
 // task has its right value, exactly once; no stream loses or doubles an element, no message of any
 // size is mixed up, and nothing is left. TEST_SECONDS and TEST_SEED: for how long, and as which

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Eight threads use one pool at random, while another changes the number of its workers, the pool
 // replaces workers by itself, and chaos kills and stops them; in the end it is ended in some way,
 // mostly with the eight still at it. Every call ends with what it may end with; what each element

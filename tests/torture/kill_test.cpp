@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Workers are killed at random, all the time: every task ends exactly once, with its value or with
 // WorkerDied, nothing that was begun runs twice, and the pool works on.
 

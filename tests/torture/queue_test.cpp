@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Producers and consumers of a queue are killed and stopped at random. Every item is accounted for, and
 // the queue never stands still. Then a process writes junk all over its memory.
 

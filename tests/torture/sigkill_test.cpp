@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A program that uses everything is killed, with all that it has started, one after the other or all at
 // once: nothing is left of it. While only others than the program itself are killed, it goes on.
 // TEST_SECONDS and TEST_SEED: for how long, and as which time.

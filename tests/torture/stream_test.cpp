@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Long streams: memory stays flat, and kills cost one element each.
 
 #include <gtest/gtest.h>

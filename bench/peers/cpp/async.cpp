@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // std::async: threads, so nothing is isolated, and a new one for each task.
 
 #include <future>

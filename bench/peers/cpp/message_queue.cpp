@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What one writes by hand with boost::interprocess::message_queue: a queue of tasks, a queue of
 // results, forked workers. A task is a message; a worker that is killed may take the queue's lock
 // with it. The queues lose their names as soon as they are made, and the workers inherit them.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // boost::interprocess::message_queue as a queue of items. It loses its name as soon as it is made, and
 // the children inherit it.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The machine's limit for a map of integers: two forked workers, contiguous integers in warm shared
 // memory, eight chunks claimed from a counter, copied in and copied out.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The machine's limit for a task there and back: a word in shared memory that two processes hand to
 // each other, spinning, and with a futex. Each is bound to a core of its own: left alone they may
 // share one, where spinning takes a time slice and a futex needs no wake-up of a core.

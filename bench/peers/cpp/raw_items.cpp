@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A socket pair as a queue of items, where each packet goes to one of those that read, and as a pipe.
 
 #include <sys/socket.h>

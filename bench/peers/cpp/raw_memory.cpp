@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The machine's limit for large values: memcpy between warm memory in one process; and through warm
 // shared memory, copied in by one process and out by the other.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The machine's limit for many tasks: for each of two forked workers a ring of tasks and a ring of
 // results in shared memory, one record per task, and a wake-up only where somebody sleeps: the
 // parent at the low watermark, the worker when it ran dry. No errors, no general dispatch, no

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The machine's limit for starting workers: children by posix_spawn and by fork, until each has
 // written a byte, and until they are gone. A spawned child is this program, which says so first
 // thing.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // oneTBB: threads, so nothing is isolated; the bound of what sharing everything would give.
 
 #include <oneapi/tbb.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The Node peers: node bench.cjs CASE ROUNDS [--system NAME] [--slice MS], or node bench.cjs --list.
 // Their modules lie in the folder that PROCPOOL_BENCH_NODE names. See bench/README.md.
 const path = require('path');

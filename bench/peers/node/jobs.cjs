@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What the workers of the Node peers run: piscina (threads) calls the exports by name, workerpool
 // (processes) registers them. Every result carries the process and the thread that made it.
 const { threadId } = require('worker_threads');

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """The Python peers: bench.py CASE ROUNDS [--system NAME] [--slice MS], or bench.py --list.
 
 The same cases, shapes and lines as the C++ programs; see bench/README.md."""

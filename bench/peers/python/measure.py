@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """What the cases of the Python peers are made of: Measure, the shapes of bench/support/shapes.hpp, and what /proc
 says of the children."""
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """The Python peers behind one interface: call, submit, map with a chunk size, close."""
 import concurrent.futures
 import multiprocessing

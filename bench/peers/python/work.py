@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: The procpool authors
+# SPDX-License-Identifier: BSL-1.0
+
 """What the workers of the Python peers run. Every result carries the process that made it."""
 import os
 import signal

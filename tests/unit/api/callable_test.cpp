@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Callables on an engine that runs elements in this process: the cases of support/callable_cases.hpp,
 // and the facts that only such an engine shows: nothing is sent for a refused argument, and nothing is
 // copied that need not be.

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Collecting: blocks of outcomes become values and errors in the order of the elements, however
 // they arrived; what is malformed costs the elements it stands for, nothing else.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Future: refers to one call, waits for as long as it is told and not longer, and gives its
 // result once.
 

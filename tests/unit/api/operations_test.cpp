@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The operations: what of their ranges and options reaches the engine, and what comes back in which
 // order.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Options: numbers of any integral type, and options that make no sense are refused by a
 // sentence, before anything is started.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Outcome: a value or an error, told apart, read without copies.
 
 #include <procpool/outcome.hpp>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The progress bar: its text, its rate, no output without a terminal.
 
 #include <gtest/gtest.h>

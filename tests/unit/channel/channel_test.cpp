@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Frames that are put into a channel arrive, claimed elements cannot be revoked, and the words of a dead
 // worker are read right.
 

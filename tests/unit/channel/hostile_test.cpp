@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The parent's end refuses the lies of a hostile worker in the words and frames of a channel. Each test has
 // one lie, and everything else is as it should be.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The log of a channel: lines come whole and in order round the ring, what finds no room is counted,
 // the parent is notified when it has taken all, and a lie in it is refused.
 

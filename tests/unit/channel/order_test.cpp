@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The order of two stores whose race is too short to wait for: the tests look at each sync point at the
 // words that the other side would find.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A worker's memory for results: reused after the parent has returned it, and not before.
 
 #include "channel/result_memory.hpp"

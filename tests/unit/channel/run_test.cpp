@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Runs of elements whose results lie in the open frame of the channel. Each element is begun and done by
 // itself, also if several are claimed at once.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The two ends of a channel in one process: the worker's side is a real WorkerEnd with its own mapping of

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The waits of a worker: for room in the outbox, until the parent takes large results, for a revocation. A
 // worker that should wait and does not is seen by its actions, so that no test hangs.
 

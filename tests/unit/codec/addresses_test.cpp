@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Pointers to values that lie in containers, structs and small types: they arrive as pointers to the same
 // values, wherever these were made and moved to meanwhile.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Values that nest deep: whatever the stack is on which they are encoded or decoded, they arrive or are
 // refused by a sentence. Large elements do not lie on it.
 

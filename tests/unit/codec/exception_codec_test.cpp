@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Exceptions as bytes: standard types come back as themselves with text, code and origin, types derived from
 // them as the nearest of these, listed ones as themselves, everything else as RemoteError; whatever the bytes
 // are, the answer is an exception, and no longer than an error may be.

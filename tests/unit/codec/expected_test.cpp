@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // std::expected, where the library has it. CMake compiles this file as C++23.
 
 #include "support.hpp"

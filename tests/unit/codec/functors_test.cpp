@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Comparators, hashes and allocators: what a container goes by arrives with it, or is refused.
 
 #include "support.hpp"

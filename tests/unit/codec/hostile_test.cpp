@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Messages from a process that has gone mad: cut, absurd, flipped, too deep. Each is refused with a
 // SerializationError, and without memory for what is not there.
 

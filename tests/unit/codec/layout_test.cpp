@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The compile-time facts: fixed_size, bitwise and Transmissible.
 
 #include "support.hpp"

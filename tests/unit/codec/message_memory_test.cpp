@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Buffers in message memory: what is encoded into them lies there, they go back where they came from,
 // and a buffer keeps its own hint whatever is moved into it.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Round trips of less common types, and what a message may not claim of them: error codes,
 // calendars, random number engines, valarray, atomic, boost::optional, structs with a base, and
 // values that load_construct_data makes.

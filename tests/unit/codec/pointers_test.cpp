@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Objects behind pointers: sharing, cycles, true classes, ownership; and the same under hostile
 // bytes.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Plain structs: what is counted as a member, and that each kind of member arrives.
 
 #include "support.hpp"

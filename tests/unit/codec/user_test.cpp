@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Users' own serialize, in every form that Boost knows, wins over the automatic handling.
 
 #include <map>

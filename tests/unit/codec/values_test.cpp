@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Round trips on the bare path: every supported std type, and plain structs of them.
 
 #include "support.hpp"

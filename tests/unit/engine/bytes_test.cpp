@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Payloads: few bytes lie in the payload itself, more in memory that its copies share.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Callbacks: one thread, made at first use, that outlives what is still registered; and Completion,
 // whose callbacks are told once.
 

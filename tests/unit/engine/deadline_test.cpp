@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Times that are added to a point in time: what is too long ends never, whatever it is counted in.
 
 #include <procpool/detail/engine/deadline.hpp>

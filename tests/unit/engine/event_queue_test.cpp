@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // EventQueue: order, bounds, the count of what was lost, and a callback that throws.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Start::in_process: the same bytes and outcomes, in the calling thread.
 
 #include "engine/in_process.hpp"

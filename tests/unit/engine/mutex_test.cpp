@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Mutex, Lock and Condition, of both kinds of mutex: a waiter that spins ends like one that sleeps.
 
 #include <gtest/gtest.h>

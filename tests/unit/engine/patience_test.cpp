@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Steps that wait for memory, and the reserve that they use up first.
 #include "engine/patience.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // StreamWindow: never more than the window, never nothing when nothing is under way, and how it
 // grows and shrinks.
 

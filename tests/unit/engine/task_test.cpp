@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Task: it ends when it is sealed and every element was delivered, and wakes whoever waits.
 
 #include <gtest/gtest.h>

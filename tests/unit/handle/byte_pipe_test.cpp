@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The two ends of a pipe of bytes over the words that they share: what a faulty process may write
 // there, what a death leaves, and an end that goes on in another process.
 

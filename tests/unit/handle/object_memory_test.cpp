@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Memory of a shared object: which words in it are addresses, and what is believed of one that
 // arrives.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A queue between processes: consumers that die with an item in hand, seats, forks, files that are no
 // queues.
 #include "handle/byte_queue.hpp"

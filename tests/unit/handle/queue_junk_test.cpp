@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A faulty process writes junk into the memory of a queue. Every call returns within its time, with an
 // item, without one, or with QueueBroken; the program lives.
 #include "handle/byte_queue.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A queue within one process: order, limits, close, times, sizes, memory.
 #include "handle/byte_queue.hpp"
 

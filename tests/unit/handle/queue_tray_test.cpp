@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The descriptors of items: packets that stay until they are dropped, and packets of nobody.
 #include "handle/queue_tray.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Resources: found by id while they live, named within a scope, and told apart by their kinds.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Shared values as bytes: made once, found by id, decoded once by whoever looks, named by those
 // that are encoded while somebody collects, and never part of an element.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Shared memory that arrives from another process: nothing about it is believed.
 
 #include <fcntl.h>

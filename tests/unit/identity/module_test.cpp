@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Functions by module, within this process; both sides are played here.
 #include "identity/module.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // On which CPUs a thread may run, and who is told that something has bound it.
 #include "os/affinity.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How many CPUs quotas leave, on systems of every kind.
 #include "os/cpu_quota.hpp"
 

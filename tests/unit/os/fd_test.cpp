@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Descriptors: who closes them and which numbers they get.
 #include "os/fd.hpp"
 

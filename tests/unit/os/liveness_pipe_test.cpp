@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A process on a liveness pipe ends with its holder, whatever state it is in, and with nothing
 // else.
 #include "os/liveness_pipe.hpp"

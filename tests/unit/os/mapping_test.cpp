@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Views of memory, and the ring that appears twice.
 #include "os/mapping.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Anonymous memory: sizes, seals, and what they refuse.
 #include "os/memfd.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Writing without waiting: to a pipe, a socket, a file, and to what is gone.
 
 #include "os/output.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The lock between processes: who holds it, and what becomes of it if its holder does not give it
 // back. tests/steps/process_lock_test.cpp has deaths and stops at each step.
 #include "os/process_lock.hpp"

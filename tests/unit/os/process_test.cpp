@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How children end, and that nobody else is hurt by it.
 #include "os/process.hpp"
 

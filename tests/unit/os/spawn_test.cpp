@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a spawned child gets, and what it must not get. The children are /bin/sleep and /bin/sh.
 #include "os/spawn.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Spinning: until it is told, or until its time is over; and whether somebody else had the core
 // meanwhile.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Texts of workers: cut to a length, and without what is not to be printed.
 
 #include "os/text.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a pool takes in each phase, the room in its queue, and the end of everything it has accepted.
 #include "parent/admission.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The buffer pool: memory is used again, but never while something refers to it, and goes after a while
 // without use. In a hardened pool it serves one worker.
 

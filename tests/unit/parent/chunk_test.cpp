@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Chunks and the batches they point into: what is cut off is what it says, in memory or in a file.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What the log says that the end of a pool waits for: always something.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Elements that expire, elements that are run again later, and the time of the next change.
 #include "parent/deadlines.hpp"
 

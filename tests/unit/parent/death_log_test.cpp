@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // DeathLog: each death has a line, and a flood of them a number.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Which slot a dedicated worker gets, and since when none is used.
 
 #include "parent/dedicated_slots.hpp"

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How a worker ended, in words, and who is to blame for it.
 #include "parent/exit_report.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The fork servers of a pool, one after another: when one is lost, and whether workers are forked
 // or spawned behind it. Each fork server here follows a script.
 

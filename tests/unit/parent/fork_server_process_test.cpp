@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The fork server, as its dispatcher speaks to it: it forks for the process that started it, and
 // for no other.
 

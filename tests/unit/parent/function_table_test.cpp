@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Declarations: the function table decides like the worker's copy of it must, and a function that was
 // declared is found again.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // How long threads spin, and how the dispatcher sleeps: the transition table, row by row.
 #include "parent/idle_policy.hpp"
 

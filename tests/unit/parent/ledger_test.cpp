@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The ledger alone: each element leaves it once, and only an outcome that is owed is accepted.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The sending half of a worker, over a real channel whose other end is in this process: what goes ahead of
 // a chunk and in which order, what the worker has already, and what is left without room or descriptor.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // OutputCapture assigns a worker's output to its elements, whatever the worker writes.
 
 #include <gtest/gtest.h>

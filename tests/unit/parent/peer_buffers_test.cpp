@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Peer buffers: a worker's block is mapped once however often it comes, is returned when nothing refers
 // to it, and is believed only if it can do no harm.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The first candidate is what a search through all places finds.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The scheduler's rules, without processes or clocks: time is what the test says.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Sending to a worker, revocation, and the element that a kill is for.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // What a worker says is held against the ledger of what it was given: each lie is told by itself, with everything
 // around it as it should be. And what a dead worker leaves is resolved, attributed or returned, each element once.
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The resources that an outcome names: they come ahead of it and go with it; and what a faulty worker
 // may claim of them costs that worker, or nothing.
 

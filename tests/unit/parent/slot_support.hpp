@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // A slot whose worker is a real WorkerEnd in this process, over its own mapping of the same memory. A test

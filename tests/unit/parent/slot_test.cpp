@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // A slot puts shared values ahead of the chunks that name them, each once, and those without room later.
 // Each change of a slot reports its load.
 

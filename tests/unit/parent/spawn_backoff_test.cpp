@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The time of the next start after failed starts and useless exits, and the end of all attempts.
 #include "parent/spawn_backoff.hpp"
 

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Processes that outlive the places of their workers: they are reaped, and ended when their time is
 // over.
 

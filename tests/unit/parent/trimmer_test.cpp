@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The trimmer looks when something is expected, or when an object has asked for it, and wakes the thread
 // that looks only if that thread would sleep.
 

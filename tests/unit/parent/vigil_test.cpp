@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // Which workers make no progress: each decision rests on several looks that show the same.
 #include "parent/vigil.hpp"
 

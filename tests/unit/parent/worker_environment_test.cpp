@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The environment of workers: what is added, what is replaced, what is left alone.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The process of a worker on the way to its end: asked, pressed, killed, noticed, reaped or left
 // behind.
 

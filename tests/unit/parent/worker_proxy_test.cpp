@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // One worker as the dispatcher sees it: what each end of its process does to its place. Some of the
 // workers here are real, the others follow a script.
 

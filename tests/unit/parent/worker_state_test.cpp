@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The states of a worker: which follow each other, and how the worker counts in the pool meanwhile.
 #include "parent/worker_state.hpp"
 

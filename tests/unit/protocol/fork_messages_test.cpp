@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // The messages of the dispatcher and its fork server arrive, and no other bytes are understood.
 
 #include <gtest/gtest.h>

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 // ProcessTitle: written into the room that the parent left, and never beyond it.
 
 #include <gtest/gtest.h>

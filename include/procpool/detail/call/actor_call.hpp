@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The callables of an actor, as a worker runs them: MakeActor and RestoreActor make its object, and

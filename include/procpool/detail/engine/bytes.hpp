@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Bytes: a buffer that grows without zeroing. Payload: bytes that nobody changes any more, together

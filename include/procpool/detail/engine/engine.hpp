@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The engine interface: an engine takes the bytes of tasks and returns the bytes of their outcomes.

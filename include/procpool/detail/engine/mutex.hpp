@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Mutex, Lock and Condition with Clang's attributes of thread safety: -Wthread-safety checks that a

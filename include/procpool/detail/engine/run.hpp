@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Run: the cursor of a worker over consecutive elements of a chunk, one or more, and the worker's

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // TaskControl: what the options of a call say of how its elements run. One for all calls that are

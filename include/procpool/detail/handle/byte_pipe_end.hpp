@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // BytePipeEnd: one end of a pipe of byte strings, in both directions. PipeEnd<T, U> in
@@ -63,6 +66,8 @@ class PROCPOOL_API BytePipeEnd final : public Resource {
   // they are not what they are said to be, SetupError when this process lacks memory or descriptors.
   // A message whose descriptors find no number is received later.
   Receive receive(Bytes& message, List& handles, std::optional<TimePoint> deadline);
+  // The message that was received last is the next one again: once, and only if it has no handles.
+  void keep(Bytes& message) noexcept;
   bool peer_gone() const noexcept;
   int native_handle() const noexcept;
   // The other end hears that nobody has this one any more.

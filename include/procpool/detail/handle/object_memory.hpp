@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // ObjectMemory: one object with all its parts in a sealed memory file, behind SharedObject<T>. It is

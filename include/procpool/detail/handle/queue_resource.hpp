@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // QueueResource: a queue of bytes between processes, as a resource. Queue<T> in procpool/queue.hpp is
@@ -52,6 +55,8 @@ class PROCPOOL_API QueueResource final : public Resource {
   // they are not what they are said to be, SetupError when this process lacks memory or descriptors
   // for them.
   bool pop(Bytes& item, List& handles, Deadline const& deadline);
+  // The item that this thread took last is given by its next pop: once, and only if it has no handles.
+  void keep(Bytes& item) noexcept;
   void done() noexcept;
   unsigned attempts() const noexcept;
   void close();

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // SharedMemory: memory that several processes map, behind SharedArray<T> and SharedValue<T>. It is

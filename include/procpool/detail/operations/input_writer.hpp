@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // InputWriter: encodes the elements of a call, on the caller's thread, and hands them to the engine

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // OutputArchive and InputArchive: the archives that a user's `serialize` gets. They follow Boost's

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The sentences with which a type is refused at compile time. `not_serializable<Whole, Part, ...>`

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The calendar types of <chrono>, from std::chrono::day to year_month_weekday_last: their parts, in

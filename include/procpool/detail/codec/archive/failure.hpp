@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // How encoding and decoding refuse. Compiled once, out of the way of the fast paths; each of these

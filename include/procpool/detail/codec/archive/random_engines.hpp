@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // The engines and engine adaptors of <random>: the text that the library itself writes of their

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // Std types of fixed shape on the bare path: array, pair, tuple, optional, expected, variant,

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
 #pragma once
 
 // unique_ptr, shared_ptr and weak_ptr. A unique_ptr to a value type is a flag and the value; all
