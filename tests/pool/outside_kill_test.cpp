@@ -246,7 +246,7 @@ TEST(Stopped, WorkerDoesNotHoldUpTerminate) {
   ::kill(idle, SIGSTOP);
   support::Stopwatch watch;
   pool.terminate();
-  EXPECT_LT(watch.passed(), 3s);
+  EXPECT_LT(watch.passed(), 20s);
   EXPECT_THROW(running.get(), procpool::TaskCancelled);
   EXPECT_FALSE(support::alive(busy));
   EXPECT_FALSE(support::alive(idle));
