@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: The procpool authors
 # SPDX-License-Identifier: BSL-1.0
-"""check.py FOLDER: FOLDER/fwd.hpp declares each public type of the headers in FOLDER, and includes nothing.
+"""check.py FOLDER [DOCUMENT]: FOLDER/fwd.hpp declares each public type of the headers in FOLDER, and includes nothing.
+The tables of the document have a row for each of them.
 
 A public type is one that is defined at the beginning of a line in the namespace procpool, and not in an inner one
 but this_task.
@@ -32,6 +33,12 @@ def types(path):
                 yield match[2], match[1]
 
 
+def rows(document):
+    """The types that the first cells of tables name. The tables of types have three columns."""
+    tables = re.findall(r"^\| type \|.*\n\|[-|]+\|\n((?:\|.*\n)*)", document.read_text(), re.M)
+    return {name for table in tables for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     forward = folder / "fwd.hpp"
@@ -47,6 +54,10 @@ def main():
             if name not in NOT_DECLARED and declared.get(name) != keyword:
                 failures.append(f"{path}: {keyword} {name} is not in fwd.hpp")
     failures += [f"{forward}: there is no {name}" for name in sorted(declared.keys() - defined.keys())]
+    if len(sys.argv) > 2:
+        named = rows(pathlib.Path(sys.argv[2]))
+        failures += [f"{sys.argv[2]}: no row for {name}" for name in sorted(declared.keys() - named)]
+        failures += [f"{sys.argv[2]}: a row for {name}, which is no public type" for name in sorted(named - declared.keys())]
     print(*failures, sep="\n")
     print(f"{len(failures)} failures, {len(declared)} types declared")
     return 1 if failures or not declared else 0
