@@ -1,29 +1,56 @@
 # SPDX-FileCopyrightText: The procpool authors
 # SPDX-License-Identifier: BSL-1.0
 #
-# What is installed: the libraries, the helper procpool-worker, the headers, a CMake package (find_package(procpool 0.1 CONFIG))
-# and two pkg-config files (procpool, procpool-core).
+# Installed in two components, runtime and development. A program that was linked with a shared library needs the
+# first alone: the library and the helper procpool-worker. The second has the headers, the archives, a CMake package
+# (find_package(procpool 0.1 CONFIG)) and two pkg-config files (procpool, procpool-core).
+#
+# The target uninstall removes what was installed, and the folders that were made for it.
 
 include(CMakePackageConfigHelpers)
 
 set(procpool_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/procpool")
+set(procpool_helper_dir "${CMAKE_INSTALL_LIBEXECDIR}/procpool-${PROCPOOL_ABI}")  # see src/CMakeLists.txt
+
+# Ahead of every other rule: which folders are not there yet.
+set(procpool_folders "${PROJECT_BINARY_DIR}/install_folders.txt")
+set(procpool_destinations "${procpool_cmake_dir}" "${procpool_helper_dir}" "${CMAKE_INSTALL_LIBDIR}/pkgconfig"
+  "${CMAKE_INSTALL_INCLUDEDIR}" "${CMAKE_INSTALL_DOCDIR}")
+file(GLOB_RECURSE folders CONFIGURE_DEPENDS LIST_DIRECTORIES ON RELATIVE "${PROJECT_SOURCE_DIR}/include"
+  "${PROJECT_SOURCE_DIR}/include/*")
+list(FILTER folders EXCLUDE REGEX "\\.hpp$")
+list(TRANSFORM folders PREPEND "${CMAKE_INSTALL_INCLUDEDIR}/")
+list(APPEND procpool_destinations ${folders})
+# At the end, since other files add destinations.
+cmake_language(DEFER CALL configure_file "${PROJECT_SOURCE_DIR}/cmake/note_folders.cmake.in"
+  "${PROJECT_BINARY_DIR}/note_folders.cmake" @ONLY)
+foreach(component IN ITEMS runtime development)
+  install(SCRIPT "${PROJECT_BINARY_DIR}/note_folders.cmake" COMPONENT ${component})
+endforeach()
+if(PROJECT_IS_TOP_LEVEL)
+  add_custom_target(uninstall
+    COMMAND "${CMAKE_COMMAND}" "-Dbuild=${PROJECT_BINARY_DIR}" -P "${PROJECT_SOURCE_DIR}/cmake/uninstall.cmake"
+    COMMENT "" VERBATIM)
+endif()
 
 install(TARGETS procpool_core procpool_main procpool
   EXPORT procpoolTargets
-  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}"
-  LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
-  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT runtime
+  LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT runtime NAMELINK_COMPONENT development
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(TARGETS procpool_worker EXPORT procpoolTargets
-  RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/procpool")
+  RUNTIME DESTINATION "${procpool_helper_dir}" COMPONENT runtime)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/"
-  DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT development
   FILES_MATCHING PATTERN "*.hpp")
-install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+if(NOT PROCPOOL_DEBIAN)  # whose packages have a file named copyright
+  install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT development)
+endif()
 
 install(EXPORT procpoolTargets
   NAMESPACE procpool::
-  DESTINATION "${procpool_cmake_dir}")
+  DESTINATION "${procpool_cmake_dir}" COMPONENT development)
 configure_package_config_file(
   "${PROJECT_SOURCE_DIR}/cmake/procpoolConfig.cmake.in"
   "${PROJECT_BINARY_DIR}/procpoolConfig.cmake"
@@ -34,7 +61,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/procpoolConfigVersion.cm
 install(FILES
   "${PROJECT_BINARY_DIR}/procpoolConfig.cmake"
   "${PROJECT_BINARY_DIR}/procpoolConfigVersion.cmake"
-  DESTINATION "${procpool_cmake_dir}")
+  DESTINATION "${procpool_cmake_dir}" COMPONENT development)
 
 # The pkg-config files find their prefix from where they lie, so the tree may be moved.
 set(procpool_pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
@@ -69,5 +96,5 @@ endforeach()
 
 foreach(name IN ITEMS procpool procpool-core)
   configure_file("${PROJECT_SOURCE_DIR}/cmake/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
-  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${procpool_pc_dir}")
+  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${procpool_pc_dir}" COMPONENT development)
 endforeach()

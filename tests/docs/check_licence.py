@@ -5,18 +5,22 @@
 
 Files that cannot say it themselves are in REUSE.toml.
 """
+import fnmatch
 import sys
+import tomllib
 from pathlib import Path
 
 LINES = ("SPDX-FileCopyrightText: The procpool authors", "SPDX-License-Identifier: BSL-1.0")
-SUFFIXES = {".hpp", ".cpp", ".py", ".cmake", ".in", ".txt", ".pml", ".mutations", ".cjs", ""}
+SUFFIXES = {".hpp", ".cpp", ".py", ".cmake", ".in", ".txt", ".pml", ".mutations", ".cjs", ".sh", ".yml", ".yaml", ""}
+ELSEWHERE = [path for one in tomllib.loads(Path("REUSE.toml").read_text())["annotations"] for path in one["path"]]
 
 
 def sources(path):
     if path.is_file():
         return [path]
     return [file for file in sorted(path.rglob("*"))
-            if file.is_file() and file.suffix in SUFFIXES and "corpus" not in file.parts]
+            if file.is_file() and file.suffix in SUFFIXES
+            and not any(fnmatch.fnmatch(file.as_posix(), path) for path in ELSEWHERE)]
 
 
 failures = 0
