@@ -124,9 +124,14 @@ class PipeEnd {
     if constexpr (detail::has_handles<U> != detail::Handles::none) {
       detail::Resource::List handles;
       if (end().receive(bytes, handles, deadline) != Receive::message) return std::nullopt;
-      // The value names its own handles, and no others of this process.
-      detail::ResourceScope const scope(&handles);
-      return detail::decode<U>(bytes);
+      try {
+        // The value names its own handles, and no others of this process.
+        detail::ResourceScope const scope(&handles);
+        return detail::decode<U>(bytes);
+      } catch (std::bad_alloc const&) {
+        if (valid()) end().keep(bytes, handles);
+        throw;
+      }
     } else {
       if (end().receive(bytes, deadline) != Receive::message) return std::nullopt;
       try {

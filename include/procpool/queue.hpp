@@ -188,9 +188,14 @@ class Queue {
     if constexpr (may_hold_handles) {
       detail::Resource::List handles;
       if (!queue.pop(*bytes, handles, deadline)) return std::nullopt;
-      // The item names its own handles, and no others of this process.
-      detail::ResourceScope const scope(&handles);
-      return detail::decode<T>(*bytes);
+      try {
+        // The item names its own handles, and no others of this process.
+        detail::ResourceScope const scope(&handles);
+        return detail::decode<T>(*bytes);
+      } catch (std::bad_alloc const&) {
+        if (resource_) resource_->keep(*bytes, handles);
+        throw;
+      }
     } else {
       if (!queue.pop(*bytes, deadline)) return std::nullopt;
       try {

@@ -224,6 +224,10 @@ void BytePipeEnd::keep(Bytes& message) noexcept {
   if (!state_->is_last_try) state_->kept = std::move(message);
 }
 
+void BytePipeEnd::keep(Bytes& message, List const& handles) noexcept {
+  if (handle::append_no_handles(message, handles)) keep(message);
+}
+
 bool BytePipeEnd::peer_gone() const noexcept { return state_->reader->doorbell().hung_up(); }
 
 int BytePipeEnd::native_handle() const noexcept { return state_->receive.get(); }

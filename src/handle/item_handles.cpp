@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -129,6 +130,16 @@ std::vector<int> append_handles(Bytes& item, Resource::List const& handles) {
   std::uint64_t const count = handles.size();
   detail::append(item, &count, sizeof count);
   return descriptors;
+}
+
+bool append_no_handles(Bytes& item, Resource::List const& handles) noexcept {
+  if (!handles.empty()) return false;
+  try {
+    append_handles(item, handles);
+  } catch (std::bad_alloc const&) {
+    return false;
+  }
+  return true;
 }
 
 void believe_objects() noexcept {

@@ -20,6 +20,8 @@ namespace procpool::inline v0::handle {
 // Appends what names them. Returns the descriptors to send, which stay theirs. Throws
 // SerializationError when these are too many.
 std::vector<int> append_handles(detail::Bytes& item, detail::Resource::List const& handles);
+// The same for an item that has none. False: it has some, or there is no memory.
+bool append_no_handles(detail::Bytes& item, detail::Resource::List const& handles) noexcept;
 
 // From now on this process believes objects (SharedObject) in items, whose offsets it follows: it is
 // a worker. Else it takes only those from an item that live here already.

@@ -115,6 +115,9 @@ bool QueueResource::pop(Bytes& item, List& handles, Deadline const& deadline) {
 }
 
 void QueueResource::keep(Bytes& item) noexcept { queue_->keep(item); }
+void QueueResource::keep(Bytes& item, List const& handles) noexcept {
+  if (handle::append_no_handles(item, handles)) keep(item);
+}
 void QueueResource::done() noexcept { queue_->done(); }
 unsigned QueueResource::attempts() const noexcept { return queue_->attempts(); }
 void QueueResource::close() { queue_->close(); }

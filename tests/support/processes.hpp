@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -23,6 +24,8 @@
 #include <string>
 #include <system_error>
 #include <vector>
+
+#include "support/until.hpp"
 
 namespace support {
 
@@ -155,6 +158,11 @@ inline std::set<std::string> shared_memory_names() {
     names.insert(entry.path().filename().string());
   }
   return names;
+}
+
+// Shared memory has no names but these. Other programs have some too, which go with them.
+inline bool no_names_but(std::set<std::string> const& before) {
+  return until([&] { return std::ranges::includes(before, shared_memory_names()); });
 }
 
 }  // namespace support

@@ -66,8 +66,10 @@ class PROCPOOL_API BytePipeEnd final : public Resource {
   // they are not what they are said to be, SetupError when this process lacks memory or descriptors.
   // A message whose descriptors find no number is received later.
   Receive receive(Bytes& message, List& handles, std::optional<TimePoint> deadline);
-  // The message that was received last is the next one again: once, and only if it has no handles.
+  // The message that was received last is the next one again: once.
   void keep(Bytes& message) noexcept;
+  // The same for a message that may hold handles. One that holds some is not kept.
+  void keep(Bytes& message, List const& handles) noexcept;
   bool peer_gone() const noexcept;
   int native_handle() const noexcept;
   // The other end hears that nobody has this one any more.

@@ -55,8 +55,10 @@ class PROCPOOL_API QueueResource final : public Resource {
   // they are not what they are said to be, SetupError when this process lacks memory or descriptors
   // for them.
   bool pop(Bytes& item, List& handles, Deadline const& deadline);
-  // The item that this thread took last is given by its next pop: once, and only if it has no handles.
+  // The item that this thread took last is given by its next pop: once.
   void keep(Bytes& item) noexcept;
+  // The same for an item that may hold handles. One that holds some is not kept.
+  void keep(Bytes& item, List const& handles) noexcept;
   void done() noexcept;
   unsigned attempts() const noexcept;
   void close();
