@@ -4,6 +4,7 @@
 # Every dependency, named once, with the version that it needs.
 
 set(PROCPOOL_BOOST_VERSION 1.75)      # headers and Boost.Serialization
+set(PROCPOOL_MPI_VERSION 3.0)         # for PROCPOOL_MPI only
 set(PROCPOOL_GTEST_VERSION 1.12)      # tests only
 set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only, and only where it is there
 set(PROCPOOL_TBB_VERSION 2021.5)      # a peer in the benchmarks, likewise
@@ -23,4 +24,17 @@ if(PROCPOOL_BUILD_BENCH)
   find_package(benchmark ${PROCPOOL_BENCHMARK_VERSION} QUIET)
   find_package(TBB ${PROCPOOL_TBB_VERSION} QUIET)
   find_package(Python3 3.11 QUIET COMPONENTS Interpreter)  # of the runner; without it they only compile
+endif()
+if(PROCPOOL_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)  # the calls of C alone
+  find_package(MPI ${PROCPOOL_MPI_VERSION} REQUIRED COMPONENTS CXX)
+  # Tests run with every MPI that is installed by the names of Debian.
+  find_package(PkgConfig QUIET)
+  if(PROCPOOL_BUILD_TESTS AND PkgConfig_FOUND)
+    pkg_check_modules(PROCPOOL_OPENMPI QUIET IMPORTED_TARGET ompi-c)
+    pkg_check_modules(PROCPOOL_MPICH QUIET IMPORTED_TARGET mpich)
+    find_program(PROCPOOL_MPIEXEC_OPENMPI mpiexec.openmpi)
+    find_program(PROCPOOL_MPIEXEC_MPICH mpiexec.mpich)
+    mark_as_advanced(PROCPOOL_MPIEXEC_OPENMPI PROCPOOL_MPIEXEC_MPICH)
+  endif()
 endif()
