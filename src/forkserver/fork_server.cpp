@@ -28,6 +28,7 @@
 #include "entry/entry_hook.hpp"
 #include "forkserver/prebind.hpp"
 #include "forkserver/preload.hpp"
+#include "forkserver/signal_state.hpp"
 #include "identity/module.hpp"
 #include "os/activity.hpp"
 #include "os/memfd.hpp"
@@ -164,6 +165,7 @@ class ForkServer {
     // The call may take long, and nobody looks at the descriptors meanwhile.
     worker::follow_parent(control_.get());
     ::sigaction(SIGCHLD, &sigchld_, nullptr);
+    signals_.emplace();
     os::no_core_dumps();
     protocol::PreloadReport report;
     try {
@@ -254,6 +256,7 @@ class ForkServer {
     // For the objects of static initialisation this is not a forked child of the program.
     forget_forks();
     ::sigaction(SIGCHLD, &sigchld_, nullptr);
+    if (signals_) signals_->restore();
     if (fds.size() > protocol::fork_fd_output) {
       ::dup2(fds[protocol::fork_fd_output].get(), STDOUT_FILENO);
       ::dup2(fds[std::min<std::size_t>(fds.size() - 1, protocol::fork_fd_error)].get(),
@@ -290,7 +293,8 @@ class ForkServer {
   std::optional<os::Peer> maker_;  // the program
   char* const title_;
   bool preloads_ = false;
-  os::MemoryUse preloaded_;  // what the preload has filled
+  os::MemoryUse preloaded_;             // what the preload has filled
+  std::optional<SignalState> signals_;  // ahead of the preload; workers have that
   struct sigaction sigchld_{};
   std::unordered_map<std::uint64_t, pid_t> workers_;  // by request id; not yet reaped
 };

@@ -6,19 +6,25 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cfenv>
 #include <chrono>
+#include <clocale>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <new>
 #include <procpool.hpp>
 #include <ranges>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -155,6 +161,65 @@ TEST_F(Preload, RunsAgainInTheNextForkServer) {
   ASSERT_TRUE(support::until([&] { return !support::alive(worker); }));
   EXPECT_EQ(pool.with({.retries = {.times = 5}}).call<read_notes>(0), "loaded 1");
   EXPECT_EQ(trace.size(), 2u);
+}
+
+// ---- what it leaves behind in its process
+
+// The lines of the signals that are blocked, ignored and handled.
+std::string signals_of_worker(int) {
+  std::string kept;
+  std::istringstream status(support::read_text("/proc/self/status"));
+  for (std::string line; std::getline(status, line);) {
+    for (char const* const name : {"SigBlk:", "SigIgn:", "SigCgt:"}) {
+      if (line.starts_with(name)) kept += line + "\n";
+    }
+  }
+  return kept;
+}
+
+void change_signals() {
+  sigset_t many;
+  sigemptyset(&many);
+  for (int const signal : {SIGTERM, SIGCONT, SIGUSR1, SIGRTMAX, SIGRTMIN}) sigaddset(&many, signal);
+  ::pthread_sigmask(SIG_BLOCK, &many, nullptr);
+  for (int const signal : {SIGPIPE, SIGCHLD, SIGHUP, SIGTTOU}) ::signal(signal, SIG_IGN);
+  for (int const signal : {SIGUSR2, SIGTERM, SIGSEGV, SIGRTMIN + 3}) ::signal(signal, [](int) {});
+  ::signal(SIGTSTP, SIG_DFL);
+  ::signal(SIGABRT, SIG_DFL);
+}
+
+TEST_F(Preload, SignalsOfAWorkerAreThoseOfOneWithoutAPreload) {
+  procpool::ProcessPool plain{support::forkserver(1)};
+  procpool::ProcessPool pool{preloading(procpool::bound<change_signals>(), 1)};
+  EXPECT_EQ(pool.call<signals_of_worker>(0), plain.call<signals_of_worker>(0));
+  auto const error = support::thrown_by<procpool::WorkerDied>(
+      [&] { pool.call([](int) { ::raise(SIGSEGV); }, 0); });
+  EXPECT_EQ(error.signal(), SIGSEGV);
+  EXPECT_FALSE(error.stack().empty()) << "its crashes are reported";
+}
+
+// As of static initialisation: it may be the purpose of the call.
+TEST_F(Preload, OtherSettingsOfItsProcessStay) {
+  auto const settle = [] {
+    ::umask(027);
+    if (::chdir("/usr") != 0) throw std::runtime_error("no /usr");
+    ::setenv("LOADED", "by the preload", 1);
+    std::fesetround(FE_UPWARD);
+    static_cast<void>(::nice(3));
+    std::setlocale(LC_ALL, "C.UTF-8");
+  };
+  auto const look = [](int) {
+    mode_t const mask = ::umask(0);
+    ::umask(mask);
+    std::string text = std::to_string(mask) + " " + std::filesystem::current_path().string() + " ";
+    text += std::string(::getenv("LOADED")) + " " + std::to_string(std::fegetround() == FE_UPWARD);
+    return text + " " + std::setlocale(LC_ALL, nullptr);
+  };
+  auto const niceness = [](int) { return ::getpriority(PRIO_PROCESS, 0); };
+  procpool::ProcessPool plain{support::forkserver(1)};
+  procpool::ProcessPool pool{preloading(procpool::bound(settle), 1)};
+  EXPECT_EQ(pool.call(look, 0), "23 /usr by the preload 1 C.UTF-8");
+  EXPECT_EQ(pool.call(niceness, 0), plain.call(niceness, 0) + 3);
 }
 
 // ---- its failures are the pool's
