@@ -513,6 +513,7 @@ void Core::count_resolved(detail::Task const& task, std::uint64_t elements, bool
     (cancelled ? slot->summary.cancelled : slot->summary.done) += elements;
     if (slot->phase != Phase::open && slot->pending == 0) wake_dispatcher();
   }
+  if (task.expires()) deadlines_.forget_ended();
   if (task.timed()) deadlines_.remove_timed(elements);
   tell_room();
 }

@@ -3,6 +3,7 @@
 
 #include "parent/deadlines.hpp"
 
+#include <iterator>
 #include <utility>
 
 #include "engine/patience.hpp"
@@ -13,6 +14,24 @@ namespace procpool::inline v0::parent {
 void Deadlines::expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
                           SharedInput::Expiry expiry) {
   expiring_.emplace(time, Expiring{std::move(input), expiry});
+  forget_ended();
+}
+
+// Twice as many looks as there are ends: what has ended and is still here is never more than what
+// has not, but for a constant.
+void Deadlines::forget_ended() noexcept {
+  constexpr int looks = 2;
+  for (int look = 0; look < looks && !expiring_.empty(); ++look) {
+    if (next_look_ == expiring_.end()) next_look_ = expiring_.begin();
+    next_look_ =
+        next_look_->second.input.expired() ? expiring_.erase(next_look_) : std::next(next_look_);
+  }
+}
+
+void Deadlines::forget(Expirings::iterator which) noexcept {
+  bool const looks_here = which == next_look_;
+  auto const behind = expiring_.erase(which);
+  if (looks_here) next_look_ = behind;
 }
 
 void Deadlines::delay_until(TimePoint time, Chunk element) {
@@ -46,7 +65,7 @@ Deadlines::Due Deadlines::due(TimePoint now) {
       input->expire(expiry);
       due.expired = true;
     }
-    expiring_.erase(expiring_.begin());
+    forget(expiring_.begin());
   }
   NextLook next;
   if (!delayed_.empty()) next.at(delayed_.begin()->first);

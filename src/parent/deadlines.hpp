@@ -9,6 +9,7 @@
 //
 // Pure: the caller says the time. The core guards its deadlines with its mutex.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -25,9 +26,18 @@ class Deadlines {
  public:
   using TimePoint = detail::TimePoint;
 
+  Deadlines() = default;
+  Deadlines(Deadlines const&) = delete;
+  Deadlines& operator=(Deadlines const&) = delete;
+
   // Elements of this input expire at this time. Throws std::bad_alloc.
   void expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
                  SharedInput::Expiry expiry = SharedInput::Expiry::not_begun);
+  // An input that expires may have ended. A few are looked at, and those that have ended are
+  // forgotten. For each that ends: a call that was quick would be kept until its time otherwise.
+  void forget_ended() noexcept;
+  std::size_t expiring() const noexcept { return expiring_.size(); }
+
   // Waits for memory: the element must not be lost.
   void delay_until(TimePoint time, Chunk element);
   // The delayed elements that `which` chooses, which are delayed no longer.
@@ -52,7 +62,12 @@ class Deadlines {
     std::weak_ptr<SharedInput> input;
     SharedInput::Expiry expiry;
   };
-  std::multimap<TimePoint, Expiring> expiring_;
+  using Expirings = std::multimap<TimePoint, Expiring>;
+
+  void forget(Expirings::iterator which) noexcept;
+
+  Expirings expiring_;
+  Expirings::iterator next_look_ = expiring_.end();  // where forget_ended() goes on
   std::multimap<TimePoint, Chunk> delayed_;
   std::uint64_t timed_ = 0;
 };

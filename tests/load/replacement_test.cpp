@@ -85,6 +85,29 @@ void call_often(procpool::ProcessPool& pool, int count) {
   for (int i = 0; i < count; ++i) ASSERT_EQ(pool.call<square>(i), i * i);
 }
 
+// Calls `submit` so often, and some at a time.
+void submit_often(std::string const& what, int count, procpool::ProcessPool& pool,
+                  std::function<procpool::Future<int>(int)> const& submit) {
+  constexpr int at_a_time = 500;
+  auto const one_batch = [&](auto const& all_submitted) {
+    std::vector<procpool::Future<int>> futures;
+    for (int i = 0; i < at_a_time; ++i) futures.push_back(submit(i));
+    all_submitted();
+    for (int i = 0; i < at_a_time; ++i) {
+      ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), i * i);
+    }
+  };
+  // Never again do more calls wait at the same time than once here, with both workers held.
+  support::Gate const gate;
+  auto const held = pool.map_async<support::wait_at>(std::vector<std::string>(2, gate.path()));
+  one_batch([&] { gate.open(); });
+  auto const batches = [&](int total) {
+    for (int done = 0; done < total; done += at_a_time) one_batch([] {});
+  };
+  batches(count);  // the heap and the slab find their sizes
+  expect_flat(what, count, batches);
+}
+
 }  // namespace
 
 TEST(Load, TenThousandForksLeaveTheProgramAsItWas) {
@@ -120,22 +143,17 @@ TEST(Load, ThousandsOfCrashesLeaveTheProgramAsItWas) {
 
 TEST(Load, AHundredThousandTasksLeaveTheProgramAsItWas) {
   procpool::ProcessPool pool{2};
-  constexpr int at_a_time = 500;
-  auto const one_batch = [&](auto const& all_submitted) {
-    std::vector<procpool::Future<int>> futures;
-    for (int i = 0; i < at_a_time; ++i) futures.push_back(pool.submit<square>(i));
-    all_submitted();
-    for (int i = 0; i < at_a_time; ++i) {
-      ASSERT_EQ(futures[static_cast<std::size_t>(i)].get(), i * i);
-    }
-  };
-  // Never again do more calls wait at the same time than once here, with both workers held.
-  support::Gate const gate;
-  auto const held = pool.map_async<support::wait_at>(std::vector<std::string>(2, gate.path()));
-  one_batch([&] { gate.open(); });
-  auto const batches = [&](int count) {
-    for (int done = 0; done < count; done += at_a_time) one_batch([] {});
-  };
-  batches(times(100'000));  // the heap and the slab find their sizes
-  expect_flat("tasks", times(100'000), batches);
+  submit_often("tasks", times(100'000), pool, [&](int i) { return pool.submit<square>(i); });
+}
+
+// They have ended long before their time.
+TEST(Load, AHundredThousandTasksWithAFarDeadlineLeaveTheProgramAsItWas) {
+  procpool::ProcessPool pool{2};
+  auto const limited =
+      pool.with({.queue_timeout = 24h, .deadline = std::chrono::steady_clock::now() + 24h});
+  submit_often("tasks with a far deadline", support::sanitized ? 5'000 : 100'000, pool,
+               [&](int i) { return procpool::PoolView(limited).submit<square>(i); });
+  auto const late = pool.with({.deadline = std::chrono::steady_clock::now() + 50ms});
+  EXPECT_THROW(procpool::PoolView(late).call([](int) { std::this_thread::sleep_for(10min); }, 0),
+               procpool::TaskTimeout);
 }

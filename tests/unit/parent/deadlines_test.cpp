@@ -8,7 +8,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <vector>
 
 #include <procpool/detail/engine/task.hpp>
 
@@ -81,6 +83,58 @@ TEST(Deadlines, AnInputThatIsGoneExpiresNothing) {
   Deadlines::Due const due = deadlines.due(now + 1s);
   EXPECT_FALSE(due.expired);
   EXPECT_EQ(due.next, std::nullopt);
+}
+
+// A quick call with a far deadline.
+TEST(Deadlines, InputsThatHaveEndedAreForgottenLongBeforeTheirTime) {
+  Deadlines deadlines;
+  std::vector<std::shared_ptr<SharedInput>> waiting;
+  for (int i = 0; i < 10; ++i) {
+    waiting.push_back(input_of(1));
+    deadlines.expire_at(now + 1h, waiting.back());
+  }
+  for (int i = 0; i < 100'000; ++i) {
+    deadlines.expire_at(now + std::chrono::seconds(i % 100), input_of(1));
+    EXPECT_LT(deadlines.expiring(), 40u);
+  }
+  EXPECT_TRUE(deadlines.due(now + 1h).expired);
+  for (auto const& input : waiting) EXPECT_EQ(input->expiry(), Expiry::not_begun);
+}
+
+// With each end, also if no further input comes.
+TEST(Deadlines, ManyInputsAreForgottenAsTheyEnd) {
+  Deadlines deadlines;
+  std::deque<std::shared_ptr<SharedInput>> inputs;
+  for (int i = 0; i < 100'000; ++i) {
+    inputs.push_back(input_of(1));
+    deadlines.expire_at(now + 1h, inputs.back());
+  }
+  EXPECT_EQ(deadlines.expiring(), 100'000u);
+  while (!inputs.empty()) {
+    inputs.pop_front();
+    deadlines.forget_ended();
+    EXPECT_LE(deadlines.expiring(), 2 * inputs.size() + 40);
+  }
+  EXPECT_LT(deadlines.expiring(), 40u);
+}
+
+TEST(Deadlines, ForgetsBesideThoseThatExpire) {
+  Deadlines deadlines;
+  std::vector<std::shared_ptr<SharedInput>> inputs;
+  for (int i = 0; i < 100; ++i) {
+    inputs.push_back(i % 3 == 0 ? nullptr : input_of(1));
+    deadlines.expire_at(now + std::chrono::seconds(i), i % 3 == 0 ? input_of(1) : inputs.back());
+  }
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(deadlines.due(now + std::chrono::seconds(i)).expired, i % 3 != 0);
+    deadlines.forget_ended();
+    for (int j = 0; j < 100; ++j) {
+      auto const& input = inputs[static_cast<std::size_t>(j)];
+      if (!input) continue;
+      EXPECT_EQ(input->expiry(), j <= i ? Expiry::not_begun : Expiry::none);
+    }
+  }
+  EXPECT_EQ(deadlines.expiring(), 0u);
 }
 
 TEST(Deadlines, DelayedElementsComeInTheOrderOfTheirTimes) {
