@@ -1,9 +1,8 @@
 // SPDX-FileCopyrightText: The procpool authors
 // SPDX-License-Identifier: BSL-1.0
 
-// What travels: plain structs as they are; classes with a serialize function, as
-// Boost.Serialization has it; and pointers to a polymorphic base, once the derived types are
-// exported.
+// Types that travel: plain structs as they are, classes with a serialize function as that of
+// Boost.Serialization, and pointers to a polymorphic base whose derived types are exported.
 
 #include <boost/serialization/base_object.hpp>
 #include <boost/serialization/export.hpp>

@@ -1,9 +1,8 @@
 // SPDX-FileCopyrightText: The procpool authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Equal keys run in one worker, in the order of their submits: so what a worker keeps for one
-// customer is found again, and no lock is needed. A queue with a limit holds up whoever is too
-// quick.
+// Equal keys run in one worker, in the order of their submits: a worker finds again what it keeps
+// for a customer, and needs no lock. A queue with a limit holds up a program that is too quick.
 
 #include <iostream>
 #include <map>

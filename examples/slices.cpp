@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: The procpool authors
 // SPDX-License-Identifier: BSL-1.0
 
-// parallelize: a function that takes a whole slice of the input. And a sum over a range of
-// integers.
+// parallelize: a function that takes a slice of the input. And a sum over a range of integers.
 
 #include <cmath>
 #include <iostream>

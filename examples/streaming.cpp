@@ -30,8 +30,7 @@ int main() {
     if (++found == 3) break;
   }
 
-  // At most 8 inputs are under way: each could be large. Results come as they end, with their
-  // index.
+  // At most 8 inputs are under way: each could be large. Results have the index of their input.
   long sum = 0;
   std::size_t indices = 0;
   auto const inputs = std::views::iota(1L, 101L);
