@@ -12,11 +12,13 @@
 #include <chrono>
 #include <memory>
 #include <numeric>
+#include <procpool.hpp>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/gate.hpp"
 #include "support/trace.hpp"
 
 namespace tasks {
@@ -72,6 +74,18 @@ inline int hang(int x) {
 inline int pause_for_ever(int) {
   support::Trace::note(::getpid());
   for (;;) ::pause();
+}
+
+// Notes the index of its worker, and waits at the gate of the test.
+inline int waits_at(std::string const& gate) {
+  support::Trace::note(procpool::worker_index());
+  support::wait_at(gate);
+  return procpool::worker_index();
+}
+// Notes its number once the gate is open.
+inline int note_behind(int number, std::string const& gate) {
+  support::wait_at(gate);
+  return noted(number);
 }
 
 // Inputs: 0, 1, and so on.
