@@ -20,6 +20,7 @@
 #include <procpool/exceptions.hpp>
 #include <procpool/failure.hpp>
 #include <procpool/future.hpp>
+#include <procpool/histogram.hpp>
 #include <procpool/log.hpp>
 #include <procpool/options.hpp>
 #include <procpool/outcome.hpp>
@@ -27,6 +28,7 @@
 #include <procpool/pool.hpp>
 #include <procpool/process.hpp>
 #include <procpool/progress.hpp>
+#include <procpool/prometheus.hpp>
 #include <procpool/promise.hpp>
 #include <procpool/queue.hpp>
 #include <procpool/results.hpp>

@@ -69,7 +69,8 @@ constexpr std::tuple pool_options{Named{"workers", &PoolOptions::workers},
                                   Named{"harden", &PoolOptions::harden},
                                   Named{"log", &PoolOptions::log},
                                   Named{"on_event", &PoolOptions::on_event},
-                                  Named{"exceptions", &PoolOptions::exceptions}};
+                                  Named{"exceptions", &PoolOptions::exceptions},
+                                  Named{"trace", &PoolOptions::trace}};
 
 constexpr std::tuple process_options{Named{"name", &ProcessOptions::name},
                                      Named{"start", &ProcessOptions::start},

@@ -45,14 +45,7 @@ bool same(std::function<R(Args...)> const& a, std::function<R(Args...)> const& b
 }
 
 inline std::string text_of(bool value) { return value ? "true" : "false"; }
-inline std::string text_of(std::string const& value) {
-  std::string text = "\"";
-  for (char const c : os::one_line(value)) {
-    if (c == '"' || c == '\\') text += '\\';
-    text += c;
-  }
-  return text + '"';
-}
+inline std::string text_of(std::string const& value) { return os::quoted(value); }
 template <class Unit>
 std::string text_of(Saturating<Unit> const& time) {
   if (time == Unit::max()) return "for ever";

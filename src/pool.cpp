@@ -150,6 +150,11 @@ void ProcessPool::pause() { engine().pause(); }
 
 void ProcessPool::resume() { engine().resume(); }
 
+std::string const& ProcessPool::name() const {
+  engine();
+  return options_.name;
+}
+
 unsigned ProcessPool::size() const { return engine().size(); }
 
 Stats ProcessPool::stats() const { return engine().stats(); }

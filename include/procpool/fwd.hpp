@@ -28,6 +28,7 @@ enum class Output;
 enum class End;
 struct Stats;
 struct Summary;
+class Histogram;
 struct WorkerStats;
 struct RunningElement;
 struct Event;

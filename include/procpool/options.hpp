@@ -288,6 +288,14 @@ struct PoolOptions {
   /// exception_types<my::ParseError, my::Error>(), see exceptions.hpp. Other exceptions come back
   /// as the nearest class of the standard library that they derive from.
   ExceptionTypes exceptions{};
+  /// A file that gets a trace of the pool: elements, messages, deaths and more on a row for each worker,
+  /// in the Chrome trace event format. Viewers such as ui.perfetto.dev open it. `%p` in its name is
+  /// the number of this process. Pools of one process may share a file. If another process writes
+  /// to it, the number of this process is added to the name: trace.json is trace.4711.json then.
+  /// The file is written anew, and is whole when the pool is destroyed. Not given: the value of the
+  /// environment variable PROCPOOL_TRACE, else there is no trace. The constructor throws SetupError
+  /// if the file cannot be written. With Start::in_process there is no trace.
+  std::string trace{};
 
   /// Functions are compared as in CallOptions. Calls made by bound() are equal if they call the same
   /// function with equal arguments.

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -229,6 +230,9 @@ class PROCPOOL_API ProcessPool : public detail::Operations<ProcessPool>,
   void pause();
   /// Elements begin again. Without effect on a pool that is not paused. Any thread.
   void resume();
+
+  /// PoolOptions::name.
+  std::string const& name() const;
 
   /// The number of workers when all are needed.
   unsigned size() const;

@@ -12,6 +12,8 @@
 #include <optional>
 #include <string>
 
+#include <procpool/histogram.hpp>
+
 namespace procpool::inline v0 {
 
 /// The effect of shutdown and terminate.
@@ -44,6 +46,14 @@ struct Stats {
   // Calls of actors count as elements, and their processes as workers, except in `workers`.
   std::uint64_t actors = 0;          ///< that have a process, or get one
   std::uint64_t actor_restarts = 0;  ///< processes that followed another one of their actor
+
+  /// How long elements waited that workers have answered: from the queue to the begin of their last
+  /// attempt, see ElementTimes. Of calls with one element the first 4,096 count, and then one in
+  /// sixteen, which stands for the others. With PoolOptions::trace all of them count.
+  Histogram waited{};
+  /// How long the same elements ran, as their workers measured it. Short elements that a worker
+  /// answers together count with their mean.
+  Histogram ran{};
 };
 
 /// An element that a worker runs at this moment.

@@ -9,6 +9,7 @@
 
 #include <procpool/detail/engine/actor_engine.hpp>
 #include <procpool/detail/operations/call_options.hpp>
+#include <procpool/entry.hpp>
 
 #include "engine/in_process.hpp"
 #include "engine/worker_options.hpp"
@@ -128,7 +129,10 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   check_worker_options(options, "PoolOptions");
   check_preload(options.start);
   if (options.start.method == Start::in_process) return std::make_unique<InProcessEngine>(options);
-  return std::make_unique<LocalEngine>(options);
+  auto engine = std::make_unique<LocalEngine>(options);
+  // A pool with static storage is one of each worker too, which most likely makes no use of it.
+  if (!in_worker()) engine->begin_trace();
+  return engine;
 }
 
 }  // namespace procpool::inline v0::detail

@@ -133,6 +133,9 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     throw PoolClosed("this pool takes no more tasks: it was closed");
   }
   detail::Function const& function = task->function();
+  auto const queued = Clock::now();
+  Histogram waited;
+  Histogram ran;
   {
     detail::Lock const lock(mutex_);
     stats_.submitted += input.count;
@@ -191,15 +194,18 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     } else {
       Bytes result;
       bool value = false;
+      Clock::time_point begin;
       do {
         detail::Resource::List named;
         context.begin(block.first);
-        auto const begin = task->detailed() ? Clock::now() : Clock::time_point();
+        begin = Clock::now();
         value = callable.call(arguments, result, stage, listed, named);
-        if (task->detailed()) block.nanoseconds = nanoseconds_since(begin);
+        block.nanoseconds = nanoseconds_since(begin);
         element.end();
         block.resources = detail::as_shared(std::move(named));
       } while (!value && !carries && try_again(*task, block, result, options_));
+      waited.add(begin - queued);
+      ran.add(std::chrono::nanoseconds(block.nanoseconds));
       block.kind = value ? OutcomeBlock::Kind::values : OutcomeBlock::Kind::thrown;
       if (value && function.result_size == 0 && !function.returns_nothing) {
         std::uint64_t const length = result.size();
@@ -217,6 +223,8 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     detail::Lock const lock(mutex_);
     stats_.running -= input.count;
     stats_.done += input.count;
+    stats_.waited += waited;
+    stats_.ran += ran;
     cancelled_ += cancelled;
   }
   if (last) task->seal();

@@ -78,6 +78,15 @@ std::string cut(std::string_view text, std::size_t most) {
 
 std::string one_line(std::string_view text) { return clean(text, false); }
 
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char const c : one_line(text)) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
 std::string clean_lines(std::string_view text) { return clean(text, true); }
 
 }  // namespace procpool::inline v0::os

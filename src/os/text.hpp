@@ -21,7 +21,11 @@ std::string cut(std::string_view text, std::size_t most);
 // blanks.
 std::string one_line(std::string_view text);
 
-// The same, but ends of lines and tabs stay.
+// The same between quotation marks, as JSON, C and Prometheus write it: quotation marks and backslashes
+// have a backslash before them.
+std::string quoted(std::string_view text);
+
+// As one_line(), but ends of lines and tabs stay.
 std::string clean_lines(std::string_view text);
 
 }  // namespace procpool::inline v0::os

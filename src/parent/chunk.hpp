@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -43,6 +44,15 @@ class SharedInput {
   }
   Expiry expiry() const noexcept { return expiry_.load(std::memory_order_acquire); }
 
+  // When its elements were queued, for the counters. `times`: what each of them counts as; 0: the time
+  // is not known. Before another thread has the input.
+  struct Queued {
+    std::chrono::steady_clock::time_point when{};
+    std::uint8_t times = 0;
+  };
+  void note_queued(Queued queued) noexcept { queued_ = queued; }
+  Queued queued() const noexcept { return queued_; }
+
   std::uint64_t first() const noexcept { return first_; }
   std::uint64_t count() const noexcept { return count_; }
 
@@ -71,6 +81,7 @@ class SharedInput {
   detail::Bytes owned_;
   detail::Resource::List resources_;
   std::atomic<Expiry> expiry_{Expiry::none};
+  Queued queued_;
   std::shared_ptr<detail::MessageBlock> block_;  // where the bytes lie, if in message memory
   std::span<std::byte const> all_;
 };

@@ -79,7 +79,39 @@ Core::Core(PoolOptions given, Slots kind)
 }
 
 // Tasks and blocks that are still referred to may outlive the core.
-Core::~Core() { close_memory(); }
+Core::~Core() {
+  if (own_trace_) {
+    if (auto const failure = own_trace_->finish()) {
+      detail::if_possible([&] {
+        log("pool \"" + name + "\": its trace in \"" + own_trace_->path() +
+            "\" ends early: " + *failure);
+      });
+    }
+  }
+  close_memory();
+}
+
+std::optional<std::string> Core::begin_trace(bool given) {
+  if (trace() != nullptr) return std::nullopt;
+  std::string path = options.trace;
+  if (path.empty() && !given) {
+    // A program with more rights than its caller writes nothing where that wants it.
+    char const* const wanted = ::secure_getenv("PROCPOOL_TRACE");
+    if (wanted != nullptr) path = wanted;
+  }
+  if (path.empty()) return std::nullopt;
+  std::string const what =
+      "pool \"" + name + "\": its trace cannot be written to \"" + path + "\": ";
+  try {
+    own_trace_ = std::make_unique<Trace>(TraceFile::open(path), name);
+  } catch (std::system_error const& error) {
+    if (!options.trace.empty()) throw SetupError(what + error.what());
+    return what + error.what();
+  }
+  // Release: a thread that finds it sees its contents.
+  trace_.store(own_trace_.get(), std::memory_order_release);
+  return std::nullopt;
+}
 
 void Core::close_memory() {
   trimmer->close();
@@ -381,6 +413,8 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
   std::uint64_t const count = input.count;
   Chunk chunk{task, nullptr, input.first, count};
   bool const first = input.first == 0;
+  Trace* const trace = this->trace();
+  if (trace != nullptr) trace->learn(*task);
   // The resources that it names are let go when its elements have ended, and not with the task.
   if (first && last && input.bytes.size() <= PooledTask::max_bytes && input.resources.empty()) {
     chunk.input = PooledTask::own_input(task, std::move(input));
@@ -392,6 +426,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
   Move move;
   bool overdue = false;
   bool urgent = false;
+  TimePoint queued;
   {
     Lock lock(mutex_);
     if (task->stream()) {
@@ -402,6 +437,10 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
         await_room(lock, *task, chunk.first, count);
         if (first) check_call(*task);  // it may have been closed meanwhile
       }
+    }
+    if (unsigned const times = count > 1 || trace != nullptr ? 1 : tally_.count_call()) {
+      queued = std::chrono::steady_clock::now();
+      chunk.input->note_queued({queued, static_cast<std::uint8_t>(times)});
     }
     if (first) {
       if (!seed_) seed_ = random_seed();
@@ -443,6 +482,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
         next_move(move, limited ? Scheduler::Coalescing::goes : Scheduler::Coalescing::waits);
       }
     }
+    if (trace != nullptr) trace->waiting(scheduler_.waiting(), queued);
   }
   if (refused) {
     // NOLINTNEXTLINE(bugprone-use-after-move): a refused chunk was not moved
@@ -695,6 +735,7 @@ void Core::tell_line(std::size_t worker, std::string const& owner,
     event.level = std::min(static_cast<LogLevel>(std::min(line.level, 255u)), LogLevel::error);
     event.text = os::one_line(line.text);
     event.missed = line.lost;
+    if (Trace* const trace = this->trace()) trace->event(event);
     options.on_event ? options.on_event(event) : log(line_of(event));
   });
 }
@@ -769,6 +810,9 @@ bool Core::carry_out(Move& move) {
                                             static_cast<std::uint32_t>(std::min(each, longest))};
     for (Chunk const& chunk : chunks) chunk.task->placed(placement);
     Slot::PutReport put = slots[worker].put(chunks, move.spin, keyed);
+    if (Trace* const trace = this->trace(); trace != nullptr && put.sent != 0) {
+      trace->message(worker, put.sent);
+    }
     if (put.sent != chunks.size() || put.unwanted) {
       settle(move.group, std::move(put));
     } else if (keyed) {
@@ -792,18 +836,20 @@ void Core::settle(Scheduler::Group& group, Slot::PutReport put) {
   Slot::Report report;
   report.load = slots[worker].load();
   bool const holds_nothing = report.load.held == Amount();
-  detail::move_behind(report.returned, std::span(chunks).subspan(put.sent));
+  Chunks unsent;
+  detail::move_behind(unsent, std::span(chunks).subspan(put.sent));
   std::optional<Chunk> unsendable;
   if (put.failure) {
-    unsendable = std::move(report.returned.front());
-    report.returned.pop_front();
+    unsendable = std::move(unsent.front());
+    unsent.pop_front();
   }
   {
     Lock const lock(mutex_);
     tally_.remove_records(chunks.size() - put.sent);
   }
-  // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
   apply(worker, std::move(report));
+  // Not simply back to the queue: the pool's end may have emptied that meanwhile, for good.
+  requeue(std::move(unsent), worker);
   if (put.unwanted) {
     revoke(worker);
     for (Chunk const& chunk : std::span(chunks).first(put.sent)) {
@@ -838,9 +884,12 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
   });
   std::uint64_t elements = 0;
   bool waiting = !report.returned.empty();
+  auto const now = std::chrono::steady_clock::now();
+  Trace* const trace = this->trace();
+  if (trace != nullptr) trace_outcomes(*trace, index, report, now);
   {
     Lock const lock(mutex_);
-    scheduler_.observe(index, report.load, std::chrono::steady_clock::now());
+    scheduler_.observe(index, report.load, now);
     report.for_each_item([&](Slot::Item const& item) PROCPOOL_REQUIRES(mutex_) {
       if (item.task->internal()) return;
       detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) {
@@ -850,9 +899,14 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
       elements += item.block.count;
       count_resolved(*item.task, item.block.count);
       tally_.count_answered(index, item.block.count, item.block.nanoseconds);
+      if (item.queued.times != 0 && item.block.nanoseconds != 0) {
+        auto const ran = std::chrono::nanoseconds(item.block.nanoseconds);
+        tally_.count_waited(now - ran - item.queued.when, item.block.count * item.queued.times);
+      }
     });
     tally_.count_ended(elements, false);
     waiting = waiting || scheduler_.waiting() != 0;
+    if (trace != nullptr) trace->waiting(scheduler_.waiting(), now);
     idle_policy_.note_busy(scheduler_.busy_workers());
   }
   report.for_each_item([&](Slot::Item& item) {
@@ -864,6 +918,27 @@ bool Core::apply(std::size_t index, Slot::Report&& report) {
   if (elements != 0) count_delivered(elements);
   if (!report.returned.empty()) requeue(std::move(report.returned), index);
   return waiting;
+}
+
+void Core::trace_outcomes(Trace& trace, std::size_t slot, Slot::Report& report, TimePoint now) {
+  detail::if_possible([&] {
+    std::vector<Trace::Attempt> ended;
+    report.for_each_item([&](Slot::Item const& item) {
+      if (item.task->internal()) return;
+      OutcomeBlock const& block = item.block;
+      std::string_view const outcome = block.kind == OutcomeBlock::Kind::values   ? "value"
+                                       : block.kind == OutcomeBlock::Kind::thrown ? "exception"
+                                                                                  : "failed";
+      std::optional<std::chrono::nanoseconds> ran;
+      if (block.nanoseconds != 0) ran.emplace(block.nanoseconds);
+      ended.push_back({slot, block.pid, *item.task, block.first, block.count, outcome, item.again,
+                       ran, item.queued});
+    });
+    if (!ended.empty()) trace.attempts(ended, now);
+  });
+  std::uint64_t back = 0;
+  for (Chunk const& chunk : report.returned) back += chunk.amount().elements;
+  if (back != 0) trace.revoked(slot, back);
 }
 
 void Core::count_delivered(std::uint64_t elements) {
@@ -1237,6 +1312,9 @@ void Core::end_element(Chunk const& chunk, OutcomeBlock block) {
     count_resolved(*chunk.task, chunk.count, block.cancelled);
     tally_.count_ended(chunk.count, block.cancelled);
   }
+  if (Trace* const trace = this->trace(); trace != nullptr && !block.begun) {
+    trace->not_run(*chunk.task, chunk.first, chunk.count, block.cancelled ? "cancelled" : "failed");
+  }
   block.first = chunk.first;
   block.count = chunk.count;
   stop_after_failure(*chunk.task, block);
@@ -1286,6 +1364,13 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
       chunk.task->deliver(std::move(block));
       continue;
     }
+    auto const trace_attempt = [&](std::string_view outcome, bool again) {
+      Trace* const trace = this->trace();
+      if (trace == nullptr) return;
+      trace->attempts({{index, death.pid, *chunk.task, chunk.first, chunk.count, outcome, again,
+                        std::nullopt, chunk.input->queued()}},
+                      std::chrono::steady_clock::now());
+    };
     auto const end = [&](std::exception_ptr const& failure, bool cancelled) {
       OutcomeBlock block;
       block.kind = OutcomeBlock::Kind::failed;
@@ -1303,13 +1388,16 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
       if (!kill_reason.cancelled) tell_timeout(chunk, static_cast<int>(index), how);
       if (retries && !kill_reason.cancelled && !killed &&
           try_again(chunk, retries->on_timeout, how, static_cast<int>(index))) {
+        trace_attempt("timeout", true);
         continue;
       }
+      trace_attempt(kill_reason.cancelled ? "cancelled" : "timeout", false);
       end(kill_reason.cancelled ? kill_reason.reason : detail::patiently([&] {
             return after_attempts(chunk, kill_reason.reason);
           }),
           kill_reason.cancelled);
     } else if (killed) {
+      trace_attempt("cancelled", false);
       end(cancellation(*chunk.task, "was cancelled before this element had ended"), true);
     } else {
       std::exception_ptr const died = why();
@@ -1317,8 +1405,10 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
       if (retries && try_again(chunk, retries->on_crash,
                                detail::patiently([&] { return detail::describe_briefly(died); }),
                                static_cast<int>(index))) {
+        trace_attempt("died", true);
         continue;
       }
+      trace_attempt("died", false);
       end(died, false);
     }
   }

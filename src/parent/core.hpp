@@ -44,6 +44,7 @@
 #include "parent/slot_table.hpp"
 #include "parent/start_requests.hpp"
 #include "parent/tally.hpp"
+#include "parent/trace.hpp"
 
 namespace procpool::inline v0::parent {
 
@@ -72,6 +73,11 @@ class Core {
   std::optional<std::size_t> queue_limit() const noexcept PROCPOOL_UNCHECKED_LOCKS {
     return admission_.queue_limit();  // never changes
   }
+
+  // Begins the trace that the options or PROCPOOL_TRACE ask for, once; only that of the options if
+  // `given` is set. Throws SetupError for that of the options, and returns a line for the log if the
+  // other one cannot be had. Before another thread uses the pool, or for the dispatcher's start.
+  std::optional<std::string> begin_trace(bool given = false);
 
   // ---- calls of the engine
   // append() takes only tasks that this function has made.
@@ -177,8 +183,8 @@ class Core {
   void requeue(Chunks chunks, std::optional<std::size_t> worker = {});
 
   void log(std::string_view text) const noexcept;
-  // Tells PoolOptions::on_event, which runs elsewhere. `fill(event)` completes the event. It runs
-  // only if somebody listens, and needs no lock.
+  // Tells PoolOptions::on_event, which runs elsewhere, and the trace. `fill(event)` completes the event.
+  // It runs only if somebody listens, and needs no lock.
   template <class Fill>
   void tell(EventKind kind, Fill const& fill) const noexcept;
   // Tells what a task has logged, or logs it.
@@ -345,6 +351,9 @@ class Core {
   void end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled);
   void end_element(Chunk const& chunk, detail::OutcomeBlock block);
   void count_delivered(std::uint64_t elements);
+  // Null: there is none. Acquire: another thread may just have begun it.
+  Trace* trace() const noexcept { return trace_.load(std::memory_order_acquire); }
+  void trace_outcomes(Trace& trace, std::size_t slot, Slot::Report& report, TimePoint now);
 
   // A task that was asked to stop, and has not ended.
   struct Stop {
@@ -353,6 +362,8 @@ class Core {
   };
   std::vector<Stop> stops_;  // the dispatcher's alone
 
+  std::unique_ptr<Trace> own_trace_;  // behind trace_
+  std::atomic<Trace*> trace_{nullptr};
   std::atomic<std::uint64_t> delivered_{0};  // elements whose outcome has reached their task
   std::atomic<bool> ending_{false};          // the phase is not `open`
   IdlePolicy idle_policy_;
@@ -387,7 +398,8 @@ class Core {
 
 template <class Fill>
 void Core::tell(EventKind kind, Fill const& fill) const noexcept {
-  if (!options.on_event) return;
+  Trace* const trace = this->trace();
+  if (!options.on_event && trace == nullptr) return;
   detail::if_possible([&] {
     Event event;
     event.kind = kind;
@@ -395,7 +407,8 @@ void Core::tell(EventKind kind, Fill const& fill) const noexcept {
     event.pool = name;
     fill(event);
     event.text = os::one_line(event.text);
-    options.on_event(event);
+    if (trace != nullptr) trace->event(event);
+    if (options.on_event) options.on_event(event);
   });
 }
 

@@ -4,7 +4,6 @@
 #include "parent/dispatcher.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <new>
 #include <optional>
@@ -15,6 +14,7 @@
 
 #include "entry/worker_program.hpp"
 #include "os/affinity.hpp"
+#include "os/blocked_signals.hpp"
 #include "os/cgroup.hpp"
 #include "os/spawn.hpp"
 #include "parent/core.hpp"
@@ -22,25 +22,6 @@
 #include "parent/worker_environment.hpp"
 
 namespace procpool::inline v0::parent {
-namespace {
-
-// The program's signals are for the program's own threads, and a new thread inherits the mask.
-class BlockedSignals {
- public:
-  BlockedSignals() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  BlockedSignals(BlockedSignals const&) = delete;
-  BlockedSignals& operator=(BlockedSignals const&) = delete;
-  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_{};
-};
-
-}  // namespace
 
 Dispatcher::Dispatcher(Core& core) : core_(core) {}
 
@@ -58,13 +39,16 @@ void Dispatcher::start_once() {
   if (running_.load(std::memory_order_acquire)) return;
   // Workers are spawned by the thread that starts here, and run where this thread may.
   std::optional<std::string> bound;
+  std::optional<std::string> untraced;
   {
     detail::Lock const lock(start_mutex_);
     if (thread_.joinable()) return;
     bound = os::bound_thread();
+    untraced = core_.begin_trace();
     start();
   }
   // The log function is the program's own code, and may use the pool.
+  if (untraced) core_.log(*untraced);
   if (bound) core_.log("pool \"" + core_.name + "\": " + *bound);
 }
 
@@ -87,7 +71,7 @@ void Dispatcher::start() {
   core_.note_cpus();
   core_.startable.store(true, std::memory_order_release);
   try {
-    BlockedSignals const blocked;
+    os::BlockedSignals const blocked;
     thread_ = std::thread([supervisor = supervisor_.get()] { supervisor->run(); });
   } catch (std::system_error const& error) {
     throw SetupError("pool \"" + core_.name +

@@ -81,7 +81,7 @@ void Ledger::check(channel::OutboxHeader const& header) const {
 Ledger::Resolved Ledger::resolve(std::uint64_t count) noexcept {
   Entry& entry = entries_.front();
   Chunk& chunk = entry.chunk;
-  Resolved resolved{nullptr, chunk.first, entry.serial};
+  Resolved resolved{nullptr, chunk.first, entry.serial, nullptr, chunk.input->queued()};
   Amount const before = chunk.amount();
   if (count == chunk.count) {
     held_ -= before;

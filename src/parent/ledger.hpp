@@ -83,6 +83,7 @@ class Ledger {
     // Of an entry that has ended, if it names resources: their end may run code of the user's, which has to
     // run outside the mutex of the slot.
     std::shared_ptr<SharedInput> input{};
+    SharedInput::Queued queued{};
   };
   // The first `count` elements of the front entry have their outcome. At least one, at most all of them.
   Resolved resolve(std::uint64_t count) noexcept;

@@ -41,6 +41,8 @@ void add_actors(Stats& stats, Stats const& actors) {
   stats.failed_starts += actors.failed_starts;
   stats.actors += actors.actors;
   stats.actor_restarts += actors.actor_restarts;
+  stats.waited += actors.waited;
+  stats.ran += actors.ran;
 }
 
 }  // namespace
@@ -82,6 +84,8 @@ void LocalEngine::prepare() {
   entry::check_depth(core_->options.nesting_limit);
   dispatcher_->start_once();
 }
+
+void LocalEngine::begin_trace() { core_->begin_trace(true); }
 
 std::shared_ptr<detail::Task> LocalEngine::make_task(detail::Function&& function,
                                                      detail::TaskOptions&& options) {

@@ -60,6 +60,10 @@ class LocalEngine final : public detail::Engine {
   std::size_t input_elements(detail::Task const& task) const override;
   std::shared_ptr<detail::ActorEngine> make_actor(detail::ActorPlan&& plan) override;
 
+  // Begins the trace that the options ask for. Throws SetupError if it cannot be written. Later, with
+  // the first element, that of the environment begins.
+  void begin_trace();
+
   // ---- dedicated workers
   // Gives the worker a slot. Nothing: the engine has ended, since it was not used. The worker starts
   // when its first element comes: one with the slot as its key. Throws SetupError.

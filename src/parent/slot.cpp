@@ -187,6 +187,7 @@ void Slot::resolve_front(std::uint64_t count, Item& item) {
   Ledger::Resolved resolved = ledger_.resolve(count);
   item.task = std::move(resolved.task);
   item.input = std::move(resolved.input);
+  item.queued = resolved.queued;
   item.block.first = resolved.element;
   item.block.count = count;
   item.block.worker = index_;

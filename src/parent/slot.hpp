@@ -57,6 +57,7 @@ class Slot {
     std::shared_ptr<detail::Task> task{};
     std::shared_ptr<SharedInput> input{};  // that has ended, if it names resources
     detail::OutcomeBlock block{};
+    SharedInput::Queued queued{};
     std::optional<Chunk> element{};                               // one that threw, as it was sent
     bool again = false;                                           // it is run once more
     std::vector<std::pair<std::uint64_t, std::string>> output{};  // captured, by element

@@ -22,6 +22,8 @@ void Tally::resize(std::size_t workers) {
 void Tally::count_answered(std::size_t worker, std::uint64_t elements,
                            std::uint64_t nanoseconds) noexcept {
   workers_[worker].done += elements;
+  // 0: the time is not known.
+  if (nanoseconds != 0) stats_.ran.add(std::chrono::nanoseconds(nanoseconds / elements), elements);
   // The worker says so: lies must not overflow it.
   constexpr std::uint64_t most = std::uint64_t{1} << 62;
   auto& busy = workers_[worker].busy;
