@@ -84,7 +84,7 @@ class ForkServer {
     }
     program_ = std::move(packet.fds[protocol::greeting_fd_program]);
     maker_ = os::packet_peer(control_.get());
-    worker::ProcessTitle::name_process(greeting->pool, "template");
+    worker::ProcessTitle::name_process(greeting->pool, "forkserver");
     flush_output();
     worker::prepare_crash_reports();
     prebind();

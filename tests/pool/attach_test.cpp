@@ -181,7 +181,7 @@ TEST(Attach, AHardenedWorkerHasNoMemoryOfAnothers) {
     std::vector<std::string> both;
     std::ranges::set_intersection(of_first, of_second, std::back_inserter(both));
     EXPECT_EQ(both.size(), 0u) << both.front();
-    // Nor does the template, that both are forked from, have any.
+    // Nor does the fork server, that both are forked from, have any.
     if (pid_t const its_fork_server = support::fork_server_pid(); its_fork_server != 0) {
       EXPECT_TRUE(inodes_of(its_fork_server).empty());
     }

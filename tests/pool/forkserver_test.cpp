@@ -183,13 +183,13 @@ TEST_F(ForkServerPool, TheProcessListShowsIt) {
   pid_t const worker = pool.call<who_runs>(0);
   EXPECT_EQ(support::read_text(support::proc(worker, "comm")), "solver/0\n");
   EXPECT_EQ(support::read_text(support::proc(support::fork_server_pid(), "comm")),
-            "solver/template\n");
+            "solv/forkserver\n");
   auto const command_line = support::read_text(support::proc(worker, "cmdline"));
   EXPECT_NE(command_line.find("[solver/0] "), std::string::npos) << command_line;
-  EXPECT_EQ(command_line.find("template"), std::string::npos) << command_line;
+  EXPECT_EQ(command_line.find("forkserver"), std::string::npos) << command_line;
 }
 
-// Static initialisation has made it in the template, for every worker.
+// Static initialisation has made it in the fork server, for every worker.
 TEST_F(ForkServerPool, AGlobalPoolWorksInEachWorkerAndIsItsOwn) {
   procpool::ProcessPool pool{forkserver(3)};
   std::set<std::uint64_t> drawn;

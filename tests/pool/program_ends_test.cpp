@@ -136,7 +136,7 @@ void expect_none_left_under_a_supervisor() {
 TEST(ProgramEnd, WithAStoppedWorkerUnderASupervisor) { expect_none_left_under_a_supervisor(); }
 
 // A worker that cannot see the program's end, and that nobody continues: not the kernel by a death
-// signal, and not the template, which is killed first.
+// signal, and not the fork server, which is killed first.
 TEST(ProgramEnd, WithAWorkerThatNothingContinues) {
   ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   for (char const* const start : {"spawn", "forkserver"}) {
@@ -149,7 +149,7 @@ TEST(ProgramEnd, WithAWorkerThatNothingContinues) {
     ASSERT_TRUE(support::until([&] { return support::stat_of(worker).state == 'T'; }));
     bool const forked = pids.at(2) != program.pid();
     EXPECT_EQ(forked, start == std::string("forkserver"));
-    // Stopped first, so that it makes no other template.
+    // Stopped first, so that it makes no other fork server.
     program.kill(SIGSTOP);
     if (forked) ::kill(pids.at(2), SIGKILL);
     program.kill(SIGKILL);

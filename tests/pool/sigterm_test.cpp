@@ -79,7 +79,7 @@ TEST_P(Sigterm, EndsWhatRunsOtherwise) {
   procpool::ProcessPool pool{options(false)};
   auto future = pool.submit<hangs>(1);
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
-  // Not the template, which tells how they end.
+  // Not the fork server, which tells how they end.
   for (auto const& worker : pool.worker_stats()) {
     if (worker.pid != 0) ::kill(worker.pid, SIGTERM);
   }

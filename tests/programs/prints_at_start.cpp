@@ -47,7 +47,7 @@ int main() {
     // In workers what static initialisation has set stands.
     programs::check(pool.with({.key = key}).call(handles_children, 1), "the handler is there");
   }
-  // And in the template it takes no status.
+  // And in the fork server it takes no status.
   for (int i = 0; i < 10; ++i) {
     std::string const text =
         programs::error_text<procpool::WorkerDied>([&] { pool.call<programs::die_at_seven>(7); });

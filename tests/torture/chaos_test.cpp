@@ -147,7 +147,7 @@ class Kills : public Stress {
 
 TEST_P(Kills, LoseNothing) { run_maps({.kills = true}); }
 TEST_P(Kills, AndStopsLoseNothing) { run_maps({.kills = true, .stops = true}); }
-TEST_P(Kills, AndStopsOfTheTemplateTooLoseNothing) { run_maps(everything()); }
+TEST_P(Kills, AndStopsOfTheForkServerTooLoseNothing) { run_maps(everything()); }
 
 TEST_P(Kills, MixUpNoMessageOfAnySize) { run_echoes(12, everything(), some_size); }
 
