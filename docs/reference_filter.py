@@ -17,7 +17,7 @@ FUNCTION = re.compile(r"^  (?!\s)(?!return|if|for|while|static_assert|throw)[\w:
 
 
 def main():
-    lines = open(sys.argv[1]).read().replace("\nnamespace procpool::inline v0", "\nnamespace procpool").split("\n")
+    lines = open(sys.argv[1]).read().replace("\nnamespace procpool::inline v0_1", "\nnamespace procpool").split("\n")
     out, documented = [], None
     for line in lines:
         function = FUNCTION.match(line.replace("decltype(auto)", "auto"))

@@ -14,7 +14,7 @@
 #include "engine/fork_detection.hpp"
 #include "engine/worker_options.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr unsigned call_options = use_timeout | use_queue_timeout | use_priority | use_when_full |
@@ -163,4 +163,4 @@ void ActorHandle::end() noexcept {
   state_.reset();
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -5,9 +5,9 @@
 
 #include <procpool/error.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 Error::~Error() = default;
 SerializationError::~SerializationError() = default;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -20,7 +20,7 @@
 #include "identity/function_text.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 std::string_view stage_text(detail::Stage stage) {
@@ -298,4 +298,4 @@ std::string detail::describe_briefly(std::exception_ptr const& error) {
   return died != nullptr ? line_of(*died, died->Error::what()) : describe(error);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -5,7 +5,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 char const* to_string(FailureKind kind) noexcept {
   switch (kind) {
@@ -55,4 +55,4 @@ char const* Failure::what() const noexcept {
 
 std::string Failure::describe() const { return procpool::describe(error_); }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

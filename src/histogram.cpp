@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 Histogram::Duration Histogram::bound(std::size_t bucket) {
   if (bucket >= buckets) {
@@ -57,4 +57,4 @@ Histogram::Duration Histogram::quantile(double part) const {
   return Duration::zero();
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -15,7 +15,7 @@
 
 #include "options_text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 std::uint64_t Count::value() const {
   if (!negative_) return value_;
@@ -227,4 +227,4 @@ std::ostream& operator<<(std::ostream& out, Retries const& retries) {
   return out << detail::text_of_members(retries, members);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -16,7 +16,7 @@
 
 #include "options_text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace detail {
 namespace {
 
@@ -173,4 +173,4 @@ std::ostream& operator<<(std::ostream& out, Output output) {
                                   output);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

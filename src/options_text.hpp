@@ -22,7 +22,7 @@
 
 #include "os/text.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class Options, class T>
 struct Named {
@@ -107,4 +107,4 @@ bool same_members(Options const& a, Options const& b, std::tuple<Members...> con
       [&](auto const&... each) { return (same(a.*each.member, b.*each.member) && ...); }, members);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

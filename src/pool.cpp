@@ -8,7 +8,7 @@
 
 #include "engine/event_queue.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 PoolView::PoolView(std::shared_ptr<detail::Engine> engine,
                    std::shared_ptr<detail::CallContext const> context, CallOptions const& defaults,
@@ -188,4 +188,4 @@ void ProcessPool::end() noexcept {
   engine_.reset();
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -25,7 +25,7 @@
 #include "parent/processes.hpp"
 #include "parent/worker_environment.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr std::chrono::seconds quiet_wait{10};
@@ -198,4 +198,4 @@ bool ProcessHandle::end() noexcept {
   return kills || state->signalled.load(std::memory_order_relaxed);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -12,7 +12,7 @@
 
 #include "os/text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 using std::chrono::duration;
@@ -109,4 +109,4 @@ ProgressCallback progress_bar(std::string label) {
   return detail::progress_bar_on(stderr, std::move(label), false);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

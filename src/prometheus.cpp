@@ -20,7 +20,7 @@
 
 #include "os/text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 struct Sampled {
@@ -177,4 +177,4 @@ std::string prometheus_text(ProcessPool const& pool) {
   return prometheus_text(std::vector<ProcessPool const*>{&pool});
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -35,7 +35,7 @@
 #include <procpool/options.hpp>
 #include <procpool/stats.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The properties of an actor. The order of the members is API: new ones go to the end.
 struct ActorOptions {
@@ -231,4 +231,4 @@ template <class First, class... Args>
 inline constexpr bool begins_with_options<First, Args...> = is_actor_options<First>;
 
 }  // namespace detail
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

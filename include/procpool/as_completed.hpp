@@ -18,7 +18,7 @@
 #include <procpool/detail/async/end_order.hpp>
 #include <procpool/detail/async/next.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The futures of a range in the order in which they end: an input range that one thread may
 /// iterate once. Its elements are the futures themselves, ready to get(). Made by as_completed().
@@ -156,4 +156,4 @@ auto as_completed(R&& handles) {
   return AsCompleted<H>(std::move(places), std::move(owned));
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -14,7 +14,7 @@
 #include <procpool/detail/call/trampoline.hpp>
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// A call of the callable with these arguments: bound(connect, "host", 80), or
 /// bound<connect>("host", 80). The arguments are encoded now. The result of the call is dropped.
@@ -35,4 +35,4 @@ BoundCall bound(Args&&... args) {
   return bound(fn<F>, std::forward<Args>(args)...);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

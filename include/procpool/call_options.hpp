@@ -28,7 +28,7 @@
 #include <procpool/failure.hpp>
 #include <procpool/progress.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The reaction of a call over a range to failures of its elements.
 enum class OnError {
@@ -218,4 +218,4 @@ enum class Cancel {
   ended
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -30,7 +30,7 @@
 #include <procpool/detail/call/bound.hpp>
 #include <procpool/detail/call/callable_state.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// A function, member function or captureless lambda as a callable type of its own: fn<f>. For
 /// generic code, in which pool.map(fn<f>, xs) reads better than pool.template map<f>(xs).
@@ -76,4 +76,4 @@ auto bind_back(Args&&... args) {
   return detail::bind<false>(fn<F>, std::forward<Args>(args)...);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

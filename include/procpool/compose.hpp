@@ -31,7 +31,7 @@
 #include <procpool/future.hpp>
 #include <procpool/stream.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 namespace detail {
 
@@ -441,4 +441,4 @@ auto when_any_ok(H&& handle, Hs&&... handles) {
   return when_any_ok(std::move(all));
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -14,7 +14,7 @@
 #include <procpool/detail/engine/bounds.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// A number of things. Takes any integral type: a negative number is refused with a sentence when
 /// it is used, and does not become enormous.
@@ -41,4 +41,4 @@ class Count {
   std::uint64_t value_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -7,7 +7,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The CPUs in the calling thread's affinity mask, or fewer if a cgroup (a container, a systemd
 /// slice, a batch job) has a quota of CPU time: a quota of one and a half CPUs counts as two. At
@@ -15,4 +15,4 @@ namespace procpool::inline v0 {
 /// because they can change while a program runs.
 PROCPOOL_API unsigned cpu_count();
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

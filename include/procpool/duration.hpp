@@ -11,7 +11,7 @@
 
 #include <procpool/detail/engine/deadline.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// A time in this unit, made of a std::chrono::duration of any unit. A time that is too long
 /// becomes the longest one, which means for ever. A fraction of the unit counts as a whole one, and
@@ -85,4 +85,4 @@ using Milliseconds = Saturating<std::chrono::milliseconds>;
 /// A time of an option in seconds.
 using Seconds = Saturating<std::chrono::seconds>;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -12,7 +12,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The first statement of main, before any thread, in programs that link procpool::core. Takes
 /// main's own arguments. Returns at once in the program, and never in a worker.
@@ -25,4 +25,4 @@ PROCPOOL_API bool in_worker() noexcept;
 /// program. Any thread.
 PROCPOOL_API int worker_index() noexcept;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -11,7 +11,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The base of every error that procpool itself reports.
 class PROCPOOL_API Error : public std::runtime_error {
@@ -27,4 +27,4 @@ class PROCPOOL_API SerializationError : public Error {
   ~SerializationError() override;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -44,7 +44,7 @@
 #include <procpool/error.hpp>
 #include <procpool/failure.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The place at which an exception was thrown. No exception itself, so that it can stand beside any
 /// base.
@@ -318,4 +318,4 @@ class PROCPOOL_API ElementErrors : public Error {
 /// it describes.
 PROCPOOL_API std::string describe(std::exception_ptr const& error);
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -16,7 +16,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/log.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// What has happened.
 enum class EventKind {
@@ -71,4 +71,4 @@ struct Event {
 /// does the log. Its exceptions are logged. It is not called after the destructor of the pool.
 using EventCallback = std::function<void(Event const&)>;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -25,7 +25,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 namespace detail {
 
@@ -153,4 +153,4 @@ constexpr ExceptionTypes exception_types() noexcept {
   return ExceptionTypes(detail::listed_functions<Es...>);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

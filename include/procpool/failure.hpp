@@ -14,7 +14,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// What kind of thing went wrong.
 enum class FailureKind {
@@ -87,4 +87,4 @@ class PROCPOOL_API Failure {
   std::exception_ptr error_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

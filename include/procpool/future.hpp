@@ -15,7 +15,7 @@
 #include <procpool/detail/async/handle.hpp>
 #include <procpool/detail/operations/collect.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The result of one call, once, for one owner: see detail::Handle for get(), wait(), cancel(),
 /// then() and co_await. One thread uses it at a time. It may outlive its pool. Dropping it does not
@@ -56,7 +56,7 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
   }
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1
 
 #include <procpool/detail/async/continuation.hpp>
 #include <procpool/detail/async/coroutine.hpp>

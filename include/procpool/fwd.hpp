@@ -9,7 +9,7 @@
 //
 // Not here are types that nobody writes down, because `auto` takes them: Stream, AsCompleted.
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 // pools
 class ProcessPool;
@@ -121,4 +121,4 @@ class BadMessage;
 struct ElementError;
 class ElementErrors;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -34,7 +34,7 @@
 #include <procpool/entry.hpp>
 #include <procpool/this_task.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 inline constexpr char const* failures_variable = "PROCPOOL_GTEST_FAILURES";
 
@@ -182,9 +182,9 @@ inline bool follow_failures() {
 
 inline bool const failures_are_followed = follow_failures();
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// Adds to the running test the failures that workers have had so far. Each test does so at its end
 /// by itself. Within a test it serves `if (HasFailure())` and EXPECT_NONFATAL_FAILURE. For the
@@ -193,4 +193,4 @@ inline void report_worker_failures() {
   if (auto* const reader = detail::FailureReader::instance()) reader->report();
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

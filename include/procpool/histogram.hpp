@@ -13,7 +13,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// Counts durations in fixed buckets, four for each doubling from 256 ns to 73 minutes. So a
 /// quantile is wrong by a fifth of its value at most, within these bounds. A value: as safe as an int.
@@ -69,4 +69,4 @@ class Histogram {
   std::uint64_t sum_ = 0;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

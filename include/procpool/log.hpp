@@ -10,7 +10,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// How much a line matters.
 enum class LogLevel : std::uint8_t { trace, debug, info, warning, error };
@@ -28,4 +28,4 @@ PROCPOOL_API char const* to_string(LogLevel level) noexcept;
 /// error.
 PROCPOOL_API void log(LogLevel level, std::string_view text) noexcept;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

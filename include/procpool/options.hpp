@@ -26,7 +26,7 @@
 #include <procpool/event.hpp>
 #include <procpool/stats.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// Where tasks run.
 enum class Start {
@@ -315,4 +315,4 @@ PROCPOOL_API std::ostream& operator<<(std::ostream& out, Start start);
 PROCPOOL_API std::ostream& operator<<(std::ostream& out, End end);
 PROCPOOL_API std::ostream& operator<<(std::ostream& out, Output output);
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

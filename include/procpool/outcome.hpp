@@ -19,7 +19,7 @@
 
 #include <procpool/failure.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// When an element was queued, began and ended. Nothing: it never did, or the time is not known.
 ///
@@ -244,4 +244,4 @@ class [[nodiscard]] Outcome {
   detail::OutcomeDetails details_;  // null: nothing is known
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

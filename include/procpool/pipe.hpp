@@ -24,7 +24,7 @@
 #include <procpool/detail/handle/has_handles.hpp>
 #include <procpool/fwd.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// Makes a pipe. The first end sends T and receives U, the second sends U and receives T. Throws
 /// SetupError when memory or descriptors are missing.
@@ -182,4 +182,4 @@ struct StdCodec<PipeEnd<T, U>> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

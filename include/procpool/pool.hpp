@@ -34,7 +34,7 @@
 #include <procpool/options.hpp>
 #include <procpool/shared.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class OutcomeView;
 
@@ -279,4 +279,4 @@ struct EngineAccess {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -31,7 +31,7 @@
 #include <procpool/future.hpp>
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The properties of a Process. The order of the members is API: new ones go to the end.
 struct ProcessOptions {
@@ -203,4 +203,4 @@ auto start_process(ProcessOptions const& options, Args&&... arguments) {
   return Process(options, fn<F>, std::forward<Args>(arguments)...);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -15,7 +15,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The state of a call, in elements (for parallelize: in slices).
 struct Progress {
@@ -48,4 +48,4 @@ PROCPOOL_API std::string progress_line(std::string const& label, Progress const&
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

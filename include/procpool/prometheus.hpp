@@ -11,7 +11,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/fwd.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// All of stats() and worker_stats() in the text format of Prometheus, version 0.0.4. A handler of an
 /// HTTP server returns it as "text/plain; version=0.0.4". Each sample has the label `pool`, the name
@@ -21,4 +21,4 @@ PROCPOOL_API std::string prometheus_text(ProcessPool const& pool);
 /// of an earlier one is told apart by a number: "images#2".
 PROCPOOL_API std::string prometheus_text(std::vector<ProcessPool const*> const& pools);
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -16,7 +16,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/future.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 namespace detail {
 
@@ -133,4 +133,4 @@ Future<T> make_failed_future(E&& exception) {
   return make_failed_future<T>(std::make_exception_ptr(std::forward<E>(exception)));
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -31,7 +31,7 @@
 #include <procpool/detail/handle/queue_resource.hpp>
 #include <procpool/detail/handle/resource_codec.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The largest QueueOptions::items.
 inline constexpr std::size_t max_queue_items = std::size_t{1} << 31;
@@ -263,4 +263,4 @@ struct StdCodec<Queue<T>> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

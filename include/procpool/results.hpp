@@ -17,7 +17,7 @@
 #include <procpool/detail/operations/collect.hpp>
 #include <procpool/future.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 namespace detail {
 
@@ -71,4 +71,4 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
   }
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -43,7 +43,7 @@
 
 #include <procpool/detail/codec/archive/type_check.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The archives that a `serialize` meets; useful to define it in a source file and instantiate it
 /// there explicitly. Both follow Boost's archive concepts; see detail/codec/codec.hpp for the
@@ -57,4 +57,4 @@ using InputArchive = detail::InputArchive;
 template <class T>
 concept Transmissible = detail::serializable<T>;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -24,7 +24,7 @@
 #include <procpool/detail/handle/resource_codec.hpp>
 #include <procpool/detail/handle/share.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 template <class T>
 class Shared;
@@ -101,4 +101,4 @@ Shared<T> share(T const& value) {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -27,7 +27,7 @@
 #include <procpool/detail/handle/shared_memory.hpp>
 #include <procpool/duration.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// What can lie in shared memory: plain bytes without a pointer among them.
 template <class T>
@@ -242,4 +242,4 @@ struct StdCodec<SharedArray<T>> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

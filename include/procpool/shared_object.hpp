@@ -31,7 +31,7 @@
 #include <procpool/detail/handle/object_memory.hpp>
 #include <procpool/detail/handle/resource_codec.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The memory in which an object is built: a managed segment of Boost.Interprocess. It makes the
 /// object, `build.construct<T>(boost::interprocess::anonymous_instance)(...)`, and gives allocators
@@ -143,4 +143,4 @@ struct StdCodec<SharedObject<T>> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -28,7 +28,7 @@
 #include <procpool/detail/handle/resource_codec.hpp>
 #include <procpool/detail/handle/shared_memory.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// A handle of a T in shared memory. Copies, also those in other processes, refer to the same T. A
 /// const handle is no promise about the value. All members throw std::logic_error if the handle was
@@ -180,4 +180,4 @@ struct StdCodec<SharedValue<T>> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

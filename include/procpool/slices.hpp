@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <vector>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// One slice of a parallelize_timed.
 struct SliceTiming {
@@ -33,4 +33,4 @@ struct Timed<void> {
   std::chrono::nanoseconds elapsed{};  ///< by the whole call, for its caller
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

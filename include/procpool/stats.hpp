@@ -14,7 +14,7 @@
 
 #include <procpool/histogram.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The effect of shutdown and terminate.
 struct Summary {
@@ -77,4 +77,4 @@ struct WorkerStats {
   std::optional<RunningElement> running{};  ///< what the worker runs now
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -20,7 +20,7 @@
 #include <procpool/detail/async/cancel.hpp>
 #include <procpool/detail/async/next.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// An element of imap_unordered: the result, and the index of its input. No value for void
 /// functions.
@@ -117,4 +117,4 @@ class [[nodiscard]] Stream : public std::ranges::view_interface<Stream<State>> {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -13,7 +13,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/entry.hpp>
 
-namespace procpool::inline v0::this_task {
+namespace procpool::inline v0_1::this_task {
 
 /// True if a task is running here.
 PROCPOOL_API bool running() noexcept;
@@ -23,7 +23,7 @@ PROCPOOL_API bool running() noexcept;
 PROCPOOL_API std::uint64_t index();
 
 /// The index of the worker in its pool; see procpool::worker_index.
-inline int worker_index() noexcept { return v0::worker_index(); }
+inline int worker_index() noexcept { return v0_1::worker_index(); }
 
 /// True if the task is asked to stop, because its timeout is over or it was cancelled. A task that
 /// has called this, or stop_token(), is a task that listens: it is asked first, and ended by force
@@ -78,4 +78,4 @@ PROCPOOL_API RandomStream random();
 /// if no task runs.
 PROCPOOL_API std::mt19937_64 random(std::uint64_t i);
 
-}  // namespace procpool::inline v0::this_task
+}  // namespace procpool::inline v0_1::this_task

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The T of this worker. For the thread that runs tasks. In the program (with Start::in_process)
 /// there is one for each thread.
@@ -53,4 +53,4 @@ class WorkerLocal {
   }
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

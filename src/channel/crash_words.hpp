@@ -18,7 +18,7 @@
 
 #include "channel/layout.hpp"
 
-namespace procpool::inline v0::channel {
+namespace procpool::inline v0_1::channel {
 
 inline constexpr std::size_t max_crash_frames = 64;
 inline constexpr std::size_t max_crash_modules = 12;
@@ -59,4 +59,4 @@ constexpr std::uint64_t crash_frame(std::uint64_t module, std::uint64_t where) n
   return (module << crash_frame_bits) | (where & crash_frame_mask);
 }
 
-}  // namespace procpool::inline v0::channel
+}  // namespace procpool::inline v0_1::channel

@@ -5,7 +5,7 @@
 
 #include "os/futex.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 void Doorbell::park(std::uint32_t reason) noexcept {
   sleep_number_ += 2;
@@ -25,4 +25,4 @@ void Doorbell::unpark() const noexcept {
   PROCPOOL_SYNC_POINT(unparked);
 }
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

@@ -15,7 +15,7 @@
 
 #include "channel/worker_rings.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 class Doorbell {
  public:
@@ -35,4 +35,4 @@ class Doorbell {
   std::uint32_t sleep_number_ = 0;  // of the last sleep; even
 };
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

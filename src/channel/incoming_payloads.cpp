@@ -12,7 +12,7 @@
 
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 bool IncomingPayloads::load(InboxHeader const& header, std::byte const* frame) {
   if (!unreadable_.empty()) unreadable_.clear();
@@ -120,4 +120,4 @@ std::size_t IncomingPayloads::footprint() const noexcept {
   return sum;
 }
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

@@ -23,7 +23,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 class IncomingPayloads {
  public:
@@ -72,4 +72,4 @@ class IncomingPayloads {
   bool lost_ = false;
 };
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

@@ -19,7 +19,7 @@
 
 #include <procpool/detail/engine/run.hpp>
 
-namespace procpool::inline v0::channel {
+namespace procpool::inline v0_1::channel {
 
 using detail::pack_done;
 
@@ -208,4 +208,4 @@ constexpr std::uint64_t aligned(std::uint64_t bytes) noexcept {
 // A payload above this fraction of the ring does not travel in it.
 constexpr std::uint64_t inline_limit(std::uint64_t ring_bytes) noexcept { return ring_bytes / 4; }
 
-}  // namespace procpool::inline v0::channel
+}  // namespace procpool::inline v0_1::channel

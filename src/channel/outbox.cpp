@@ -15,7 +15,7 @@
 
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 namespace {
 
@@ -342,4 +342,4 @@ void Outbox::say_exit_hint(ExitHint why) noexcept {
   rings_.out().exit_hint.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
 }
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

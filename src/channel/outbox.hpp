@@ -28,7 +28,7 @@
 #include "os/fd.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 class Outbox {
  public:
@@ -124,4 +124,4 @@ class Outbox {
   bool descriptors_gone_ = false;
 };
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

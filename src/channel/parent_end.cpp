@@ -13,7 +13,7 @@
 
 #include "os/futex.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 ParentEnd::ParentEnd(std::size_t ring_bytes)
     : inbox_memory_(os::Memfd::create("procpool inbox", control_bytes + ring_bytes)),
@@ -393,4 +393,4 @@ ParentEnd::Remains ParentEnd::remains(std::uint64_t expected, std::uint64_t outs
   return remains;
 }
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

@@ -28,7 +28,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::channel {
+namespace procpool::inline v0_1::channel {
 
 // The worker wrote a value that cannot be true.
 class BadFrame : public std::runtime_error {
@@ -233,4 +233,4 @@ class ParentEnd {
 };
 
 }  // namespace PROCPOOL_SYNC_BUILD
-}  // namespace procpool::inline v0::channel
+}  // namespace procpool::inline v0_1::channel

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-namespace procpool::inline v0::channel {
+namespace procpool::inline v0_1::channel {
 
 ResultMemory::ResultMemory() : process_(::getpid()) {}
 
@@ -55,4 +55,4 @@ std::size_t ResultMemory::footprint() const noexcept {
   return sum;
 }
 
-}  // namespace procpool::inline v0::channel
+}  // namespace procpool::inline v0_1::channel

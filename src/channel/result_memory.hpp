@@ -20,7 +20,7 @@
 
 #include "codec/message_memory.hpp"
 
-namespace procpool::inline v0::channel {
+namespace procpool::inline v0_1::channel {
 
 // The limits of what a worker keeps, and of the views that the parent keeps.
 inline constexpr std::size_t max_result_blocks = 8;
@@ -51,4 +51,4 @@ class ResultMemory final : public detail::MessageMemory {
   pid_t const process_;
 };
 
-}  // namespace procpool::inline v0::channel
+}  // namespace procpool::inline v0_1::channel

@@ -13,7 +13,7 @@
 #include "os/futex.hpp"
 #include "os/spin.hpp"
 
-namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD {
 
 WorkerEnd::WorkerEnd(os::Memfd const& inbox, os::Memfd const& outbox, std::size_t ring_bytes,
                      os::Event event, os::UniqueFd&& control)
@@ -227,4 +227,4 @@ void WorkerEnd::say_exiting() noexcept {
   if (said == ExitHint::none || said == ExitHint::retiring) say_exit_hint(ExitHint::exiting);
 }
 
-}  // namespace procpool::inline v0::channel::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::channel::inline PROCPOOL_SYNC_BUILD

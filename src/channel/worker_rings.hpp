@@ -8,7 +8,7 @@
 #include "channel/layout.hpp"
 #include "os/mapping.hpp"
 
-namespace procpool::inline v0::channel {
+namespace procpool::inline v0_1::channel {
 
 struct WorkerRings {
   os::RingMapping inbox;
@@ -26,4 +26,4 @@ struct WorkerRings {
   }
 };
 
-}  // namespace procpool::inline v0::channel
+}  // namespace procpool::inline v0_1::channel

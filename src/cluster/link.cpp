@@ -3,8 +3,8 @@
 
 #include "cluster/link.hpp"
 
-namespace procpool::inline v0::cluster {
+namespace procpool::inline v0_1::cluster {
 
 Link::~Link() = default;
 
-}  // namespace procpool::inline v0::cluster
+}  // namespace procpool::inline v0_1::cluster

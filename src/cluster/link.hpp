@@ -31,7 +31,7 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::cluster {
+namespace procpool::inline v0_1::cluster {
 
 class PROCPOOL_API Link {
  public:
@@ -87,4 +87,4 @@ class PROCPOOL_API Link {
   virtual void close(std::chrono::milliseconds patience) = 0;
 };
 
-}  // namespace procpool::inline v0::cluster
+}  // namespace procpool::inline v0_1::cluster

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace procpool::inline v0::cluster {
+namespace procpool::inline v0_1::cluster {
 
 // What becomes of an element that a lost host had been given and may have begun.
 enum class OnLost : std::uint8_t {
@@ -27,4 +27,4 @@ struct Options {
   OnLost on_host_lost = OnLost::fail;
 };
 
-}  // namespace procpool::inline v0::cluster
+}  // namespace procpool::inline v0_1::cluster

@@ -20,7 +20,7 @@
 #include <procpool/detail/codec/archive/save_pointers.hpp>
 #include <procpool/detail/engine/mutex.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 namespace {
 
@@ -326,4 +326,4 @@ void InputArchive::reset_object_address(void const* now, void const* before) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -12,7 +12,7 @@
 
 #include "os/stack.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // At this depth of a message the limit of the stack is read again, because it may have changed...
@@ -59,4 +59,4 @@ void Depth::deeper(std::uintptr_t here) {
   if (here < floor_) refuse_stack(levels_);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

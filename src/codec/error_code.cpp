@@ -23,7 +23,7 @@
 #include "identity/code_wire.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr std::size_t max_name = 64;
@@ -164,4 +164,4 @@ std::error_category const& load_category(Source& in) {
   return found_or_foreign(which, name, place);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -12,7 +12,7 @@
 
 #include "os/wire.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 void write_code(os::WireWriter<Bytes>& writer, std::error_code const& code);
 
@@ -20,4 +20,4 @@ void write_code(os::WireWriter<Bytes>& writer, std::error_code const& code);
 // malformed.
 std::error_code read_code(os::WireReader& reader);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

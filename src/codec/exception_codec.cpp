@@ -34,7 +34,7 @@
 #include "os/text.hpp"
 #include "os/wire.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // As people write it: without the names that only tell the linker versions apart.
 std::string type_name(std::type_info const& type) {
@@ -43,7 +43,7 @@ std::string type_name(std::type_info const& type) {
       abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
   std::string name = demangled ? demangled.get() : type.name();
   constexpr std::pair<std::string_view, std::string_view> plain[] = {
-      {"procpool::v0::", "procpool::"},
+      {"procpool::v0_1::", "procpool::"},
       {"std::__cxx11::", "std::"},
       {"::__cxx11::", "::"},
       {"[abi:cxx11]", ""},
@@ -527,4 +527,4 @@ std::exception_ptr listed_kind(std::span<std::byte const> bytes,
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -18,7 +18,7 @@
 
 #include "os/text.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 void refuse(char const* sentence) { throw SerializationError(sentence); }
 
@@ -76,4 +76,4 @@ void advise_huge(void* place, std::size_t bytes) noexcept {
   if (last > first) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -17,7 +17,7 @@
 
 #include "os/fork_safe.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr std::size_t min_block = 64 * 1024;
@@ -109,4 +109,4 @@ bool give_message_memory(void* place) noexcept {
   return true;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

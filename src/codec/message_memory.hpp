@@ -21,7 +21,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // For /proc/<pid>/maps: of everything that holds a large message.
 inline constexpr char const* message_name = "procpool message";
@@ -67,4 +67,4 @@ class MessageMemory {
 // The block at whose data() the bytes begin; null: they lie in ordinary memory.
 std::shared_ptr<MessageBlock> message_block_of(std::span<std::byte const> bytes);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 constexpr std::size_t max_after = 4096;
 
@@ -28,4 +28,4 @@ void Sink::grow(std::size_t bytes) {
   limit_ = out_.data() + out_.size();
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

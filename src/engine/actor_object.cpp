@@ -5,7 +5,7 @@
 
 #include <stdexcept>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 thread_local ActorObject* object_here = nullptr;
@@ -24,4 +24,4 @@ ActorObject& ActorScope::object() {
   return *object_here;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -14,7 +14,7 @@
 #include <procpool/detail/engine/task.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 std::shared_ptr<CallContext const> known_context(Completion const& completion) {
   if (completion.context() || completion.is_task()) return completion.context();
@@ -124,4 +124,4 @@ std::string type_text(std::type_info const& type) {
   return demangled ? demangled.get() : type.name();
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -20,7 +20,7 @@
 #include "engine/fork_detection.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -358,4 +358,4 @@ std::optional<std::uint64_t> Callbacks::may_tell_lost() noexcept {
   return std::exchange(state_->lost_untold, 0);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

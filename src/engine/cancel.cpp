@@ -19,7 +19,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 namespace {
 
@@ -250,4 +250,4 @@ void stop_with(std::shared_ptr<Completion> const& what, std::stop_token const& t
   what->on_end(std::make_unique<StopCallback>(what, token));
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -17,7 +17,7 @@
 #include "engine/fork_detection.hpp"
 #include "os/futex.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr std::uint32_t open = 0;
@@ -213,4 +213,4 @@ void Completion::report_left() noexcept {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -11,7 +11,7 @@
 #include <procpool/detail/async/cancel.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 Composed::Composed(std::shared_ptr<CallContext const> context,
                    std::shared_ptr<CallContext const> likely_context)
@@ -188,4 +188,4 @@ void report_lost(Completion const& whose, std::function<std::string()> text) noe
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -8,7 +8,7 @@
 #include <new>
 #include <utility>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 Resumption::Resumption(std::shared_ptr<CallContext const> context, std::string whose,
                        std::coroutine_handle<> coroutine)
@@ -71,4 +71,4 @@ void delete_frame(void* frame, std::size_t size) noexcept {
   if (ends) ends->finish(std::move(ends->state));
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -15,7 +15,7 @@
 #include "identity/function_text.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 using channel::CrashWords;
@@ -77,21 +77,21 @@ constexpr std::size_t longest_name = 140;
 
 bool is_ours(std::string_view name) {
   constexpr std::array rooms{"detail::", "worker::", "channel::", "entry::", "forkserver::"};
-  constexpr std::string_view ours = "procpool::v0::";
+  constexpr std::string_view ours = "procpool::v0_1::";
   return name.starts_with(ours) && std::ranges::any_of(rooms, [&](std::string_view room) {
            return name.substr(ours.size()).starts_with(room);
          });
 }
 // The last function of the library on the way to the task.
 bool is_trampoline(std::string_view name) {
-  constexpr std::array ways{"procpool::v0::detail::trampoline",
-                            "procpool::v0::detail::call_element",
-                            "procpool::v0::detail::run_elements"};
+  constexpr std::array ways{"procpool::v0_1::detail::trampoline",
+                            "procpool::v0_1::detail::call_element",
+                            "procpool::v0_1::detail::run_elements"};
   return std::ranges::find(ways, name) != ways.end();
 }
 // Some names with lambdas of Clang cannot be demangled.
 bool is_unreadable_and_ours(std::string_view name) {
-  return name.starts_with("_Z") && name.find("8procpool2v06detail") != std::string_view::npos;
+  return name.starts_with("_Z") && name.find("8procpool4v0_16detail") != std::string_view::npos;
 }
 bool is_glue(std::string_view name) {
   return is_ours(name) || is_unreadable_and_ours(name) || name.starts_with("std::__invoke") ||
@@ -193,4 +193,4 @@ std::string CrashReport::first_calls() const {
   return text;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -21,7 +21,7 @@
 
 #include "identity/foreign_stack.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class CrashReport {
  public:
@@ -60,4 +60,4 @@ class CrashReport {
   mutable std::vector<StackFrame> named_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -9,8 +9,8 @@
 #include <exception>
 #include <string>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 std::string describe_briefly(std::exception_ptr const& error);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

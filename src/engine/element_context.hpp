@@ -17,7 +17,7 @@
 #include <procpool/detail/operations/slice_position.hpp>
 #include <procpool/log.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class ElementContext {
  public:
@@ -86,4 +86,4 @@ std::uint64_t random_of_call(std::uint64_t seed, std::uint64_t call) noexcept;
 // The same for a call whose stream has a name. It differs from those of all numbered calls.
 std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

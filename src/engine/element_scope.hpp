@@ -10,7 +10,7 @@
 
 #include <atomic>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class ElementScope {
  public:
@@ -39,4 +39,4 @@ class ElementScope {
   static constinit std::atomic<OnEnd> on_end_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

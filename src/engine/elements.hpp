@@ -11,7 +11,7 @@
 #include <cstring>
 #include <span>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class ElementReader {
  public:
@@ -42,4 +42,4 @@ class ElementReader {
   std::size_t fixed_size_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -10,7 +10,7 @@
 
 #include "engine/fork_detection.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class EndOrder::Ended final : public Completion::Callback {
  public:
@@ -75,4 +75,4 @@ std::size_t EndOrder::wait(std::size_t before) {
   return ended_[before];
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,7 +16,7 @@
 #include "os/affinity.hpp"
 #include "parent/local_engine.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 Engine::~Engine() = default;
 
@@ -135,4 +135,4 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   return engine;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -9,7 +9,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 char const* to_string(EventKind kind) noexcept {
   switch (kind) {
@@ -127,4 +127,4 @@ EventCallback queued(EventCallback callback, std::shared_ptr<detail::Callbacks> 
   return [queue = std::move(queue)](Event const& event) { queue->push(event); };
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -18,7 +18,7 @@
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/event.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class EventQueue : public std::enable_shared_from_this<EventQueue> {
  public:
@@ -52,4 +52,4 @@ std::string line_of(Event const& event);
 // log alone if the callback is null.
 EventCallback queued(EventCallback callback, std::shared_ptr<detail::Callbacks> callbacks);
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

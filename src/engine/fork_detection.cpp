@@ -7,7 +7,7 @@
 
 #include <atomic>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 std::atomic<unsigned> forks{0};
@@ -26,4 +26,4 @@ unsigned fork_count() noexcept {
 // Relaxed: as in fork_count().
 void forget_forks() noexcept { forks.store(0, std::memory_order_relaxed); }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -8,7 +8,7 @@
 // object of a pool compares this number with the one at its creation, and is inert if they differ.
 // Any thread.
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 unsigned fork_count() noexcept;
 
@@ -18,4 +18,4 @@ inline bool forked_since(unsigned before) noexcept { return fork_count() != befo
 // For a process that was forked to be a worker: the objects of static initialisation belong to it.
 void forget_forks() noexcept;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

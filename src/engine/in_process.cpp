@@ -23,7 +23,7 @@
 #include "engine/patience.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 using detail::Bytes;
 using detail::OutcomeBlock;
@@ -315,4 +315,4 @@ std::exception_ptr InProcessEngine::preload() {
 
 std::size_t InProcessEngine::input_elements(detail::Task const&) const { return 64; }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

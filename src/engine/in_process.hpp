@@ -21,7 +21,7 @@
 #include <procpool/detail/engine/engine.hpp>
 #include <procpool/detail/engine/mutex.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class InProcessEngine final : public detail::Engine {
  public:
@@ -67,4 +67,4 @@ class InProcessEngine final : public detail::Engine {
   std::atomic<std::thread::id> preloading_thread_{};  // the call may use this pool
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

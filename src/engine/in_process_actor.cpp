@@ -9,7 +9,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 using detail::Lock;
 using detail::OutcomeBlock;
@@ -74,4 +74,4 @@ void InProcessActor::drop_object() {
 
 pid_t InProcessActor::pid() { return ::getpid(); }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

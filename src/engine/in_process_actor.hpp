@@ -21,7 +21,7 @@
 
 #include "engine/in_process.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class InProcessActor final : public detail::ActorEngine {
  public:
@@ -65,4 +65,4 @@ class InProcessActor final : public detail::ActorEngine {
   std::optional<detail::OutcomeBlock> failure_;  // of the constructor; the outcome of every call
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -5,10 +5,10 @@
 
 #include <chrono>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 std::int64_t module_load_time(InterfaceVersion<interface_version>) noexcept {
   return std::chrono::steady_clock::now().time_since_epoch().count();
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -7,7 +7,7 @@
 #include <procpool/compose.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class Join::PartEnded final : public Callback {
  public:
@@ -153,4 +153,4 @@ void take_nothing(Completion& join, void* extra) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

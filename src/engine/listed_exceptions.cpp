@@ -9,7 +9,7 @@
 #include <procpool/detail/call/function_identity.hpp>
 #include <procpool/detail/engine/bytes.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 std::string ListedExceptions::text_of(ExceptionTypes types) {
   detail::Bytes bytes;
@@ -39,4 +39,4 @@ std::span<detail::ExceptionFunction const> ListedExceptions::functions() {
   return functions_;
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -15,7 +15,7 @@
 
 #include <procpool/detail/codec/exception_types.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class ListedExceptions {
  public:
@@ -36,4 +36,4 @@ class ListedExceptions {
   std::vector<detail::ExceptionFunction> functions_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -10,7 +10,7 @@
 #include <procpool/detail/codec/exception_codec.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 using detail::Operation;
 
@@ -115,4 +115,4 @@ PROCPOOL_PASSES_FORCED_END detail::Bytes call_alone(detail::Trampoline code,
   return out;
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -21,7 +21,7 @@
 
 #include "engine/listed_exceptions.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 // A callable in the process that runs elements. It is made from its state once, and then called for
 // each element.
@@ -66,4 +66,4 @@ class LoadedCallable {
 // result. Returns the encoded exception. Empty: there was none.
 detail::Bytes call_alone(detail::Trampoline code, std::span<std::byte const> state);
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

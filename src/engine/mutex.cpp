@@ -8,7 +8,7 @@
 #include <chrono>
 #include <ctime>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 Condition::~Condition() { pthread_cond_destroy(&condition_); }
 
@@ -29,4 +29,4 @@ void Condition::notify_one() noexcept { pthread_cond_signal(&condition_); }
 
 void Condition::notify_all() noexcept { pthread_cond_broadcast(&condition_); }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -15,7 +15,7 @@
 
 #include "os/stack.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // Up to this depth the end of the stack is not looked for.
@@ -136,4 +136,4 @@ void resume(std::coroutine_handle<> coroutine) noexcept {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -3,7 +3,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // Failures of a few workers, with their texts. Below the size from which the heap maps a block of its
@@ -37,4 +37,4 @@ bool Reserve::use() noexcept {
   return true;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -20,7 +20,7 @@
 
 #include <procpool/detail/engine/mutex.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Memory for the steps of one thread that must not fail.
 class Reserve {
@@ -73,4 +73,4 @@ void move_behind(Queue& to, From&& from) {
   for (auto& one : from) patiently([&] { to.push_back(std::move(one)); });
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

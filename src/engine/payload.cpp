@@ -6,7 +6,7 @@
 
 #include <procpool/detail/engine/bytes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 void append(Bytes& out, void const* from, std::size_t size) {
   // insert() would copy byte by byte, because of the allocator.
@@ -38,4 +38,4 @@ Payload Payload::part(std::size_t first, std::size_t count) const {
   return count <= few ? copy(bytes) : Payload(owner_, bytes);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

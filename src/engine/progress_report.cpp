@@ -7,7 +7,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 ProgressReport::ProgressReport(std::shared_ptr<CallContext const> context,
                                ProgressCallback callback, std::optional<std::uint64_t> total)
@@ -106,4 +106,4 @@ void ProgressReport::mute() {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

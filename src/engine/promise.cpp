@@ -5,7 +5,7 @@
 
 #include <future>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 std::exception_ptr broken_promise() noexcept {
   return std::make_exception_ptr(std::future_error(std::future_errc::broken_promise));
@@ -21,4 +21,4 @@ void throw_promise_already_satisfied() {
 
 void throw_no_state() { throw std::future_error(std::future_errc::no_state); }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

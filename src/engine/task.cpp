@@ -16,7 +16,7 @@
 #include "engine/patience.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 std::uint64_t next_id() noexcept {
@@ -308,4 +308,4 @@ bool Task::cancel_from(std::uint64_t first) noexcept {
   return false;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -12,7 +12,7 @@
 #include "engine/patience.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 ElementContext* of_worker = nullptr;
@@ -170,4 +170,4 @@ std::mt19937_64 random(std::uint64_t i) { return std::mt19937_64(required("rando
 
 }  // namespace this_task
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

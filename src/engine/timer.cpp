@@ -18,7 +18,7 @@
 
 #include "engine/fork_detection.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // The thread waits so long for a further timer.
@@ -111,4 +111,4 @@ void Timer::cancel(Timer const& timer, TimePoint time) noexcept {
   Timers::here().cancel(timer, time);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 // The name is part of each error text, of the titles of the workers, and of lines in the log.
@@ -63,4 +63,4 @@ void check_environment(std::map<std::string, std::string> const& environment,
   }
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -10,7 +10,7 @@
 
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 // Throws std::invalid_argument for a name, limits or an environment that make no sense. `type`: of
 // the options, as the user wrote them.
@@ -20,4 +20,4 @@ void check_worker_options(PoolOptions const& options, char const* type);
 void check_environment(std::map<std::string, std::string> const& environment,
                        std::string const& what);
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -22,7 +22,7 @@
 // and null in a program whose main is not wrapped.
 extern "C" __attribute__((weak, visibility("default"))) char procpool_main_is_wrapped;
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 std::atomic<bool> init_called{false};
@@ -104,7 +104,7 @@ bool in_worker() noexcept {
 
 int worker_index() noexcept { return index_of_worker.load(std::memory_order_relaxed); }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1
 
 int procpool_become_worker(int argc, char** argv) {
   using namespace procpool;

@@ -15,7 +15,7 @@
 // Returns the exit status. The mark is taken by then.
 extern "C" PROCPOOL_API int procpool_become_worker(int argc, char** argv);
 
-namespace procpool::inline v0::entry {
+namespace procpool::inline v0_1::entry {
 
 // Throws SetupError, which says what to do, in these cases:
 // - The program has more rights than its caller.
@@ -45,4 +45,4 @@ unsigned depth() noexcept;
 // Throws SetupError when a pool here would be deeper than that.
 void check_depth(Count limit);
 
-}  // namespace procpool::inline v0::entry
+}  // namespace procpool::inline v0_1::entry

@@ -28,7 +28,7 @@ extern __attribute__((weak, visibility("default"))) char procpool_main_is_wrappe
 __attribute__((weak, visibility("default"))) char procpool_mark_of_process = 0;
 }
 
-namespace procpool::inline v0::entry {
+namespace procpool::inline v0_1::entry {
 namespace {
 
 constexpr char mark_bits =
@@ -93,7 +93,7 @@ void forget_mark() noexcept {
 
 bool has_more_rights() noexcept { return ::getauxval(AT_SECURE) != 0; }
 
-}  // namespace procpool::inline v0::entry
+}  // namespace procpool::inline v0_1::entry
 
 void procpool_take_mark(char** environment) noexcept {
   using namespace procpool;

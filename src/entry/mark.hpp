@@ -23,7 +23,7 @@
 // Ends the process if the mark is not from its parent. Needs no initialiser.
 extern "C" PROCPOOL_API void procpool_take_mark(char** environment) noexcept;
 
-namespace procpool::inline v0::entry {
+namespace procpool::inline v0_1::entry {
 
 enum class Mark : char { none = 0, worker = 2, fork_server_process = 4 };
 
@@ -37,4 +37,4 @@ void forget_mark() noexcept;
 // file.
 bool has_more_rights() noexcept;
 
-}  // namespace procpool::inline v0::entry
+}  // namespace procpool::inline v0_1::entry

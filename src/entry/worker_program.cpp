@@ -26,7 +26,7 @@
 #define PROCPOOL_LIBEXEC "/usr/local/libexec/procpool"
 #endif
 
-namespace procpool::inline v0::entry {
+namespace procpool::inline v0_1::entry {
 namespace {
 
 constexpr char const* helper_name = "/procpool-worker";
@@ -90,4 +90,4 @@ WorkerProgram open_worker_program(std::string const& given) {
                             module));
 }
 
-}  // namespace procpool::inline v0::entry
+}  // namespace procpool::inline v0_1::entry

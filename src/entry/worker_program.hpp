@@ -13,7 +13,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::entry {
+namespace procpool::inline v0_1::entry {
 
 struct WorkerProgram {
   os::UniqueFd image;    // open for os::spawn()
@@ -24,4 +24,4 @@ struct WorkerProgram {
 // and std::system_error.
 WorkerProgram open_worker_program(std::string const& given);
 
-}  // namespace procpool::inline v0::entry
+}  // namespace procpool::inline v0_1::entry

@@ -41,7 +41,7 @@
 #include "worker/parent_watchdog.hpp"
 #include "worker/process_title.hpp"
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 namespace {
 
 using namespace std::chrono_literals;
@@ -318,4 +318,4 @@ worker::WorkerStart fork_server_main(char* title) {
   }
 }
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

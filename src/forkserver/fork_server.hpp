@@ -17,11 +17,11 @@
 
 #include "worker/worker_main.hpp"
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 
 // Called on the main thread, when the worker mark is already off the environment. Returns in each
 // new worker, with the arguments of worker::worker_main, and never in the fork server itself.
 // `title`: null, or the argument that names the process.
 worker::WorkerStart fork_server_main(char* title);
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -16,7 +16,7 @@
 
 #include "os/process.hpp"
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 
 namespace {
 
@@ -49,4 +49,4 @@ void prebind() noexcept {
   }
 }
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -9,8 +9,8 @@
 //
 // Called by the fork server, on its only thread, before the first fork.
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 
 void prebind() noexcept;
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -21,7 +21,7 @@
 #include "protocol/function_registration.hpp"
 #include "protocol/handshake.hpp"
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 namespace {
 
 std::uint64_t growth(std::uint64_t before, std::uint64_t after) noexcept {
@@ -91,4 +91,4 @@ Preload::Preload(os::Memfd const& call) {
   }
 }
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -13,7 +13,7 @@
 #include "os/process.hpp"
 #include "protocol/fork_messages.hpp"
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 
 class Preload {
  public:
@@ -30,4 +30,4 @@ class Preload {
   os::MemoryUse memory_;
 };
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 
 SignalState::SignalState() noexcept {
   for (int signal = 1; signal < NSIG; ++signal) {
@@ -26,4 +26,4 @@ void SignalState::restore() const noexcept {
   ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
 }
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -11,7 +11,7 @@
 
 #include <array>
 
-namespace procpool::inline v0::forkserver {
+namespace procpool::inline v0_1::forkserver {
 
 class SignalState {
  public:
@@ -28,4 +28,4 @@ class SignalState {
   sigset_t mask_{};
 };
 
-}  // namespace procpool::inline v0::forkserver
+}  // namespace procpool::inline v0_1::forkserver

@@ -22,7 +22,7 @@
 #include "os/memfd.hpp"
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 namespace {
 
@@ -244,4 +244,4 @@ void refuse_pipe_end_without_owner() {
   throw std::logic_error("procpool: this pipe end was given away, or is empty");
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -18,7 +18,7 @@
 #include "os/process.hpp"
 #include "os/thread_id.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -478,4 +478,4 @@ std::uint64_t ByteQueue::lost() {
   return words_.lost.load(std::memory_order_acquire);
 }
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

@@ -43,7 +43,7 @@
 #include "handle/shared_doorbell.hpp"
 #include "os/process_lock.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 class ByteQueue : public std::enable_shared_from_this<ByteQueue> {
  public:
@@ -159,4 +159,4 @@ class ByteQueue : public std::enable_shared_from_this<ByteQueue> {
   std::atomic<std::int64_t> next_look_{0};
 };
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

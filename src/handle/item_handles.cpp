@@ -24,7 +24,7 @@
 #include "os/memfd.hpp"
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 namespace {
 
 using detail::BadResource;
@@ -159,4 +159,4 @@ Resource::List adopt_handles(Bytes& item, std::vector<os::UniqueFd> descriptors)
   }
 }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -15,7 +15,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 // Appends what names them. Returns the descriptors to send, which stay theirs. Throws
 // SerializationError when these are too many.
@@ -31,4 +31,4 @@ void believe_objects() noexcept;
 // say, SetupError when this process lacks memory or descriptors.
 detail::Resource::List adopt_handles(detail::Bytes& item, std::vector<os::UniqueFd> descriptors);
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -20,7 +20,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr char const* file_name = "procpool shared object";
@@ -159,4 +159,4 @@ void refuse_object_bytes(std::size_t bytes) {
                           "address space; memory is used as the object grows");
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

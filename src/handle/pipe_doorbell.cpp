@@ -14,7 +14,7 @@
 #include <thread>
 #include <utility>
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 namespace {
 
@@ -162,4 +162,4 @@ bool PipeDoorbell::hung_up() const noexcept {
 
 void PipeDoorbell::hang_up() noexcept { ::shutdown(socket_, SHUT_RDWR); }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

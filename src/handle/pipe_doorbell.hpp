@@ -19,7 +19,7 @@
 
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 class PipeDoorbell {
  public:
@@ -63,4 +63,4 @@ class PipeDoorbell {
   os::Packet packet_;  // keeps its memory
 };
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t pipe_line = 128;
@@ -66,4 +66,4 @@ static_assert(std::is_standard_layout_v<PipeWords> && sizeof(PipeWords) <= pipe_
 static_assert(pipe_ring_bytes % message_alignment == 0 &&
               sizeof(MessageHeader) % message_alignment == 0);
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -10,7 +10,7 @@
 
 #include "handle/spins.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 namespace {
 
@@ -114,4 +114,4 @@ void PipeReader::wait(std::optional<detail::TimePoint> deadline) {
   if (doorbell_.sleep(deadline) == PipeDoorbell::Heard::hung_up) ended_ = true;
 }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

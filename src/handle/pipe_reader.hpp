@@ -18,7 +18,7 @@
 #include "handle/pipe_doorbell.hpp"
 #include "handle/pipe_layout.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 class PipeReader {
  public:
@@ -61,4 +61,4 @@ class PipeReader {
   detail::Bytes bytes_;
 };
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

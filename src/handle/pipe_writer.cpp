@@ -10,7 +10,7 @@
 
 #include "handle/spins.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 namespace {
 
@@ -107,4 +107,4 @@ bool PipeWriter::publish() {
   return words_.reader_sleeps.exchange(0, std::memory_order_seq_cst) == 0 || doorbell_.ring();
 }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

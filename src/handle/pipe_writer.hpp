@@ -13,7 +13,7 @@
 #include "handle/pipe_doorbell.hpp"
 #include "handle/pipe_layout.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 class PipeWriter {
  public:
@@ -44,4 +44,4 @@ class PipeWriter {
   std::uint64_t look_at_ = 0;  // the position at which it is seen whether the reader is still there
 };
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

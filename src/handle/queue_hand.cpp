@@ -12,7 +12,7 @@
 #include "handle/byte_queue.hpp"
 #include "os/thread_id.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 namespace {
 
 // Static objects and those of the thread may use queues while it ends.
@@ -78,4 +78,4 @@ void ThreadHands::remove(QueueHand const& hand) noexcept {
   std::erase_if(hands.all, [&](auto const& other) { return other.get() == &hand; });
 }
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

@@ -18,7 +18,7 @@
 
 #include "os/mapping.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 class ByteQueue;
 
@@ -45,4 +45,4 @@ class ThreadHands {
   static void remove(QueueHand const& hand) noexcept;
 };
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

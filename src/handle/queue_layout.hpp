@@ -24,7 +24,7 @@
 
 #include "handle/shared_doorbell.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 // Two cache lines: the adjacent-line prefetcher pulls lines in pairs.
 inline constexpr std::size_t line = 128;
@@ -153,4 +153,4 @@ static_assert(sizeof(RecordHeader) == unit);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
               std::atomic<std::uint32_t>::is_always_lock_free);
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -16,7 +16,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 namespace {
 
 constexpr char const* file_name = "procpool queue";
@@ -109,4 +109,4 @@ void QueueMemory::refuse_broken() const {
       "does not belong there, has shut them down, or holds one of its locks for ever");
 }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -13,7 +13,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 class QueueMemory {
  public:
@@ -67,4 +67,4 @@ class QueueMemory {
   std::uint64_t hand_bytes_ = 0;  // of address space; 0 if no item is given again
 };
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -14,7 +14,7 @@
 #include "handle/byte_queue.hpp"
 #include "handle/item_handles.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // More is not kept between two items.
@@ -136,4 +136,4 @@ ItemBytes::~ItemBytes() {
   if (!spare_is_gone && bytes_.capacity() <= kept_bytes) spare.bytes = std::move(bytes_);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

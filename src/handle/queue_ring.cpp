@@ -7,7 +7,7 @@
 #include <bit>
 #include <cstring>
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 QueueRing::QueueRing(QueueMemory& memory) noexcept
     : memory_(memory),
@@ -189,4 +189,4 @@ void QueueRing::pop(Front const& front) noexcept {
   PROCPOOL_SYNC_POINT(queue_taken);
 }
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

@@ -19,7 +19,7 @@
 #include "handle/queue_layout.hpp"
 #include "handle/queue_memory.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 class QueueRing {
  public:
@@ -82,4 +82,4 @@ class QueueRing {
   std::uint64_t const max_units_;
 };
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

@@ -17,7 +17,7 @@
 #include "os/process.hpp"
 #include "os/thread_id.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 namespace {
 
 // True if it is certain that the thread that began at that time has ended.
@@ -194,4 +194,4 @@ bool QueueSeats::any_may_return() const noexcept {
   return false;
 }
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

@@ -20,7 +20,7 @@
 #include "handle/queue_layout.hpp"
 #include "handle/queue_memory.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 class QueueSeats {
  public:
@@ -82,4 +82,4 @@ class QueueSeats {
   std::array<std::atomic<std::uint32_t>, seat_count> seated_{};
 };
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

@@ -13,7 +13,7 @@
 
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 namespace {
 
 // More than a socket holds: somebody fills it all the time.
@@ -117,4 +117,4 @@ void QueueTray::drop() noexcept {
   errno = kept;
 }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -20,7 +20,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 class QueueTray {
  public:
@@ -65,4 +65,4 @@ class QueueTray {
   os::UniqueFd out_;
 };
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

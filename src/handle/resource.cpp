@@ -29,7 +29,7 @@
 #include "os/fd.hpp"
 #include "os/fork_safe.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 struct Registry {
@@ -273,4 +273,4 @@ void refuse_empty_handle(Resource::Kind kind) {
                          (kind == Resource::Kind::value ? "no value" : "nothing"));
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -19,7 +19,7 @@
 #include "os/mapping.hpp"
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // Larger values lie in a memory file from the start, so that the workers share its pages.
@@ -108,4 +108,4 @@ void const* Share::load_value(std::type_info const& type, Load load) {
   return value_.get();
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

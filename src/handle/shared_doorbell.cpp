@@ -3,7 +3,7 @@
 
 #include "handle/shared_doorbell.hpp"
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 void SharedDoorbell::ring(int sleepers) noexcept {
   words_.parked.exchange(0, std::memory_order_seq_cst);
@@ -13,4 +13,4 @@ void SharedDoorbell::ring(int sleepers) noexcept {
   os::futex_wake(words_.doorbell, sleepers, os::FutexScope::shared);
 }
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

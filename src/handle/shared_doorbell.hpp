@@ -24,7 +24,7 @@
 #include "handle/spins.hpp"
 #include "os/futex.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 // In the memory of all. Both are zero at first.
 struct DoorbellWords {
@@ -32,9 +32,9 @@ struct DoorbellWords {
   std::atomic<std::uint32_t> parked;    // not 0: somebody may sleep
 };
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 
 class SharedDoorbell {
  public:
@@ -81,4 +81,4 @@ class SharedDoorbell {
   DoorbellWords& words_;
 };
 
-}  // namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD

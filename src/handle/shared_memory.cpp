@@ -27,7 +27,7 @@
 #include "os/memfd.hpp"
 #include "os/process_lock.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -260,4 +260,4 @@ void refuse_part() {
   throw SerializationError("procpool: a message names more elements than its shared memory has");
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

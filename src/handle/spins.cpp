@@ -5,7 +5,7 @@
 
 #include <procpool/cpu_count.hpp>
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 os::SpinBudget& spins() {
   // One CPU is for the thread that is waited for.
@@ -13,4 +13,4 @@ os::SpinBudget& spins() {
   return budget;
 }
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -5,9 +5,9 @@
 
 #include "os/spin_budget.hpp"
 
-namespace procpool::inline v0::handle {
+namespace procpool::inline v0_1::handle {
 
 // Of all threads of this process that wait for queues and pipes. Any thread.
 os::SpinBudget& spins();
 
-}  // namespace procpool::inline v0::handle
+}  // namespace procpool::inline v0_1::handle

@@ -13,7 +13,7 @@
 #include <stdexcept>
 #include <typeinfo>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 using Word = std::uintptr_t;
@@ -74,4 +74,4 @@ std::error_category const* find_category(CodeRef const& ref) {
   return is_category(address) ? static_cast<std::error_category const*>(found) : nullptr;
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -19,11 +19,11 @@
 
 #include "identity/module.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 std::optional<CodeRef> locate_category(std::error_category const& category);
 
 // Null: there is none.
 std::error_category const* find_category(CodeRef const& ref);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -7,7 +7,7 @@
 
 #include <procpool/detail/call/function_identity.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace identity {
 
 void write(os::WireWriter<detail::Bytes>& writer, CodeRef const& ref) {
@@ -45,4 +45,4 @@ void* decode_code(std::span<std::byte const>& in) {
 }
 
 }  // namespace detail
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

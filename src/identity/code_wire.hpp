@@ -10,11 +10,11 @@
 #include "identity/module.hpp"
 #include "os/wire.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 void write(os::WireWriter<detail::Bytes>& writer, CodeRef const& ref);
 
 // Throws std::runtime_error when the bytes are none.
 CodeRef read_code_ref(os::WireReader& reader);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -13,7 +13,7 @@
 
 #include "identity/images.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 constexpr std::size_t max_note_bytes = 65'536;
@@ -64,4 +64,4 @@ std::size_t ElfFile::read_bytes(std::uint64_t offset, std::span<std::byte> into)
   return there;
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -18,7 +18,7 @@
 #include "identity/module.hpp"
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 class ElfFile {
  public:
@@ -54,4 +54,4 @@ class ElfFile {
   std::vector<ElfW(Phdr)> segments_;
 };
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -9,7 +9,7 @@
 #include "identity/mapped_files.hpp"
 #include "identity/symbols.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 // The module of this process that was mapped from the same file.
@@ -57,4 +57,4 @@ std::vector<StackFrame> ForeignStack::named() const {
   return named;
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

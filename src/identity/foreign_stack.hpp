@@ -15,7 +15,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 struct ForeignStack {
   struct Module {
@@ -35,4 +35,4 @@ struct ForeignStack {
   std::vector<StackFrame> named() const;
 };
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 constexpr std::string_view operator_word = "operator";
@@ -114,4 +114,4 @@ std::string shortened(std::string_view function, std::size_t most) {
   return text + "...";
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

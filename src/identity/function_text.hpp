@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 // Its qualified name alone, without what it returns, its parameters and template arguments, be they
 // its own or of what it lies in: "n::f" of "int n::f<m::T>(std::vector<m::T> const&)",
@@ -20,4 +20,4 @@ std::string qualified_name(std::string_view function);
 // even so is cut.
 std::string shortened(std::string_view function, std::size_t most);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

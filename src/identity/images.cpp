@@ -23,7 +23,7 @@
 
 #include "identity/mapped_files.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 struct Scan {
@@ -221,4 +221,4 @@ std::optional<Image> image_around(void const* address, Generation& seen) {
   return std::move(scan.images.front());
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

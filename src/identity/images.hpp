@@ -17,7 +17,7 @@
 
 #include "identity/module.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 // Changes whenever a module is loaded or unloaded.
 struct Generation {
@@ -65,4 +65,4 @@ BuildId build_id_in(std::span<std::byte const> notes, std::uint64_t align);
 BuildId file_identity(char const* path);
 BuildId file_identity(int fd);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string_view>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 constexpr std::string_view deleted_mark = " (deleted)";
@@ -83,4 +83,4 @@ std::optional<MappedFile> mapped_file(std::uintptr_t address) {
   return found;
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 struct MappedFile {
   std::uintptr_t begin = 0;
@@ -29,4 +29,4 @@ std::optional<MappedFile> mapped_file(std::uintptr_t address);
 // Takes the kernel's mark of a deleted file off its path.
 bool cut_deleted(std::string& path);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

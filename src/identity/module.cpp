@@ -23,7 +23,7 @@
 #include "identity/images.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 // A cache that forgets everything when a module came or went: an address may mean something else.
@@ -333,4 +333,4 @@ std::optional<std::string> first_difference(std::span<LoadedModule const> parent
   return std::nullopt;
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -22,7 +22,7 @@
 #include <string>
 #include <vector>
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 // The identity of a build of a module. Trivially copyable, without padding.
 class BuildId {
@@ -114,7 +114,7 @@ std::optional<std::string> first_difference(std::span<LoadedModule const> parent
                                             std::span<LoadedModule const> worker,
                                             Programs programs = Programs::same);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity
 
 template <>
 struct std::hash<procpool::identity::BuildId> {

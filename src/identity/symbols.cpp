@@ -15,7 +15,7 @@
 
 #include "identity/elf_file.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 namespace {
 
 using Segment = ElfW(Phdr);
@@ -118,4 +118,4 @@ std::vector<std::string> function_names(char const* path, BuildId const& build,
   return found;
 }
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

@@ -15,11 +15,11 @@
 
 #include "identity/module.hpp"
 
-namespace procpool::inline v0::identity {
+namespace procpool::inline v0_1::identity {
 
 // Of the functions whose code lies at these offsets of the file, as people write them; empty where
 // that is not known, and everywhere if the file is not this build.
 std::vector<std::string> function_names(char const* path, BuildId const& build,
                                         std::span<std::uint64_t const> offsets);
 
-}  // namespace procpool::inline v0::identity
+}  // namespace procpool::inline v0_1::identity

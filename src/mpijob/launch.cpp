@@ -8,7 +8,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace procpool::inline v0::mpijob {
+namespace procpool::inline v0_1::mpijob {
 namespace {
 
 struct Launcher {
@@ -74,4 +74,4 @@ std::optional<std::string> mismatch(Launch const& launch, std::size_t size) {
          "--mpi=pmix";
 }
 
-}  // namespace procpool::inline v0::mpijob
+}  // namespace procpool::inline v0_1::mpijob

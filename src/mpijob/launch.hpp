@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-namespace procpool::inline v0::mpijob {
+namespace procpool::inline v0_1::mpijob {
 
 struct Launch {
   std::string variable;               // that gave the rank: "PMI_RANK"
@@ -27,4 +27,4 @@ std::optional<Launch> launch_of(char const* const* environment);
 // one MPI and started by the launcher of another finds itself alone, once for each process.
 std::optional<std::string> mismatch(Launch const& launch, std::size_t size);
 
-}  // namespace procpool::inline v0::mpijob
+}  // namespace procpool::inline v0_1::mpijob

@@ -12,7 +12,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::mpijob {
+namespace procpool::inline v0_1::mpijob {
 namespace {
 
 using namespace std::chrono_literals;
@@ -404,4 +404,4 @@ bool MpiLink::finalize_together(std::chrono::milliseconds patience) {
   return together && all_sent() && !lost_;
 }
 
-}  // namespace procpool::inline v0::mpijob
+}  // namespace procpool::inline v0_1::mpijob

@@ -33,7 +33,7 @@
 
 #include "cluster/link.hpp"
 
-namespace procpool::inline v0::mpijob {
+namespace procpool::inline v0_1::mpijob {
 
 class MpiLink final : public cluster::Link {
  public:
@@ -133,4 +133,4 @@ class MpiLink final : public cluster::Link {
   std::vector<std::string> names_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-}  // namespace procpool::inline v0::mpijob
+}  // namespace procpool::inline v0_1::mpijob

@@ -7,7 +7,7 @@
 #include <procpool/detail/codec/exception_codec.hpp>
 #include <procpool/detail/operations/collect.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 std::vector<OutcomeBlock> take_in_order(Task& task) {
   std::vector<OutcomeBlock> blocks = task.take();
@@ -100,4 +100,4 @@ void ErrorSink::throw_errors() {
   errors_.front().error.rethrow();
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

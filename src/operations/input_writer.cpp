@@ -9,7 +9,7 @@
 #include <procpool/detail/engine/reason.hpp>
 #include <procpool/detail/operations/input_writer.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 namespace {
 
 // A larger element has a buffer of its own, so that it is alone in its chunk.
@@ -166,4 +166,4 @@ void InputWriterBase::flush(bool last) {
   begun_ = true;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -5,7 +5,7 @@
 
 #include <procpool/detail/operations/slicing.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 Slices::Slices(std::size_t count, std::size_t wanted)
     : number(std::min(count, wanted)),
@@ -16,4 +16,4 @@ void add_place(std::vector<SliceTiming>& places, Slices const& slices, std::size
   places.push_back({slices.begin(index), slices.size(index), -1, {}});
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -5,7 +5,7 @@
 
 #include <procpool/detail/operations/stream_window.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 StreamWindow::StreamWindow(std::optional<std::size_t> given, std::size_t chunk, std::size_t workers)
     : fixed_(given.has_value()),
@@ -36,4 +36,4 @@ void StreamWindow::taken(std::uint64_t elements, std::uint64_t bytes_per_element
   size_ = std::clamp(std::min(size_, affordable), min_, max_);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -22,7 +22,7 @@
 #include <string_view>
 #include <utility>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD
@@ -309,4 +309,4 @@ std::uint64_t main_futex_of(pid_t pid) noexcept {
   return call && call->waits_for_futex() ? mark.value() : 0;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

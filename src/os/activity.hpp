@@ -12,7 +12,7 @@
 
 #include <cstdint>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 struct Activity {
   bool known = false;
@@ -47,4 +47,4 @@ std::uint64_t deadlock_of(pid_t pid) noexcept;
 // The main thread waits for a futex of any kind.
 std::uint64_t main_futex_of(pid_t pid) noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

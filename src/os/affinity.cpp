@@ -17,7 +17,7 @@
 #include <memory>
 #include <string_view>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 constexpr int most = 1 << 16;
@@ -114,4 +114,4 @@ std::optional<std::string> bound_thread() {
          " is set, by which OpenMP binds threads" + advice + ", or unset " + variable;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // `cpu` counts the CPUs of the machine from 0.
 bool may_run_on(int cpu);
@@ -27,4 +27,4 @@ bool run_only_on(std::span<int const> cpus) noexcept;
 // are too low then.
 std::optional<std::string> bound_thread();
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

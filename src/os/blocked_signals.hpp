@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 class BlockedSignals {
  public:
@@ -26,4 +26,4 @@ class BlockedSignals {
   sigset_t before_{};
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -16,7 +16,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 bool write_text(std::string const& path, std::string const& text) noexcept {
@@ -80,4 +80,4 @@ void sweep_cgroups(std::string const& folder) noexcept {
   }
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -15,7 +15,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 class Cgroup {
  public:
@@ -54,4 +54,4 @@ inline constexpr char const* cgroup_prefix = "procpool-";
 // Removes the empty groups of processes that are no more.
 void sweep_cgroups(std::string const& folder) noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -16,7 +16,7 @@
 
 #include "os/cpu_quota.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 namespace {
 
 std::optional<std::string> read_file(std::string const& path) {
@@ -53,4 +53,4 @@ unsigned cpu_count() {
                             read_file("/proc/thread-self/mountinfo").value_or(""), read_file);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

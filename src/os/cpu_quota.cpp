@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
@@ -168,4 +168,4 @@ unsigned cpu_count_from(unsigned affinity, std::string const& proc_self_cgroup,
   return static_cast<unsigned>(std::max<std::uint64_t>(count, 1));
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

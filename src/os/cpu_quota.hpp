@@ -12,7 +12,7 @@
 #include <optional>
 #include <string>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // Returns the minimum of the affinity and all quotas (rounded up) of the cgroup of the process and
 // of the groups above it; at least 1. Version 2 (cpu.max) and 1 (cpu.cfs_quota_us,
@@ -21,4 +21,4 @@ unsigned cpu_count_from(
     unsigned affinity, std::string const& proc_self_cgroup, std::string const& proc_self_mountinfo,
     std::function<std::optional<std::string>(std::string const& path)> const& read_file);
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

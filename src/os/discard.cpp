@@ -12,7 +12,7 @@
 #include <cerrno>
 #include <cstdint>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 void* close_it(void* given) {
@@ -53,4 +53,4 @@ void discard(UniqueFd fd) noexcept {
   if (!is_memory_file(fd.get())) close_elsewhere(std::move(fd));
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -12,7 +12,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // True for a file in memory, such as a memfd: no operation on it blocks, nor does closing it. The
 // answer comes without touching the file.
@@ -40,4 +40,4 @@ class DiscardsRest {
   std::vector<UniqueFd>& list_;
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 Event::Event() {
   int const fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -38,4 +38,4 @@ std::uint64_t Event::drain() const noexcept {
   return n == static_cast<ssize_t>(sizeof count) ? count : 0;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

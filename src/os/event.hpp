@@ -15,7 +15,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 class Event {
  public:
@@ -38,4 +38,4 @@ class Event {
   UniqueFd fd_;
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -12,7 +12,7 @@
 #include <cerrno>
 #include <system_error>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 void UniqueFd::reset(int fd) noexcept {
   int const old = std::exchange(fd_, fd);
@@ -64,4 +64,4 @@ UniqueFd duplicate(int fd) {
   return UniqueFd(copy);
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

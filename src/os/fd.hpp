@@ -13,7 +13,7 @@
 #include <string>
 #include <utility>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // The lowest number of a descriptor that this layer makes.
 inline constexpr int lowest_descriptor = 10;
@@ -62,4 +62,4 @@ UniqueFd above_standard(UniqueFd fd);
 // A second descriptor for the same open file, close-on-exec, at least `lowest_descriptor`.
 UniqueFd duplicate(int fd);
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

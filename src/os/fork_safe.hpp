@@ -11,7 +11,7 @@
 
 #include <procpool/detail/engine/mutex.hpp>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // A T has a detail::Mutex `mutex`, which its other fields need.
 template <class T>
@@ -26,4 +26,4 @@ T& fork_safe() {
   return only;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -13,7 +13,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
@@ -67,4 +67,4 @@ int futex_wake(std::atomic<std::uint32_t> const& word, int count, FutexScope sco
   return woken > 0 ? static_cast<int>(woken) : 0;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -16,7 +16,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 enum class FutexScope { process_private, shared };
 
@@ -38,4 +38,4 @@ FutexResult futex_wait(std::atomic<std::uint32_t> const& word, std::uint32_t exp
 // is no longer mapped, and then nobody sleeps on it. Keeps errno.
 int futex_wake(std::atomic<std::uint32_t> const& word, int count, FutexScope scope) noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -13,7 +13,7 @@
 #include <csignal>
 #include <string>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 LivenessPipe::LivenessPipe() {
   int ends[2] = {-1, -1};
@@ -48,4 +48,4 @@ bool hang_on(int liveness_pipe_end) {
   return ::poll(&hung_up, 1, 0) <= 0 || (hung_up.revents & POLLHUP) == 0;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

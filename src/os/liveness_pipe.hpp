@@ -12,7 +12,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 class LivenessPipe {
  public:
@@ -32,4 +32,4 @@ class LivenessPipe {
 // False: the holder is gone already.
 bool hang_on(int liveness_pipe_end);
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

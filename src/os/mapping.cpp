@@ -21,7 +21,7 @@
 
 #include <boost/interprocess/exceptions.hpp>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 namespace bip = boost::interprocess;
@@ -193,4 +193,4 @@ RingMapping& RingMapping::operator=(RingMapping&& other) noexcept {
   return *this;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

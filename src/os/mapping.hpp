@@ -21,7 +21,7 @@
 
 #include "os/memfd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 enum class Access {
   read_only,     // shared: shows what the other side writes; works under F_SEAL_FUTURE_WRITE
@@ -109,4 +109,4 @@ class RingMapping {
   std::size_t ring_bytes_ = 0;
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -27,7 +27,7 @@
 #define MFD_NOEXEC_SEAL 0x0008U  // Linux 6.3
 #endif
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 UniqueFd make(char const* name) {
@@ -268,4 +268,4 @@ Memfd sealed_copy(char const* name, std::span<std::byte const> bytes) {
   return memory;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

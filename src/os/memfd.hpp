@@ -24,7 +24,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // Which file a descriptor or a mapping refers to, whatever its number or address.
 struct FileIdentity {
@@ -108,4 +108,4 @@ class Memfd {
 // A write-sealed memory file with these bytes: nobody can change them, or cut them off, any more.
 Memfd sealed_copy(char const* name, std::span<std::byte const> bytes);
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

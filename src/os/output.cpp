@@ -20,7 +20,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 UniqueFd opened_anew(int fd) noexcept {
@@ -64,4 +64,4 @@ std::size_t write_now(int fd, std::string_view text) noexcept {
   return written;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -10,11 +10,11 @@
 #include <cstddef>
 #include <string_view>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // Writes as much of the text as can be written at once, and returns how many bytes. Text that
 // nobody can ever read, because the descriptor or its reader is gone, counts as written. The
 // thread must have SIGPIPE blocked.
 std::size_t write_now(int fd, std::string_view text) noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

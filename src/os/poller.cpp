@@ -13,7 +13,7 @@
 #include <limits>
 #include <string>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 using namespace std::chrono_literals;
 
@@ -64,4 +64,4 @@ std::size_t Poller::wait(std::span<Ready> into, std::optional<std::chrono::micro
   return count;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

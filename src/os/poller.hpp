@@ -15,7 +15,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 struct Ready {
   std::uint64_t key;
@@ -43,4 +43,4 @@ class Poller {
   UniqueFd fd_;
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

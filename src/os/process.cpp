@@ -28,7 +28,7 @@
 #include <string>
 #include <string_view>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 // Old C libraries and old kernel headers lack these names. P_PIDFD came with glibc 2.36.
@@ -299,4 +299,4 @@ void no_core_dumps() noexcept {
   ::setrlimit(RLIMIT_CORE, &limit);
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -18,7 +18,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // Throws ESRCH when there is no such process any more.
 UniqueFd open_pidfd(pid_t pid);
@@ -88,4 +88,4 @@ std::uint64_t peak_resident_bytes() noexcept;
 // From now on no core file is written of this process and its children, which may raise the limit.
 void no_core_dumps() noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

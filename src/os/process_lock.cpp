@@ -21,7 +21,7 @@
 #include "os/futex.hpp"
 #include "os/spin.hpp"
 
-namespace procpool::inline v0::os::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::os::inline PROCPOOL_SYNC_BUILD {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -203,4 +203,4 @@ std::uint32_t ProcessLock::holder() const noexcept {
   return word_.load(std::memory_order_relaxed) & ~waiters;
 }
 
-}  // namespace procpool::inline v0::os::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::os::inline PROCPOOL_SYNC_BUILD

@@ -25,7 +25,7 @@
 #include "os/memfd.hpp"
 #include "os/thread_id.hpp"
 
-namespace procpool::inline v0::os::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::os::inline PROCPOOL_SYNC_BUILD {
 
 enum class LockResult {
   taken,
@@ -70,4 +70,4 @@ class ProcessLock {
   std::atomic<std::uint64_t> holder_{0};
 };
 
-}  // namespace procpool::inline v0::os::inline PROCPOOL_SYNC_BUILD
+}  // namespace procpool::inline v0_1::os::inline PROCPOOL_SYNC_BUILD

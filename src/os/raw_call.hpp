@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 [[gnu::always_inline]] inline long raw_call(long number, long a = 0, long b = 0, long c = 0,
                                             long d = 0) noexcept {
@@ -35,4 +35,4 @@ namespace procpool::inline v0::os {
 #endif
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

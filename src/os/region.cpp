@@ -10,7 +10,7 @@
 
 #include "os/mapping.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 std::span<std::byte> map_region(std::size_t bytes) {
   void* const found = ::mmap(nullptr, 2 * bytes, PROT_READ | PROT_WRITE,
@@ -31,4 +31,4 @@ void fill_region(std::span<std::byte> region) noexcept {
   enter_pages(region, Access::read_write);
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

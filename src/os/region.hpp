@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <span>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // `bytes`: a power of two, at least a page. Throws std::bad_alloc.
 std::span<std::byte> map_region(std::size_t bytes);
@@ -20,4 +20,4 @@ void unmap_region(std::span<std::byte> region) noexcept;
 // only.
 void fill_region(std::span<std::byte> region) noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

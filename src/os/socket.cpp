@@ -18,7 +18,7 @@
 
 #include "os/discard.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 constexpr std::size_t control_size = CMSG_SPACE(max_packet_fds * sizeof(int));
@@ -320,4 +320,4 @@ void close_packet_socket(UniqueFd fd) noexcept {
   if (waiting > 0 || (waiting == 0 && has_empty_packet(fd.get()))) close_elsewhere(std::move(fd));
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

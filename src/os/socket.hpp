@@ -21,7 +21,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // The most descriptors that one packet may carry.
 inline constexpr std::size_t max_packet_fds = 8;
@@ -80,4 +80,4 @@ void close_socket(UniqueFd fd) noexcept;
 // The same for one of several descriptors of a socket, which others go on using.
 void close_packet_socket(UniqueFd fd) noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

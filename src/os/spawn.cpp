@@ -25,7 +25,7 @@
 
 #include "os/process.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 void check(int error, char const* what) {
@@ -254,4 +254,4 @@ UniqueFd open_own_image() {
   return above_standard(UniqueFd(fd));
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

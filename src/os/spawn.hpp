@@ -18,7 +18,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // The numbers of the child's descriptors. 0 is the null device; 1 and 2 are those of the parent, or
 // the null device if the parent has none, or `output`. Nothing else is open.
@@ -58,4 +58,4 @@ UniqueFd open_own_image();
 // calls of the program, whose own rules hold then.
 std::vector<std::string> copy_environment();
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

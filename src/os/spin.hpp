@@ -8,7 +8,7 @@
 #include <chrono>
 #include <thread>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // A moment within a spin: lets the other hyperthread run and saves energy.
 inline void pause() noexcept {
@@ -52,4 +52,4 @@ bool spin_until(std::chrono::nanoseconds time, int pauses_per_look, Done const& 
   }
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -14,7 +14,7 @@
 
 #include "os/spin.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 class SpinBudget {
  public:
@@ -76,4 +76,4 @@ class SpinBudget {
   std::atomic<unsigned> left_out_{0};     // of the next spins
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 struct Known {
@@ -62,4 +62,4 @@ std::optional<Stack> mapping_around(std::uintptr_t address) {
   return std::nullopt;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 struct Stack {
   std::uintptr_t begin = 0;  // the lowest address
@@ -24,4 +24,4 @@ std::optional<Stack> own_stack(bool again = false);
 // The mapping around an address. On a stack with a guard below it, the mapping is the stack.
 std::optional<Stack> mapping_around(std::uintptr_t address);
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 bool continues(char c) noexcept { return (static_cast<unsigned char>(c) & 0xc0U) == 0x80U; }
@@ -89,4 +89,4 @@ std::string quoted(std::string_view text) {
 
 std::string clean_lines(std::string_view text) { return clean(text, true); }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 // The text, or as much of its beginning as fits into `most` bytes with a note of how long it was.
 // Never cut inside a character of UTF-8.
@@ -28,4 +28,4 @@ std::string quoted(std::string_view text);
 // As one_line(), but ends of lines and tabs stay.
 std::string clean_lines(std::string_view text);
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -9,7 +9,7 @@
 
 #include <atomic>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 namespace {
 
 thread_local ThreadId known;
@@ -34,4 +34,4 @@ ThreadId const& this_thread_id() noexcept {
   return known;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

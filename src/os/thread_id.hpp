@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 struct ThreadId {
   // In the kernel: no other living thread of the system has it. A later thread may get it.
@@ -19,4 +19,4 @@ struct ThreadId {
 
 ThreadId const& this_thread_id() noexcept;
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 Timer::Timer() {
   int const fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -45,4 +45,4 @@ void Timer::drain() const noexcept {
   errno = kept;
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

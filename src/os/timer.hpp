@@ -10,7 +10,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 class Timer {
  public:
@@ -31,4 +31,4 @@ class Timer {
   UniqueFd fd_;
 };
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

@@ -16,7 +16,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 
 template <class Container>  // of std::byte
 class WireWriter {
@@ -112,4 +112,4 @@ bool read_packet(std::span<std::byte const> bytes, std::uint32_t magic, Fields&.
   return !reader.bad();
 }
 
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os

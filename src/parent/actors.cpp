@@ -13,7 +13,7 @@
 #include "parent/dedicated_worker.hpp"
 #include "parent/worker_environment.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 constexpr std::chrono::seconds quiet_wait{10};
@@ -132,4 +132,4 @@ unsigned LocalActor::incarnation() const { return worker_->incarnation(); }
 
 std::size_t LocalActor::pending() const { return host_->core().pending(slot_); }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -19,7 +19,7 @@
 
 #include "parent/local_engine.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Core;
 class DedicatedWorker;
@@ -79,4 +79,4 @@ class LocalActor final : public detail::ActorEngine {
   std::size_t const slot_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

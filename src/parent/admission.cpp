@@ -7,7 +7,7 @@
 
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 Admission::Admission(std::string pool, std::optional<std::size_t> queue_limit)
     : pool_(std::move(pool)), queue_limit_(queue_limit) {}
@@ -42,4 +42,4 @@ Phase Admission::advance(TimePoint now) noexcept {
   return phase_;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -17,7 +17,7 @@
 
 #include <procpool/detail/engine/deadline.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // How far the end of the pool has come. Only grows.
 enum class Phase : std::uint8_t { open, draining, cancelling, killing };
@@ -84,4 +84,4 @@ class Admission {
   std::uint64_t unsealed_ = 0;  // calls
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

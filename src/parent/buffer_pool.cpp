@@ -10,7 +10,7 @@
 #include <system_error>
 #include <utility>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 // Each block costs a descriptor, of which a program may have few.
@@ -188,4 +188,4 @@ std::size_t BufferPool::kept() const {
 
 std::uint64_t BufferPool::made() const noexcept { return made_.load(std::memory_order_relaxed); }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -27,7 +27,7 @@
 #include "parent/peer_buffers.hpp"
 #include "parent/trimmer.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class BufferPool final : public detail::MessageMemory,
                          public Trimmable,
@@ -77,4 +77,4 @@ class BufferPool final : public detail::MessageMemory,
   bool closed_ PROCPOOL_GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -7,7 +7,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void CgroupSweep::add(os::Cgroup cgroup) {
   if (!cgroup) return;
@@ -20,4 +20,4 @@ bool CgroupSweep::sweep() noexcept {
   return cgroups_.empty();
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -11,7 +11,7 @@
 
 #include "os/cgroup.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class CgroupSweep {
  public:
@@ -24,4 +24,4 @@ class CgroupSweep {
   std::vector<os::Cgroup> cgroups_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

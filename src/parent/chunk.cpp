@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 SharedInput::SharedInput(detail::InputBuffer&& input, std::size_t element_size)
     : first_(input.first),
@@ -66,4 +66,4 @@ std::string element_text(detail::Task const& task, std::uint64_t first, std::uin
   return text;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

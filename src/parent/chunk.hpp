@@ -25,7 +25,7 @@
 #include "parent/buffer_pool.hpp"
 #include "parent/load.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // An input buffer of a task, as the engine keeps it until its elements have ended.
 class SharedInput {
@@ -177,4 +177,4 @@ using Chunks = boost::container::deque<Chunk>;
 // "task 3, element 7": the subject of an error text.
 std::string element_text(detail::Task const& task, std::uint64_t first, std::uint64_t count);
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -31,7 +31,7 @@
 #include "parent/worker_environment.hpp"
 #include "parent/worker_state.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using detail::Lock;
 using detail::OutcomeBlock;
@@ -1606,4 +1606,4 @@ Summary Core::end_summary() const {
   return tally_.summary();
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

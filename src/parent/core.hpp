@@ -46,7 +46,7 @@
 #include "parent/tally.hpp"
 #include "parent/trace.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 struct ExitReport;
 enum class WorkerStanding : std::uint8_t;
@@ -429,4 +429,4 @@ std::optional<std::size_t> Core::choose_vacant(std::size_t end, Vacant const& va
   return scheduler_.waits_for_any() || live_ < requested_workers() ? first : std::nullopt;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -9,7 +9,7 @@
 #include "engine/patience.hpp"
 #include "parent/next_look.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void Deadlines::expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
                           SharedInput::Expiry expiry) {
@@ -74,4 +74,4 @@ Deadlines::Due Deadlines::due(TimePoint now) {
   return due;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -20,7 +20,7 @@
 
 #include "parent/chunk.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Deadlines {
  public:
@@ -72,4 +72,4 @@ class Deadlines {
   std::uint64_t timed_ = 0;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -7,7 +7,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void DeathLog::add(std::string const& how, TimePoint now) noexcept {
   flush(now);
@@ -39,4 +39,4 @@ void DeathLog::finish() noexcept {
   });
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

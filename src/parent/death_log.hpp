@@ -17,7 +17,7 @@
 
 #include <procpool/detail/engine/deadline.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class DeathLog {
  public:
@@ -44,4 +44,4 @@ class DeathLog {
   std::uint64_t untold_ = 0;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

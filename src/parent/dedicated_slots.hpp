@@ -24,7 +24,7 @@
 #include "parent/admission.hpp"
 #include "parent/dedicated_worker.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // The use of a slot by one owner.
 struct Tenancy {
@@ -103,4 +103,4 @@ class DedicatedSlots {
   std::optional<TimePoint> unused_since_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

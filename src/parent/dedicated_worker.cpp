@@ -7,7 +7,7 @@
 
 #include <utility>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using detail::Lock;
 
@@ -92,4 +92,4 @@ detail::InputBuffer DedicatedWorker::take_arguments() {
   return actor_->arguments;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -25,7 +25,7 @@
 
 #include "os/process.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class DedicatedWorker {
  public:
@@ -88,4 +88,4 @@ class DedicatedWorker {
   std::atomic<bool> stop_requested_{false};
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

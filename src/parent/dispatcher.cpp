@@ -21,7 +21,7 @@
 #include "parent/supervisor.hpp"
 #include "parent/worker_environment.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 Dispatcher::Dispatcher(Core& core) : core_(core) {}
 
@@ -81,4 +81,4 @@ void Dispatcher::start() {
   running_.store(true, std::memory_order_release);
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -14,7 +14,7 @@
 
 #include <procpool/detail/engine/mutex.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Core;
 class Supervisor;
@@ -39,4 +39,4 @@ class Dispatcher {
   std::atomic<bool> running_{false};
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

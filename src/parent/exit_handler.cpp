@@ -9,7 +9,7 @@
 #include "engine/describe.hpp"
 #include "parent/core.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void ExitHandler::send(Core& core, std::size_t worker) {
   Slot& slot = core.slots[worker];
@@ -37,4 +37,4 @@ void ExitHandler::report(Core const& core, std::size_t worker) const {
   }
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

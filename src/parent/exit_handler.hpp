@@ -10,7 +10,7 @@
 
 #include "parent/internal_call.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Core;
 
@@ -30,4 +30,4 @@ class ExitHandler {
   bool due_ = false;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -12,7 +12,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 std::string detail_text(channel::ExitHint exit_hint) {
@@ -136,4 +136,4 @@ std::exception_ptr ExitReport::reason(Chunk const& attributed) const {
   return std::make_exception_ptr(WorkerDied(std::move(death)));
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

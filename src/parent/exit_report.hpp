@@ -23,7 +23,7 @@
 #include "parent/chunk.hpp"
 #include "parent/slot.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // "worker 3 (pid 4711)"
 std::string worker_name(std::size_t index, pid_t pid);
@@ -90,4 +90,4 @@ struct ExitReport {
   std::exception_ptr reason(Chunk const& attributed) const;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -22,7 +22,7 @@
 #include "parent/poll_keys.hpp"
 #include "parent/worker_launcher.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -224,4 +224,4 @@ ForkServerClient::Loss ForkServerClient::lose(std::string const& why, bool belie
   return loss;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

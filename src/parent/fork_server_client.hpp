@@ -27,7 +27,7 @@
 #include "parent/fork_server_process.hpp"
 #include "parent/spawn_backoff.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Core;
 class WorkerLauncher;
@@ -100,4 +100,4 @@ class ForkServerClient {
   bool spawns_next_ = false;  // until a worker is ready: the last fork server did not come up
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -18,7 +18,7 @@
 #include "os/socket.hpp"
 #include "worker/process_title.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -164,4 +164,4 @@ os::Exit ForkServerProcess::end() {
   return exit;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -25,7 +25,7 @@
 #include "protocol/fork_messages.hpp"
 #include "protocol/handshake.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class ForkServerProcess {
  public:
@@ -107,4 +107,4 @@ class ForkServerProcess {
   bool gone_ = false;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 FunctionTable::Place FunctionTable::place(detail::Task const& task) {
   detail::Function const& function = task.function();
@@ -36,4 +36,4 @@ FunctionTable::Place FunctionTable::place(detail::Task const& task) {
   return {last_, false};
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

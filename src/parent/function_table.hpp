@@ -18,7 +18,7 @@
 
 #include "protocol/function_registration.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class FunctionTable {
  public:
@@ -47,4 +47,4 @@ class FunctionTable {
   std::size_t last_ = 0;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

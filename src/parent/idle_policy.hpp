@@ -22,7 +22,7 @@
 
 #include "os/spin_budget.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class IdlePolicy {
  public:
@@ -64,4 +64,4 @@ class IdlePolicy {
   std::atomic<std::uint64_t> busy_{0};  // workers
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -9,7 +9,7 @@
 
 #include <procpool/detail/engine/reason.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 Slot::Put InternalCall::send(Slot& slot, BoundCall const& call) {
   detail::InputBuffer input;
@@ -40,4 +40,4 @@ std::exception_ptr InternalCall::error() const {
   return failed ? detail::reason_of(block, task_->id()) : nullptr;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -16,7 +16,7 @@
 
 #include "parent/slot.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class InternalCall {
  public:
@@ -39,4 +39,4 @@ class InternalCall {
   std::shared_ptr<detail::Task> task_;  // null: not sent yet
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -8,7 +8,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using channel::BadFrame;
 
@@ -180,4 +180,4 @@ Ledger::Attribution Ledger::attribute(Remains const& remains, Belief belief, boo
   return attribution;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -23,7 +23,7 @@
 #include "parent/chunk.hpp"
 #include "parent/load.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Ledger {
  public:
@@ -124,4 +124,4 @@ class Ledger {
   std::uint64_t version_ = 0;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

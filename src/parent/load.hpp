@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // How much work. A sum may wrap around: the difference of two sums is right all the same.
 struct Amount {
@@ -49,4 +49,4 @@ struct Load {
   bool writable = false;       // a chunk would find room, as far as is known
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -17,7 +17,7 @@
 #include "parent/dedicated_worker.hpp"
 #include "parent/dispatcher.hpp"
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 using parent::Phase;
 
@@ -263,4 +263,4 @@ std::size_t LocalEngine::input_elements(detail::Task const& task) const {
   return chunk * std::max<std::size_t>(1, most / chunk);
 }
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -17,7 +17,7 @@
 
 #include <procpool/detail/engine/engine.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 namespace parent {
 class Actors;
@@ -88,4 +88,4 @@ class LocalEngine final : public detail::Engine {
   std::unique_ptr<parent::Actors> actors_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -10,7 +10,7 @@
 
 #include <procpool/detail/engine/deadline.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class NextLook {
  public:
@@ -27,4 +27,4 @@ class NextLook {
   std::optional<TimePoint> time_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

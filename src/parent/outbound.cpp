@@ -16,7 +16,7 @@
 #include "os/socket.hpp"
 #include "protocol/function_registration.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 namespace {
 
@@ -197,4 +197,4 @@ std::optional<std::uint64_t> Outbound::put(Chunk const& chunk, detail::MessageBl
   return serial;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -29,11 +29,11 @@
 #include "parent/function_table.hpp"
 #include "parent/peer_buffers.hpp"
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 class Share;
 }
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Outbound {
  public:
@@ -94,4 +94,4 @@ class Outbound {
   std::optional<detail::TimePoint> crowded_since_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -14,7 +14,7 @@
 
 #include "protocol/output_tag.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using protocol::output_tag_bytes;
 using protocol::output_token_bytes;
@@ -117,4 +117,4 @@ std::vector<std::pair<std::uint64_t, std::string>> OutputCapture::take(std::uint
   return taken;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -21,7 +21,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class OutputCapture {
  public:
@@ -60,4 +60,4 @@ class OutputCapture {
   std::map<std::uint64_t, Text> texts_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

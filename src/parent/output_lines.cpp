@@ -14,7 +14,7 @@
 
 #include "os/output.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -149,4 +149,4 @@ void OutputLines::finish(LineSink& sink) {
   }
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

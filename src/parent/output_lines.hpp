@@ -23,7 +23,7 @@
 #include "os/fd.hpp"
 #include "os/poller.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class LineSink {
  public:
@@ -80,4 +80,4 @@ class OutputLines {
   bool paused_ = false;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -15,7 +15,7 @@
 #include "channel/parent_end.hpp"
 #include "channel/result_memory.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using channel::BadFrame;
@@ -186,4 +186,4 @@ std::optional<TimePoint> PeerBuffers::trim(TimePoint now) {
   return std::nullopt;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

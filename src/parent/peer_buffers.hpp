@@ -31,7 +31,7 @@
 #include "os/memfd.hpp"
 #include "parent/trimmer.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
  public:
@@ -83,4 +83,4 @@ class PeerBuffers : public std::enable_shared_from_this<PeerBuffers> {
   std::atomic<bool> has_notices_{false};  // perhaps
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

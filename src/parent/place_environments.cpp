@@ -11,7 +11,7 @@
 #include "engine/describe.hpp"
 #include "engine/worker_options.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void PlaceEnvironments::grow(std::size_t places) {
   if (!options_.start.worker_environment) return;
@@ -49,4 +49,4 @@ std::vector<std::string> PlaceEnvironments::ask(std::size_t place) const {
   return variables;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -16,7 +16,7 @@
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class PlaceEnvironments {
  public:
@@ -39,4 +39,4 @@ class PlaceEnvironments {
   std::vector<std::vector<std::string>> places_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

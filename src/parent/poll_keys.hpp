@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 enum What : std::uint64_t {
   what_wake,
@@ -26,4 +26,4 @@ constexpr std::uint64_t key(What what, std::size_t slot) { return slot << 3 | wh
 constexpr std::size_t slot_of(std::uint64_t key) { return static_cast<std::size_t>(key >> 3); }
 constexpr What what_of(std::uint64_t key) { return static_cast<What>(key & 7); }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -16,7 +16,7 @@
 
 #include "parent/chunk.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class PooledTask final : public detail::Task {
  public:
@@ -37,4 +37,4 @@ class PooledTask final : public detail::Task {
   std::optional<SharedInput> input_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -10,7 +10,7 @@
 
 #include "engine/fork_detection.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 struct Host {
@@ -72,4 +72,4 @@ std::pair<std::shared_ptr<LocalEngine>, std::size_t> dedicate(
   }
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

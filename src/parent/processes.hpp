@@ -16,10 +16,10 @@
 #include "parent/dedicated_worker.hpp"
 #include "parent/local_engine.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // Gives the worker a slot of its own, and returns the engine and the slot. Throws SetupError.
 std::pair<std::shared_ptr<LocalEngine>, std::size_t> dedicate(
     std::shared_ptr<DedicatedWorker> const& worker);
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

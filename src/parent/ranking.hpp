@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Ranking {
  public:
@@ -59,4 +59,4 @@ class Ranking {
   std::vector<std::uint32_t> winners_;  // of each subtree; [1] is the root, the leaves come last
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -10,7 +10,7 @@
 #include <iterator>
 #include <utility>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 constexpr std::size_t max_keys = std::size_t{1} << 20;
@@ -520,4 +520,4 @@ std::optional<Scheduler::Revocation> Scheduler::steal(TimePoint now, bool& look_
   return found;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -38,7 +38,7 @@
 #include "parent/load.hpp"
 #include "parent/ranking.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // A number in [0, 1) for each worker. The numbers are spread evenly, however many workers there are;
 // that of the first worker is 0.
@@ -253,4 +253,4 @@ class Scheduler {
   int min_priority_ = std::numeric_limits<int>::max();
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -10,7 +10,7 @@
 #include "engine/fork_detection.hpp"
 #include "os/region.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 constexpr std::size_t region_bytes = std::size_t{2} << 20;  // a huge page, on most machines
@@ -186,4 +186,4 @@ void Slab::delist(Region& region) noexcept {
   (region.next != nullptr ? region.next->previous : last_) = region.previous;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

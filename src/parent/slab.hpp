@@ -22,7 +22,7 @@
 
 #include "parent/trimmer.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Slab final : public Trimmable, public std::enable_shared_from_this<Slab> {
  public:
@@ -95,4 +95,4 @@ class SlabAllocator {
   Slab* memory_;  // may be gone when its blocks are returned
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -22,7 +22,7 @@
 #include "os/discard.hpp"
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using channel::BadFrame;
 using channel::ParentEnd;
@@ -790,4 +790,4 @@ Slot::Death Slot::reap() {
   return death;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -41,7 +41,7 @@
 #include "parent/output_capture.hpp"
 #include "parent/peer_buffers.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Slot {
  public:
@@ -333,4 +333,4 @@ class Slot {
   unsigned spinners_ PROCPOOL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

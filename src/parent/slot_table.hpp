@@ -18,7 +18,7 @@
 #include "parent/slot.hpp"
 #include "parent/trimmer.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class SlotTable final : public Trimmable {
  public:
@@ -63,4 +63,4 @@ class SlotTable final : public Trimmable {
   std::atomic<std::size_t> size_{0};
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -44,4 +44,4 @@ void SpawnBackoff::delay(TimePoint now, unsigned in_a_row) noexcept {
   next_start_ = now + first_delay * (1u << std::min(in_a_row - 1, max_doublings));
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

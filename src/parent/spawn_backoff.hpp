@@ -11,7 +11,7 @@
 
 #include <procpool/detail/engine/deadline.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class SpawnBackoff {
  public:
@@ -45,4 +45,4 @@ class SpawnBackoff {
   TimePoint next_start_{};
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

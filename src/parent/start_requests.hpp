@@ -18,7 +18,7 @@
 
 #include <procpool/detail/engine/task.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class StartRequests {
  public:
@@ -64,4 +64,4 @@ class StartRequests {
   List waiting_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -18,7 +18,7 @@
 #include "parent/fork_server_client.hpp"
 #include "parent/poll_keys.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -137,4 +137,4 @@ void Strays::hurry(TimePoint now) noexcept {
   }
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

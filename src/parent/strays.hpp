@@ -23,7 +23,7 @@
 #include "os/poller.hpp"
 #include "os/process.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class CgroupSweep;
 class Core;
@@ -94,4 +94,4 @@ class Strays {
   std::vector<Stray> strays_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

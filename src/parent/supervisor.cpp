@@ -16,7 +16,7 @@
 #include "engine/patience.hpp"
 #include "parent/poll_keys.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -300,4 +300,4 @@ bool Supervisor::advance_end(TimePoint now) {
          !strays_.any_exiting();
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

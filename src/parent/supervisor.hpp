@@ -30,7 +30,7 @@
 #include "parent/worker_launcher.hpp"
 #include "parent/worker_proxy.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Supervisor {
  public:
@@ -91,4 +91,4 @@ class Supervisor {
   bool cancelling_begun_ = false;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -10,7 +10,7 @@
 #include "engine/patience.hpp"
 #include "parent/exit_report.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void Tally::resize(std::size_t workers) {
   workers_.reserve(workers);
@@ -63,4 +63,4 @@ void Tally::amend_last_end(std::size_t worker, std::string_view from, std::strin
   if (last_end.starts_with(from)) last_end.replace(0, from.size(), to);
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -19,7 +19,7 @@
 
 #include <procpool/stats.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 struct ExitReport;
 
@@ -81,4 +81,4 @@ class Tally {
   Summary summary_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

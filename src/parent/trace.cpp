@@ -18,7 +18,7 @@
 #include "identity/function_text.hpp"
 #include "os/text.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using detail::Lock;
 
@@ -283,4 +283,4 @@ std::optional<std::string> Trace::finish() noexcept {
   return failure;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -29,7 +29,7 @@
 #include "parent/chunk.hpp"
 #include "parent/trace_file.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Trace {
  public:
@@ -98,4 +98,4 @@ class Trace {
   TimePoint waiting_noted_ PROCPOOL_GUARDED_BY(mutex_){};
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

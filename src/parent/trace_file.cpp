@@ -22,7 +22,7 @@
 #include "engine/patience.hpp"
 #include "os/blocked_signals.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using detail::Lock;
 
@@ -264,4 +264,4 @@ int TraceFile::write(std::string_view text) noexcept {
   return 0;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

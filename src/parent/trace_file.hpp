@@ -24,7 +24,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class TraceFile {
  public:
@@ -90,4 +90,4 @@ class TraceFile {
   std::thread thread_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 Trimmer::Trimmer(std::function<void()> wake) : wake_(std::move(wake)) {}
 
@@ -65,4 +65,4 @@ void Trimmer::close() noexcept {
   objects_.clear();
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -19,7 +19,7 @@
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 using detail::TimePoint;
 
@@ -82,4 +82,4 @@ class Trimmer final : public detail::Resource::EndListener,
   std::vector<Trimmable*> objects_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -9,7 +9,7 @@
 
 #include "parent/exit_report.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -128,4 +128,4 @@ Vigil::Decision Vigil::look_at_sleep(Duty const& duty, os::Activity const& activ
                                       " without beginning what it was given"};
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -26,7 +26,7 @@
 #include "channel/layout.hpp"
 #include "os/activity.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Vigil {
  public:
@@ -103,4 +103,4 @@ class Vigil {
   bool debugger_reported_ = false;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

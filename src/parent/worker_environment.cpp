@@ -12,7 +12,7 @@
 
 #include <procpool/cpu_count.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 constexpr std::array thread_variables{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
@@ -108,4 +108,4 @@ std::size_t worker_count(PoolOptions const& options) {
   return count;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

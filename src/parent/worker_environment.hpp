@@ -13,7 +13,7 @@
 
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // `program`: "NAME=value" each.
 std::vector<std::string> worker_environment(PoolOptions const& options,
@@ -30,4 +30,4 @@ std::size_t cpus_per_worker(PoolOptions const& options);
 std::vector<int> cpus_of_worker(PoolOptions const& options, std::vector<int> const& usable,
                                 std::size_t place);
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

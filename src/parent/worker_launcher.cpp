@@ -27,7 +27,7 @@
 #include "protocol/worker_limits.hpp"
 #include "worker/process_title.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 namespace {
 
@@ -199,4 +199,4 @@ std::optional<std::string> WorkerLauncher::first_difference(
                                     program_.module.empty() ? Programs::same : Programs::any);
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -31,7 +31,7 @@
 #include "parent/output_capture.hpp"
 #include "parent/output_lines.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class Core;
 class DedicatedWorker;
@@ -91,4 +91,4 @@ class WorkerLauncher {
   os::Memfd preload_;  // the registration of the call; empty: there is none
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -18,7 +18,7 @@
 #include "os/socket.hpp"
 #include "parent/poll_keys.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -311,4 +311,4 @@ os::Exit WorkerProcess::own_part(os::Exit exit) const noexcept {
   return exit;
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

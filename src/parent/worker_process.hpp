@@ -36,7 +36,7 @@
 #include "parent/worker_services.hpp"
 #include "protocol/handshake.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class WorkerProcess {
  public:
@@ -163,4 +163,4 @@ class WorkerProcess {
   ExitReport report_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

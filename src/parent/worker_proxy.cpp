@@ -23,7 +23,7 @@
 #include "engine/patience.hpp"
 #include "os/socket.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 using namespace std::chrono_literals;
@@ -728,4 +728,4 @@ void WorkerProxy::settle(os::Exit const& exit) {
   core_.place();
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -31,7 +31,7 @@
 #include "parent/worker_state.hpp"
 #include "protocol/handshake.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 class WorkerProxy {
  public:
@@ -144,4 +144,4 @@ class WorkerProxy {
   SpawnBackoff restarts_;                       // of an actor
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -10,7 +10,7 @@
 
 #include "engine/patience.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 void WorkerServices::start_failed(std::size_t worker, SpawnBackoff::Failure failure,
                                   std::string const& reason,
@@ -39,4 +39,4 @@ void WorkerServices::start_failed(std::size_t worker, SpawnBackoff::Failure fail
   detail::if_possible([&] { core.log("pool \"" + core.name + "\": " + reason); });
 }
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

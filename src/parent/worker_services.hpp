@@ -19,7 +19,7 @@
 #include "parent/strays.hpp"
 #include "parent/worker_launcher.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 struct WorkerServices {
   Core& core;
@@ -39,4 +39,4 @@ struct WorkerServices {
                     std::exception_ptr const& error = nullptr) noexcept;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

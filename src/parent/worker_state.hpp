@@ -34,7 +34,7 @@
 #include "parent/internal_call.hpp"
 #include "parent/worker_launcher.hpp"
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 
 // How a worker counts in the pool.
 enum class WorkerStanding : std::uint8_t { none, starting, ready };
@@ -158,4 +158,4 @@ class WorkerState {
   Recount recount_;
 };
 
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

@@ -5,7 +5,7 @@
 
 #include "os/wire.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 namespace {
 
 constexpr std::uint32_t greeting_magic = 0x50505734;
@@ -67,4 +67,4 @@ std::optional<ForkReport> decode_fork_report(std::span<std::byte const> bytes) {
   return report;
 }
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

@@ -29,7 +29,7 @@
 
 #include "os/process.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 // The worker mark of a fresh execution that is to become a fork server, see handshake.hpp.
 inline constexpr char const* fork_server_mark = "template";
@@ -84,4 +84,4 @@ std::optional<PreloadReport> decode_preload_report(std::span<std::byte const> by
 std::optional<ForkOrder> decode_fork_order(std::span<std::byte const> bytes);
 std::optional<ForkReport> decode_fork_report(std::span<std::byte const> bytes);
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

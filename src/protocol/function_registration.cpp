@@ -5,7 +5,7 @@
 
 #include "identity/code_wire.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 detail::Bytes encode_registration(detail::Function const& function, std::string_view label) {
   detail::Bytes out;
@@ -52,4 +52,4 @@ bool is_stale_here(std::span<std::byte const> registration) noexcept {
   }
 }
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

@@ -18,7 +18,7 @@
 
 #include "os/wire.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 inline constexpr std::size_t function_slots = 64;
 
@@ -42,4 +42,4 @@ FunctionRegistration decode_registration(std::span<std::byte const> bytes);
 // A new worker would find the code. This one has an older build of the module.
 bool is_stale_here(std::span<std::byte const> registration) noexcept;
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

@@ -6,7 +6,7 @@
 #include "os/text.hpp"
 #include "os/wire.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 namespace {
 
 constexpr std::uint32_t hello_magic = 0x50505731;  // also refuses a stranger's packet
@@ -133,4 +133,4 @@ std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte co
   return ready;
 }
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

@@ -23,7 +23,7 @@
 
 #include "identity/module.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 // Tells a fresh execution of the program that it is a worker, by a protocol version, or a fork
 // server, see fork_messages.hpp. Removed from the environment at entry, so that programs which the
@@ -89,4 +89,4 @@ std::vector<std::byte> encode(Refusal const& refusal);
 // Nothing: the bytes are neither message.
 std::optional<std::variant<Ready, Refusal>> decode_answer(std::span<std::byte const> bytes);
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

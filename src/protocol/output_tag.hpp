@@ -9,9 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 inline constexpr std::size_t output_token_bytes = 16;
 inline constexpr std::size_t output_tag_bytes = output_token_bytes + sizeof(std::uint64_t);
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

@@ -12,7 +12,7 @@
 
 #include "os/affinity.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 std::vector<Hello::Limit> limits_of(Limits const& limits) {
   std::vector<Hello::Limit> list;
@@ -70,4 +70,4 @@ std::optional<std::string> harden() {
   return std::nullopt;
 }
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

@@ -13,7 +13,7 @@
 
 #include "protocol/handshake.hpp"
 
-namespace procpool::inline v0::protocol {
+namespace procpool::inline v0_1::protocol {
 
 std::vector<Hello::Limit> limits_of(Limits const& limits);
 
@@ -27,4 +27,4 @@ std::optional<std::string> apply_scheduling(Hello const& hello);
 // In the worker: forbids new privileges, and looks into the process. Returns a sentence on failure.
 std::optional<std::string> harden();
 
-}  // namespace procpool::inline v0::protocol
+}  // namespace procpool::inline v0_1::protocol

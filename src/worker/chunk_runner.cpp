@@ -19,7 +19,7 @@
 #include "os/process.hpp"
 #include "worker/debugger.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 ChunkRunner::ChunkRunner(channel::WorkerEnd& channel, WorkerContext& context, Settings settings)
     : channel_(channel),
@@ -257,4 +257,4 @@ void ChunkRunner::show(std::string_view what) noexcept {
   shown_ = what;
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

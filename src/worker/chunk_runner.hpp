@@ -31,7 +31,7 @@
 #include "worker/registered_functions.hpp"
 #include "worker/worker_context.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 class ChunkRunner {
  public:
@@ -107,4 +107,4 @@ class ChunkRunner {
   bool threw_ = false;
 };
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

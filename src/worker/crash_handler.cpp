@@ -30,7 +30,7 @@
 #include "os/raw_call.hpp"
 #include "worker/crash_maps.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 using channel::CrashWords;
@@ -347,4 +347,4 @@ void report_crashes(std::span<std::byte> control_page) noexcept {
   prepare_crash_reports();
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

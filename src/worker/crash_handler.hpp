@@ -15,7 +15,7 @@
 #include <cstddef>
 #include <span>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 // The slow part, done once for all workers that a process forks: they inherit the handlers and the
 // signal stack. In that process itself a crash has its usual effect and no report.
@@ -24,4 +24,4 @@ void prepare_crash_reports() noexcept;
 // `control_page` is that of the outbox. It stays mapped.
 void report_crashes(std::span<std::byte> control_page) noexcept;
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 using channel::CrashModule;
@@ -175,4 +175,4 @@ std::uint64_t peak_of_this_process() noexcept {
   return number(rest, 10) * 1024;
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -12,7 +12,7 @@
 
 #include "channel/crash_words.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 // Writes the frames at these addresses, and their modules. True: the first one is in executable
 // memory.
@@ -22,4 +22,4 @@ bool name_in_modules(channel::CrashWords& words,
 // The largest number of resident bytes. 0: unknown.
 std::uint64_t peak_of_this_process() noexcept;
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

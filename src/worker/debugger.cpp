@@ -14,7 +14,7 @@
 
 #include "os/activity.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 bool is_wanted(std::string_view wanted, std::string_view function) {
@@ -42,4 +42,4 @@ void wait_for_debugger(std::string_view function) {
   while (!is_traced()) std::this_thread::sleep_for(50ms);
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -12,8 +12,8 @@
 
 #include <string_view>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 void wait_for_debugger(std::string_view function);
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

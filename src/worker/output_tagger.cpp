@@ -20,7 +20,7 @@
 
 #include "protocol/output_tag.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 using protocol::output_tag_bytes;
@@ -99,4 +99,4 @@ bool OutputTagger::renew() noexcept {
   return false;
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -14,7 +14,7 @@
 
 #include "os/fd.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 class OutputTagger {
  public:
@@ -39,4 +39,4 @@ class OutputTagger {
   std::string mark_;
 };
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

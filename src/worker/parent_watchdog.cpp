@@ -18,7 +18,7 @@
 #include "os/liveness_pipe.hpp"
 #include "os/process.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 constexpr int look_ms = 100;
@@ -151,4 +151,4 @@ void watch_parent(Parent parent, int parent_pidfd, int control, int liveness_pip
   ::pthread_detach(thread);
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

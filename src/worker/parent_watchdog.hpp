@@ -16,7 +16,7 @@
 
 #include <cstdint>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 // Until watch_parent(): a worker in its static initialisation, which may take long or hang, ends
 // with the parent too. Call it before any other code of the program. `control` is the control
@@ -42,4 +42,4 @@ struct Parent {
 // worker's control group. Throws std::system_error if no thread can be started.
 void watch_parent(Parent parent, int parent_pidfd, int control, int liveness_pipe, int cgroup_kill);
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -9,7 +9,7 @@
 
 #include <cstdlib>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 channel::WorkerEnd* channel_of_process = nullptr;
@@ -56,4 +56,4 @@ LoopGuard::~LoopGuard() {
   ::_exit(EXIT_FAILURE);
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -11,7 +11,7 @@
 #include "channel/worker_end.hpp"
 #include "worker/worker_context.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 // From now on a forked child of this process is told apart from it, and exit() is reported to the
 // parent: it may never come to an end, for instance in a heap that a task has damaged. Both objects
@@ -36,4 +36,4 @@ class LoopGuard {
   bool left_ = false;
 };
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 constexpr std::size_t room_for_function = 80;
@@ -70,4 +70,4 @@ std::string short_name(std::string_view type) {
   return name;
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

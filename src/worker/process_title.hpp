@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 // The room that the parent adds to the argument that names the worker.
 std::string title_space();
@@ -38,4 +38,4 @@ class ProcessTitle {
 // The name of a function as a user would write it, from the name of its callable's type.
 std::string short_name(std::string_view callable_type);
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -15,7 +15,7 @@
 #include "engine/patience.hpp"
 #include "worker/process_title.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 protocol::FunctionRegistration find_code(detail::Bytes const& registration) {
@@ -88,4 +88,4 @@ void RegisteredFunctions::put_aside(RegisteredFunction& function) noexcept {
   function = RegisteredFunction();
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -25,7 +25,7 @@
 #include "engine/loaded_callable.hpp"
 #include "protocol/function_registration.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 struct RegisteredFunction {
   detail::Bytes registration;                             // as received
@@ -68,4 +68,4 @@ class RegisteredFunctions {
   std::vector<RegisteredFunction> unneeded_;
 };
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -20,7 +20,7 @@
 #include "protocol/function_registration.hpp"
 #include "worker/process_guards.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 Worker::Worker(channel::WorkerEnd& channel, WorkerContext& context, ChunkRunner::Settings settings)
     : channel_(channel), context_(context), runner_(channel, context, std::move(settings)) {
@@ -129,4 +129,4 @@ void Worker::evict() {
   }
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -15,7 +15,7 @@
 #include "worker/chunk_runner.hpp"
 #include "worker/worker_context.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 class Worker {
  public:
@@ -42,4 +42,4 @@ class Worker {
   bool missed_ = false;
 };
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -8,7 +8,7 @@
 
 #include <thread>
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 bool WorkerContext::stop_requested() noexcept {
   std::uint64_t const claim = claim_.load(std::memory_order_relaxed);
@@ -75,4 +75,4 @@ void WorkerContext::forward_requests() {
   }
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

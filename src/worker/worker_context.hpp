@@ -18,7 +18,7 @@
 #include "channel/worker_end.hpp"
 #include "engine/element_context.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 class WorkerContext final : public ElementContext {
  public:
@@ -63,4 +63,4 @@ class WorkerContext final : public ElementContext {
   std::optional<std::stop_source> source_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

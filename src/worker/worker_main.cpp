@@ -37,7 +37,7 @@
 #include "worker/worker.hpp"
 #include "worker/worker_context.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 namespace {
 
 [[noreturn]] void refuse(int control, std::string const& reason) {
@@ -243,4 +243,4 @@ PROCPOOL_PASSES_FORCED_END int worker_main(WorkerStart start) {
   }
 }
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

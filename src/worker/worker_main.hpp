@@ -8,7 +8,7 @@
 #include "os/fd.hpp"
 #include "os/process.hpp"
 
-namespace procpool::inline v0::worker {
+namespace procpool::inline v0_1::worker {
 
 struct WorkerStart {
   os::UniqueFd control;
@@ -23,4 +23,4 @@ struct WorkerStart {
 // exit status. On the main thread, after the worker mark was removed from the environment.
 int worker_main(WorkerStart start);
 
-}  // namespace procpool::inline v0::worker
+}  // namespace procpool::inline v0_1::worker

@@ -16,7 +16,7 @@ NOT_DECLARED = {"AsCompleted", "Stream"}
 # Of no use without its definition, which is all that it is.
 NOT_DECLARED |= {"Keep", "Saturating"}
 
-NAMESPACE = re.compile(r"namespace (?:procpool::inline v0)?(?:::)?([\w:]*) ?\{")
+NAMESPACE = re.compile(r"namespace (?:procpool::inline v0_1)?(?:::)?([\w:]*) ?\{")
 TYPE = re.compile(r"(class|struct|enum class) (?:\[\[nodiscard\]\] )?(?:PROCPOOL_API )?(\w+)(?: final)?(?: :.*)?(?: \{.*)?$")
 
 

@@ -6,11 +6,11 @@
 
 #include <procpool/detail/engine/interface_version.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 std::int64_t module_load_time(InterfaceVersion<interface_version + 1>) noexcept;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail
 
 int main() {
   using namespace procpool::detail;

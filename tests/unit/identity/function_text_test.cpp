@@ -25,10 +25,11 @@ TEST(FunctionText, QualifiedNameIsThatAlone) {
   EXPECT_EQ(qualified_name("int std::__invoke_impl<int, int (*&)(int), int>(std::__invoke_other, "
                            "int (*&)(int), int&&)"),
             "std::__invoke_impl");
-  EXPECT_EQ(qualified_name(
-                "void procpool::v0::detail::trampoline<f, int>(procpool::v0::detail::Operation&)"),
-            "procpool::v0::detail::trampoline");
-  EXPECT_EQ(qualified_name("mine(procpool::v0::detail::Bytes const&)"), "mine");
+  EXPECT_EQ(
+      qualified_name(
+          "void procpool::v0_1::detail::trampoline<f, int>(procpool::v0_1::detail::Operation&)"),
+      "procpool::v0_1::detail::trampoline");
+  EXPECT_EQ(qualified_name("mine(procpool::v0_1::detail::Bytes const&)"), "mine");
   EXPECT_EQ(qualified_name(""), "");
 }
 

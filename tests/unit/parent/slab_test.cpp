@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-namespace procpool::inline v0::parent {
+namespace procpool::inline v0_1::parent {
 namespace {
 
 constexpr std::size_t bytes = 500;
@@ -226,4 +226,4 @@ TEST_F(SlabTest, ObjectsLieInIt) {
 }
 
 }  // namespace
-}  // namespace procpool::inline v0::parent
+}  // namespace procpool::inline v0_1::parent

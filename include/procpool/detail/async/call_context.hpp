@@ -18,7 +18,7 @@
 #include <procpool/detail/engine/task_control.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class Engine;
 
@@ -81,4 +81,4 @@ PROCPOOL_API std::string task_text(Completion const& completion);
 // The name of a type as in its source.
 PROCPOOL_API std::string type_text(std::type_info const& type);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -22,7 +22,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// The place where continuations and callbacks of a call run, see CallOptions::executor. The
 /// function takes work, and runs it now or later on a thread of its choice. A thread of the pool
@@ -129,4 +129,4 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

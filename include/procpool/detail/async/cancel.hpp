@@ -13,7 +13,7 @@
 #include <procpool/detail/async/completion.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Cancels, as Handle::cancel says.
 PROCPOOL_API Cancel cancel(std::shared_ptr<Completion> const& what);
@@ -25,4 +25,4 @@ PROCPOOL_API bool request_stop(std::shared_ptr<Completion> const& what) noexcept
 // is given to its engine, nothing of it runs then. Throws std::bad_alloc.
 PROCPOOL_API void stop_with(std::shared_ptr<Completion> const& what, std::stop_token const& token);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,7 +16,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 struct CallContext;
 
@@ -97,4 +97,4 @@ class PROCPOOL_API Completion {
   Kind const kind_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -19,7 +19,7 @@
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class Callbacks;
 
@@ -111,4 +111,4 @@ PROCPOOL_API void let_go(std::shared_ptr<void> what) noexcept;
 // errors were logged.
 void report_lost(Completion const& whose, std::function<std::string()> text) noexcept;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -20,7 +20,7 @@
 #include <procpool/errors.hpp>
 #include <procpool/outcome.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 template <class R>
 class Results;
@@ -302,4 +302,4 @@ void Handle<Derived, T>::on_ready(F function) {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -39,7 +39,7 @@
 #include <procpool/detail/async/nest.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class ProcessPool;
 class PoolView;
@@ -268,7 +268,7 @@ struct FuturePromise<T> : FuturePromiseBase<T> {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1
 
 template <class T, class... Args>
 struct std::coroutine_traits<procpool::Future<T>, Args...> {

@@ -14,7 +14,7 @@
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API EndOrder {
  public:
@@ -59,4 +59,4 @@ class PROCPOOL_API EndOrder {
   std::unique_ptr<Completion::Callback> at_next_ PROCPOOL_GUARDED_BY(mutex_);  // see call_at()
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

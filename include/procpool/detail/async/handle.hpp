@@ -26,7 +26,7 @@
 #include <procpool/detail/engine/task.hpp>
 #include <procpool/outcome.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 template <class T>
 class Future;
@@ -280,4 +280,4 @@ struct HandleAccess {
 
 }  // namespace detail
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

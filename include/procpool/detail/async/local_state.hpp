@@ -22,7 +22,7 @@
 #include <procpool/detail/async/handle.hpp>
 #include <procpool/detail/engine/mutex.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 class LocalState final : public Composed {
@@ -183,4 +183,4 @@ class LocalState final : public Composed {
   State heir_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

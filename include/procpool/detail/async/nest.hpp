@@ -17,7 +17,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class Nest;
 
@@ -72,4 +72,4 @@ class Beginning final : public Postponed {
   std::coroutine_handle<> coroutine_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

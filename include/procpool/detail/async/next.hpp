@@ -16,7 +16,7 @@
 #include <procpool/detail/async/composed.hpp>
 #include <procpool/future.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // A Source is a small value that refers to the source:
 //   bool advance();    does not wait; true: there is an item, or the end
@@ -78,4 +78,4 @@ class [[nodiscard]] Next {
   Source source_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

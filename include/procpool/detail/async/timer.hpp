@@ -11,7 +11,7 @@
 #include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API Timer {
  public:
@@ -29,4 +29,4 @@ class PROCPOOL_API Timer {
   static void cancel(Timer const& timer, TimePoint time) noexcept;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -22,7 +22,7 @@
 #include <procpool/duration.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class H, class T>
 class WithinTime final : public Timer {
@@ -104,4 +104,4 @@ auto Handle<Derived, T>::within(std::chrono::duration<Rep, Period> time) -> Futu
       "a future had not ended within " + std::to_string(milliseconds.count()) + " ms");
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

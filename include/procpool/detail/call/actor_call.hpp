@@ -20,7 +20,7 @@
 #include <procpool/detail/call/callable_state.hpp>
 #include <procpool/detail/call/signature.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 struct MakeActor {
@@ -126,4 +126,4 @@ consteval bool check_actor() {
   return false;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -14,7 +14,7 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class ActorObject {
  public:
@@ -64,4 +64,4 @@ class PROCPOOL_API ActorScope {
   ActorObject* const outer_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

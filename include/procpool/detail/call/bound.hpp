@@ -16,7 +16,7 @@
 #include <procpool/detail/call/serialized_form.hpp>
 #include <procpool/detail/codec/in_place.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // A bound value as its parameter wants it; it stays for the next call.
 template <class P>
@@ -142,4 +142,4 @@ auto bind(C callable, Args&&... args) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

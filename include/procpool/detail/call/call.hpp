@@ -16,7 +16,7 @@
 #include <procpool/detail/call/serialized_form.hpp>
 #include <procpool/detail/call/signature.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The parameters of the call: declared ones where they can be told, else the arguments as values.
 template <class Ps, class... Args>
@@ -146,4 +146,4 @@ template <class C, class... Args>
 using result_t =
     typename ResultIf<Call<C, Args...>::check(), C, typename Call<C, Args...>::Params>::type;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -25,7 +25,7 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/error.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <auto F>
 struct FunctionConstant {
@@ -187,4 +187,4 @@ consteval bool check_callable() {
   return has_callable_state<C>;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

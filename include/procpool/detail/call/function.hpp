@@ -20,7 +20,7 @@
 #include <procpool/detail/engine/stage.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // One request of the engine to a trampoline. A trampoline may throw anything out of
 // `load_callable`, `call` and `run`: what a task throws is its outcome.
@@ -63,4 +63,4 @@ struct Function {
   bool returns_nothing = false;        // a void function: its values carry no bytes at all
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -13,7 +13,7 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Appends. Throws std::runtime_error when the address lies in no module.
 PROCPOOL_API void encode_code(Bytes& out, void const* code);
@@ -22,4 +22,4 @@ PROCPOOL_API void encode_code(Bytes& out, void const* code);
 // code.
 PROCPOOL_API void* decode_code(std::span<std::byte const>& in);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,16 +16,16 @@
 #include <utility>
 #include <vector>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 template <class T>
 class Shared;
 template <class T>
 class SharedArray;
 template <class T>
 class SharedObject;
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 struct SerializedForm {
@@ -196,4 +196,4 @@ decltype(auto) argument_view(Form& value) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

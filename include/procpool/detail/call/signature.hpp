@@ -9,7 +9,7 @@
 
 #include <type_traits>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class... Ps>
 struct Parameters {};
@@ -90,4 +90,4 @@ struct Signature<F> {
 template <class F>
 using signature_t = typename Signature<std::remove_cvref_t<F>>::type;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

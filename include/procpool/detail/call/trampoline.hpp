@@ -20,7 +20,7 @@
 #include <procpool/detail/codec/codec.hpp>
 #include <procpool/detail/codec/in_place.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Destroying it only gives memory back. That takes the kernel a while where the memory is large.
 template <class T>
@@ -186,4 +186,4 @@ Function make_function(C const& callable, Parameters<Ps...>) {
   return function;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -10,8 +10,8 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 PROCPOOL_API std::string type_name(std::type_info const& type);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -19,7 +19,7 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/serialize.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Appends the value.
 template <class T>
@@ -176,4 +176,4 @@ void decode_over(std::span<std::byte const> in, T& blank) {
   Reader(in).fill(blank, true);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -18,7 +18,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Appends the exception: the nearest of the known types, its own type's name, its
 // text, its error code if it has one, and the chain of exceptions nested in it; of what is no
@@ -48,4 +48,4 @@ PROCPOOL_API std::exception_ptr with_origin(std::exception_ptr const& error, Ori
 PROCPOOL_API std::exception_ptr listed_kind(std::span<std::byte const> bytes,
                                             std::span<ExceptionFunction const> listed);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -15,7 +15,7 @@
 #include <procpool/detail/engine/bytes.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 struct Origin;
 
@@ -62,4 +62,4 @@ class ExceptionTypes {
   std::span<detail::ExceptionFunction const> functions_;
 };
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

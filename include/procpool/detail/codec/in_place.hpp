@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Of a value that has to lie somewhere else than where it stays.
 inline constexpr std::size_t max_bytes_on_the_stack = 512;
@@ -113,4 +113,4 @@ class Row<T, Ts...> {
   Row<Ts...> rest_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -18,7 +18,7 @@
 #include <procpool/detail/engine/task.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // What an engine knows of an actor before the actor exists.
 struct ActorPlan {
@@ -49,4 +49,4 @@ class PROCPOOL_API ActorEngine : public Engine {
   virtual std::size_t pending() const = 0;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

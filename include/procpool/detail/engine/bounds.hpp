@@ -10,7 +10,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 class Count;
 
@@ -31,4 +31,4 @@ PROCPOOL_API std::size_t checked(Count const& count, std::string_view what, std:
                                  std::size_t least = 1);
 
 }  // namespace detail
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

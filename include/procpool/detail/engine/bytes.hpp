@@ -18,7 +18,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Memory that the other side of a message sees too, see codec/message_memory.hpp: a large block
 // that is written there need not be copied once more to be sent.
@@ -112,4 +112,4 @@ class Payload {
   std::array<std::byte, 16> few_{};
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -10,7 +10,7 @@
 #include <chrono>
 #include <optional>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 using TimePoint = std::chrono::steady_clock::time_point;
 
@@ -35,4 +35,4 @@ std::optional<TimePoint> deadline_after(std::chrono::duration<Rep, Period> wait)
   return end == TimePoint::max() ? std::nullopt : std::optional(end);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -18,7 +18,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class ActorEngine;
 struct ActorPlan;
@@ -114,4 +114,4 @@ class PROCPOOL_API Engine {
 // nothing.
 PROCPOOL_API std::unique_ptr<Engine> make_engine(PoolOptions const& options);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -14,7 +14,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Raised with every change of Run, Operation, ExceptionOperation, Function, or of the words that a run
 // stores to.
@@ -27,4 +27,4 @@ struct InterfaceVersion {};
 // alone. Each module calls it while it is loaded.
 PROCPOOL_API std::int64_t module_load_time(InterfaceVersion<interface_version>) noexcept;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -30,7 +30,7 @@
 /// On a function that the analysis cannot follow. The reason stands beside it.
 #define PROCPOOL_UNCHECKED_LOCKS PROCPOOL_THREAD_SAFETY(no_thread_safety_analysis)
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_THREAD_SAFETY(capability("mutex")) Mutex {
  public:
@@ -103,4 +103,4 @@ class PROCPOOL_API Condition {
   pthread_cond_t condition_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -15,7 +15,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/errors.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The reason that several elements share, as each of them gets it: an error that tells its element
 // does.
@@ -45,4 +45,4 @@ PROCPOOL_API std::exception_ptr reason_of(OutcomeBlock const& block, std::uint64
                                           ExceptionTypes listed = {}, Attempts const& earlier = {},
                                           std::string_view label = {});
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -20,7 +20,7 @@
 
 #include <procpool/detail/engine/sync_points.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The words of a run that other processes, and other threads of the task, can see.
 struct RunWords {
@@ -161,4 +161,4 @@ class Run {
 };
 
 }  // namespace PROCPOOL_SYNC_BUILD
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

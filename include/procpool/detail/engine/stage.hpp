@@ -5,9 +5,9 @@
 
 #include <cstdint>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The progress of an element. The report of a death names it.
 enum class Stage : std::uint32_t { starting = 0, idle = 1, loading = 2, running = 3, saving = 4 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

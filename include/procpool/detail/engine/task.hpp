@@ -34,7 +34,7 @@
 #include <procpool/detail/handle/resource.hpp>
 #include <procpool/detail/operations/progress_report.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Consecutive encoded elements, immutable once the engine has them. With a fixed argument size they
 // lie packed; otherwise each is preceded by its length as a std::uint64_t and `ends` holds, for
@@ -254,4 +254,4 @@ class PROCPOOL_API Task : public Completion {
   std::unique_ptr<Rare> rare_ PROCPOOL_GUARDED_BY(mutex_);
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,7 +16,7 @@
 #include <procpool/detail/engine/deadline.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // CallOptions::label, or none.
 struct PROCPOOL_API Label {
@@ -49,4 +49,4 @@ PROCPOOL_API std::chrono::milliseconds backoff_before(std::size_t attempt, Retri
 
 PROCPOOL_API TaskControl control_of(CallOptions const& options);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

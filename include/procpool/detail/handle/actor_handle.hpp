@@ -23,7 +23,7 @@
 #include <procpool/detail/operations/caller.hpp>
 #include <procpool/options.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 struct ActorOptions;
 
@@ -72,4 +72,4 @@ class PROCPOOL_API ActorHandle {
 };
 
 }  // namespace detail
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -24,7 +24,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API BytePipeEnd final : public Resource {
  public:
@@ -92,4 +92,4 @@ class PROCPOOL_API BytePipeEnd final : public Resource {
 
 [[noreturn]] PROCPOOL_API void refuse_pipe_end_without_owner();  // std::logic_error
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

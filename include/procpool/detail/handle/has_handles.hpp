@@ -12,7 +12,7 @@
 #include <procpool/detail/codec/archive/layout.hpp>
 #include <procpool/detail/codec/archive/type_check.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 enum class Handles { none, maybe, certain };
 
@@ -69,4 +69,4 @@ consteval Handles find_handles() {
 template <class T>
 inline constexpr Handles has_handles = find_handles<std::remove_cv_t<T>>();
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

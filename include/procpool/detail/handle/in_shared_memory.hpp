@@ -10,7 +10,7 @@
 
 #include <procpool/detail/codec/archive/type_check.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 consteval bool has_no_pointer();
@@ -57,4 +57,4 @@ consteval bool check_in_shared_memory() {
   return true;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

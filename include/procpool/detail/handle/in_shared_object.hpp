@@ -13,7 +13,7 @@
 #include <procpool/detail/codec/archive/type_check.hpp>
 #include <procpool/detail/handle/has_handles.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 enum class ObjectRefusal : std::uint8_t { none, polymorphic, pointer, container, of_process };
 
@@ -101,4 +101,4 @@ consteval bool check_in_shared_object() {
   return true;
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -23,12 +23,12 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 class Memfd;
 class Mapping;
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API ObjectMemory final : public Resource {
  public:
@@ -77,4 +77,4 @@ class PROCPOOL_API ObjectMemory final : public Resource {
 // std::length_error: the object needs more than so many bytes.
 [[noreturn]] PROCPOOL_API void refuse_object_bytes(std::size_t bytes);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

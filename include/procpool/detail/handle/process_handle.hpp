@@ -18,7 +18,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/operations/caller.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 struct ProcessOptions;
 
@@ -58,4 +58,4 @@ class PROCPOOL_API ProcessHandle {
 };
 
 }  // namespace detail
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1

@@ -20,11 +20,11 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::handle::inline PROCPOOL_SYNC_BUILD {
+namespace procpool::inline v0_1::handle::inline PROCPOOL_SYNC_BUILD {
 class ByteQueue;
 }
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API QueueResource final : public Resource {
  public:
@@ -87,4 +87,4 @@ class PROCPOOL_API ItemBytes {
   Bytes bytes_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -22,11 +22,11 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 class UniqueFd;
 }
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Descriptors that cannot be what a worker says they are.
 class PROCPOOL_API BadResource : public std::runtime_error {
@@ -186,4 +186,4 @@ PROCPOOL_API char const* name_of(Resource::Kind kind) noexcept;
 
 [[noreturn]] PROCPOOL_API void refuse_empty_handle(Resource::Kind kind);  // std::logic_error
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

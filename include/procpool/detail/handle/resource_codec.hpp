@@ -11,7 +11,7 @@
 #include <procpool/detail/codec/codec.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Null: of an empty handle.
 template <class R>
@@ -38,4 +38,4 @@ std::shared_ptr<R> load_resource_or_null(Source& in, About const&... about) {
   return id == 0 ? nullptr : find_resource<R>(id, about...);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -23,11 +23,11 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 class Memfd;
 }
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API Share final : public Resource {
  public:
@@ -72,4 +72,4 @@ class PROCPOOL_API Share final : public Resource {
   std::atomic<void const*> ready_{nullptr};
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

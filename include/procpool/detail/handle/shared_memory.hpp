@@ -25,12 +25,12 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/detail/handle/resource.hpp>
 
-namespace procpool::inline v0::os {
+namespace procpool::inline v0_1::os {
 class Mapping;
 class Memfd;
-}  // namespace procpool::inline v0::os
+}  // namespace procpool::inline v0_1::os
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 enum class MemoryAccess : bool { read, write };
 
@@ -176,4 +176,4 @@ bool call_locked_until(std::optional<TimePoint> const& deadline,
 [[noreturn]] PROCPOOL_API void refuse_slice();  // std::out_of_range
 [[noreturn]] PROCPOOL_API void refuse_part();   // SerializationError
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -11,7 +11,7 @@
 #include <procpool/call_options.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 inline constexpr unsigned use_chunk = 1;
 inline constexpr unsigned use_window = 2;
@@ -43,4 +43,4 @@ PROCPOOL_API CallOptions merge_options(CallOptions const& defaults, CallOptions 
 PROCPOOL_API void refuse_unused(CallOptions const& given, unsigned used,
                                 std::string_view operation);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

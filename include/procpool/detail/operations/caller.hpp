@@ -24,7 +24,7 @@
 #include <procpool/detail/operations/input_writer.hpp>
 #include <procpool/detail/operations/progress_report.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class R>
 using reference_t = std::ranges::range_reference_t<R>;
@@ -214,4 +214,4 @@ class Caller {
   bool outcomes_ = false;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

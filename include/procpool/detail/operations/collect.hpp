@@ -29,7 +29,7 @@
 #include <procpool/errors.hpp>
 #include <procpool/outcome.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Takes all blocks of an ended task, in the order of their elements.
 PROCPOOL_API std::vector<OutcomeBlock> take_in_order(Task& task);
@@ -371,4 +371,4 @@ std::vector<O> collect_values(Task& task, OnError = OnError::finish) {
   return collect_outcomes<O>(task);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

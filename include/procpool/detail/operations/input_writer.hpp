@@ -19,7 +19,7 @@
 #include <procpool/detail/codec/codec.hpp>
 #include <procpool/detail/engine/engine.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The half that knows no types.
 class PROCPOOL_API InputWriterBase {
@@ -110,4 +110,4 @@ class InputWriter<Parameters<Ps...>> : public InputWriterBase {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

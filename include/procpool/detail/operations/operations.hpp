@@ -28,7 +28,7 @@
 #include <procpool/outcome.hpp>
 #include <procpool/results.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class C, class... Rs>
 using map_result_t = result_t<C, reference_t<Rs>...>;
@@ -190,4 +190,4 @@ class Operations {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -19,7 +19,7 @@
 #include <procpool/detail/export.hpp>
 #include <procpool/progress.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API ProgressReport final : public ContextWork {
  public:
@@ -64,4 +64,4 @@ class PROCPOOL_API ProgressReport final : public ContextWork {
   bool failed_ = false;  // the callback threw, which was logged; used by perform() alone
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

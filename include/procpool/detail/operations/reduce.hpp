@@ -19,7 +19,7 @@
 #include <procpool/detail/codec/in_place.hpp>
 #include <procpool/detail/operations/slice_position.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class Op, class T, class V>
 void fold(Op const& op, T& folded, V&& value) {
@@ -89,4 +89,4 @@ struct CallableState<FoldValues<Op, T>> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -26,7 +26,7 @@
 #include <procpool/detail/operations/slicing.hpp>
 #include <procpool/slices.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 inline constexpr unsigned slice_options =
     use_slices | use_on_error | use_progress | use_executor | use_when_full | use_always;
@@ -190,4 +190,4 @@ class SliceOperations {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

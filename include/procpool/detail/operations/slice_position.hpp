@@ -11,11 +11,11 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 class ElementContext;
 }
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API SlicePosition {
  public:
@@ -44,4 +44,4 @@ class PROCPOOL_API SlicePosition {
   SlicePosition const* before_ = nullptr;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

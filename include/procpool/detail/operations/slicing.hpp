@@ -25,7 +25,7 @@
 #include <procpool/slices.hpp>
 #include <procpool/this_task.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // `count` elements in at most `wanted` slices, none of them empty.
 struct PROCPOOL_API Slices {
@@ -260,4 +260,4 @@ auto flatten(std::vector<R> results) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

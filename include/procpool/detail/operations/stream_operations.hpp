@@ -18,7 +18,7 @@
 #include <procpool/detail/operations/stream_state.hpp>
 #include <procpool/stream.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The result of a refused call, after its sentence.
 struct NoStream {};
@@ -81,4 +81,4 @@ class StreamOperations {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

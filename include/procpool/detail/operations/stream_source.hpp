@@ -11,7 +11,7 @@
 #include <tuple>
 #include <utility>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class... Views>
 class StreamSource {
@@ -48,4 +48,4 @@ class StreamSource {
   std::optional<std::tuple<std::ranges::iterator_t<Views>...>> places_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

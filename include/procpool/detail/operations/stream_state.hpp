@@ -29,7 +29,7 @@
 #include <procpool/errors.hpp>
 #include <procpool/stream.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 enum class StreamOrder { inputs, completion_order };
 
@@ -271,4 +271,4 @@ class StreamState {
   std::optional<Entry> current_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

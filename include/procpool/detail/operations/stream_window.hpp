@@ -12,7 +12,7 @@
 
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class PROCPOOL_API StreamWindow {
  public:
@@ -47,4 +47,4 @@ class PROCPOOL_API StreamWindow {
   TimePoint since_{};
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,7 +16,7 @@
 #include <procpool/detail/operations/collect.hpp>
 #include <procpool/outcome.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 inline constexpr unsigned each_worker_options = (use_when_full | use_always) & ~use_key;
 
@@ -50,4 +50,4 @@ class WorkerOperations {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

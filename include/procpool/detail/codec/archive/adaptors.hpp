@@ -11,7 +11,7 @@
 #include <procpool/detail/codec/archive/functors.hpp>
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // What is protected in an adaptor.
 template <class Adaptor>
@@ -82,4 +82,4 @@ struct StdCodec<Queue> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

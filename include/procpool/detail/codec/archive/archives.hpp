@@ -37,7 +37,7 @@ template <class T>
 struct guid_defined;
 }  // namespace boost::serialization
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // What kind of pointer follows.
 enum class Tag : std::uint8_t {
@@ -244,4 +244,4 @@ class PROCPOOL_API InputArchive final : public ArchiveHelpers {
   std::size_t recent_ = 0;  // what user code loaded last began with this object
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

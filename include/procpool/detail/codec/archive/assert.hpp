@@ -8,7 +8,7 @@
 
 #include <procpool/detail/codec/archive/type_check.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class Whole, class Part, Refusal R>
 struct not_serializable {
@@ -162,4 +162,4 @@ void refuse_type() {
   static_assert(assert_transmissible<T>());
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

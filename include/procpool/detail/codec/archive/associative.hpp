@@ -16,7 +16,7 @@
 #include <procpool/detail/codec/archive/functors.hpp>
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class Container>
 struct SetCodec : SequenceCodec<Container> {
@@ -145,4 +145,4 @@ struct StdCodec<Set> : SetCodec<Set> {};
 template <StdMap Map>
 struct StdCodec<Map> : MapCodec<Map> {};
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <utility>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class... Ts>
 struct Types {};
@@ -177,4 +177,4 @@ PROCPOOL_BINDINGS(12, 5) PROCPOOL_BINDINGS(12, 6) PROCPOOL_BINDINGS(12, 7) PROCP
 #undef PROCPOOL_UPTO_7
 #undef PROCPOOL_UPTO_8
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -15,7 +15,7 @@
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 #include <procpool/detail/codec/archive/values.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // What a calendar type is made of. Most specific first: a year_month_weekday has a weekday, too.
 template <class T>
@@ -71,4 +71,4 @@ struct StdCodec<T> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -18,7 +18,7 @@
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 #include <procpool/detail/codec/archive/values.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Elements that took no bytes are paid for by the budget of the message. One that is larger than
 // all of that takes all of it.
@@ -342,4 +342,4 @@ struct StdCodec<List> : SequenceCodec<List> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,7 +16,7 @@
 #include <procpool/detail/codec/archive/values.hpp>
 #include <procpool/detail/export.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 PROCPOOL_API void save_category(Sink& out, std::error_category const& category);
 PROCPOOL_API std::error_category const& load_category(Source& in);
@@ -36,4 +36,4 @@ struct StdCodec<Code> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

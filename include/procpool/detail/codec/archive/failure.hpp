@@ -15,7 +15,7 @@ namespace boost::archive {
 class archive_exception;
 }
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Levels of values within values. Where the stack ends before, so does the nesting: see Depth.
 inline constexpr unsigned nesting_limit = 512;
@@ -39,4 +39,4 @@ inline constexpr std::size_t weightless_limit = std::size_t{1} << 20;
 PROCPOOL_API void advise_huge(void* place, std::size_t bytes) noexcept;
 inline constexpr std::size_t huge_from = std::size_t{4} << 20;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -12,7 +12,7 @@
 
 #include <procpool/detail/codec/archive/member_count.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 inline constexpr Counted counted = count_members<T>();
@@ -72,4 +72,4 @@ template <class T, class Call>
   return Bindings<counted<std::remove_const_t<T>>.count>::with(whole, call);
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -16,7 +16,7 @@
 
 #include <procpool/detail/codec/archive/values.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Among the parts of a container.
 template <class F>
@@ -106,4 +106,4 @@ Container make_with_functors(Source& in) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

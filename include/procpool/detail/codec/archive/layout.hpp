@@ -17,7 +17,7 @@
 #include <procpool/detail/codec/archive/fields.hpp>
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The parts that lie side by side in an object of a std type, for those std types that are nothing
 // but their parts.
@@ -215,4 +215,4 @@ consteval bool fills_in_place() {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

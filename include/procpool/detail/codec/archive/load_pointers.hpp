@@ -24,7 +24,7 @@
 #include <procpool/detail/codec/archive/save_pointers.hpp>
 #include <procpool/detail/codec/archive/user.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 struct Loaded {
@@ -291,7 +291,7 @@ void InputArchive::register_type(T const*) {
   register_class(pointer_class<T>());
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail
 
 namespace boost::archive::detail {
 

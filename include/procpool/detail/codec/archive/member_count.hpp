@@ -15,7 +15,7 @@
 #include <procpool/detail/codec/archive/bindings.hpp>
 #include <procpool/detail/codec/archive/traits.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // What is known of an aggregate.
 enum class Makeup {
@@ -312,4 +312,4 @@ consteval Counted count_members() {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

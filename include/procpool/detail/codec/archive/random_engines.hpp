@@ -17,7 +17,7 @@
 #include <procpool/detail/codec/archive/containers.hpp>
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The numbers of such a text, each held against what it may be.
 class EngineNumbers {
@@ -93,4 +93,4 @@ struct StdCodec<Engine> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -10,7 +10,7 @@
 
 #include <procpool/detail/codec/archive/std_shapes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 enum class Refusal {
   none,
@@ -85,4 +85,4 @@ consteval Refusal why_not_open() {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -12,7 +12,7 @@
 
 #include <procpool/detail/codec/archive/user.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The object itself, of a class with its own `serialize`.
 template <class T>
@@ -60,4 +60,4 @@ void save_pointer(Sink& out, T const* pointer) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

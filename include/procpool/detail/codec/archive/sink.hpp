@@ -15,7 +15,7 @@
 #include <procpool/detail/codec/archive/failure.hpp>
 #include <procpool/detail/engine/bytes.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class OutputArchive;
 
@@ -121,4 +121,4 @@ class Level {
   Stream& stream_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

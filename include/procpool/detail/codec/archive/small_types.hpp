@@ -20,7 +20,7 @@ template <class T>
 class optional;
 }  // namespace boost
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T, std::size_t N>
 struct StdCodec<std::array<T, N>> {
@@ -377,4 +377,4 @@ struct StdCodec<Path> {
   static void load(Source& in, Path& value) { value = make_value<typename Path::string_type>(in); }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

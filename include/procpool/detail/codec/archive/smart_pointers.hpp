@@ -13,7 +13,7 @@
 
 #include <procpool/detail/codec/archive/values.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Defined in save_pointers.hpp and load_pointers.hpp.
 template <class T>
@@ -95,4 +95,4 @@ struct StdCodec<std::weak_ptr<T>> {
   }
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -22,7 +22,7 @@
 #include <procpool/detail/codec/archive/failure.hpp>
 #include <procpool/detail/codec/archive/sink.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class InputArchive;
 
@@ -134,4 +134,4 @@ class Source {
   std::unique_ptr<InputArchive, DeleteInputArchive> archive_;
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

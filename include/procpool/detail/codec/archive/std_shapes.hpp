@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <type_traits>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // The compiler's text of a type: its name, with its namespaces, begins at name_begin.
 template <class T>
@@ -141,4 +141,4 @@ concept StdPath = StdClass<T> && requires(T& value) {
   value.root_path();
 };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -19,7 +19,7 @@
 
 #include <procpool/detail/codec/archive/bindings.hpp>
 
-namespace procpool::inline v0 {
+namespace procpool::inline v0_1 {
 
 /// Say `template <> inline constexpr bool procpool::as_bytes<X> = true;` to let the trivially
 /// copyable type X (with a union or private members, say) be sent as its object bytes, padding
@@ -27,9 +27,9 @@ namespace procpool::inline v0 {
 template <class T>
 inline constexpr bool as_bytes = false;
 
-}  // namespace procpool::inline v0
+}  // namespace procpool::inline v0_1
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 class OutputArchive;
 class InputArchive;
@@ -94,13 +94,13 @@ concept CallsFreeSerialize = requires(T& value, OutputArchive& archive) {
   serialize(archive, value, 0u);
 } || requires(T& value, InputArchive& archive) { serialize(archive, value, 0u); };
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail
 
 // Overloads in boost::serialization compete there with Boost's fallback, which a plain "is it
 // callable" cannot tell from the user's. This overload, found through the archive it belongs to,
 // beats the fallback (it is more constrained) and loses to everything that is more specialised: if
 // a call yields its marker, there is no code of the user. An ambiguous call means that there is.
-namespace procpool::inline v0::detail::probe {
+namespace procpool::inline v0_1::detail::probe {
 
 struct Marker {};
 
@@ -127,9 +127,9 @@ concept NobodyConstructs = requires(Archive& archive, T* at, boost::serializatio
   { load_construct_data(archive, at, v) } -> std::same_as<Marker>;
 };
 
-}  // namespace procpool::inline v0::detail::probe
+}  // namespace procpool::inline v0_1::detail::probe
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 consteval bool has_own_serialize() {
@@ -154,4 +154,4 @@ concept ConstructedByUser =
       load_construct_data(archive, at, 0u);
     } || !probe::NobodyConstructs<T>);
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -23,7 +23,7 @@
 #include <procpool/detail/codec/archive/small_types.hpp>
 #include <procpool/detail/codec/archive/smart_pointers.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // A refusal and the type, somewhere inside, that causes it.
 template <Refusal R, class Culprit = void>
@@ -256,4 +256,4 @@ using type_check_t = decltype(judge_whole<T>());
 template <class T>
 inline constexpr bool serializable = type_check_t<T>::refusal == Refusal::none;
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

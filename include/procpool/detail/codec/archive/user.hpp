@@ -41,7 +41,7 @@ template <class T>
 struct is_wrapper;
 }  // namespace boost::serialization
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 template <class T>
 consteval unsigned boost_version() {
@@ -271,4 +271,4 @@ void InputArchive::load_override(T& value) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail

@@ -23,7 +23,7 @@
 #include <procpool/detail/codec/archive/source.hpp>
 #include <procpool/detail/codec/in_place.hpp>
 
-namespace procpool::inline v0::detail {
+namespace procpool::inline v0_1::detail {
 
 // Defined in user.hpp, where Boost's machinery is known.
 template <class T>
@@ -312,4 +312,4 @@ T make_value(Source& in) {
   }
 }
 
-}  // namespace procpool::inline v0::detail
+}  // namespace procpool::inline v0_1::detail
