@@ -62,9 +62,6 @@ std::vector<object> events_of(fs::path const& file) {
   return events;
 }
 
-std::string text_in(object const& event, char const* key) {
-  return std::string(event.at(key).as_string());
-}
 std::uint64_t number_in(object const& event, char const* key) {
   return event.at("args").as_object().at(key).to_number<std::uint64_t>();
 }
