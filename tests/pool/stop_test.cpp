@@ -171,6 +171,7 @@ TEST(StopToken, WakesWhoWaitsForRoomInTheQueue) {
   std::stop_source source;
   auto stoppable = pool.with({.stop = source.get_token()});
   auto running = pool.submit<hang>(1);
+  ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   auto waiting = stoppable.submit<noted>(2);
   auto blocked = std::async(std::launch::async, [&] { return stoppable.submit<noted>(3).get(); });
   EXPECT_EQ(blocked.wait_for(50ms), std::future_status::timeout);
