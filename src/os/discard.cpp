@@ -6,11 +6,12 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+
+#include "os/blocked_signals.hpp"
 
 namespace procpool::inline v0_1::os {
 namespace {
@@ -36,15 +37,12 @@ void close_elsewhere(UniqueFd fd) noexcept {
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, stack);  // if that is refused, the usual size stays
-  // The program's signals are for the program's own threads.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread{};
-  pthread_create(&thread, &attributes, close_it,
-                 reinterpret_cast<void*>(static_cast<std::intptr_t>(number)));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  {
+    BlockedSignals const blocked;
+    pthread_t thread{};
+    pthread_create(&thread, &attributes, close_it,
+                   reinterpret_cast<void*>(static_cast<std::intptr_t>(number)));
+  }
   pthread_attr_destroy(&attributes);
   errno = kept;
 }

@@ -3,10 +3,9 @@
 
 #include "worker/worker_context.hpp"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <thread>
+
+#include "os/blocked_signals.hpp"
 
 namespace procpool::inline v0_1::worker {
 
@@ -42,17 +41,8 @@ std::stop_token WorkerContext::stop_token() {
   if (forked_.load(std::memory_order_relaxed)) return source_->get_token();
   if (!thread_started_) {
     // Signals for the process are for the task's thread.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      std::thread([this] { forward_requests(); }).detach();
-    } catch (...) {
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      throw;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    os::BlockedSignals const blocked;
+    std::thread([this] { forward_requests(); }).detach();
     thread_started_ = true;
   }
   // After the source is there: a request from now on finds it.
