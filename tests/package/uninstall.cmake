@@ -35,6 +35,8 @@ function(expect_component component)
 endfunction()
 
 file(REMOVE_RECURSE "${where}")
+# Other tests need what was installed from this build folder before: without its list it is not removed.
+file(REMOVE "${build}/install_manifest.txt")
 # The folder of the prefix was not there either.
 foreach(component IN ITEMS runtime development)
   install(--prefix "${where}/${component}" --component ${component})
