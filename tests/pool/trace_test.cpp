@@ -126,7 +126,7 @@ TEST_F(TraceTest, HasEachElementOnceOnTheRowOfItsWorker) {
   std::string const label = "say \"\xc3\xbc\" \\ \xff";
   {
     procpool::ProcessPool pool{{.workers = 2, .name = "traced", .trace = file_}};
-    pool.start(2);
+    pool.start(2).get();
     pool.with({.label = label}).map<square>(tasks::numbers(3'000));
     pool.with({.chunk = 1}).map<square>(tasks::numbers(50));
     for (int i = 0; i < 20; ++i) EXPECT_EQ(pool.call<square>(i), i * i);

@@ -19,6 +19,7 @@
 
 #include "support/errors.hpp"
 #include "support/fake_engine.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -28,17 +29,13 @@ using api_test::FakePool;
 using api_test::OutcomeBlock;
 using api_test::Payload;
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all;
-  for (int i = 0; i < count; ++i) all.push_back(i);
-  return all;
-}
+using tasks::numbers;
 
-int twice(int x) { return 2 * x; }
+int doubled(int x) { return 2 * x; }
 std::string text_of(int x) {
   return std::string(static_cast<std::size_t>(x % 5), 'x') + std::to_string(x);
 }
-void nothing(int) {}
+void ignored(int) {}
 int some_fail(int x) {
   if (x % 7 == 3) throw std::out_of_range(std::to_string(x));
   return x;
@@ -55,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Of, Arrangement,
                                          Delivery::pieces));
 
 TEST_P(Arrangement, ValuesOfFixedSize) {
-  auto const results = fake.pool.map<twice>(numbers(150));
+  auto const results = fake.pool.map<doubled>(numbers(150));
   for (int i = 0; i < 150; ++i) EXPECT_EQ(results.at(static_cast<std::size_t>(i)), 2 * i);
 }
 
@@ -65,8 +62,8 @@ TEST_P(Arrangement, ValuesOfAnySize) {
 }
 
 TEST_P(Arrangement, NoValues) {
-  fake.pool.map<nothing>(numbers(150));
-  auto const outcomes = fake.pool.outcomes().map<nothing>(numbers(150));
+  fake.pool.map<ignored>(numbers(150));
+  auto const outcomes = fake.pool.outcomes().map<ignored>(numbers(150));
   ASSERT_EQ(outcomes.size(), 150u);
   for (auto const& outcome : outcomes) EXPECT_TRUE(outcome.has_value());
 }
@@ -190,7 +187,7 @@ class OutcomeDetails : public testing::Test {
   procpool::Outcome<int> outcome_of(OutcomeBlock block) {
     FakePool fake;
     fake.engine.instead = [&](std::uint64_t) { return std::vector{std::move(block)}; };
-    return fake.pool.outcomes().map(twice, numbers(1)).at(0);
+    return fake.pool.outcomes().map(doubled, numbers(1)).at(0);
   }
   OutcomeBlock block = values(0, 1, bytes_of({5}));
 };
@@ -235,9 +232,9 @@ std::vector<OutcomeBlock> blocks(Blocks... each) {
 using Texts = std::vector<std::string>;
 
 TEST(Blocks, OfMixedKinds) {
-  EXPECT_EQ(outcomes_of(twice, 5, blocks(failed(3, 2), values(0, 3, bytes_of({7, 8, 9})))),
+  EXPECT_EQ(outcomes_of(doubled, 5, blocks(failed(3, 2), values(0, 3, bytes_of({7, 8, 9})))),
             (Texts{"7", "8", "9", "TaskCancelled", "TaskCancelled"}));
-  EXPECT_EQ(outcomes_of(nothing, 3, blocks(values(1, 2, {}), failed(0, 1))),
+  EXPECT_EQ(outcomes_of(ignored, 3, blocks(values(1, 2, {}), failed(0, 1))),
             (Texts{"TaskCancelled", "done", "done"}));
 }
 
@@ -247,7 +244,7 @@ TEST(Blocks, AFailureBehindValuesIsThrownByMap) {
     return blocks(failed(4, 1), values(0, 2, bytes_of({1, 2})), failed(2, 1),
                   values(3, 1, bytes_of({4})));
   };
-  EXPECT_THROW(fake.pool.map<twice>(numbers(5)), procpool::TaskCancelled);
+  EXPECT_THROW(fake.pool.map<doubled>(numbers(5)), procpool::TaskCancelled);
 }
 
 // ---- which element it is of
@@ -260,7 +257,7 @@ TEST(Blocks, EachElementOfAFailureTellsWhichItIs) {
       block.failure = std::make_exception_ptr(error);
       return blocks(values(0, first, bytes_of({1, 2})), std::move(block));
     };
-    auto const outcomes = fake.pool.outcomes().map<twice>(numbers(static_cast<int>(first) + 3));
+    auto const outcomes = fake.pool.outcomes().map<doubled>(numbers(static_cast<int>(first) + 3));
     for (std::uint64_t i = 0; i < 3; ++i) {
       auto const told = support::error_of<E>(outcomes[first + i]);
       EXPECT_EQ(told.element(), first + i);
@@ -286,7 +283,7 @@ TEST(Blocks, AThrownTimeoutStaysAsItCame) {
 TEST(Malformed, TellsWhichElement) {
   FakePool fake;
   fake.engine.instead = [](std::uint64_t) { return blocks(values(0, 3, {})); };
-  auto const outcomes = fake.pool.outcomes().map<twice>(numbers(3));
+  auto const outcomes = fake.pool.outcomes().map<doubled>(numbers(3));
   for (std::uint64_t i = 0; i < 3; ++i) {
     EXPECT_EQ(support::error_of<procpool::BadMessage>(outcomes[i]).element(), i);
   }
@@ -311,14 +308,14 @@ TEST(Malformed, TellsWhichElement) {
 TEST(Malformed, ACutBlockIsRefusedWholeAndAlone) {
   Bytes cut = bytes_of({1, 2, 3});
   cut.resize(cut.size() - 1);
-  EXPECT_EQ(outcomes_of(twice, 4, blocks(values(0, 3, cut), values(3, 1, bytes_of({4})))),
+  EXPECT_EQ(outcomes_of(doubled, 4, blocks(values(0, 3, cut), values(3, 1, bytes_of({4})))),
             (Texts{"BadMessage", "BadMessage", "BadMessage", "4"}));
-  EXPECT_EQ(outcomes_of(twice, 2, blocks(values(0, 2, {}))), (Texts{"BadMessage", "BadMessage"}));
+  EXPECT_EQ(outcomes_of(doubled, 2, blocks(values(0, 2, {}))), (Texts{"BadMessage", "BadMessage"}));
 }
 
 TEST(Malformed, ABlockThatIsTooLongIsRefused) {
   EXPECT_EQ(
-      outcomes_of(twice, 2, blocks(values(0, 1, bytes_of({1, 2})), values(1, 1, bytes_of({3})))),
+      outcomes_of(doubled, 2, blocks(values(0, 1, bytes_of({1, 2})), values(1, 1, bytes_of({3})))),
       (Texts{"BadMessage", "3"}));
   EXPECT_EQ(outcomes_of(text_of, 1, blocks(values(0, 1, bytes_of({"a", "b"})))),
             (Texts{"BadMessage"}));
@@ -392,14 +389,14 @@ TEST(Malformed, MapThrowsIt) {
   FakePool fake;
   fake.engine.instead = [](std::uint64_t) { return blocks(values(0, 2, bytes_of({1}))); };
   auto const error =
-      support::thrown_by<procpool::BadMessage>([&] { fake.pool.map<twice>(numbers(2)); });
+      support::thrown_by<procpool::BadMessage>([&] { fake.pool.map<doubled>(numbers(2)); });
   EXPECT_TRUE(support::says(error, "elements 0 to 1"));
 }
 
 TEST(Malformed, AnExceptionThatCannotBeUnderstood) {
   OutcomeBlock block = values(0, 1, Bytes(3));
   block.kind = OutcomeBlock::Kind::thrown;
-  EXPECT_EQ(outcomes_of(twice, 2, blocks(std::move(block), values(1, 1, bytes_of({5})))),
+  EXPECT_EQ(outcomes_of(doubled, 2, blocks(std::move(block), values(1, 1, bytes_of({5})))),
             (Texts{"BadMessage", "5"}));
 }
 

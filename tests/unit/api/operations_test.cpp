@@ -26,6 +26,7 @@
 
 #include "support/errors.hpp"
 #include "support/fake_engine.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -45,11 +46,7 @@ int odd_fails(int x) {
 }
 std::size_t size_of(std::vector<int> const& v) { return v.size(); }
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+using tasks::numbers;
 
 // An element that carries something has a buffer of its own. The one before it goes first.
 TEST(Operations, AnElementWhoseForerunnersAreRefusedKeepsWhatItCarries) {

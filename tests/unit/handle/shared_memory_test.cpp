@@ -27,9 +27,9 @@
 namespace procpool::detail {
 namespace {
 
-constexpr int sealed = F_SEAL_SHRINK | F_SEAL_GROW;
+constexpr int needed_seals = F_SEAL_SHRINK | F_SEAL_GROW;
 
-os::UniqueFd memory_file(std::uint64_t size, int seals = sealed) {
+os::UniqueFd memory_file(std::uint64_t size, int seals = needed_seals) {
   os::Memfd file = os::Memfd::create("procpool-test", size);
   if (seals != 0) file.seal(seals);
   return file.duplicate();
@@ -105,7 +105,7 @@ TEST(SharedMemory, OfHugePagesIsRefused) {
   os::UniqueFd file(static_cast<int>(
       ::memfd_create("procpool-test", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB)));
   if (!file || ::ftruncate(file.get(), 2 << 20) != 0) GTEST_SKIP() << "there are none here";
-  ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, sealed), 0);
+  ASSERT_EQ(::fcntl(file.get(), F_ADD_SEALS, needed_seals), 0);
   EXPECT_THROW(adopt(std::move(file)), BadResource);
 }
 

@@ -14,12 +14,12 @@
 
 #include <procpool/errors.hpp>
 
+#include "unit/parent/now.hpp"
+
 namespace procpool::parent {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr Admission::TimePoint now{1h};
 
 std::string refusal(auto const& check) {
   try {

@@ -14,14 +14,14 @@
 
 #include <procpool/detail/engine/task.hpp>
 
+#include "unit/parent/now.hpp"
+
 namespace procpool::parent {
 namespace {
 
 using namespace std::chrono_literals;
 
 using Expiry = SharedInput::Expiry;
-
-constexpr Deadlines::TimePoint now{1h};
 
 std::shared_ptr<SharedInput> input_of(std::uint64_t count) {
   detail::InputBuffer input;

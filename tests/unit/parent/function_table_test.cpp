@@ -16,7 +16,7 @@ namespace procpool::parent {
 namespace {
 
 template <int N>
-void trampoline(detail::Operation& operation) {
+void numbered_code(detail::Operation& operation) {
   operation.callable = reinterpret_cast<void*>(static_cast<std::uintptr_t>(N));
 }
 
@@ -30,8 +30,8 @@ detail::Function function(detail::Trampoline code, bool state = false) {
 
 TEST(FunctionTable, AFunctionIsDeclaredOnce) {
   FunctionTable table;
-  detail::Task const first(function(trampoline<1>));
-  detail::Task const again(function(trampoline<1>));
+  detail::Task const first(function(numbered_code<1>));
+  detail::Task const again(function(numbered_code<1>));
   auto const place = table.place(first);
   EXPECT_FALSE(place.registered);
   EXPECT_TRUE(table.place(again).registered);
@@ -41,7 +41,7 @@ TEST(FunctionTable, AFunctionIsDeclaredOnce) {
 // A module was unloaded, and another one came to lie there.
 TEST(FunctionTable, TheSameAddressInAnotherModuleIsAnotherFunction) {
   FunctionTable table;
-  detail::Function code = function(trampoline<1>);
+  detail::Function code = function(numbered_code<1>);
   code.loaded = 1;
   detail::Task const first(code);
   code.loaded = 2;
@@ -54,8 +54,8 @@ TEST(FunctionTable, TheSameAddressInAnotherModuleIsAnotherFunction) {
 
 TEST(FunctionTable, ACallableWithStateIsItsTasksOwn) {
   FunctionTable table;
-  detail::Task const first(function(trampoline<1>, true));
-  detail::Task const other(function(trampoline<1>, true));
+  detail::Task const first(function(numbered_code<1>, true));
+  detail::Task const other(function(numbered_code<1>, true));
   auto const place = table.place(first);
   EXPECT_TRUE(table.place(first).registered);
   auto const second = table.place(other);
@@ -65,14 +65,14 @@ TEST(FunctionTable, ACallableWithStateIsItsTasksOwn) {
 
 TEST(FunctionTable, ACallableWhoseTaskIsGoneMakesRoomFirst) {
   FunctionTable table;
-  detail::Task const plain(function(trampoline<1>));
+  detail::Task const plain(function(numbered_code<1>));
   auto const first = table.place(plain);
-  std::optional<detail::Task> ended(function(trampoline<1>, true));
+  std::optional<detail::Task> ended(function(numbered_code<1>, true));
   auto const place = table.place(*ended);
-  detail::Task const lasting(function(trampoline<1>, true));
+  detail::Task const lasting(function(numbered_code<1>, true));
   EXPECT_NE(table.place(lasting).slot, place.slot) << "it is there still";
   ended.reset();
-  detail::Task const next(function(trampoline<1>, true));
+  detail::Task const next(function(numbered_code<1>, true));
   auto const again = table.place(next);
   EXPECT_FALSE(again.registered);
   EXPECT_EQ(again.slot, place.slot);
@@ -83,7 +83,7 @@ TEST(FunctionTable, ACallableWhoseTaskIsGoneMakesRoomFirst) {
 
 TEST(FunctionTable, WhatWasNotSentIsNotDeclared) {
   FunctionTable table;
-  detail::Task const task(function(trampoline<1>));
+  detail::Task const task(function(numbered_code<1>));
   table.forget(table.place(task).slot);
   EXPECT_FALSE(table.place(task).registered);
 }
@@ -92,12 +92,12 @@ TEST(FunctionTable, TheLeastRecentlyUsedMakesRoom) {
   FunctionTable table;
   std::vector<std::unique_ptr<detail::Task>> tasks;
   for (std::size_t i = 0; i < protocol::function_slots; ++i) {
-    tasks.push_back(std::make_unique<detail::Task>(function(trampoline<1>, true)));
+    tasks.push_back(std::make_unique<detail::Task>(function(numbered_code<1>, true)));
     EXPECT_FALSE(table.place(*tasks.back()).registered);
   }
   std::size_t const second = table.place(*tasks[1]).slot;
   EXPECT_TRUE(table.place(*tasks[0]).registered);  // now tasks[2] is the oldest
-  detail::Task const late(function(trampoline<2>));
+  detail::Task const late(function(numbered_code<2>));
   auto const place = table.place(late);
   EXPECT_FALSE(place.registered);
   EXPECT_TRUE(table.place(*tasks[0]).registered);
@@ -107,7 +107,7 @@ TEST(FunctionTable, TheLeastRecentlyUsedMakesRoom) {
 }
 
 TEST(FunctionRegistration, TheCodeIsFoundAgainWithItsState) {
-  detail::Function const given = function(trampoline<3>, true);
+  detail::Function const given = function(numbered_code<3>, true);
   detail::Bytes const bytes = protocol::encode_registration(given);
   protocol::FunctionRegistration const back = protocol::decode_registration(bytes);
   EXPECT_EQ(back.code, given.code);
@@ -117,7 +117,7 @@ TEST(FunctionRegistration, TheCodeIsFoundAgainWithItsState) {
 }
 
 TEST(FunctionRegistration, WhatIsCutInItsIdentityIsRefused) {
-  detail::Bytes const bytes = protocol::encode_registration(function(trampoline<3>));
+  detail::Bytes const bytes = protocol::encode_registration(function(numbered_code<3>));
   for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
     EXPECT_THROW(protocol::decode_registration(std::span(bytes).first(cut)), std::runtime_error)
         << cut;

@@ -24,11 +24,11 @@ using channel::Where;
 using Belief = Ledger::Belief;
 using Range = std::pair<std::uint64_t, std::uint64_t>;  // first element, count
 
-void trampoline(detail::Operation&) {}
+void any_code(detail::Operation&) {}
 
 Chunk chunk_of(std::uint64_t count, std::size_t result_size = 4) {
   detail::Function function;
-  function.code = trampoline;
+  function.code = any_code;
   function.argument_size = 1;
   function.result_size = result_size;
   auto task = std::make_shared<detail::Task>(std::move(function));

@@ -25,11 +25,11 @@ namespace {
 using namespace std::chrono_literals;
 using TimePoint = Scheduler::TimePoint;
 
-void trampoline(detail::Operation&) {}
+void measured_code(detail::Operation&) {}
 
 std::shared_ptr<detail::Task> make_task(std::size_t chunk = 0) {
   detail::Function function;
-  function.code = trampoline;
+  function.code = measured_code;
   function.argument_size = 1;
   return std::make_shared<detail::Task>(function, detail::TaskOptions{.chunk = chunk});
 }
@@ -354,8 +354,8 @@ TEST_F(SchedulerTest, AMeasurementOfManyElementsOutweighsTheFirst) {
   scheduler_.add(make_chunk(make_task(), 1000));
   auto const next = workers_.next();
   workers_.answer(0, next->chunk.count, next->chunk.count * 10, now_);
-  scheduler_.measure(trampoline, 1000, 1000 * 10);
-  EXPECT_LT(scheduler_.cost(trampoline), 100);
+  scheduler_.measure(measured_code, 1000, 1000 * 10);
+  EXPECT_LT(scheduler_.cost(measured_code), 100);
 }
 
 TEST_F(SchedulerTest, AWorkerWithoutRoomGetsNothingUntilItHasAnsweredSomething) {
@@ -846,7 +846,7 @@ TEST_F(SchedulerTest, WhatIsHandedOverGoesByItsAge) {
     scheduler_.add(make_chunk(make_keyed(static_cast<int>(i) % 2), 1, i));
   }
   scheduler_.resize(1);
-  scheduler_.measure(trampoline, 1, 100);
+  scheduler_.measure(measured_code, 1, 100);
   workers_.ready(0, now_);
   auto const group = workers_.take();
   ASSERT_TRUE(group);
@@ -1051,7 +1051,7 @@ TEST_F(SchedulerTest, ShortElementsWithAKeyGoSeveralAtATime) {
 TEST_F(SchedulerTest, OfSeveralKeysTheyGoByTheirAge) {
   Workers one(1);
   one.ready(0, now_);
-  one->measure(trampoline, 1, 100);
+  one->measure(measured_code, 1, 100);
   for (std::uint64_t i = 0; i < 6; ++i) {
     auto const task = i % 3 == 2 ? make_task() : make_keyed(static_cast<int>(i) % 3);
     one->add(make_chunk(task, 1, i));

@@ -21,7 +21,7 @@ using channel::OutboxHeader;
 using channel::OutboxKind;
 using channel::Where;
 
-OutboxHeader header_of(std::uint64_t serial, std::uint64_t count, std::uint64_t size) {
+OutboxHeader outcome_header(std::uint64_t serial, std::uint64_t count, std::uint64_t size) {
   OutboxHeader header{};
   header.kind = OutboxKind::values;
   header.serial = serial;
@@ -34,7 +34,7 @@ class SlotLedgerTest : public SlotTest {
  protected:
   // A large result, in a file.
   void publish_large(std::uint64_t size) {
-    OutboxHeader header = header_of(0, 1, size);
+    OutboxHeader header = outcome_header(0, 1, size);
     header.where = Where::file;
     publish(header, 0);
   }
@@ -50,7 +50,7 @@ class SlotLedgerTest : public SlotTest {
 
 TEST_F(SlotLedgerTest, AFrameAsItShouldBeIsTaken) {
   give(chunk_of(3));
-  publish(header_of(0, 2, 8), 8);
+  publish(outcome_header(0, 2, 8), 8);
   auto const collected = slot_.collect();
   EXPECT_EQ(collected.bad, "");
   ASSERT_EQ(collected.items.size(), 1u);
@@ -62,7 +62,7 @@ TEST_F(SlotLedgerTest, AStateComesWithItsOutcomeAndIsNoPartOfIt) {
   slot_.keep_checkpoints(true);
   give(chunk_of(3));
   EXPECT_FALSE(slot_.checkpoint());
-  auto header = header_of(0, 1, 4 + 10);
+  auto header = outcome_header(0, 1, 4 + 10);
   header.state = 10;
   publish(header, 4 + 10);
   auto const collected = slot_.collect();
@@ -79,7 +79,7 @@ TEST_F(SlotLedgerTest, AStateComesWithItsOutcomeAndIsNoPartOfIt) {
 
 TEST_F(SlotLedgerTest, AStateOfWhoIsNoActorIsRefused) {
   give(chunk_of(1));
-  auto header = header_of(0, 1, 4 + 10);
+  auto header = outcome_header(0, 1, 4 + 10);
   header.state = 10;
   publish(header, 4 + 10);
   expect_refused("a state came from no actor");
@@ -89,7 +89,7 @@ TEST_F(SlotLedgerTest, AStateOfWhoIsNoActorIsRefused) {
 TEST_F(SlotLedgerTest, AStateLargerThanItsFrameIsRefused) {
   slot_.keep_checkpoints(true);
   give(chunk_of(1));
-  auto header = header_of(0, 1, 4);
+  auto header = outcome_header(0, 1, 4);
   header.state = 8;
   publish(header, 4);
   expect_refused("a state of 8 bytes came with 1 outcomes of 4");
@@ -98,7 +98,7 @@ TEST_F(SlotLedgerTest, AStateLargerThanItsFrameIsRefused) {
 TEST_F(SlotLedgerTest, AStateOfSeveralOutcomesIsRefused) {
   slot_.keep_checkpoints(true);
   give(chunk_of(2));
-  auto header = header_of(0, 2, 8 + 8);
+  auto header = outcome_header(0, 2, 8 + 8);
   header.state = 8;
   publish(header, 16);
   expect_refused("a state of 8 bytes came with 2 outcomes");
@@ -107,38 +107,38 @@ TEST_F(SlotLedgerTest, AStateOfSeveralOutcomesIsRefused) {
 TEST_F(SlotLedgerTest, AStateInPlaceOfTheResultIsRefused) {
   slot_.keep_checkpoints(true);
   give(chunk_of(1));
-  auto header = header_of(0, 1, 8);
+  auto header = outcome_header(0, 1, 8);
   header.state = 8;
   publish(header, 8);
   expect_refused("results of 0 bytes");
 }
 
 TEST_F(SlotLedgerTest, AnOutcomeThatIsNotOwedIsRefused) {
-  publish(header_of(0, 1, 4), 4);
+  publish(outcome_header(0, 1, 4), 4);
   expect_refused("where none is owed");
 }
 
 TEST_F(SlotLedgerTest, AnOutcomeOfOtherElementsIsRefused) {
   give(chunk_of(3));
-  publish(header_of(1, 1, 4), 4);
+  publish(outcome_header(1, 1, 4), 4);
   expect_refused("an outcome came for elements 1 + 1 where 0 + 3 are owed");
 }
 
 TEST_F(SlotLedgerTest, AnOutcomeOfNoElementIsRefused) {
   give(chunk_of(3));
-  publish(header_of(0, 0, 0), 0);
+  publish(outcome_header(0, 0, 0), 0);
   expect_refused("an outcome came for elements 0 + 0");
 }
 
 TEST_F(SlotLedgerTest, AnOutcomeOfMoreElementsThanAreOwedIsRefused) {
   give(chunk_of(3));
-  publish(header_of(0, 4, 16), 16);
+  publish(outcome_header(0, 4, 16), 16);
   expect_refused("an outcome came for elements 0 + 4");
 }
 
 TEST_F(SlotLedgerTest, AFrameForOneElementIsOfOne) {
   give(chunk_of(3));
-  OutboxHeader header = header_of(0, 2, 8);
+  OutboxHeader header = outcome_header(0, 2, 8);
   header.kind = OutboxKind::thrown;
   publish(header, 8);
   expect_refused("a frame for one element came for 2");
@@ -148,7 +148,7 @@ TEST_F(SlotLedgerTest, ALargeResultIsOfOneElement) {
   give(chunk_of(3, 0));
   os::Memfd const file = file_of(100'000, proper);
   send(0, {file.fd()});
-  OutboxHeader header = header_of(0, 2, 100'000);
+  OutboxHeader header = outcome_header(0, 2, 100'000);
   header.where = Where::file;
   publish(header, 0);
   expect_refused("a frame for one element came for 2");
@@ -156,7 +156,7 @@ TEST_F(SlotLedgerTest, ALargeResultIsOfOneElement) {
 
 TEST_F(SlotLedgerTest, ResultsOfAnotherSizeThanTheyHaveAreRefused) {
   give(chunk_of(3));
-  publish(header_of(0, 2, 9), 9);
+  publish(outcome_header(0, 2, 9), 9);
   expect_refused("results of 9 bytes came where 2 of 4 are owed");
 }
 
@@ -285,7 +285,7 @@ TEST_F(SlotLedgerTest, ALiarIsTheCauseOfAllThatItClaims) {
     give(chunk_of(3));
     ASSERT_EQ(slot_.put(chunk_of(2)), Slot::Put::sent);
     words().claim.store(claims);
-    publish(header_of(7, 1, 4), 4);
+    publish(outcome_header(7, 1, 4), 4);
     auto const death = slot_.reap();
     EXPECT_NE(death.bad, "");
     EXPECT_TRUE(death.report.items.empty());

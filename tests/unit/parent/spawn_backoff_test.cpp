@@ -8,13 +8,13 @@
 
 #include <chrono>
 
+#include "unit/parent/now.hpp"
+
 namespace procpool::parent {
 namespace {
 
 using namespace std::chrono_literals;
 using Failure = SpawnBackoff::Failure;
-
-constexpr SpawnBackoff::TimePoint now{1h};
 
 auto delay(SpawnBackoff const& backoff) { return backoff.next_start() - now; }
 

@@ -24,12 +24,6 @@ namespace {
 using namespace std::chrono_literals;
 using TimePoint = Strays::TimePoint;
 
-PoolOptions with_grace(std::chrono::milliseconds stop_grace) {
-  PoolOptions options;
-  options.shutdown.stop_grace = stop_grace;
-  return options;
-}
-
 class StraysTest : public testing::Test {
  protected:
   explicit StraysTest(std::chrono::milliseconds stop_grace = 60s)

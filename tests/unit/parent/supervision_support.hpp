@@ -81,6 +81,12 @@ struct Supervision {
   }
 };
 
+inline PoolOptions with_grace(std::chrono::milliseconds stop_grace) {
+  PoolOptions options;
+  options.shutdown.stop_grace = stop_grace;
+  return options;
+}
+
 // A child that leads a group of its own and has executed `body`. Then it waits for its death.
 inline os::Child child_that(std::function<void()> const& body) {
   auto [ours, theirs] = os::socket_pair();

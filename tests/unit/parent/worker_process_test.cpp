@@ -24,13 +24,7 @@ namespace procpool::parent {
 namespace {
 
 using namespace std::chrono_literals;
-using Kind = os::Exit::Kind;
-
-PoolOptions with_grace(std::chrono::milliseconds stop_grace) {
-  PoolOptions options;
-  options.shutdown.stop_grace = stop_grace;
-  return options;
-}
+using ExitKind = os::Exit::Kind;
 
 class WorkerProcessTest : public testing::Test {
  protected:
@@ -71,7 +65,7 @@ class WorkerProcessTest : public testing::Test {
 TEST_F(WorkerProcessTest, ExitsBeforeAnybodyAsks) {
   WorkerProcess& process = begin([] { ::_exit(3); });
   os::Exit const end = exit();
-  EXPECT_EQ(end.kind, Kind::exited);
+  EXPECT_EQ(end.kind, ExitKind::exited);
   EXPECT_EQ(end.code, 3);
   EXPECT_FALSE(process.killed());
   EXPECT_FALSE(process.report().forced);
@@ -101,7 +95,7 @@ TEST_F(WorkerProcessTest, HasATimeToEndThenSigtermThenSigkill) {
   EXPECT_TRUE(process.killed());
   EXPECT_TRUE(process.report().forced);
   os::Exit const end = exit();
-  EXPECT_EQ(end.kind, Kind::signalled);
+  EXPECT_EQ(end.kind, ExitKind::signalled);
   EXPECT_EQ(end.code, SIGKILL);
 }
 
@@ -229,7 +223,7 @@ TEST_F(WorkerProcessTest, IsAbandonedIfItDoesNotEndOnSigkill) {
   EXPECT_LE(*next.time(), killed + kill_patience);
   auto const end = process.look_at_killed(killed + kill_patience, next);
   ASSERT_TRUE(end);
-  EXPECT_EQ(end->kind, Kind::none);
+  EXPECT_EQ(end->kind, ExitKind::none);
   EXPECT_TRUE(
       parts_.logged("does not end on SIGKILL, and is left behind: it may not be signalled"));
   EXPECT_TRUE(support::alive(process.pid()));
@@ -279,12 +273,12 @@ TEST_F(WorkerProcessTest, KnowsWhenItsSocketIsClosed) {
 
 TEST_F(WorkerProcessTest, TheInheritedPeakOfMemoryIsNotItsOwn) {
   WorkerProcess& spawned = begin([] {});
-  EXPECT_EQ(spawned.own_part({Kind::exited, 0, 4096}).peak, 0u);
+  EXPECT_EQ(spawned.own_part({ExitKind::exited, 0, 4096}).peak, 0u);
   std::uint64_t const much = std::uint64_t{1} << 60;
-  EXPECT_EQ(spawned.own_part({Kind::exited, 0, much}).peak, much);
+  EXPECT_EQ(spawned.own_part({ExitKind::exited, 0, much}).peak, much);
   TearDown();
   WorkerProcess& forked = begin([] {}, 1);
-  EXPECT_EQ(forked.own_part({Kind::exited, 0, 4096}).peak, 4096u);
+  EXPECT_EQ(forked.own_part({ExitKind::exited, 0, 4096}).peak, 4096u);
 }
 
 // A forked worker is the fork server's child, here one that follows a script.
