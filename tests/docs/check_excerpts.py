@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: BSL-1.0
 """check_excerpts.py DOCUMENT...: blocks behind a line `<!-- from FILE -->` stand in that file, line for line.
 
-FILE is a path from the folder in which this runs. An empty line of the block stands for any lines.
+FILE is a path from the folder in which this runs. An empty line of the block stands for any lines. Each block of C++ is
+such an excerpt, a whole program (check_snippets.py), or an include by itself.
 """
 import pathlib
 import re
 import sys
 
+BLOCK = re.compile(r"^(<!-- from \S+ -->\n)?```cpp\n(.*?)^```", re.S | re.M)
+WHOLE = re.compile(r"^(int main|TEST)\(|\A#include \S+\n\Z", re.M)
 EXCERPT = re.compile(r"^<!-- from (\S+) -->\n```\w*\n(.*?)^```", re.S | re.M)
 
 
@@ -16,6 +19,10 @@ def main():
     count, failures = 0, 0
     for document in map(pathlib.Path, sys.argv[1:]):
         text = document.read_text()
+        for block in BLOCK.finditer(text):
+            if not block[1] and not WHOLE.search(block[2]):
+                failures += 1
+                print(f"{document}:{text.count(chr(10), 0, block.start()) + 1}: neither a program nor from a file")
         for excerpt in EXCERPT.finditer(text):
             source = pathlib.Path(excerpt[1]).read_text()
             for piece in excerpt[2].strip("\n").split("\n\n"):

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: BSL-1.0
 """check_snippets.py DOCUMENT... -- COMPILER OPTION...: whole programs in documents compile.
 
-A whole program is a block of C++ that has a `main`, and no `...` on a line of its own. Missing includes of <iostream>
-and <procpool.hpp> are added.
+A whole program is a block of C++ that has a `main` or a test. Missing includes of <iostream> and <procpool.hpp> are
+added.
 """
 import pathlib
 import re
@@ -18,7 +18,7 @@ def programs(path):
     text = path.read_text()
     for block in BLOCK.finditer(text):
         code = block[1]
-        if re.search(r"\bint main\(", code) and not re.search(r"^\s*\.\.\.$", code, re.M):
+        if re.search(r"^(int main|TEST)\(", code, re.M):
             missing = [header for header in ("<iostream>", "<procpool.hpp>") if header not in code]
             yield text.count("\n", 0, block.start()) + 1, "".join(f"#include {header}\n" for header in missing) + code
 
