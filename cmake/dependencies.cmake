@@ -8,6 +8,10 @@ set(PROCPOOL_MPI_VERSION 3.0)         # for PROCPOOL_MPI only
 set(PROCPOOL_GTEST_VERSION 1.12)      # tests only
 set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only, and only where it is there
 set(PROCPOOL_TBB_VERSION 2021.5)      # a peer in the benchmarks, likewise
+set(PROCPOOL_POPPLER_VERSION 22.2)    # examples/cookbook only, where they are there: their versions in Ubuntu 22.04
+set(PROCPOOL_JPEG_VERSION 62)
+set(PROCPOOL_PNG_VERSION 1.6)
+set(PROCPOOL_SPDLOG_VERSION 1.9)
 
 if(POLICY CMP0167)
   cmake_policy(SET CMP0167 NEW)  # CMake 3.30 removed FindBoost; BoostConfig.cmake is found instead
@@ -19,6 +23,18 @@ find_package(Boost ${PROCPOOL_BOOST_VERSION} REQUIRED COMPONENTS serialization)
 
 if(PROCPOOL_BUILD_TESTS AND NOT PROCPOOL_FUZZ)
   find_package(GTest ${PROCPOOL_GTEST_VERSION} REQUIRED)
+endif()
+if(PROCPOOL_BUILD_EXAMPLES)
+  # Each is of one program in examples/cookbook, which is left out without it.
+  find_package(JPEG ${PROCPOOL_JPEG_VERSION} QUIET)
+  find_package(PNG ${PROCPOOL_PNG_VERSION} QUIET)
+  find_package(spdlog ${PROCPOOL_SPDLOG_VERSION} QUIET)
+  find_package(PkgConfig QUIET)
+  if(PkgConfig_FOUND)
+    pkg_check_modules(PROCPOOL_POPPLER QUIET IMPORTED_TARGET "poppler-cpp>=${PROCPOOL_POPPLER_VERSION}")
+  endif()
+  include(CheckLanguage)
+  check_language(Fortran)
 endif()
 if(PROCPOOL_BUILD_BENCH)
   find_package(benchmark ${PROCPOOL_BENCHMARK_VERSION} QUIET)
