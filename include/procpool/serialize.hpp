@@ -10,11 +10,11 @@
 //   - arithmetic types, enums, std::byte
 //   - std::string and its variants, vector, deque, list, forward_list, array, valarray, set, map,
 //     their multi and unordered variants, stack, queue, priority_queue, optional, boost::optional,
-//     expected, variant, monostate, pair, tuple, bitset, complex, chrono durations, time points and
-//     calendar types, filesystem::path, error_code, error_condition, the engines of <random>. The
-//     comparator or hash of a container is part of its value. A functor with a state is serialized,
-//     and is refused if that is not possible. std::pmr containers arrive with the default resource,
-//     others with a new allocator. An allocator with a state is refused.
+//     expected, variant, monostate, pair, tuple, bitset, complex, chrono durations, time points,
+//     hh_mm_ss, calendar types, filesystem::path, error_code, error_condition, the engines of
+//     <random>. The comparator or hash of a container is part of its value. A functor with a state
+//     is serialized, and is refused if that is not possible. std::pmr containers arrive with the
+//     default resource, others with a new allocator. An allocator with a state is refused.
 //   - std::atomic, as its value, where it need not move: behind a pointer, in a map, list or deque
 //   - std::unique_ptr, std::shared_ptr and std::weak_ptr to any type of this list. Within one
 //     message two shared_ptr to one object arrive as two shared_ptr to one object, cycles included.

@@ -82,6 +82,25 @@ TEST(CodecErrorCodes, HostileBytesGiveACodeOrARefusal) {
 
 // ---- calendars
 
+TEST(CodecCalendars, ATimeOfDayTravels) {
+  using namespace std::chrono;
+  auto const expect_travels = [](auto const& time) {
+    auto const arrived = there_and_back(time);
+    EXPECT_EQ(arrived.to_duration(), time.to_duration());
+    EXPECT_EQ(arrived.is_negative(), time.is_negative());
+    EXPECT_EQ(arrived.subseconds(), time.subseconds());
+  };
+  expect_travels(hh_mm_ss(13h + 14min + 15s));
+  expect_travels(hh_mm_ss(26h));
+  expect_travels(hh_mm_ss(-3min));
+  expect_travels(hh_mm_ss(1h + 2ns));
+  expect_travels(hh_mm_ss(duration<double>(1.5)));
+  for (int count = -4; count < 5; ++count) {
+    expect_travels(hh_mm_ss(duration<int, std::ratio<1, 3>>(count)));
+  }
+  expect_travels(hh_mm_ss<seconds>());
+}
+
 TEST(CodecCalendars, EveryTypeTravels) {
   using namespace std::chrono;
   expect_same(day(31));

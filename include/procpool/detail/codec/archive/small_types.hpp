@@ -314,6 +314,23 @@ struct StdCodec<std::chrono::time_point<C, D>> {
   }
 };
 
+// A time of day is made of a duration, and gives one that may be finer.
+template <class D>
+struct StdCodec<std::chrono::hh_mm_ss<D>> {
+  using Parts = Types<D>;
+  static void save(Sink& out, std::chrono::hh_mm_ss<D> const& value) {
+    if constexpr (std::chrono::treat_as_floating_point_v<typename D::rep>) {
+      save_value<D>(out, std::chrono::duration_cast<D>(value.to_duration()));
+    } else {
+      save_value<D>(out, std::chrono::round<D>(value.to_duration()));
+    }
+  }
+  static void load(Source& in, std::chrono::hh_mm_ss<D>& value) { value = make(in); }
+  static std::chrono::hh_mm_ss<D> make(Source& in) {
+    return std::chrono::hh_mm_ss<D>(make_value<D>(in));
+  }
+};
+
 // Does a std::bitset have its bits where a message has them: the first in the lowest bit of the
 // first byte?
 template <template <std::size_t> class Bitset>
