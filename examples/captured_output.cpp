@@ -25,8 +25,7 @@ int parse(int number) {
 int main() {
   procpool::ProcessPool pool{{.workers = 2, .output = {.mode = procpool::Output::capture}}};
   for (auto const& outcome : pool.outcomes().map<parse>(std::views::iota(1, 4))) {
-    std::cout << (outcome.has_value() ? "ended, and had printed:" : "crashed, and had printed:")
-              << '\n'
+    std::cout << (outcome ? "ended, and had printed:\n" : "crashed, and had printed:\n")
               << outcome.output();
   }
 }

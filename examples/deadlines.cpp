@@ -33,10 +33,10 @@ int main() {
   procpool::ProcessPool pool{2};
 
   // The one that overruns is ended; all others have their results.
-  for (auto const& outcome :
-       pool.with({.timeout = 200ms}).outcomes().map<solve>(std::vector{1, 2, 3, 4, 5})) {
-    if (outcome.has_value()) {
-      std::cout << outcome.value() << ' ';
+  auto const puzzles = std::vector{1, 2, 3, 4, 5};
+  for (auto const& outcome : pool.with({.timeout = 200ms}).outcomes().map<solve>(puzzles)) {
+    if (outcome) {
+      std::cout << *outcome << ' ';
     } else {
       std::cout << "(no solution) ";
     }
@@ -53,8 +53,7 @@ int main() {
 
   // What fails is tried again, each element for itself.
   long sum = 0;
-  for (int const square :
-       pool.with({.retries = {.times = 100}}).map<fragile>(std::vector{1, 2, 3, 4, 5})) {
+  for (int const square : pool.with({.retries = {.times = 100}}).map<fragile>(puzzles)) {
     sum += square;
   }
   std::cout << "the squares add up to " << sum << '\n';

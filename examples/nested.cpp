@@ -23,10 +23,10 @@ struct RowSum {
 RowSum sum_of_row(int first) {
   procpool::ProcessPool inner{2};
   RowSum row{0, 0};
-  for (auto const& outcome :
-       inner.outcomes().map<risky_square>(std::views::iota(first, first + 4))) {
-    if (outcome.has_value()) {
-      row.sum += outcome.value();
+  auto const numbers = std::views::iota(first, first + 4);
+  for (auto const& outcome : inner.outcomes().map<risky_square>(numbers)) {
+    if (outcome) {
+      row.sum += *outcome;
     } else {
       ++row.lost;
     }

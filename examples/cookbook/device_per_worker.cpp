@@ -55,5 +55,5 @@ int main() {
 
   // Also of the worker that has come in the place of the dead one.
   for (auto const& name : pool.on_each_worker<name_of_device>())
-    std::cout << "device " << *name << '\n';
+    std::cout << "device " << name << '\n';
 }

@@ -26,7 +26,7 @@ template <detail::AnyHandle H>
 class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
  public:
   /// The place in the range. `*it` is a future that has ended. `++it` blocks until the next one
-  /// has.
+  /// has, and throws as begin() does.
   class iterator {
    public:
     using value_type = H;
@@ -57,7 +57,7 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
       context_ = detail::context_of(detail::HandleAccess::completion(*handles_.front()));
     }
     for (H* const handle : handles_) {
-      detail::EndOrder::add(order_, detail::HandleAccess::completion(*handle));
+      detail::EndOrder::add(order_, detail::HandleAccess::shared(*handle));
     }
   }
   /// The range that was moved from can only be assigned to and destroyed.
@@ -81,7 +81,8 @@ class AsCompleted : public std::ranges::view_interface<AsCompleted<H>> {
 
   /// Blocks until the first future has ended. Later calls return the place that was reached. Throws
   /// std::logic_error if the range was moved from, and SetupError in a forked child if the next
-  /// future can never end there.
+  /// future can never end there. On the callback thread, throws std::system_error of
+  /// std::errc::resource_deadlock_would_occur if all futures that are left need that thread.
   iterator begin() {
     if (!begun_) step();
     begun_ = true;

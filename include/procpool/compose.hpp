@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <stdexcept>
 #include <tuple>
@@ -51,17 +52,20 @@ class PROCPOOL_API Join final : public Composed {
   // The owner of the future takes the parts, after the end.
   void taken() noexcept;
 
-  // The same for a join that ends with its first part. Returns the index of that part. Throws
-  // TaskCancelled if the join was cancelled before.
-  std::size_t take_any();
+  // The same for a join that ends with its first part. Returns the index of that part, or the
+  // failure of a join that was cancelled before.
+  Outcome<std::size_t> take_any();
 
   bool awaited(List& all) override;
-  bool needs_thread(Callbacks const& thread, int levels) const noexcept override;
+  bool needs_thread(Callbacks::OfThread const& thread, int levels) const noexcept override;
+  bool may_have_failed(int levels) const noexcept override;
   bool ask() noexcept override;
   bool unask() noexcept override;
 
  private:
   class PartEnded;
+
+  List all_parts() const noexcept;
 
   void part_ended(std::size_t index) noexcept;
 
@@ -83,6 +87,21 @@ using value_or_monostate = std::conditional_t<std::is_void_v<V>, std::monostate,
 
 template <class H>
 using handle_value_t = typename Unwrapped<H>::type;
+
+template <class H>
+auto outcome_of_part(H& handle) {
+  return outcome_of<handle_value_t<std::remove_const_t<H>>>(handle);
+}
+
+// Its value, with std::monostate for void.
+template <class V>
+value_or_monostate<V> value_of(Outcome<V>& outcome) {
+  if constexpr (std::is_void_v<V>) {
+    return {};
+  } else {
+    return *std::move(outcome);
+  }
+}
 
 // get(), with std::monostate for void.
 template <AnyHandle H>
@@ -187,7 +206,50 @@ auto take_parts(Completion& join, Parts& parts, Take const& take) {
 
 // The same for futures without values. A part that is itself such a join is taken apart here, so
 // that a chain of joins made in a loop needs no stack.
-PROCPOOL_API void take_nothing(Completion& join, void* extra);
+PROCPOOL_API Outcome<void> take_nothing(Completion& join, void* extra);
+PROCPOOL_API Future<void> future_of_nothing(std::shared_ptr<Join> join,
+                                            std::shared_ptr<std::vector<Future<void>>> kept);
+
+// The values of these outcomes, or the first failure.
+template <class Value, class... Vs>
+Outcome<Value> values_of(std::tuple<Outcome<Vs>...> outcomes) {
+  return std::apply(
+      [](auto&... each) -> Outcome<Value> {
+        std::optional<Failure> failure;
+        ((failure || each.has_value() ? void() : void(failure = each.error())), ...);
+        if (failure) return *std::move(failure);
+        return Outcome<Value>(std::in_place, value_of(each)...);
+      },
+      outcomes);
+}
+
+// The same of a vector of parts.
+template <class Value, class H>
+Outcome<Value> values_of_parts(std::vector<H>& parts) {
+  using V = handle_value_t<H>;
+  using Values = std::conditional_t<std::is_void_v<V>, std::vector<std::monostate>, std::vector<V>>;
+  Values values;
+  if constexpr (!std::is_void_v<V>) values.reserve(parts.size());
+  for (H& part : parts) {
+    auto outcome = outcome_of_part(part);
+    if (!outcome.has_value()) return outcome.error();
+    if constexpr (!std::is_void_v<V>) values.push_back(*std::move(outcome));
+  }
+  if constexpr (std::is_void_v<V>) {
+    return Outcome<void>(std::in_place);
+  } else {
+    return Outcome<Value>(std::in_place, std::move(values));
+  }
+}
+
+// The WhenAny of a join that has ended.
+template <class Value>
+Outcome<Value> take_first(Completion& join, void* extra) {
+  auto const first = static_cast<Join&>(join).take_any();
+  if (!first.has_value()) return first.error();
+  using Parts = decltype(Value::futures);
+  return Outcome<Value>(std::in_place, Value{*first, std::move(*static_cast<Parts*>(extra))});
+}
 
 // The error of when_any_ok() for these failures, which are sorted first: TaskCancelled if all were
 // cancelled, else ElementErrors.
@@ -246,7 +308,7 @@ class FirstSuccess {
  private:
   static Future<void> when_all_parts(std::vector<Future<void>> parts) {
     auto [join, kept] = join_vector(true, std::move(parts));
-    return Future<void>(std::move(join), std::move(kept), &take_nothing);
+    return future_of_nothing(std::move(join), std::move(kept));
   }
 
   void keep(std::size_t index, Outcome<V>& outcome, std::exception_ptr error) noexcept {
@@ -284,9 +346,20 @@ auto when_all(Hs&&... handles) {
   using Parts = std::tuple<Hs...>;
   auto [join, kept] = detail::join_tuple(true, handles...);
   return Future<Value>(
-      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+      std::move(join), std::move(kept),
+      [](detail::Completion& completion, void* extra) -> Value {
         return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& parts) {
           return std::apply([](auto&... each) { return Value{detail::get_value(each)...}; }, parts);
+        });
+      },
+      [](detail::Completion& completion, void* extra) -> Outcome<Value> {
+        return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& parts) {
+          return std::apply(
+              [](auto&... each) {
+                return detail::values_of<Value>(std::tuple<Outcome<detail::handle_value_t<Hs>>...>{
+                    detail::outcome_of_part(each)...});
+              },
+              parts);
         });
       });
 }
@@ -302,10 +375,11 @@ auto when_all(R&& handles) {
   using Parts = std::vector<H>;
   auto [join, kept] = detail::join_vector(true, detail::to_vector(handles));
   if constexpr (std::is_same_v<H, Future<void>>) {
-    return Future<void>(std::move(join), std::move(kept), &detail::take_nothing);
+    return detail::future_of_nothing(std::move(join), std::move(kept));
   } else {
     return Future<Value>(
-        std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+        std::move(join), std::move(kept),
+        [](detail::Completion& completion, void* extra) -> Value {
           return detail::take_parts(
               completion, *static_cast<Parts*>(extra), [](Parts& all) -> Value {
                 if constexpr (std::is_void_v<V>) {
@@ -322,6 +396,10 @@ auto when_all(R&& handles) {
                   return values;
                 }
               });
+        },
+        [](detail::Completion& completion, void* extra) -> Outcome<Value> {
+          return detail::take_parts(completion, *static_cast<Parts*>(extra),
+                                    [](Parts& all) { return detail::values_of_parts<Value>(all); });
         });
   }
 }
@@ -343,10 +421,11 @@ auto when_any(Hs&&... handles) {
   using Value = WhenAny<std::tuple<Hs...>>;
   auto [join, kept] = detail::join_tuple(false, handles...);
   return Future<Value>(
-      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
-        std::size_t const first = static_cast<detail::Join&>(completion).take_any();
-        return {first, std::move(*static_cast<std::tuple<Hs...>*>(extra))};
-      });
+      std::move(join), std::move(kept),
+      [](detail::Completion& completion, void* extra) {
+        return detail::take_first<Value>(completion, extra).value();
+      },
+      &detail::take_first<Value>);
 }
 
 /// The same for a range of futures. Moves them out of the range. Throws std::invalid_argument if
@@ -360,10 +439,11 @@ auto when_any(R&& handles) {
   if (all.empty()) throw std::invalid_argument("procpool: when_any of no futures never ends");
   auto [join, kept] = detail::join_vector(false, std::move(all));
   return Future<Value>(
-      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
-        std::size_t const first = static_cast<detail::Join&>(completion).take_any();
-        return {first, std::move(*static_cast<std::vector<H>*>(extra))};
-      });
+      std::move(join), std::move(kept),
+      [](detail::Completion& completion, void* extra) {
+        return detail::take_first<Value>(completion, extra).value();
+      },
+      &detail::take_first<Value>);
 }
 
 /// A future of all outcomes, in the order of the arguments: a std::tuple of Outcome. Ends when all
@@ -375,17 +455,13 @@ auto when_all_outcomes(Hs&&... handles) {
   using Value = std::tuple<Outcome<detail::handle_value_t<Hs>>...>;
   using Parts = std::tuple<Hs...>;
   auto [join, kept] = detail::join_tuple(true, handles...);
-  return Future<Value>(
-      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
-        return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& parts) {
-          return std::apply(
-              [](auto&... each) {
-                return Value{detail::outcome_of<
-                    detail::handle_value_t<std::remove_reference_t<decltype(each)>>>(each)...};
-              },
-              parts);
-        });
-      });
+  auto const take = [](detail::Completion& completion, void* extra) -> Value {
+    return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& parts) {
+      return std::apply([](auto&... each) { return Value{detail::outcome_of_part(each)...}; },
+                        parts);
+    });
+  };
+  return Future<Value>(std::move(join), std::move(kept), take, nullptr);
 }
 
 /// The same for a range of futures: a future of the vector of their outcomes.
@@ -398,14 +474,16 @@ auto when_all_outcomes(R&& handles) {
   using Parts = std::vector<H>;
   auto [join, kept] = detail::join_vector(true, detail::to_vector(handles));
   return Future<Value>(
-      std::move(join), std::move(kept), [](detail::Completion& completion, void* extra) -> Value {
+      std::move(join), std::move(kept),
+      [](detail::Completion& completion, void* extra) -> Value {
         return detail::take_parts(completion, *static_cast<Parts*>(extra), [](Parts& all) {
           Value outcomes;
           outcomes.reserve(all.size());
           for (H& each : all) outcomes.push_back(detail::outcome_of<V>(each));
           return outcomes;
         });
-      });
+      },
+      nullptr);
 }
 
 /// A future of the first value, as an Indexed<T>: the index of its future, and the value. The others

@@ -30,10 +30,10 @@ class [[nodiscard]] Future : public detail::Handle<Future<T>, T> {
   /// For the operations: of a task with one element.
   explicit Future(std::shared_ptr<detail::Task> task) : Base(std::move(task), &take_only) {}
   /// For code that composes futures: `take` takes the value out of the ended completion, and gets
-  /// the object that the future keeps.
+  /// the object that the future keeps. `take_outcome` does the same without a throw.
   Future(std::shared_ptr<detail::Completion> completion, std::shared_ptr<void> extra,
-         typename Base::Take take)
-      : Base(std::move(completion), std::move(extra), take) {}
+         typename Base::Take take, typename Base::TakeOutcome take_outcome)
+      : Base(std::move(completion), std::move(extra), take, take_outcome) {}
 
   /// The standard output and error of the task, with Output::capture: the end of it, see
   /// OutputOptions::limit. Blocks until the call has ended; to be called before get(). Empty

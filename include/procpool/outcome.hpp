@@ -31,7 +31,8 @@ struct ElementTimes {
   /// Its encoded arguments were handed to the pool.
   std::optional<TimePoint> queued{};
   /// Its last attempt began: so long before `ended` as the worker says, and never before `queued`.
-  /// Not known if its worker died.
+  /// If its worker died: the moment when the pool first saw it run, some milliseconds after its
+  /// begin, if it has a `timeout` or a `deadline`. Otherwise not known: the pool does not look.
   std::optional<TimePoint> started{};
   /// Its value or its failure was here.
   std::optional<TimePoint> ended{};
@@ -71,6 +72,14 @@ struct OutcomeFacts {
 };
 using OutcomeDetails = std::shared_ptr<OutcomeFacts const>;
 
+// For the operations.
+struct OutcomeAccess {
+  template <class O>
+  static void set(O& outcome, OutcomeDetails details) noexcept {
+    outcome.details_ = std::move(details);
+  }
+};
+
 }  // namespace detail
 
 /// The outcome of one element: its value, or the reason why there is none. As std::expected<T,
@@ -99,13 +108,6 @@ class [[nodiscard]] Outcome {
   /// A failure.
   Outcome(Failure failure) noexcept  // NOLINT(google-explicit-constructor): as std::expected
       : failure_(std::move(failure)) {}
-  /// For the operations.
-  template <class... Args>
-  Outcome(detail::OutcomeDetails details, std::in_place_t, Args&&... args)
-      : value_(std::in_place, std::forward<Args>(args)...), details_(std::move(details)) {}
-  /// For the operations.
-  Outcome(detail::OutcomeDetails details, Failure failure) noexcept
-      : failure_(std::move(failure)), details_(std::move(details)) {}
 
   /// True if there is a value.
   bool has_value() const noexcept { return value_.has_value(); }
@@ -198,6 +200,10 @@ class [[nodiscard]] Outcome {
   }
 
  private:
+  template <class U>
+  friend class Outcome;
+  friend detail::OutcomeAccess;
+
   template <class Self>
   static decltype(auto) get(Self&& self) {
     if (!self.has_value()) self.failure_->rethrow();
@@ -229,14 +235,17 @@ class [[nodiscard]] Outcome {
     using U = std::remove_cv_t<decltype(call(std::forward<F>(function), std::forward<Self>(self)))>;
     static_assert(!std::is_reference_v<U>,
                   "procpool: the function of transform() returns a value, not a reference");
-    if (!self.has_value()) return Outcome<U>(self.details_, *self.failure_);
-    if constexpr (std::is_void_v<U>) {
-      call(std::forward<F>(function), std::forward<Self>(self));
-      return Outcome<U>(self.details_, std::in_place);
-    } else {
-      return Outcome<U>(self.details_, std::in_place,
-                        call(std::forward<F>(function), std::forward<Self>(self)));
-    }
+    Outcome<U> changed = [&] {
+      if (!self.has_value()) return Outcome<U>(*self.failure_);
+      if constexpr (std::is_void_v<U>) {
+        call(std::forward<F>(function), std::forward<Self>(self));
+        return Outcome<U>(std::in_place);
+      } else {
+        return Outcome<U>(std::in_place, call(std::forward<F>(function), std::forward<Self>(self)));
+      }
+    }();
+    changed.details_ = self.details_;
+    return changed;
   }
 
   std::optional<Value> value_;

@@ -83,7 +83,8 @@ struct EngineAccess;
 /// refused. When the pool is gone, the operations throw PoolClosed.
 class PROCPOOL_API OutcomeView : public detail::Operations<OutcomeView, Outcome>,
                                  public detail::StreamOperations<OutcomeView, Outcome>,
-                                 public detail::SliceOperations<OutcomeView, Outcome> {
+                                 public detail::SliceOperations<OutcomeView, Outcome>,
+                                 public detail::WorkerOperations<OutcomeView, Outcome> {
  public:
   /// The same operations with these options too. An option that both have is the later one.
   OutcomeView with(CallOptions const& options) const;
@@ -93,6 +94,7 @@ class PROCPOOL_API OutcomeView : public detail::Operations<OutcomeView, Outcome>
   friend detail::Operations<OutcomeView, Outcome>;
   friend detail::StreamOperations<OutcomeView, Outcome>;
   friend detail::SliceOperations<OutcomeView, Outcome>;
+  friend detail::WorkerOperations<OutcomeView, Outcome>;
   friend detail::ContextAccess;
 
   explicit OutcomeView(PoolView view) noexcept : view_(std::move(view)) {}

@@ -39,7 +39,10 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
   Results() = default;
   /// For the operations.
   Results(std::shared_ptr<detail::Task> task, OnError on_error)
-      : Base(std::move(task), take_for(on_error)) {}
+      : Base(std::move(task),
+             on_error == OnError::collect ? &take<OnError::collect> : &take<OnError::finish>,
+             on_error == OnError::collect ? &take_outcome<OnError::collect>
+                                          : &take_outcome<OnError::finish>) {}
 
   /// The number of elements. Does not block.
   std::uint64_t total() const { return this->counts().announced; }
@@ -58,16 +61,19 @@ class [[nodiscard]] Results : public detail::Handle<Results<R>, detail::results_
   std::uint64_t failed() const { return this->counts().failed; }
 
  private:
-  static typename Base::Take take_for(OnError on_error) {
-    if (on_error == OnError::collect) return &take<OnError::collect>;
-    return &take<OnError::finish>;
-  }
-
   template <OnError How>
   static Value take(detail::Completion& completion, void*) {
+    return detail::collect_values<R>(told(completion), How);
+  }
+  template <OnError How>
+  static Outcome<Value> take_outcome(detail::Completion& completion, void*) {
+    return detail::collect_outcome<R>(told(completion), How);
+  }
+
+  static detail::Task& told(detail::Completion& completion) {
     auto& task = static_cast<detail::Task&>(completion);
     if (detail::ProgressReport* const report = task.progress()) report->wait_until_told();
-    return detail::collect_values<R>(task, How);
+    return task;
   }
 };
 

@@ -32,7 +32,7 @@ constexpr std::chrono::milliseconds linger{200};
 // The log tells at most one unseen error in this time.
 constexpr std::chrono::seconds between_lost{1};
 
-constinit thread_local Callbacks const* of_this = nullptr;  // the caller is their callback thread
+constinit thread_local Callbacks::OfThread of_this{};
 constinit thread_local Callbacks::Outside const* innermost = nullptr;  // on this thread
 
 }  // namespace
@@ -148,7 +148,7 @@ void Callbacks::hold(Work::Thread which) {
     try {
       if (own.thread.joinable()) own.thread.detach();  // a former thread that is about to end
       own.thread = std::thread([self = shared_from_this(), which] {
-        if (which == Work::Thread::callbacks) of_this = self.get();
+        of_this = {self.get(), which};
         self->state_->loop(which);
       });
     } catch (std::system_error const& error) {
@@ -196,7 +196,7 @@ bool Callbacks::on_thread() const noexcept {
   return state.callbacks.running && state.callbacks.thread_id == std::this_thread::get_id();
 }
 
-Callbacks const* Callbacks::of_this_thread() noexcept { return of_this; }
+Callbacks::OfThread Callbacks::of_this_thread() noexcept { return of_this; }
 
 bool Callbacks::State::inside() const noexcept {
   for (Queue const* const own : {&callbacks, &executors}) {

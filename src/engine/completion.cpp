@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <system_error>
 #include <utility>
 
 #include <procpool/detail/async/callbacks.hpp>
@@ -96,12 +95,9 @@ bool Completion::wait_until(std::optional<TimePoint> deadline) const {
 }
 
 void Completion::check_not_for_this_thread(std::optional<TimePoint> deadline) const {
-  Callbacks const* const thread = Callbacks::of_this_thread();
-  if (thread == nullptr || deadline || !needs_thread(*this, *thread)) return;
-  throw std::system_error(
-      std::make_error_code(std::errc::resource_deadlock_would_occur),
-      "procpool: a callback waits for a future that needs the callback thread, which is this one; "
-      "return the future, co_await it, or give its continuation an executor");
+  auto const thread = Callbacks::of_this_thread();
+  if (thread.callbacks == nullptr || deadline || !needs_thread(*this, thread)) return;
+  throw_self_wait(thread.which);
 }
 
 void Completion::on_end(std::unique_ptr<Callback> callback) noexcept {

@@ -4,12 +4,15 @@
 #include <procpool/detail/async/composed.hpp>
 
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <procpool/detail/async/call_context.hpp>
 #include <procpool/detail/async/cancel.hpp>
+#include <procpool/detail/engine/task.hpp>
 #include <procpool/errors.hpp>
+#include <procpool/failure.hpp>
 
 namespace procpool::inline v0_1::detail {
 
@@ -71,25 +74,46 @@ bool Composed::waits_no_more() noexcept {
 // A cancellation is not reported: the program has asked for it.
 void Composed::report_lost() noexcept {
   std::exception_ptr const lost = error();
-  if (!lost) return;
-  try {
-    std::rethrow_exception(lost);
-  } catch (TaskCancelled const&) {
-    return;
-  } catch (...) {
-  }
+  if (!lost || Failure(lost).as<TaskCancelled>() != nullptr) return;
   try {
     detail::report_lost(*this, [lost] { return describe(lost); });
   } catch (...) {  // no memory for the report
   }
 }
 
-bool needs_thread(Completion const& what, Callbacks const& thread, int levels) noexcept {
+namespace {
+
+// The thread that runs the code of a context, or hands it to the executor.
+Work::Thread thread_of(CallContext const& context) noexcept {
+  return context.executor ? Work::Thread::executors : Work::Thread::callbacks;
+}
+
+}  // namespace
+
+bool needs_thread(Completion const& what, Callbacks::OfThread const& thread, int levels) noexcept {
   return levels != 0 && !what.ended() && !what.is_task() &&
          static_cast<Composed const&>(what).needs_thread(thread, levels);
 }
 
-bool Composed::needs_thread(Callbacks const& thread, int levels) const noexcept {
+bool may_have_failed(Completion const& what, int levels) noexcept {
+  if (levels == 0) return true;
+  if (!what.is_task()) return static_cast<Composed const&>(what).may_have_failed(levels);
+  Task::Counts const counts = static_cast<Task const&>(what).counts();
+  return counts.failed != 0 || counts.cancelled != 0;
+}
+
+void throw_self_wait(Work::Thread thread) {
+  throw std::system_error(
+      std::make_error_code(std::errc::resource_deadlock_would_occur),
+      thread == Work::Thread::callbacks
+          ? "procpool: a callback waits for a future that needs the callback thread, which is this "
+            "one; return the future, co_await it, or give its continuation an executor"
+          : "procpool: an executor runs its work in its own call, and this work waits for a future "
+            "that needs the executor; let the executor run work on another thread, return the "
+            "future, or co_await it");
+}
+
+bool Composed::needs_thread(Callbacks::OfThread const& thread, int levels) const noexcept {
   std::shared_ptr<Completion> what;
   Then then{};
   {
@@ -103,7 +127,9 @@ bool Composed::needs_thread(Callbacks const& thread, int levels) const noexcept 
   if (then != Then::its_end) {
     bool const own = then == Then::continuation || !what->context();
     auto const& known = own ? context() : what->context();
-    if (known && known->callbacks.get() == &thread && !known->executor) return true;
+    if (known && known->callbacks.get() == thread.callbacks && thread_of(*known) == thread.which) {
+      return true;
+    }
   }
   return detail::needs_thread(*what, thread, levels - 1);
 }

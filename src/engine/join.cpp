@@ -48,10 +48,11 @@ void Join::taken() noexcept {
   kept_.reset();
 }
 
-std::size_t Join::take_any() {
+Outcome<std::size_t> Join::take_any() {
   taken();
-  if (cancelled_) throw TaskCancelled("cancelled before one of several futures had ended");
-  return last_;
+  if (!cancelled_) return Outcome<std::size_t>(last_);
+  return Failure(
+      std::make_exception_ptr(TaskCancelled("cancelled before one of several futures had ended")));
 }
 
 // The parts are cancelled one after the other. One of them may end by itself meanwhile, and be the
@@ -80,21 +81,35 @@ bool Join::awaited(List& all) {
   return true;
 }
 
-bool Join::needs_thread(Callbacks const& thread, int levels) const noexcept {
+// Empty: they are taken, or there is no memory for the list.
+Composed::List Join::all_parts() const noexcept {
   List parts;
   std::shared_ptr<void> kept;  // if this is the last owner, the end comes behind the lock
   try {
     Lock const lock(mutex_);
     kept = kept_.lock();
-    if (!kept || decided()) return false;
-    enumerate_(kept.get(), parts);
-  } catch (...) {  // no memory for the list
-    return false;
+    if (kept) enumerate_(kept.get(), parts);
+  } catch (...) {
+    parts.clear();
   }
+  return parts;
+}
+
+bool Join::needs_thread(Callbacks::OfThread const& thread, int levels) const noexcept {
+  List const all = decided() ? List() : all_parts();
   auto const needs = [&](auto const& part) {
     return detail::needs_thread(*part, thread, levels - 1);
   };
-  return any_ ? std::ranges::all_of(parts, needs) : std::ranges::any_of(parts, needs);
+  if (all.empty()) return false;
+  return any_ ? std::ranges::all_of(all, needs) : std::ranges::any_of(all, needs);
+}
+
+bool Join::may_have_failed(int levels) const noexcept {
+  if (any_) return cancelled_;
+  List const all = all_parts();
+  return all.empty() || std::ranges::any_of(all, [levels](auto const& part) {
+           return detail::may_have_failed(*part, levels - 1);
+         });
 }
 
 void Join::part_ended(std::size_t index) noexcept {
@@ -126,7 +141,18 @@ std::exception_ptr all_failed(std::vector<ElementError> failures) noexcept {
   }
 }
 
-void take_nothing(Completion& join, void* extra) {
+namespace {
+
+void take_value_of_nothing(Completion& join, void* extra) { take_nothing(join, extra).value(); }
+
+}  // namespace
+
+Future<void> future_of_nothing(std::shared_ptr<Join> join,
+                               std::shared_ptr<std::vector<Future<void>>> kept) {
+  return {std::move(join), std::move(kept), &take_value_of_nothing, &take_nothing};
+}
+
+Outcome<void> take_nothing(Completion& join, void* extra) {
   static_cast<Join&>(join).taken();
   auto& parts = *static_cast<std::vector<Future<void>>*>(extra);
   std::vector<Future<void>> open;
@@ -143,14 +169,16 @@ void take_nothing(Completion& join, void* extra) {
   while (!open.empty()) {
     Future<void> one = std::move(open.back());
     open.pop_back();
-    if (!HandleAccess::takes(one, &take_nothing)) {
-      one.get();
+    if (!HandleAccess::takes(one, &take_value_of_nothing)) {
+      Outcome<void> outcome = outcome_of<void>(one);
+      if (!outcome.has_value()) return outcome;
       continue;
     }
     static_cast<Join&>(HandleAccess::completion(one)).taken();
     add(*static_cast<std::vector<Future<void>>*>(HandleAccess::extra(one).get()));
     HandleAccess::forget(one);
   }
+  return Outcome<void>(std::in_place);
 }
 
 }  // namespace procpool::inline v0_1::detail

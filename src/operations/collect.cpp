@@ -77,6 +77,11 @@ void throw_reason(OutcomeBlock const& block, Task const& task, std::exception_pt
   std::rethrow_exception(SharedReason(std::move(reason)).of(task.id(), block.first));
 }
 
+std::exception_ptr only_failure(Task& task) {
+  OutcomeBlock const block = task.take_only();
+  return SharedReason(reason_of(block, task)).of(task.id(), block.first);
+}
+
 bool well_formed(std::span<std::byte const> bytes, std::uint64_t count) noexcept {
   for (std::uint64_t i = 0; i < count; ++i) {
     std::uint64_t size = 0;
@@ -95,9 +100,10 @@ void ErrorSink::error(std::exception_ptr const& reason) {
   ++next_;
 }
 
-void ErrorSink::throw_errors() {
-  if (all_) throw ElementErrors(std::move(errors_));
-  errors_.front().error.rethrow();
+std::exception_ptr ErrorSink::failure() {
+  if (!failed_) return nullptr;
+  if (all_) return std::make_exception_ptr(ElementErrors(std::move(errors_)));
+  return errors_.front().error.exception();
 }
 
 }  // namespace procpool::inline v0_1::detail

@@ -175,6 +175,7 @@ struct Connection {
 };
 void read_configuration();
 long cache_size();
+void empty_cache(long limit);
 
 void connect(std::string const& host) { procpool::WorkerLocal<Connection>::emplace(host); }
 int ask(int question) { return procpool::WorkerLocal<Connection>::get().ask(question); }
@@ -191,9 +192,14 @@ read_configuration();
 warm.get();  // throws what a failed initializer has thrown
 }
 
-long sizes() {
+long sizes(long limit) {
 long total = 0;
-for (auto const& size : pool.on_each_worker<cache_size>()) total += size.value_or(0);
+for (long const size : pool.on_each_worker<cache_size>()) total += size;
+auto emptied = pool.on_each_worker_async<empty_cache>(limit);  // returns at once
+for (auto const& outcome : pool.outcomes().on_each_worker<cache_size>()) {
+  total += outcome.value_or(0);  // also if a worker dies
+}
+emptied.get();
 return total;
 }
 

@@ -9,9 +9,11 @@
 #include <signal.h>
 
 #include <atomic>
+#include <chrono>
 #include <procpool.hpp>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -139,6 +141,68 @@ TEST_F(FailuresWithoutThrows, InAContinuationThatTakesTheOutcome) {
                                                         : procpool::FailureKind::refused;
   });
   EXPECT_EQ(kind.get(), procpool::FailureKind::threw);
+  EXPECT_EQ(throws - before, 0);
+}
+
+TEST_F(FailuresWithoutThrows, InContinuationsOfComposedFutures) {
+  using namespace std::chrono_literals;
+  auto const failing = [this] { return pool.submit<fail>(Way::standard); };
+  auto const good = [this] { return pool.submit<fail>(Way::returns); };
+  auto const kind_of = []<class T>(procpool::Future<T> future) {
+    return future
+        .then([](procpool::Outcome<T> const& outcome) {
+          return outcome ? procpool::FailureKind::refused : outcome.error().kind();
+        })
+        .get();
+  };
+  auto const nothing = [](int) {};
+  auto const plus = [](int x) { return x + 1; };
+  constexpr auto threw = procpool::FailureKind::threw;
+  int const before = throws;
+  EXPECT_EQ(kind_of(failing().then(plus)), threw);
+  EXPECT_EQ(kind_of(failing().then(plus).then(nothing)), threw);
+  EXPECT_EQ(kind_of(failing().then(plus).finally([] {})), threw);
+  EXPECT_EQ(kind_of(failing().finally([] {}).within(10min)), threw);
+  EXPECT_EQ(kind_of(good().then([&](int) { return failing(); })), threw);
+  EXPECT_EQ(kind_of(procpool::when_all(good(), failing())), threw);
+  EXPECT_EQ(kind_of(procpool::when_all(good(), failing().then(nothing), failing())), threw);
+  EXPECT_EQ(failing().or_else([](procpool::Failure const&) { return 3; }).get(), 3);
+  std::vector<procpool::Future<int>> values;
+  std::vector<procpool::Future<void>> voids;
+  for (int i = 0; i < 3; ++i) {
+    values.push_back(i == 1 ? failing() : good());
+    voids.push_back((i == 1 ? failing() : good()).then(nothing));
+  }
+  EXPECT_EQ(kind_of(procpool::when_all(std::move(values))), threw);
+  EXPECT_EQ(kind_of(procpool::when_all(std::move(voids))), threw);
+  for (auto const how : {procpool::OnError::finish, procpool::OnError::collect}) {
+    auto results = pool.with({.on_error = how}).map_async<fail>(std::vector(3, Way::standard));
+    EXPECT_EQ(std::move(results)
+                  .then([how](procpool::Outcome<std::vector<int>> const& outcome) {
+                    auto const* const all = outcome.error().as<procpool::ElementErrors>();
+                    return how == procpool::OnError::collect
+                               ? all != nullptr && all->failures().size() == 3
+                               : outcome.error().as<std::out_of_range>() != nullptr;
+                  })
+                  .get(),
+              true);
+  }
+  auto const outcomes = procpool::when_all_outcomes(failing().then(plus), failing()).get();
+  EXPECT_FALSE(std::get<0>(outcomes));
+  EXPECT_EQ(throws - before, 0);
+}
+
+TEST_F(FailuresWithoutThrows, InCancelledContinuations) {
+  procpool::Promise<int> promise;
+  auto late = promise.get_future().then([](int x) { return x; });
+  auto kind =
+      procpool::when_any(std::move(late), pool.submit<fail>(Way::standard))
+          .then([](auto any) { return std::move(std::get<0>(any.futures)); })
+          .then([](procpool::Outcome<int> const& outcome) { return outcome.error().kind(); });
+  int const before = throws;
+  EXPECT_NE(kind.cancel(), procpool::Cancel::too_late);
+  promise.set_value(1);
+  EXPECT_EQ(kind.get(), procpool::FailureKind::cancelled);
   EXPECT_EQ(throws - before, 0);
 }
 

@@ -391,6 +391,104 @@ TEST(SelfWait, OfACallbackIsReported) {
             std::errc());
 }
 
+// The error of what a callback of the pool does. Nothing: none.
+template <class Do>
+std::errc error_in_a_callback(ProcessPool& pool, Do const& act) {
+  return pool.submit<square>(1)
+      .then([&](int) -> std::errc {
+        try {
+          act();
+        } catch (std::system_error const& error) {
+          return static_cast<std::errc>(error.code().value());
+        }
+        return {};
+      })
+      .get();
+}
+
+TEST(SelfWait, InAsCompletedIsReported) {
+  ProcessPool pool{2};
+  auto const plus = [](int x) { return x + 1; };
+  auto const needs_this = [&] { return pool.submit<square>(1).then(plus); };
+  constexpr auto reported = std::errc::resource_deadlock_would_occur;
+  EXPECT_EQ(error_in_a_callback(pool,
+                                [&] {
+                                  std::vector<Future<int>> futures;
+                                  futures.push_back(needs_this());
+                                  futures.push_back(awaits(pool.submit<square>(2)));
+                                  procpool::as_completed(futures).begin();
+                                }),
+            reported);
+  // Those that end by themselves come first.
+  int seen = 0;
+  EXPECT_EQ(error_in_a_callback(pool,
+                                [&] {
+                                  std::vector<Future<int>> futures;
+                                  futures.push_back(needs_this());
+                                  futures.push_back(pool.submit<tasks::after>(20));
+                                  futures.push_back(make_ready_future(1));
+                                  for (auto& future : procpool::as_completed(futures)) {
+                                    future.get();
+                                    ++seen;
+                                  }
+                                }),
+            reported);
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(error_in_a_callback(pool,
+                                [&] {
+                                  std::vector<Future<int>> futures;
+                                  for (int i = 0; i < 5; ++i) {
+                                    futures.push_back(pool.submit<square>(i));
+                                  }
+                                  for (auto& future : procpool::as_completed(futures)) future.get();
+                                }),
+            std::errc());
+  // A stream is fed by the thread that reads it.
+  EXPECT_EQ(error_in_a_callback(
+                pool,
+                [&] {
+                  auto const progress = [](procpool::Progress const&) {};
+                  int sum = 0;
+                  for (int x :
+                       pool.with({.progress = progress}).imap<square>(std::views::iota(0, 1'000))) {
+                    sum += x % 2;
+                  }
+                  EXPECT_EQ(sum, 500);
+                }),
+            std::errc());
+}
+
+// It runs its work on the thread that hands out all work of executors.
+TEST(SelfWait, OfAnExecutorThatRunsItsWorkAtOnceIsReported) {
+  ProcessPool pool{2};
+  auto const at_once = [](std::function<void()> const& work) { work(); };
+  auto const plus = [](int x) { return x + 1; };
+  constexpr auto reported = std::errc::resource_deadlock_would_occur;
+  auto view = pool.with({.executor = at_once});
+  auto const in_executor = [&](auto act) {
+    return view.submit<square>(1)
+        .then([&](int) {
+          try {
+            act();
+          } catch (std::system_error const& error) {
+            return static_cast<std::errc>(error.code().value());
+          }
+          return std::errc();
+        })
+        .get();
+  };
+  EXPECT_EQ(in_executor([&] { view.submit<square>(1).then(plus).get(); }), reported);
+  EXPECT_EQ(in_executor([&] {
+              std::vector<Future<int>> futures;
+              futures.push_back(view.submit<square>(1).then(plus));
+              procpool::as_completed(futures).begin();
+            }),
+            reported);
+  EXPECT_EQ(in_executor([&] { pool.submit<square>(1).then(plus).get(); }), std::errc())
+      << "the callback thread is another one";
+  EXPECT_EQ(in_executor([&] { view.submit<square>(1).get(); }), std::errc());
+}
+
 // ---- co_await of streams
 
 Future<long> sum_of(ProcessPool& pool, int count) {

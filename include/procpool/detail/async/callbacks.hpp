@@ -81,8 +81,12 @@ class PROCPOOL_API Callbacks : public std::enable_shared_from_this<Callbacks> {
   bool take_from_executor(Work& work) noexcept;
 
   bool on_thread() const noexcept;  // is the caller the callback thread?
-  // Those whose callback thread the caller is. Null: none.
-  static Callbacks const* of_this_thread() noexcept;
+  // The thread that the caller is. Null callbacks: it is none of them.
+  struct OfThread {
+    Callbacks const* callbacks = nullptr;
+    Work::Thread which = Work::Thread::callbacks;
+  };
+  static OfThread of_this_thread() noexcept;
   std::string const& pool() const noexcept;  // its name
   bool forked() const noexcept;  // true in a forked child of the process that has the threads
 

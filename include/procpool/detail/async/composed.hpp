@@ -15,13 +15,12 @@
 #include <string>
 #include <vector>
 
+#include <procpool/detail/async/callbacks.hpp>
 #include <procpool/detail/async/completion.hpp>
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/detail/export.hpp>
 
 namespace procpool::inline v0_1::detail {
-
-class Callbacks;
 
 class PROCPOOL_API Composed : public Completion {
  public:
@@ -51,10 +50,13 @@ class PROCPOOL_API Composed : public Completion {
     its_end,       // this completion has the same outcome
     its_end_or_time
   };
+  // It has ended, and surely with a value: false. Looks at so many levels.
+  virtual bool may_have_failed(int levels) const noexcept = 0;
+
   // It waits for `what` from now on. A request that is kept cancels that at once.
   void waits_for(std::shared_ptr<Completion> const& what, Then then) noexcept;
-  // It cannot end as long as this callback thread does not return. Looks at so many levels.
-  virtual bool needs_thread(Callbacks const& thread, int levels) const noexcept;
+  // It cannot end as long as this thread does not return. Looks at so many levels.
+  virtual bool needs_thread(Callbacks::OfThread const& thread, int levels) const noexcept;
   // Code of the program runs from now on. True: a request is kept.
   bool waits_no_more() noexcept;
   void request() noexcept;
@@ -98,7 +100,14 @@ class PROCPOOL_API Composed : public Completion {
 PROCPOOL_API std::exception_ptr cancelled_meanwhile() noexcept;
 
 // A composed completion, and not ended: see Composed::needs_thread.
-bool needs_thread(Completion const& what, Callbacks const& thread, int levels = 1'000) noexcept;
+bool needs_thread(Completion const& what, Callbacks::OfThread const& thread,
+                  int levels = 1'000) noexcept;
+
+// For an ended completion: see Composed::may_have_failed.
+PROCPOOL_API bool may_have_failed(Completion const& what, int levels = 100) noexcept;
+
+// For a caller that is about to wait, and whose own thread would have to end that.
+[[noreturn]] void throw_self_wait(Work::Thread thread);
 
 // There is nothing to cancel any more.
 bool is_decided(Completion const& what) noexcept;

@@ -17,6 +17,7 @@
 #include <procpool/detail/async/handle.hpp>
 #include <procpool/detail/async/local_state.hpp>
 #include <procpool/detail/codec/in_place.hpp>
+#include <procpool/detail/operations/collect.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/outcome.hpp>
 
@@ -40,6 +41,19 @@ struct Unwrapped {
 template <AnyHandle V>
 struct Unwrapped<V> {
   using type = decltype(value_type_of(std::declval<V const&>()));
+};
+// What a function returns that passes an outcome on. Its future has the value or the failure.
+template <class T>
+struct PassedOn {
+  Outcome<T> outcome;
+};
+template <class V>
+inline constexpr bool is_passed_on = false;
+template <class T>
+inline constexpr bool is_passed_on<PassedOn<T>> = true;
+template <class T>
+struct Unwrapped<PassedOn<T>> {
+  using type = T;
 };
 
 // Does the continuation take the value itself?
@@ -69,15 +83,23 @@ struct Continued<F, void> {
   using type = typename Unwrapped<Returned>::type;
 };
 
-// The result of get(), as a value.
+// A call may return a T.
+template <class T>
+inline constexpr bool is_result = serializable<T>;
+template <>
+inline constexpr bool is_result<void> = true;
+template <class T>
+inline constexpr bool is_result<Outcome<T>> = false;
+
+// The result of get() of an ended handle, as a value. A failure costs no throw.
 template <class T, class H>
 Outcome<T> outcome_of(H& handle) {
   try {
-    // Of a call without a throw.
-    if constexpr (std::is_same_v<H, Future<T>> && !is_outcome<T>) {
+    if constexpr (std::is_same_v<H, Future<T>> && is_result<T>) {
       auto const task = HandleAccess::take_task(handle);
       if (task) return collect_value<Outcome<T>>(*task);
     }
+    if (HandleAccess::has_outcome(handle)) return HandleAccess::take_outcome(handle);
     if constexpr (std::is_void_v<T>) {
       handle.get();
       return Outcome<T>(std::in_place);
@@ -121,13 +143,18 @@ class Continuation final : public ContextWork {
     try {
       if constexpr (AnyHandle<std::remove_cvref_t<Returned>>) {
         std::optional<std::remove_cvref_t<Returned>> next;
-        call([&next](auto const& returned) { next.emplace(returned()); });
+        auto failure = call([&next](auto const& returned) { next.emplace(returned()); });
         function_.reset();
-        LocalState<Result>::follow(result, *std::move(next));
-        followed = true;
+        if (failure) {
+          result->set_error(std::move(failure));
+        } else {
+          LocalState<Result>::follow(result, *std::move(next));
+          followed = true;
+        }
       } else {
-        call([&result](auto const& returned) { keep(*result, returned); });
+        auto failure = call([&result](auto const& returned) { keep(*result, returned); });
         function_.reset();  // its captures are gone before its result can be seen
+        if (failure) result->set_error(std::move(failure));
       }
     } catch (...) {
       function_.reset();
@@ -136,30 +163,64 @@ class Continuation final : public ContextWork {
     if (!followed) LocalState<Result>::finish(result);
   }
 
-  // Calls `use` with a call of the function. Its arguments live until `use` returns.
+  // Calls `use` with a call of the function. Its arguments live until `use` returns. Or else
+  // returns the failure that passes the function by.
   template <class Use>
-  void call(Use const& use) {
+  std::exception_ptr call(Use const& use) {
     if constexpr (!takes_value<F, T>) {
       with_result([this] { return outcome_of<T>(handle_); },
                   [&](Outcome<T>&& outcome) {
                     use([&]() -> Returned { return std::invoke(*function_, std::move(outcome)); });
                   });
-    } else if constexpr (std::is_void_v<T>) {
-      handle_.get();
-      check_wanted();
-      use([this]() -> Returned { return std::invoke(*function_); });
+      return nullptr;
     } else {
-      with_result([this] { return handle_.get(); },
-                  [&](T&& value) {
-                    check_wanted();
-                    use([&]() -> Returned { return std::invoke(*function_, std::move(value)); });
-                  });
+      if (may_have_failed(HandleAccess::completion(handle_))) {
+        if constexpr (std::is_same_v<H, Future<T>> && !is_outcome<T>) {
+          if (auto const task = HandleAccess::take_task(handle_)) return only_failure(*task);
+        }
+        if (HandleAccess::has_outcome(handle_)) {
+          return with_result([this] { return HandleAccess::take_outcome(handle_); },
+                             [&](Outcome<T>&& outcome) -> std::exception_ptr {
+                               if (!outcome.has_value()) return outcome.error().exception();
+                               if constexpr (std::is_void_v<T>) {
+                                 return call_wanted(use);
+                               } else {
+                                 return call_wanted(use, *std::move(outcome));
+                               }
+                             });
+        }
+      }
+      if constexpr (std::is_void_v<T>) {
+        handle_.get();
+        return call_wanted(use);
+      } else {
+        return with_result([this] { return handle_.get(); },
+                           [&](T&& value) { return call_wanted(use, std::move(value)); });
+      }
     }
+  }
+
+  template <class Use, class... Value>
+  std::exception_ptr call_wanted(Use const& use, Value&&... value) {
+    if (cancelled_) {
+      return std::make_exception_ptr(TaskCancelled("a continuation was cancelled before it began"));
+    }
+    use([&]() -> Returned { return std::invoke(*function_, std::forward<Value>(value)...); });
+    return nullptr;
   }
 
   template <class Call>
   static void keep(LocalState<Result>& result, Call const& returned) {
-    if constexpr (std::is_void_v<Returned>) {
+    if constexpr (is_passed_on<Returned>) {
+      auto passed = returned();
+      if (!passed.outcome.has_value()) {
+        result.set_error(passed.outcome.error().exception());
+      } else if constexpr (std::is_void_v<Result>) {
+        result.set_value();
+      } else {
+        result.set_value(*std::move(passed.outcome));
+      }
+    } else if constexpr (std::is_void_v<Returned>) {
       returned();
       result.set_value();
     } else if constexpr (std::is_same_v<Returned, Result>) {
@@ -169,10 +230,6 @@ class Continuation final : public ContextWork {
     } else {
       result.set_value(returned());
     }
-  }
-
-  void check_wanted() const {
-    if (cancelled_) throw TaskCancelled("a continuation was cancelled before it began");
   }
 
   std::string const whose_;
@@ -261,9 +318,9 @@ auto Handle<Derived, T>::finally(F function) -> Future<T> {
       std::is_invocable_v<F&>,
       "procpool: finally calls its function without arguments; for the outcome use then()");
   if constexpr (std::is_invocable_v<F&>) {
-    return then([function = std::move(function)](Outcome<T> outcome) mutable -> T {
+    return then([function = std::move(function)](Outcome<T> outcome) mutable {
       std::invoke(function);
-      return *std::move(outcome);
+      return PassedOn<T>{std::move(outcome)};
     });
   } else {
     return {};

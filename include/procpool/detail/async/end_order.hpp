@@ -22,10 +22,12 @@ class PROCPOOL_API EndOrder {
   explicit EndOrder(std::size_t completions);
 
   // Adds a completion; once for each, in order. The n-th has index n.
-  static void add(std::shared_ptr<EndOrder> const& order, Completion& completion) noexcept;
+  static void add(std::shared_ptr<EndOrder> const& order,
+                  std::shared_ptr<Completion> const& completion) noexcept;
 
   // Blocks until more than `before` completions have ended, and returns the index of the next one.
-  // A forked child throws SetupError unless that had happened before the fork.
+  // A forked child throws SetupError unless that had happened before the fork. Throws
+  // std::system_error if the caller's own thread would have to end all that are left.
   std::size_t wait(std::size_t before);
 
   // Does not wait: have more than `before` ended?
@@ -44,6 +46,7 @@ class PROCPOOL_API EndOrder {
   class Ended;
 
   void check_process() const;
+  void check_not_for_this_thread(std::size_t before) PROCPOOL_EXCLUDES(mutex_);
 
   // Without the mutex: number_ has counted this entry, and entries do not move.
   std::size_t entry(std::size_t index) const PROCPOOL_UNCHECKED_LOCKS { return ended_[index]; }
@@ -56,6 +59,7 @@ class PROCPOOL_API EndOrder {
   Condition more_;
   std::atomic<std::size_t> number_{0};                          // of entries in ended_
   std::vector<std::size_t> ended_ PROCPOOL_GUARDED_BY(mutex_);  // has room for all from the start
+  std::vector<std::weak_ptr<Completion>> open_ PROCPOOL_GUARDED_BY(mutex_);    // by index
   std::unique_ptr<Completion::Callback> at_next_ PROCPOOL_GUARDED_BY(mutex_);  // see call_at()
 };
 

@@ -44,7 +44,8 @@ class [[nodiscard]] Handle {
       : completion_(std::move(other.completion_)),
         extra_(std::move(other.extra_)),
         task_(std::exchange(other.task_, nullptr)),
-        take_(other.take_) {}
+        take_(other.take_),
+        take_outcome_(other.take_outcome_) {}
   Handle& operator=(Handle&& other) noexcept {
     if (this == &other) return *this;
     drop();
@@ -52,6 +53,7 @@ class [[nodiscard]] Handle {
     extra_ = std::move(other.extra_);
     task_ = std::exchange(other.task_, nullptr);
     take_ = other.take_;
+    take_outcome_ = other.take_outcome_;
     return *this;
   }
 
@@ -95,16 +97,7 @@ class [[nodiscard]] Handle {
   /// (see errors.hpp). Once: the handle is not valid() afterwards.
   T get() {
     wait();
-    task_ = nullptr;
-    std::shared_ptr<Completion> const completion = std::move(completion_);
-    // Dropped also if take_ throws.
-    struct Extra {
-      std::shared_ptr<void> what;
-      ~Extra() {
-        if (what) let_go(std::move(what));
-      }
-    } const extra{std::move(extra_)};
-    return take_(*completion, extra.what.get());
+    return take_by(take_);
   }
 
   /// Cancels the call. Elements that have not begun never will. Running elements are ended with
@@ -191,12 +184,18 @@ class [[nodiscard]] Handle {
   // Takes the value out of an ended completion. `extra` is the object that the handle keeps beside
   // it.
   using Take = T (*)(Completion&, void* extra);
+  // The same without a throw. Null: there is no such way.
+  using TakeOutcome = Outcome<T> (*)(Completion&, void* extra);
 
   Handle() = default;
-  Handle(std::shared_ptr<Task> task, Take take)
-      : completion_(task), task_(task.get()), take_(take) {}
-  Handle(std::shared_ptr<Completion> completion, std::shared_ptr<void> extra, Take take)
-      : completion_(std::move(completion)), extra_(std::move(extra)), take_(take) {}
+  Handle(std::shared_ptr<Task> task, Take take, TakeOutcome take_outcome = nullptr)
+      : completion_(task), task_(task.get()), take_(take), take_outcome_(take_outcome) {}
+  Handle(std::shared_ptr<Completion> completion, std::shared_ptr<void> extra, Take take,
+         TakeOutcome take_outcome)
+      : completion_(std::move(completion)),
+        extra_(std::move(extra)),
+        take_(take),
+        take_outcome_(take_outcome) {}
   ~Handle() { drop(); }
 
   std::string output_of(std::uint64_t element) const {
@@ -226,6 +225,20 @@ class [[nodiscard]] Handle {
  private:
   friend struct HandleAccess;
 
+  template <class R>
+  R take_by(R (*take)(Completion&, void* extra)) {
+    task_ = nullptr;
+    std::shared_ptr<Completion> const completion = std::move(completion_);
+    // Dropped also if it throws.
+    struct Extra {
+      std::shared_ptr<void> what;
+      ~Extra() {
+        if (what) let_go(std::move(what));
+      }
+    } const extra{std::move(extra_)};
+    return take(*completion, extra.what.get());
+  }
+
   template <class F>
   auto then_in(std::shared_ptr<CallContext const> const& context, F function)
       -> Future<typename Continued<F, T>::type>;
@@ -242,6 +255,7 @@ class [[nodiscard]] Handle {
   std::shared_ptr<void> extra_;
   Task* task_ = nullptr;  // the completion, if that is a task
   Take take_ = nullptr;
+  TakeOutcome take_outcome_ = nullptr;
 };
 
 // For code that composes handles.
@@ -270,6 +284,15 @@ struct HandleAccess {
   template <class H>
   static std::shared_ptr<void> const& extra(H const& handle) noexcept {
     return handle.extra_;
+  }
+  // The outcome of an ended handle, as get() takes its value.
+  template <class H>
+  static bool has_outcome(H const& handle) noexcept {
+    return handle.take_outcome_ != nullptr;
+  }
+  template <class H>
+  static auto take_outcome(H& handle) {
+    return handle.take_by(handle.take_outcome_);
   }
   // Drops the completion. Its error, if there is one, is not logged.
   template <class H>

@@ -24,6 +24,10 @@
 
 namespace procpool::inline v0_1::detail {
 
+// See continuation.hpp.
+template <class T, class H>
+Outcome<T> outcome_of(H& handle);
+
 template <class T>
 class LocalState final : public Composed {
   using Value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
@@ -39,7 +43,9 @@ class LocalState final : public Composed {
     let_go(std::move(heir_));  // maybe the end of a long chain
   }
 
-  static Future<T> future(State state) { return Future<T>(std::move(state), nullptr, &take_from); }
+  static Future<T> future(State state) {
+    return Future<T>(std::move(state), nullptr, &take_from, &outcome_from);
+  }
 
   template <class... Args>
   void set_value(Args&&... args) {
@@ -85,36 +91,72 @@ class LocalState final : public Composed {
     std::shared_ptr<Completion> const completion = HandleAccess::shared(handle);
     auto followed = std::make_shared<H>(std::move(handle));
     State const state = last_heir(given);
-    state->followed_ = [](void* kept) -> T { return static_cast<H*>(kept)->get(); };
+    state->followed_ = &followed_by<H>;
     state->state_.template emplace<3>(std::move(followed));
     state->waits_for(completion, Then::its_end);
     callback->follower = state;
     completion->on_end(std::move(callback));
   }
 
- private:
-  static T take_from(Completion& completion, void*) {
-    return static_cast<LocalState&>(completion).take();
+  bool may_have_failed(int levels) const noexcept override {
+    auto const* const followed = std::get_if<3>(&state_);
+    if (followed == nullptr) return state_.index() == 2;
+    return detail::may_have_failed(followed_->completion(followed->get()), levels - 1);
   }
 
-  T take() {
-    switch (state_.index()) {
+ private:
+  // What is done with the handle of another future, which this one follows.
+  struct Followed {
+    T (*value)(void* handle);
+    Outcome<T> (*outcome)(void* handle);
+    Completion& (*completion)(void* handle);
+  };
+  template <class H>
+  static constexpr Followed followed_by{
+      [](void* handle) -> T { return static_cast<H*>(handle)->get(); },
+      [](void* handle) { return outcome_of<T>(*static_cast<H*>(handle)); },
+      [](void* handle) -> Completion& {
+        return HandleAccess::completion(*static_cast<H*>(handle));
+      }};
+
+  static T take_from(Completion& completion, void*) {
+    auto& self = static_cast<LocalState&>(completion);
+    switch (self.state_.index()) {
       case 1:
         if constexpr (std::is_void_v<T>) {
           return;
         } else {
-          return std::get<1>(std::move(state_));
+          return std::get<1>(std::move(self.state_));
         }
       case 3: {
-        struct Followed {
-          std::shared_ptr<void> what;
-          ~Followed() { let_go(std::move(what)); }
-        } const followed{std::get<3>(std::move(state_))};
-        return followed_(followed.what.get());
+        Kept const kept = self.take_followed();
+        return self.followed_->value(kept.handle.get());
       }
-      default: std::rethrow_exception(std::get<2>(state_));
+      default: std::rethrow_exception(std::get<2>(self.state_));
     }
   }
+  static Outcome<T> outcome_from(Completion& completion, void*) {
+    auto& self = static_cast<LocalState&>(completion);
+    switch (self.state_.index()) {
+      case 1:
+        if constexpr (std::is_void_v<T>) {
+          return Outcome<T>(std::in_place);
+        } else {
+          return Outcome<T>(std::in_place, std::get<1>(std::move(self.state_)));
+        }
+      case 3: {
+        Kept const kept = self.take_followed();
+        return self.followed_->outcome(kept.handle.get());
+      }
+      default: return Failure(std::get<2>(self.state_));
+    }
+  }
+
+  struct Kept {
+    std::shared_ptr<void> handle;
+    ~Kept() { let_go(std::move(handle)); }
+  };
+  Kept take_followed() { return {std::get<3>(std::move(state_))}; }
 
   std::exception_ptr error() const noexcept override {
     auto const* const error = std::get_if<2>(&state_);
@@ -179,7 +221,7 @@ class LocalState final : public Composed {
   }
 
   std::variant<Nothing, Value, std::exception_ptr, std::shared_ptr<void>> state_;
-  T (*followed_)(void*) = nullptr;
+  Followed const* followed_ = nullptr;
   State heir_ PROCPOOL_GUARDED_BY(mutex_);
 };
 

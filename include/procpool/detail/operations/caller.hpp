@@ -51,7 +51,7 @@ class Caller {
   std::shared_ptr<Engine> const& shared_engine() const noexcept { return engine_; }
   CallOptions const& options() const noexcept { return options_; }
   OnError on_error() const noexcept {
-    return outcomes_ ? OnError::finish : options_.on_error.value_or(OnError::stop);
+    return outcomes_ ? OnError::finish : options_.on_error.value_or(on_error_);
   }
 
   bool stops_on_error() const noexcept { return on_error() == OnError::stop; }
@@ -60,6 +60,13 @@ class Caller {
   Caller refusing() const {
     Caller caller = *this;
     caller.refusing_ = true;
+    return caller;
+  }
+
+  // The same for calls whose elements are all run, unless the options say otherwise.
+  Caller finishing_on_error() const {
+    Caller caller = *this;
+    caller.on_error_ = OnError::finish;
     return caller;
   }
 
@@ -93,7 +100,7 @@ class Caller {
     auto own = std::make_shared<CallContext>(*context_);
     own->control.key = Key(0);
     own->control.on_each_worker = true;
-    TaskOptions options = in_context({});
+    TaskOptions options = in_context({.stop_on_error = stops_on_error()});
     options.control = &own->control;
     options.context = std::move(own);
     auto task = engine_->make_task(make_function(callable, Ps{}), std::move(options));
@@ -210,6 +217,7 @@ class Caller {
   std::shared_ptr<Engine> const& engine_;
   std::shared_ptr<CallContext const> const& context_;
   CallOptions const& options_;
+  OnError on_error_ = OnError::stop;  // if the options do not say
   bool refusing_ = false;
   bool outcomes_ = false;
 };

@@ -114,6 +114,8 @@ PROCPOOL_API std::exception_ptr undecodable(OutcomeBlock const& block, Task cons
 // Throws the reason why the only element of a task has no value.
 [[noreturn]] PROCPOOL_API void throw_reason(OutcomeBlock const& block, Task const& task,
                                             std::exception_ptr reason);
+// The same reason of an ended task, without a throw.
+PROCPOOL_API std::exception_ptr only_failure(Task& task);
 
 // Do `bytes` consist of `count` values, each behind its length?
 PROCPOOL_API bool well_formed(std::span<std::byte const> bytes, std::uint64_t count) noexcept;
@@ -205,8 +207,8 @@ class PROCPOOL_API BlockDetails {
   OutcomeDetails const common_;
 };
 
-// A sink of one block, for O, which is an Outcome: gives `put` the arguments of the constructor of
-// each outcome.
+// A sink of one block, for O, which is an Outcome: gives `put` the details of each outcome, and the
+// arguments of its constructor.
 template <class O, class Put>
 class OutcomeSink {
   using R = typename O::value_type;
@@ -246,8 +248,9 @@ std::vector<O> collect_outcomes(Task& task) {
   std::vector<OutcomeBlock> const blocks = take_in_order(task);
   std::vector<O> outcomes;
   outcomes.reserve(count_elements(blocks));
-  auto const put = [&outcomes](auto&&... parts) {
-    outcomes.emplace_back(std::forward<decltype(parts)>(parts)...);
+  auto const put = [&outcomes](OutcomeDetails details, auto&&... parts) {
+    OutcomeAccess::set(outcomes.emplace_back(std::forward<decltype(parts)>(parts)...),
+                       std::move(details));
   };
   for (OutcomeBlock const& block : blocks) read_outcomes<O>(task, block, put);
   return outcomes;
@@ -289,13 +292,10 @@ class PROCPOOL_API ErrorSink {
   bool keeps() const noexcept { return all_ || !failed_; }
   void passed(std::uint64_t elements) noexcept { next_ += elements; }
   void error(std::exception_ptr const& reason);
-  void throw_if_failed() {
-    if (failed_) throw_errors();
-  }
+  // What the operation throws. Null: nothing failed.
+  std::exception_ptr failure();
 
  private:
-  [[noreturn]] void throw_errors();
-
   bool const all_;
   bool failed_ = false;
   std::uint64_t next_ = 0;  // the element to come
@@ -342,10 +342,8 @@ void append_bitwise(std::vector<R>& values, std::span<std::byte const> bytes, st
 }
 
 template <class R>
-auto collect_values(Task& task, OnError how = OnError::finish)
-    -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
+void read_values(Task& task, ValueSink<R>& sink) {
   std::vector<OutcomeBlock> const blocks = take_in_order(task);
-  ValueSink<R> sink(how);
   if constexpr (!std::is_void_v<R>) sink.values.reserve(count_elements(blocks));
   BlockReader<R, ValueSink<R>> reader(task, sink);
   for (OutcomeBlock const& block : blocks) {
@@ -362,13 +360,38 @@ auto collect_values(Task& task, OnError how = OnError::finish)
     }
     reader.read(block);
   }
-  sink.throw_if_failed();
+}
+
+template <class R>
+auto collect_values(Task& task, OnError how = OnError::finish)
+    -> std::conditional_t<std::is_void_v<R>, void, std::vector<R>> {
+  ValueSink<R> sink(how);
+  read_values(task, sink);
+  if (auto failure = sink.failure()) std::rethrow_exception(std::move(failure));
   if constexpr (!std::is_void_v<R>) return std::move(sink.values);
 }
 template <class O>
   requires is_outcome<O>
 std::vector<O> collect_values(Task& task, OnError = OnError::finish) {
   return collect_outcomes<O>(task);
+}
+
+// The same as an outcome, without a throw.
+template <class R>
+auto collect_outcome(Task& task, OnError how)
+    -> Outcome<std::conditional_t<std::is_void_v<R>, void, std::vector<R>>> {
+  if constexpr (is_outcome<R>) {
+    return Outcome<std::vector<R>>(std::in_place, collect_outcomes<R>(task));
+  } else {
+    ValueSink<R> sink(how);
+    read_values(task, sink);
+    if (auto failure = sink.failure()) return Failure(std::move(failure));
+    if constexpr (std::is_void_v<R>) {
+      return Outcome<void>(std::in_place);
+    } else {
+      return Outcome<std::vector<R>>(std::in_place, std::move(sink.values));
+    }
+  }
 }
 
 }  // namespace procpool::inline v0_1::detail

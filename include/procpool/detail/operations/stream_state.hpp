@@ -237,8 +237,12 @@ class StreamState {
   void decode(OutcomeBlock const& block) {
     if constexpr (is_outcome<R>) {
       std::uint64_t index = block.first;
-      read_outcomes<R>(*task_, block, [&](auto&&... parts) {
-        add(index, [&] { return R(std::forward<decltype(parts)>(parts)...); });
+      read_outcomes<R>(*task_, block, [&](OutcomeDetails details, auto&&... parts) {
+        add(index, [&] {
+          R made(std::forward<decltype(parts)>(parts)...);
+          OutcomeAccess::set(made, std::move(details));
+          return made;
+        });
         ++index;
       });
     } else {
