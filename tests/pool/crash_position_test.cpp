@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/duration.hpp"
 #include "support/errors.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
@@ -86,11 +87,13 @@ void run(procpool::ProcessPool& pool, support::Trace& trace, std::vector<Id> con
       << std::ranges::count_if(executions, [](int n) { return n > 1; }) << " begun twice or more";
 }
 
-bool wanted_under_sanitizer(std::size_t j, std::size_t size) {
+// In the short form: some, and those at the edges.
+bool wanted(std::size_t j, std::size_t size) {
+  if (size <= 100 || support::long_form()) return true;
   auto const near_power = [](std::size_t x) {
     return std::has_single_bit(x) || std::has_single_bit(x + 1);
   };
-  return j % 173 == 0 || j + 2 >= size || (near_power(j) && (j < 3 || j > 500));
+  return j % (support::sanitized ? 173 : 17) == 0 || j + 2 >= size || (near_power(j) && (j < 3 || j > 500));
 }
 
 struct Share {
@@ -112,7 +115,7 @@ TEST_P(CrashAtEveryPosition, OfAChunk) {
   support::Trace trace;
   procpool::ProcessPool pool{1};
   for (std::size_t j = begin; j < end; ++j) {
-    if (support::sanitized && chunk > 100 && !wanted_under_sanitizer(j, chunk)) continue;
+    if (!wanted(j, chunk)) continue;
     SCOPED_TRACE("crash at element " + std::to_string(j) + " of " + std::to_string(chunk));
     std::uint64_t const before = pool.stats().records;
     std::uint64_t const deaths = pool.stats().worker_deaths;
