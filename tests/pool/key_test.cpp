@@ -36,11 +36,8 @@ pid_t dies_under_key(int) {
   ::raise(SIGKILL);
   return 0;
 }
+using tasks::note_behind;
 using tasks::noted;
-int note_behind(int number, std::string const& gate) {
-  support::wait_at(gate);
-  return noted(number);
-}
 constexpr int deadly = 300;
 int note_or_die(int number) {
   if (number % deadly == deadly - 1) ::raise(SIGKILL);

@@ -22,13 +22,6 @@
 #include "support/until.hpp"
 
 namespace label_test {
-
-int waits_at(std::string const& gate) {
-  support::Trace::note(1);
-  support::wait_at(gate);
-  return 1;
-}
-
 namespace {
 
 using namespace std::chrono_literals;
@@ -36,6 +29,7 @@ using namespace std::chrono_literals;
 using tasks::fail;
 using tasks::hang;
 using tasks::square;
+using tasks::waits_at;
 using tasks::who;
 int killed(int signal) { return ::raise(signal); }
 
@@ -66,11 +60,11 @@ TEST_P(Labels, AreShownWhileTheyRun) {
     gate.open();
     future.get();
   };
-  shown({}, "label_test::waits_at");
-  shown({.label = "parse"}, "parse: label_test::waits_at");
-  shown({.label = "render"}, "render: label_test::waits_at");
-  shown({}, "label_test::waits_at");
-  shown({.label = "parse"}, "parse: label_test::waits_at");
+  shown({}, "tasks::waits_at");
+  shown({.label = "parse"}, "parse: tasks::waits_at");
+  shown({.label = "render"}, "render: tasks::waits_at");
+  shown({}, "tasks::waits_at");
+  shown({.label = "parse"}, "parse: tasks::waits_at");
   EXPECT_EQ(pool.call<&who>(), worker);
 }
 
