@@ -1351,6 +1351,7 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
              (slots_are_dedicated() && dedicated_[index].phase == Phase::killing);
   }
   for (Chunk& chunk : death.attributed) {
+    auto const seen_since = std::exchange(death.seen_since, std::nullopt);  // of the first
     if (!death.output.empty()) {
       detail::if_possible(
           [&] { chunk.task->add_output(chunk.first, std::exchange(death.output, {})); });
@@ -1379,6 +1380,11 @@ void Core::resolve_death(std::size_t index, Slot::Death death,
       block.failure = failure;
       block.worker = static_cast<int>(index);
       block.pid = death.pid;
+      if (seen_since) {
+        auto const ran = std::chrono::steady_clock::now() - *seen_since;
+        block.nanoseconds =
+            static_cast<std::uint64_t>(std::max(ran, std::chrono::nanoseconds(1)).count());
+      }
       end_element(chunk, std::move(block));
     };
     if (death.kill_reason) {

@@ -95,9 +95,14 @@ void ExitReport::examine(Slot::Death const& death) noexcept {
 }
 
 std::string ExitReport::text() const {
-  std::string text = worker_name(worker, pid) + " " + (departed ? "left" : text_of(exit));
+  // The pool has ended it for that: its signal says nothing.
+  bool const ended_for_failure = killed && when == When::initializing && !failure.empty();
+  std::string text = worker_name(worker, pid) + " " +
+                     (departed            ? "left"
+                      : ended_for_failure ? "was ended, since its initializer has failed"
+                                          : text_of(exit));
   if (when == When::starting) text += " before its first word";
-  if (when == When::initializing) text += " in its initializer";
+  if (when == When::initializing && !ended_for_failure) text += " in its initializer";
   if (!cause.empty()) text += ": " + cause;
   if (!failure.empty()) text += ": " + failure;
   return text + suffix_of(leave_reason);

@@ -753,6 +753,7 @@ void Slot::reap_front(Death& death) {
       ledger_.attribute(remains, belief, death.kill_reason.has_value());
   death.attributed = std::move(attribution.chunks);
   death.poison = attribution.poison;
+  if (runs_ && runs_->serial == first && !death.poison) death.seen_since = runs_->since;
   if (output_ && !death.attributed.empty()) {
     OutputCapture& output = *output_;
     detail::if_possible([&] {

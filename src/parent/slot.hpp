@@ -248,6 +248,8 @@ class Slot {
     std::string bad;      // not empty: the worker wrote an impossible value
     bool useful = false;  // the worker had answered or begun something in its life
     bool poison = false;  // attributed though not begun: too many workers died with it next in turn
+    // The first look that saw the first attributed element run. Only some elements are looked at.
+    std::optional<TimePoint> seen_since{};
     std::optional<KillReason> kill_reason;  // of the first attributed element, if there is one
     std::shared_ptr<detail::CrashReport const> crash{};  // as the worker wrote it; null: nothing
     os::UniqueFd control{};  // for os::close_socket: it may hold what was never received

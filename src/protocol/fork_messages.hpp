@@ -32,7 +32,7 @@
 namespace procpool::inline v0_1::protocol {
 
 // The worker mark of a fresh execution that is to become a fork server, see handshake.hpp.
-inline constexpr char const* fork_server_mark = "template";
+inline constexpr char const* fork_server_mark = "forkserver";
 
 struct Greeting {
   std::uint32_t protocol = 0;

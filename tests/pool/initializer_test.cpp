@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <mutex>
 #include <procpool.hpp>
 #include <ranges>
 #include <stdexcept>
@@ -16,9 +17,10 @@
 #include <thread>
 #include <vector>
 
-#include "support/errors.hpp"
+#include "support/failed_pool.hpp"
 #include "support/tasks.hpp"
 #include "support/trace.hpp"
+#include "support/until.hpp"
 
 namespace {
 
@@ -78,20 +80,34 @@ TEST(Initializer, RunsInReplacementsToo) {
   EXPECT_EQ(trace.counts().size(), 2u);
 }
 
+// No signal is told that the pool itself has sent.
+TEST(Initializer, ItsFailureIsTheEndOfItsWorker) {
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  auto options = with_initializer(procpool::bound<fail_with_text>("no database"), 1);
+  options.log = [&](std::string_view line) {
+    std::lock_guard const lock(mutex);
+    lines.emplace_back(line);
+  };
+  {
+    support::Trace const trace;
+    procpool::ProcessPool pool{options};
+    EXPECT_THROW(pool.call<square>(1), std::out_of_range);
+    EXPECT_TRUE(support::until([&] {
+      return pool.worker_stats()[0].last_end.find(
+                 "was ended, since its initializer has failed: std::out_of_range: no database") !=
+             std::string::npos;
+    })) << pool.worker_stats()[0].last_end;
+  }
+  for (std::string const& line : lines) {
+    EXPECT_EQ(line.find("SIGKILL"), std::string::npos) << line;
+  }
+}
+
 TEST(Initializer, ItsErrorReachesEveryWaiterAsItself) {
   support::Trace const trace;
   procpool::ProcessPool pool{with_initializer(procpool::bound<fail_with_text>("no database"), 3)};
-  std::vector<procpool::Future<int>> futures;
-  try {
-    for (int i = 0; i < 20; ++i) futures.push_back(pool.submit<square>(i));
-  } catch (std::out_of_range const&) {  // it may have failed by then
-  }
-  ASSERT_FALSE(futures.empty());
-  for (auto& future : futures) {
-    auto const error = support::thrown_by<std::out_of_range>([&] { future.get(); });
-    EXPECT_NE(std::string(error.what()).find("no database"), std::string::npos);
-  }
-  EXPECT_THROW(pool.call<square>(1), std::out_of_range);
+  support::expect_all_calls_fail<std::out_of_range>(pool, "no database");
   EXPECT_LE(trace.size(), 6u);
   EXPECT_LE(pool.stats().worker_starts, 6u);
 }

@@ -87,6 +87,16 @@ TEST_P(Interplay, AStartThatWaitsIsNotDisturbedByAPause) {
   EXPECT_EQ(call.get(), 9);
 }
 
+TEST_P(Interplay, CallsInEachWorkerWaitForTheEndOfAPause) {
+  procpool::ProcessPool pool{options(2)};
+  pool.pause();
+  auto places = pool.on_each_worker_async<noted>(5);
+  pool.start().get();
+  EXPECT_EQ(trace_.size(), 0u);
+  pool.resume();
+  EXPECT_EQ(places.get(), std::vector(2, 5));
+}
+
 TEST_P(Interplay, ADeadlineEndsWhatAPauseHoldsUp) {
   procpool::ProcessPool pool{options(1)};
   pool.pause();

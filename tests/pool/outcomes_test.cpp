@@ -22,6 +22,8 @@
 #include <vector>
 
 #include "support/errors.hpp"
+#include "support/tasks.hpp"
+#include "support/until.hpp"
 
 namespace {
 
@@ -305,6 +307,28 @@ TEST_F(Outcomes, OfATimeoutHadBegun) {
   EXPECT_EQ(outcome.attempts(), 1u);
   EXPECT_NE(outcome.worker(), -1);
   EXPECT_GT(outcome.pid(), 0);
+  auto const times = outcome.times();
+  ASSERT_TRUE(times.started) << "the pool looks at an element with a timeout";
+  EXPECT_GE(*times.started, *times.queued);
+  EXPECT_GE(times.ran(), 30ms);
+}
+
+// The pool looks at it because of its timeout: sooner or later before its end.
+TEST_F(Outcomes, OfADeathWithATimeoutKnowTheBegin) {
+  procpool::ElementTimes times;
+  auto const dies = [](int milliseconds) {
+    tasks::sleep_ms(milliseconds);
+    return ::raise(SIGKILL);
+  };
+  EXPECT_TRUE(support::until([&] {
+    auto const outcome = pool.with({.timeout = 10min}).outcomes().call(dies, 50);
+    EXPECT_EQ(outcome.error().kind(), FailureKind::died);
+    times = outcome.times();
+    return times.started.has_value();
+  }));
+  ASSERT_TRUE(times.started);
+  EXPECT_GE(*times.started, *times.queued);
+  EXPECT_LE(*times.started, *times.ended);
 }
 
 // ---- output

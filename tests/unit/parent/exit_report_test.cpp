@@ -62,7 +62,12 @@ TEST(ExitReport, SaysHowItsInitializerFailed) {
   report.failure = "std::runtime_error: no licence";
   EXPECT_EQ(report.text(),
             "worker 3 (pid 4711) was killed by SIGKILL in its initializer: std::runtime_error: no "
-            "licence");
+            "licence")
+      << "by somebody else";
+  report.killed = true;
+  EXPECT_EQ(report.text(),
+            "worker 3 (pid 4711) was ended, since its initializer has failed: std::runtime_error: "
+            "no licence");
 }
 
 TEST(ExitReport, SaysWhyItWasAskedToLeave) {

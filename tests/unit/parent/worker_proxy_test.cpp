@@ -181,7 +181,7 @@ TEST_F(WorkerProxyTest, WhoseInitializerThrowsIsAFailedStart) {
   options_.start.initializer = bound<fails_to_prepare>();
   start();
   ASSERT_TRUE(becomes_vacant());
-  EXPECT_TRUE(ended("in its initializer")) << last_end();
+  EXPECT_TRUE(ended("was ended, since its initializer has failed")) << last_end();
   EXPECT_TRUE(ended("it is not prepared")) << last_end();
   EXPECT_EQ(failed_starts(), 1u);
 }
