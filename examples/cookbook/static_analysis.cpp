@@ -9,25 +9,26 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <procpool.hpp>
+#include <set>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "inputs/source_tree.hpp"
 
 namespace fs = std::filesystem;
-using namespace std::chrono_literals;
 
-struct Finding {
-  long line;
-  std::string text;
-};
+using Finding = std::pair<long, std::string>;  // line and text
 
 // Recursion: deep nesting overflows the stack.
-char const* skip_group(char const* at) {
-  while (*at != '\0' && *at != ')') at = *at == '(' ? skip_group(at + 1) : at + 1;
-  return *at == ')' ? at + 1 : at;
+int depth_of(char const*& at) {
+  int deepest = 0;
+  while (*at != '\0' && *at++ != ')') {
+    if (at[-1] == '(') deepest = std::max(deepest, depth_of(at));
+  }
+  return deepest + 1;
 }
 
 // A loop that does not end: behind a comment without an end it begins again.
@@ -40,15 +41,16 @@ std::string without_comments(std::string text) {
 }
 
 std::vector<Finding> analyse(fs::path const& file) {
-  std::ifstream stream(file);
-  std::string const text = without_comments({std::istreambuf_iterator<char>(stream), {}});
+  std::ostringstream content;
+  content << std::ifstream(file).rdbuf();
+  std::string const text = without_comments(content.str());
   std::vector<Finding> findings;
+  long line = 1;
   for (char const* at = text.c_str(); *at != '\0'; ++at) {
-    for (char const* name : {"gets(", "strcpy("}) {
-      if (std::strncmp(at, name, std::strlen(name)) != 0) continue;
-      findings.push_back({1 + std::count(text.c_str(), at, '\n'), std::string(name) + ')'});
-    }
-    if (*at == '(') at = skip_group(at + 1) - 1;
+    char const* group = at + 1;
+    line += *at == '\n' ? 1 : 0;
+    if (std::strncmp(at, "gets(", 5) == 0) findings.emplace_back(line, "gets()");
+    if (*at == '(' && depth_of(group) > 4) findings.emplace_back(line, "deep nesting");
   }
   return findings;
 }
@@ -56,16 +58,14 @@ std::vector<Finding> analyse(fs::path const& file) {
 int main() {
   inputs::Folder const folder;
   inputs::write_source_tree(folder);
-  std::vector<fs::path> files;
+  std::set<fs::path> files;
   for (auto const& entry : fs::recursive_directory_iterator(folder.path())) {
-    if (entry.path().extension() == ".c") files.push_back(entry.path());
+    if (entry.path().extension() == ".c") files.insert(entry.path());
   }
-  std::ranges::sort(files);
-
-  procpool::ProcessPool pool{{.workers = 2, .defaults = {.timeout = 1s}}};
-  std::size_t number = 0;
+  procpool::ProcessPool pool{{.workers = 2, .defaults = {.timeout = std::chrono::seconds(1)}}};
+  auto file = files.begin();
   for (auto const& outcome : pool.outcomes().imap<analyse>(files)) {
-    std::string const name = fs::relative(files[number++], folder.path()).string();
+    std::string const name = fs::relative(*file++, folder.path()).string();
     if (outcome) {
       for (auto const& [line, text] : *outcome)
         std::cout << name << ':' << line << ": " << text << '\n';
