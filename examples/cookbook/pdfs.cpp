@@ -68,7 +68,7 @@ int main() {
                               .lifetime = {.max_tasks = 1},
                               .limits = {.memory = 128 << 20},
                               .output = {.mode = procpool::Output::capture},
-                              .defaults = {.timeout = 1s}}};
+                              .defaults = {.timeout = 3s}}};
   std::size_t number = 0;
   for (auto const& outcome : pool.outcomes().imap<facts_of>(files)) {
     std::cout << files[number++].filename().string() << ": "

@@ -62,7 +62,7 @@ int main() {
   for (auto const& entry : fs::recursive_directory_iterator(folder.path())) {
     if (entry.path().extension() == ".c") files.insert(entry.path());
   }
-  procpool::ProcessPool pool{{.workers = 2, .defaults = {.timeout = std::chrono::seconds(1)}}};
+  procpool::ProcessPool pool{{.workers = 2, .defaults = {.timeout = std::chrono::seconds(3)}}};
   auto file = files.begin();
   for (auto const& outcome : pool.outcomes().imap<analyse>(files)) {
     std::string const name = fs::relative(*file++, folder.path()).string();

@@ -55,7 +55,7 @@ int main() {
                               .name = "tests",
                               .lifetime = {.max_tasks = 1},  // a fresh process for each
                               .output = {.mode = procpool::Output::capture},
-                              .defaults = {.timeout = 1s}}};
+                              .defaults = {.timeout = 3s}}};
   std::size_t good = 0;
   std::size_t number = 0;
   // In order, and each line as soon as it is known.
