@@ -54,7 +54,8 @@ std::string sentence(WorkerDeath const& death, std::string const& calls = {}) {
   std::string text = task_text(death.task, death.label) + ", element " +
                      std::to_string(death.element) + ": its worker (worker " +
                      std::to_string(death.worker) + " of pool \"" + death.pool + "\", pid " +
-                     std::to_string(death.pid) + ") ";
+                     std::to_string(death.pid) +
+                     (death.host.empty() ? std::string() : " on host " + death.host) + ") ";
   if (death.signal) {
     text += "was killed by " + signal_name(*death.signal);
     if (death.crash) {
@@ -145,6 +146,13 @@ std::optional<std::uint64_t> WorkerDied::peak_memory() const noexcept {
 std::string_view WorkerDied::stage() const noexcept { return stage_text(death_.stage); }
 
 detail::ElementFailure::~ElementFailure() = default;
+HostLost::HostLost(std::string const& text, std::string host, std::string reason, Begun begun,
+                   std::uint64_t task, std::uint64_t element)
+    : ElementFailure(text, task, element),
+      host_(std::move(host)),
+      reason_(std::move(reason)),
+      begun_(begun) {}
+HostLost::~HostLost() = default;
 TaskTimeout::~TaskTimeout() = default;
 TaskCancelled::~TaskCancelled() = default;
 PoolClosed::~PoolClosed() = default;
@@ -251,6 +259,7 @@ detail::SharedReason::SharedReason(std::exception_ptr reason) : reason_(std::mov
   keep(std::type_identity<TaskTimeout>());
   keep(std::type_identity<TaskCancelled>());
   keep(std::type_identity<BadMessage>());
+  keep(std::type_identity<HostLost>());
   keep(std::type_identity<SetupError>());
 }
 

@@ -16,6 +16,7 @@ char const* to_string(FailureKind kind) noexcept {
     case FailureKind::not_sent: return "not_sent";
     case FailureKind::bad_message: return "bad_message";
     case FailureKind::refused: return "refused";
+    case FailureKind::host_lost: return "host_lost";
   }
   return "unknown";
 }
@@ -43,6 +44,7 @@ FailureKind Failure::kind() const noexcept {
   if (as<TaskTimeout>() != nullptr) return FailureKind::timed_out;
   if (as<TaskCancelled>() != nullptr) return FailureKind::cancelled;
   if (as<BadMessage>() != nullptr) return FailureKind::bad_message;
+  if (as<HostLost>() != nullptr) return FailureKind::host_lost;
   if (as<SetupError>() != nullptr) return FailureKind::not_sent;
   if (as<PoolClosed>() != nullptr || as<QueueFull>() != nullptr) return FailureKind::refused;
   return FailureKind::threw;

@@ -22,6 +22,7 @@
 //   +- StillShared           memory cannot be frozen: somebody has it for writing
 //   +- SetupError            the pool lacks something: the entry hook, processes, memory, ...
 //   +- BadMessage            the message of a worker makes no sense
+//   +- HostLost              a machine of a cluster is gone, with what it had been given
 //   +- SerializationError    a value could not be turned into bytes, or back (procpool/error.hpp)
 //   +- ElementErrors         several elements of a call with OnError::collect failed
 //   FromWorker<E>            a standard exception E that the task threw, or the nearest standard class
@@ -116,6 +117,7 @@ struct WorkerDeath {
   bool abandoned = false;             ///< it has not ended, because SIGKILL does not end it
   std::uint64_t attempts_failed = 0;  ///< before this one
   std::string label{};                ///< CallOptions::label of the call
+  std::string host{};                 ///< the machine, if the pool has workers on several
 };
 
 /// For the pool: "; attempt 3, after: ...", a part of the text of an error.
@@ -142,6 +144,8 @@ class PROCPOOL_API WorkerDied : public Error {
   pid_t pid() const noexcept { return death_.pid; }
   /// The index of the worker in its pool.
   int worker() const noexcept { return death_.worker; }
+  /// The machine of the worker, if the pool has workers on several machines. Else empty.
+  std::string const& host() const noexcept { return death_.host; }
   /// The id of the call.
   std::uint64_t task() const noexcept { return death_.task; }
   /// The index of the input; 0 for submit.
@@ -166,6 +170,8 @@ class PROCPOOL_API WorkerDied : public Error {
   std::optional<std::uint64_t> peak_memory() const noexcept;
   /// The last lines that the element wrote, if output is captured.
   std::string const& output() const noexcept { return death_.output; }
+  /// All of it as plain data.
+  WorkerDeath const& death() const noexcept { return death_; }
 
  private:
   struct Text;  // the text of what(), made by its first call
@@ -201,6 +207,34 @@ class PROCPOOL_API ElementFailure : public Error {
 };
 
 }  // namespace detail
+
+/// A host of a cluster is lost: nothing was heard of it, its process ended, or the connection broke. It had
+/// been given the element, and nobody knows what became of that. The pool goes on with its other hosts.
+class PROCPOOL_API HostLost : public detail::ElementFailure {
+ public:
+  /// The effects that an element may have had.
+  enum class Begun {
+    no,    ///< it has not begun, and no host is left that could run it
+    maybe  ///< the host was free to begin it
+  };
+
+  /// For the pool.
+  HostLost(std::string const& text, std::string host, std::string reason, Begun begun,
+           std::uint64_t task = 0, std::uint64_t element = 0);
+  ~HostLost() override;
+
+  /// The machine.
+  std::string const& host() const noexcept { return host_; }
+  /// Why it counts as lost: "nothing was heard of it for 5000 ms".
+  std::string const& reason() const noexcept { return reason_; }
+  /// Whether the element may have had effects.
+  Begun begun() const noexcept { return begun_; }
+
+ private:
+  std::string host_;
+  std::string reason_;
+  Begun begun_;
+};
 
 /// The task took longer than it was allowed to.
 class PROCPOOL_API TaskTimeout : public detail::ElementFailure {

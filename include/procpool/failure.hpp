@@ -32,7 +32,9 @@ enum class FailureKind {
   /// The message of a worker made no sense: BadMessage.
   bad_message,
   /// The pool took no more tasks: PoolClosed, QueueFull.
-  refused
+  refused,
+  /// A machine of a cluster is gone, and the element with it: HostLost.
+  host_lost
 };
 
 /// The name of the kind: "threw", "died", "timed_out", ...

@@ -118,6 +118,7 @@ class HolderDied;
 class StillShared;
 class SetupError;
 class BadMessage;
+class HostLost;
 struct ElementError;
 class ElementErrors;
 

@@ -75,6 +75,7 @@ struct WorkerStats {
   std::chrono::nanoseconds busy{0};         ///< spent on them, as the workers measured it
   std::string last_end{};                   ///< how the last worker that is gone ended
   std::optional<RunningElement> running{};  ///< what the worker runs now
+  std::string host{};  ///< the machine, if the pool has workers on several; else empty
 };
 
 }  // namespace procpool::inline v0_1

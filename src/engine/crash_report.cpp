@@ -146,6 +146,23 @@ std::shared_ptr<CrashReport const> CrashReport::read(std::span<std::byte const> 
   return report;
 }
 
+CrashReport::Told CrashReport::told() const {
+  return {signal_, code_, fault_address_, overflow_, other_thread_, peak_, stack()};
+}
+
+std::shared_ptr<CrashReport const> CrashReport::of(Told told) {
+  if (told.signal <= 0 || told.signal > SIGRTMAX) return nullptr;
+  std::shared_ptr<CrashReport> const report(new CrashReport());
+  report->signal_ = told.signal;
+  report->code_ = told.code;
+  report->fault_address_ = told.fault_address;
+  report->overflow_ = told.overflow;
+  report->other_thread_ = told.other_thread;
+  report->peak_ = told.peak;
+  std::call_once(report->once_, [&] { report->named_ = std::move(told.stack); });
+  return report;
+}
+
 bool CrashReport::begun(std::span<std::byte const> area) noexcept {
   if (area.size() < sizeof(CrashWords)) return false;
   return get(reinterpret_cast<CrashWords const*>(area.data())->signal) != 0;

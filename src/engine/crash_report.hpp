@@ -45,6 +45,20 @@ class CrashReport {
   // "in f(int) < g()": the first few calls outside the C library. Or empty.
   std::string first_calls() const;
 
+  // All of it with the names of the stack, as it goes from one machine to another. Reads files.
+  struct Told {
+    std::int32_t signal = 0;
+    std::int32_t code = 0;
+    std::optional<std::uint64_t> fault_address{};
+    bool overflow = false;
+    bool other_thread = false;
+    std::uint64_t peak = 0;
+    std::vector<StackFrame> stack{};
+  };
+  Told told() const;
+  // Null: there is no such signal.
+  static std::shared_ptr<CrashReport const> of(Told told);
+
  private:
   CrashReport() = default;
 

@@ -442,7 +442,7 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
       queued = std::chrono::steady_clock::now();
       chunk.input->note_queued({queued, static_cast<std::uint8_t>(times)});
     }
-    if (first) {
+    if (first && task->random() == 0) {  // else it is a call of another process
       if (!seed_) seed_ = random_seed();
       auto const stream = task->random_name();
       task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));

@@ -88,6 +88,8 @@ class Core {
   void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input, bool last);
   void seal(detail::Task& task);
   void cancel(std::shared_ptr<detail::Task> const& task);
+  // Elements of the task from `first` on that have not begun never will.
+  void cancel_from(detail::Task& task, std::uint64_t first);
   // Ends the running elements of a cancelled task. Blocks for some milliseconds, until none of them is
   // undecided. For an element that listens: until it has ended, or ask_grace is over.
   void end_running(detail::Task& task);
@@ -345,8 +347,6 @@ class Core {
   static std::exception_ptr after_attempts(Chunk const& element, std::exception_ptr const& timeout);
   bool thrown_is_tried_again(Slot::Item const& item);
   void fail_expired(Chunk const& chunk);
-  // Elements of the task from `first` on that have not begun never will.
-  void cancel_from(detail::Task& task, std::uint64_t first);
   void stop_after_failure(detail::Task& task, detail::OutcomeBlock const& block);
   void end_element(Chunk const& chunk, std::exception_ptr const& reason, bool cancelled);
   void end_element(Chunk const& chunk, detail::OutcomeBlock block);

@@ -126,6 +126,12 @@ void LocalEngine::cancel(std::shared_ptr<detail::Task> const& task, Running runn
       kill_wait));
 }
 
+void LocalEngine::cancel_from(detail::Task& task, std::uint64_t first) {
+  check_process();
+  core_->cancel_from(task, first);
+  core_->place();
+}
+
 void LocalEngine::request_stop(std::shared_ptr<detail::Task> const& task) noexcept {
   if (!forked_since(forks_)) core_->request_stop(task);
 }

@@ -64,6 +64,9 @@ class LocalEngine final : public detail::Engine {
   // the first element, that of the environment begins.
   void begin_trace();
 
+  // Elements of the task from `first` on that have not begun never will.
+  void cancel_from(detail::Task& task, std::uint64_t first);
+
   // ---- dedicated workers
   // Gives the worker a slot. Nothing: the engine has ended, since it was not used. The worker starts
   // when its first element comes: one with the slot as its key. Throws SetupError.

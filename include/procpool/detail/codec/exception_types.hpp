@@ -40,6 +40,9 @@ struct ExceptionOperation {
 
 using ExceptionFunction = void (*)(ExceptionOperation&);
 
+// For a host of a cluster, which was told of functions that live for as long as its engine.
+struct ExceptionTypesAccess;
+
 }  // namespace detail
 
 /// Made by exception_types<...>().
@@ -55,6 +58,7 @@ class ExceptionTypes {
  private:
   template <class... Es>
   friend constexpr ExceptionTypes exception_types() noexcept;
+  friend struct detail::ExceptionTypesAccess;
   // Derived types before their bases. The functions live for ever.
   explicit constexpr ExceptionTypes(std::span<detail::ExceptionFunction const> functions) noexcept
       : functions_(functions) {}

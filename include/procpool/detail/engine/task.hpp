@@ -154,7 +154,8 @@ class PROCPOOL_API Task : public Completion {
   Counts counts() const;
 
   std::optional<std::uint64_t> const& random_name() const noexcept { return control_->stream; }
-  // What the random streams of its elements derive from; set by the engine before it announces any.
+  // What the random streams of its elements derive from; set by the engine before it announces any,
+  // unless it was set before.
   void set_random(std::uint64_t random) noexcept { random_ = random; }
   std::uint64_t random() const noexcept { return random_; }
 

@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
+#pragma once
+
+// FakeCluster: a cluster whose hosts are threads of this process. Their workers are real processes. The
+// link between them delays nothing by itself; a test says what it does to messages.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <procpool.hpp>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cluster/client.hpp"
+#include "cluster/cluster_engine.hpp"
+#include "cluster/host.hpp"
+#include "cluster/memory_link.hpp"
+
+namespace support {
+
+// What becomes of messages. Any thread.
+struct LinkFaults {
+  std::atomic<bool> twice{false};     // each message comes twice
+  std::atomic<bool> disorder{false};  // messages of one turn come in any order
+  std::atomic<int> delay_us{0};       // of what hosts send
+  std::atomic<unsigned> cut{0};       // hosts whose messages are lost, either way: bits
+};
+
+class FaultyLink final : public procpool::cluster::Link {
+ public:
+  FaultyLink(std::unique_ptr<Link> inner, LinkFaults const& faults)
+      : inner_(std::move(inner)), faults_(faults) {}
+
+  void send(Peer peer, procpool::detail::Bytes&& message) override {
+    if (is_cut(peer)) return;
+    if (faults_.twice) inner_->send(peer, procpool::detail::Bytes(message));
+    if (!faults_.disorder) return inner_->send(peer, std::move(message));
+    held_[peer].push_back(std::move(message));
+  }
+
+  void wait(std::optional<TimePoint> deadline, std::vector<Event>& events) override {
+    for (auto& [peer, messages] : std::exchange(held_, {})) {
+      std::shuffle(messages.begin(), messages.end(), random_);
+      for (auto& message : messages) inner_->send(peer, std::move(message));
+    }
+    if (!late_.empty())
+      deadline = std::min(deadline.value_or(late_.front().first), late_.front().first);
+    std::vector<Event> arrived;
+    inner_->wait(deadline, arrived);
+    if (faults_.disorder) shuffle(arrived);
+    auto const now = std::chrono::steady_clock::now();
+    auto const due = now + std::chrono::microseconds(faults_.delay_us);
+    for (Event& event : arrived) {
+      if (event.kind == Event::Kind::message && is_cut(event.peer)) continue;
+      bool const twice = faults_.twice && event.kind == Event::Kind::message;
+      if (twice) late_.emplace_back(due, event);
+      late_.emplace_back(due, std::move(event));
+    }
+    while (!late_.empty() && late_.front().first <= now) {
+      events.push_back(std::move(late_.front().second));
+      late_.pop_front();
+    }
+  }
+
+  void ring() noexcept override { inner_->ring(); }
+  void drop(Peer peer) override { inner_->drop(peer); }
+  std::string name(Peer peer) const override { return inner_->name(peer); }
+  std::size_t largest_message() const override { return inner_->largest_message(); }
+  void close(std::chrono::milliseconds patience) override { inner_->close(patience); }
+
+ private:
+  bool is_cut(Peer peer) const { return (faults_.cut >> peer & 1) != 0; }
+  // Messages alone: a host is up before its first one.
+  void shuffle(std::vector<Event>& events) {
+    auto const first = std::partition(events.begin(), events.end(), [](Event const& event) {
+      return event.kind == Event::Kind::up;
+    });
+    std::shuffle(first, events.end(), random_);
+  }
+
+  std::unique_ptr<Link> const inner_;
+  LinkFaults const& faults_;
+  std::map<Peer, std::vector<procpool::detail::Bytes>> held_;
+  std::deque<std::pair<TimePoint, Event>> late_;
+  std::mt19937 random_{1};
+};
+
+class FakeCluster {
+ public:
+  // A host ends when nothing was heard of its client for that time.
+  explicit FakeCluster(std::size_t hosts = 3, procpool::cluster::Options options = quick(),
+                       std::chrono::milliseconds patience = std::chrono::minutes(10))
+      : options_(options), hosts_(hosts) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < hosts; ++i) names.push_back("node" + std::to_string(i));
+    network_ = procpool::cluster::MemoryNetwork::of(names);
+    for (std::size_t i = 0; i < hosts; ++i) {
+      threads_.emplace_back([this, patience, link = network_->host(i)] {
+        procpool::cluster::run_host(*link, patience);
+        ++ended_;
+      });
+    }
+    client_ = std::make_shared<procpool::cluster::Client>(
+        [this] { return std::make_unique<FaultyLink>(network_->client(), faults); });
+  }
+  FakeCluster(FakeCluster const&) = delete;
+  FakeCluster& operator=(FakeCluster const&) = delete;
+  ~FakeCluster() {
+    faults.cut = 0;
+    client_.reset();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  // Two workers on each host. A pool ends before its cluster.
+  static procpool::cluster::Options quick() {
+    procpool::cluster::Options options;
+    options.workers_per_host = 2;
+    options.lost_after = std::chrono::seconds(60);
+    return options;
+  }
+
+  std::unique_ptr<procpool::cluster::ClusterEngine> engine(procpool::PoolOptions const& options) {
+    return std::make_unique<procpool::cluster::ClusterEngine>(client_, options_, options, hosts_);
+  }
+  procpool::ProcessPool pool(procpool::PoolOptions options = {}) {
+    return procpool::detail::EngineAccess::pool_over(engine(options), options);
+  }
+
+  // Hosts that have no worker any more, and never will.
+  std::size_t ended() const { return ended_; }
+
+  LinkFaults faults;
+
+ private:
+  procpool::cluster::Options const options_;
+  std::size_t const hosts_;
+  std::atomic<std::size_t> ended_{0};
+  std::shared_ptr<procpool::cluster::MemoryNetwork> network_;
+  std::vector<std::thread> threads_;
+  std::shared_ptr<procpool::cluster::Client> client_;
+};
+
+}  // namespace support
