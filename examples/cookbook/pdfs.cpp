@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The procpool authors
 // SPDX-License-Identifier: BSL-1.0
 
-// Text and metadata of PDFs from strangers, by poppler. Each file has a process, some memory and a
-// second for itself, and the report says which file ended how, and where.
+// Text and metadata of PDFs from strangers, by poppler. Each file has a process, some memory and some
+// seconds for itself, and the report says which file ended how, and where.
 
 #include <poppler-document.h>
 #include <poppler-page.h>
