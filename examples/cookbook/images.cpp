@@ -4,8 +4,6 @@
 // Images of strangers, by libjpeg and libpng as their manuals begin: no error handler, no setjmp.
 // A library that calls exit() ends a worker, and a header that asks for a gigabyte gets none.
 
-#include <jpeglib.h>
-#include <png.h>
 #include <cstdio>  // jpeglib.h needs it
 #include <iostream>
 #include <numeric>
@@ -14,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include <jpeglib.h>
+#include <png.h>
 #include "inputs/images.hpp"
 
 struct Picture {
