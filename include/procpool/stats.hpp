@@ -69,7 +69,8 @@ struct RunningElement {
 /// One of a pool's places for workers.
 struct WorkerStats {
   unsigned index = 0;                       ///< of the place: 0 to size - 1
-  pid_t pid = 0;                            ///< of the worker that is there now; 0: none
+  pid_t pid = 0;                            ///< of the worker that is there now; 0: none (which
+                                            ///< kill takes for the caller's own process group)
   std::uint64_t starts = 0;                 ///< workers that were started here
   std::uint64_t done = 0;                   ///< elements that ended here, in whatever way
   std::chrono::nanoseconds busy{0};         ///< spent on them, as the workers measured it

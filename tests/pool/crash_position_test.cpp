@@ -93,7 +93,8 @@ bool wanted(std::size_t j, std::size_t size) {
   auto const near_power = [](std::size_t x) {
     return std::has_single_bit(x) || std::has_single_bit(x + 1);
   };
-  return j % (support::sanitized ? 173 : 17) == 0 || j + 2 >= size || (near_power(j) && (j < 3 || j > 500));
+  return j % (support::sanitized ? 173 : 17) == 0 || j + 2 >= size ||
+         (near_power(j) && (j < 3 || j > 500));
 }
 
 struct Share {
