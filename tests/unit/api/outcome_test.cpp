@@ -158,8 +158,9 @@ TEST(Outcome, IsTransformed) {
   procpool::detail::OutcomeFacts facts;
   facts.output = "text";
   facts.attempts = 3;
-  Outcome<int> const printed(std::make_shared<procpool::detail::OutcomeFacts>(facts), std::in_place,
-                             1);
+  Outcome<int> printed(1);
+  procpool::detail::OutcomeAccess::set(printed,
+                                       std::make_shared<procpool::detail::OutcomeFacts>(facts));
   auto const changed = printed.transform([](int x) { return x; });
   EXPECT_EQ(changed.output(), "text");
   EXPECT_EQ(changed.attempts(), 3u);
