@@ -14,6 +14,7 @@
 #include <procpool/compose.hpp>
 #include <procpool/count.hpp>
 #include <procpool/cpu_count.hpp>
+#include <procpool/engine.hpp>
 #include <procpool/entry.hpp>
 #include <procpool/errors.hpp>
 #include <procpool/event.hpp>

@@ -70,7 +70,8 @@ constexpr std::tuple pool_options{Named{"workers", &PoolOptions::workers},
                                   Named{"log", &PoolOptions::log},
                                   Named{"on_event", &PoolOptions::on_event},
                                   Named{"exceptions", &PoolOptions::exceptions},
-                                  Named{"trace", &PoolOptions::trace}};
+                                  Named{"trace", &PoolOptions::trace},
+                                  Named{"engine", &PoolOptions::engine}};
 
 constexpr std::tuple process_options{Named{"name", &ProcessOptions::name},
                                      Named{"start", &ProcessOptions::start},
@@ -114,6 +115,16 @@ bool BoundCall::operator==(BoundCall const& other) const noexcept {
 
 bool ExceptionTypes::operator==(ExceptionTypes const& other) const noexcept {
   return std::ranges::equal(functions_, other.functions_);
+}
+
+bool PoolEngine::operator==(PoolEngine const& other) const {
+  if (maker_ == other.maker_) return true;
+  return maker_ && other.maker_ && maker_->text() == other.maker_->text();
+}
+
+std::ostream& operator<<(std::ostream& out, PoolEngine const& engine) {
+  auto const* const maker = detail::PoolEngineAccess::maker(engine);
+  return out << (maker ? maker->text() : "this machine");
 }
 
 bool StartOptions::operator==(StartOptions const& other) const {

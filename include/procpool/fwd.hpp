@@ -23,6 +23,7 @@ struct ShutdownOptions;
 struct PlacementOptions;
 struct OutputOptions;
 class BoundCall;
+class PoolEngine;
 enum class Start;
 enum class Output;
 enum class End;

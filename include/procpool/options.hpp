@@ -23,6 +23,7 @@
 #include <procpool/count.hpp>
 #include <procpool/detail/codec/exception_types.hpp>
 #include <procpool/duration.hpp>
+#include <procpool/engine.hpp>
 #include <procpool/event.hpp>
 #include <procpool/stats.hpp>
 
@@ -296,6 +297,9 @@ struct PoolOptions {
   /// environment variable PROCPOOL_TRACE, else there is no trace. The constructor throws SetupError
   /// if the file cannot be written. With Start::in_process there is no trace.
   std::string trace{};
+  /// Where the workers are: procpool::mpi() has them on the machines of an MPI job, see
+  /// <procpool/mpi.hpp>. Not given: on this machine.
+  PoolEngine engine{};
 
   /// Functions are compared as in CallOptions. Calls made by bound() are equal if they call the same
   /// function with equal arguments.

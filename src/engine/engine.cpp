@@ -9,6 +9,7 @@
 
 #include <procpool/detail/engine/actor_engine.hpp>
 #include <procpool/detail/operations/call_options.hpp>
+#include <procpool/engine.hpp>
 #include <procpool/entry.hpp>
 
 #include "engine/in_process.hpp"
@@ -19,6 +20,8 @@
 namespace procpool::inline v0_1::detail {
 
 Engine::~Engine() = default;
+
+EngineMaker::~EngineMaker() = default;
 
 std::shared_ptr<Task> Engine::make_task(Function&& function, TaskOptions&& options) {
   return std::make_shared<Task>(std::move(function), std::move(options));
@@ -128,6 +131,8 @@ std::unique_ptr<Engine> make_engine(PoolOptions const& options) {
   checked(options.nesting_limit, "nesting_limit", max_nesting);
   check_worker_options(options, "PoolOptions");
   check_preload(options.start);
+  if (auto const* const maker = PoolEngineAccess::maker(options.engine))
+    return maker->make(options);
   if (options.start.method == Start::in_process) return std::make_unique<InProcessEngine>(options);
   auto engine = std::make_unique<LocalEngine>(options);
   // A pool with static storage is one of each worker too, which most likely makes no use of it.

@@ -206,6 +206,22 @@ std::string printed(T const& value) {
 void nothing(int) {}
 void nothing_else(int) {}
 
+// Makes no engine: a pool that asks it for one says its name.
+class NamedMaker final : public procpool::detail::EngineMaker {
+ public:
+  explicit NamedMaker(std::string name) : name_(std::move(name)) {}
+  std::unique_ptr<procpool::detail::Engine> make(PoolOptions const& options) const override {
+    throw procpool::SetupError("pool \"" + options.name + "\" asked " + name_);
+  }
+  std::string text() const override { return name_; }
+
+ private:
+  std::string const name_;
+};
+procpool::PoolEngine named_engine(std::string const& name) {
+  return procpool::detail::PoolEngineAccess::of(std::make_shared<NamedMaker const>(name));
+}
+
 // One for each member, in which it differs from its default.
 std::vector<PoolOptions> pool_options() {
   using namespace procpool;
@@ -242,7 +258,9 @@ std::vector<PoolOptions> pool_options() {
           {.seed = 0},
           {.harden = true},
           {.log = [](std::string_view) {}},
-          {.exceptions = exception_types<std::runtime_error>()}};
+          {.exceptions = exception_types<std::runtime_error>()},
+          {.trace = "trace.json"},
+          {.engine = named_engine("elsewhere({.hosts = 2})")}};
 }
 
 TEST(PoolOptions, AreEqualIfEachMemberIs) {
@@ -254,6 +272,17 @@ TEST(PoolOptions, AreEqualIfEachMemberIs) {
     EXPECT_EQ(all[i], again[i]);
     for (std::size_t other = 0; other < i; ++other) EXPECT_NE(all[i], all[other]);
   }
+}
+
+TEST(PoolOptions, AnEngineMakesThePoolOfCheckedOptions) {
+  PoolOptions options{.name = "far", .engine = named_engine("a")};
+  auto const asked =
+      support::thrown_by<procpool::SetupError>([&] { procpool::ProcessPool const pool(options); });
+  EXPECT_STREQ(asked.what(), "pool \"far\" asked a");
+  options.workers = 0;
+  EXPECT_THROW(procpool::ProcessPool{options}, std::invalid_argument);
+  EXPECT_NE(named_engine("a"), named_engine("b"));
+  EXPECT_EQ(printed(procpool::PoolEngine()), "this machine");
 }
 
 TEST(PoolOptions, CallsAreEqualIfFunctionAndArgumentsAre) {
@@ -302,6 +331,8 @@ TEST(PoolOptions, ArePrintedAsTheyWouldBeWritten) {
 {.harden = true}
 {.log = given}
 {.exceptions = given}
+{.trace = "trace.json"}
+{.engine = elsewhere({.hosts = 2})}
 )");
   EXPECT_EQ(
       printed(PoolOptions{.workers = -3, .lifetime = {.max_tasks = 1}, .defaults = {.key = 4}}),
