@@ -3,7 +3,8 @@
 #
 # Installed in two components, runtime and development. A program that was linked with a shared library needs the
 # first alone: the library and the helper procpool-worker. The second has the headers, the archives, a CMake package
-# (find_package(procpool 0.1 CONFIG)) and two pkg-config files (procpool, procpool-core).
+# (find_package(procpool 0.1 CONFIG)) and two pkg-config files (procpool, procpool-core). With PROCPOOL_MPI there is
+# also the component mpi of the package, and procpool-mpi.
 #
 # The target uninstall removes what was installed, and the folders that were made for it.
 
@@ -39,6 +40,14 @@ install(TARGETS procpool_core procpool_main procpool
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT runtime NAMELINK_COMPONENT development
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development
   INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+if(PROCPOOL_MPI)
+  install(TARGETS procpool_mpi
+    EXPORT procpoolMpiTargets
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development)
+  install(EXPORT procpoolMpiTargets
+    NAMESPACE procpool::
+    DESTINATION "${procpool_cmake_dir}" COMPONENT development)
+endif()
 install(TARGETS procpool_worker EXPORT procpoolTargets
   RUNTIME DESTINATION "${procpool_helper_dir}" COMPONENT runtime)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/"
@@ -94,7 +103,12 @@ foreach(dir IN LISTS Boost_LIBRARY_DIRS)
   endif()
 endforeach()
 
-foreach(name IN ITEMS procpool procpool-core)
+set(procpool_packages procpool procpool-core)
+if(PROCPOOL_MPI)
+  list(APPEND procpool_packages procpool-mpi)
+  list(JOIN MPI_CXX_LIBRARIES " " procpool_pc_mpi_libs)
+endif()
+foreach(name IN LISTS procpool_packages)
   configure_file("${PROJECT_SOURCE_DIR}/cmake/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${procpool_pc_dir}" COMPONENT development)
 endforeach()

@@ -24,6 +24,8 @@ struct PlacementOptions;
 struct OutputOptions;
 class BoundCall;
 class PoolEngine;
+struct MpiOptions;
+enum class OnHostLost : unsigned char;
 enum class Start;
 enum class Output;
 enum class End;

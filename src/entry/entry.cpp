@@ -30,6 +30,7 @@ std::atomic<int> index_of_worker{-1};
 std::atomic<bool> became_worker{false};
 std::atomic<unsigned> pools_above{0};
 std::atomic<char const*> module_of_helper{nullptr};
+std::atomic<void (*)()> start_of_component{nullptr};
 
 // For programs whose main is not wrapped. 101: ahead of their own static initialisers.
 __attribute__((constructor(101))) void take_mark_early() { procpool_take_mark(environ); }
@@ -65,6 +66,11 @@ bool has_entry_hook() noexcept {
 // Relaxed: set ahead of the first thread of the worker.
 char const* helper_module() noexcept { return module_of_helper.load(std::memory_order_relaxed); }
 
+// Relaxed: both ahead of main, on its thread.
+void on_start(void (*start)()) noexcept {
+  start_of_component.store(start, std::memory_order_relaxed);
+}
+
 int run_worker(int argc, char** argv) {
   char* const title = argc > 1 ? argv[1] : nullptr;
   bool const is_fork_server = mark() == Mark::fork_server_process;
@@ -96,6 +102,7 @@ void init(int argc, char** argv) {
   init_called.store(true, std::memory_order_relaxed);
   // By exit, so that static destructors run, coverage is written and leaks are checked.
   if (entry::marked()) std::exit(entry::run_worker(argc, argv));
+  if (auto* const start = start_of_component.exchange(nullptr, std::memory_order_relaxed)) start();
 }
 
 bool in_worker() noexcept {

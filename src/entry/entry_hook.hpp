@@ -32,6 +32,10 @@ char const* helper_module() noexcept;
 // This process is to become a worker, and has not reached its entry; see mark.hpp.
 bool marked() noexcept;
 
+// From a component that is linked with the program, ahead of main: procpool::init calls it, once, in
+// a process that is no worker.
+PROCPOOL_API void on_start(void (*start)()) noexcept;
+
 // Removes the mark and becomes what the mark says: a worker, or a fork server. A fork server never
 // returns from here, but each worker that it forks does. Returns the exit status of the worker when
 // the parent needs it no more.

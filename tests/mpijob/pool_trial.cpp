@@ -1,0 +1,181 @@
+// SPDX-FileCopyrightText: The procpool authors
+// SPDX-License-Identifier: BSL-1.0
+
+// pool_trial TRIAL, as a job of three processes, or by itself: a pool over the job. Rank 0 alone runs main.
+
+#include <signal.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <numeric>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <procpool.hpp>
+#include <procpool/mpi.hpp>
+
+#include "support/gate.hpp"
+#include "support/until.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using Outcomes = std::vector<procpool::Outcome<int>>;
+
+void check(bool condition, std::string const& what) {
+  if (!condition) throw std::runtime_error("not so: " + what);
+}
+
+std::size_t length(std::string const& word) { return word.size(); }
+int crash(int) { return ::raise(SIGSEGV); }
+int twice(int x) { return 2 * x; }
+// The process that started the worker: the agent of its host.
+pid_t agent(int) { return ::getppid(); }
+int after_gate(int x, std::string const& gate) {
+  support::wait_at(gate);
+  return x;
+}
+
+std::vector<int> numbers(int count) {
+  std::vector<int> all(static_cast<std::size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+procpool::PoolOptions over(procpool::MpiOptions options) {
+  options.workers_per_host = 2;
+  return {.name = "trial", .log = [](std::string_view) {}, .engine = procpool::mpi(options)};
+}
+
+std::set<std::string> hosts_of(procpool::ProcessPool const& pool) {
+  std::set<std::string> hosts;
+  for (auto const& place : pool.worker_stats()) hosts.insert(place.host);
+  return hosts;
+}
+
+// Of so many machines, as the launcher says.
+void words(std::size_t processes) {
+  procpool::ProcessPool pool{over({})};
+  check(pool.size() == 2 * processes, "two workers for each process");
+  check(hosts_of(pool).size() == processes, "a host for each process");
+  std::vector<std::string> all;
+  for (int i = 0; i < 3000; ++i) all.emplace_back(static_cast<std::size_t>(i % 40), 'x');
+  auto const lengths = pool.map<length>(all);
+  for (std::size_t i = 0; i < all.size(); ++i) check(lengths[i] == i % 40, "lengths in order");
+  std::string const large(std::size_t{20} << 20, 'x');
+  check(pool.call<length>(large) == large.size(), "large arguments arrive");
+  int next = 0;
+  for (int const x : pool.imap<twice>(numbers(500))) check(x == 2 * next++, "streams in order");
+  std::set<pid_t> agents;
+  for (auto const& one : pool.on_each_worker<agent>(0)) agents.insert(one);
+  check(agents.size() == processes, "each process has workers");
+}
+
+// A hundred on each host, and the job goes on.
+void crashes(std::size_t processes) {
+  procpool::ProcessPool pool{over({})};
+  std::map<std::string, int> of_host;
+  auto const enough = [&] {
+    if (of_host.size() < processes) return false;
+    for (auto const& [host, count] : of_host) {
+      if (count < 100) return false;
+    }
+    return true;
+  };
+  while (!enough()) {
+    Outcomes const outcomes = pool.outcomes().map<crash>(numbers(60));
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      check(!outcomes[i].has_value(), "none has a value");
+      auto const* const died = outcomes[i].error().as<procpool::WorkerDied>();
+      check(died != nullptr, outcomes[i].error().what());
+      check(died->signal() == SIGSEGV && died->element() == i, "each error names its element");
+      check(!died->host().empty() && !died->stack().empty(), "and its host and stack");
+      ++of_host[died->host()];
+    }
+  }
+  for (auto const& [host, count] : of_host) std::printf("%s: %d crashes\n", host.c_str(), count);
+  check(pool.map<twice>(numbers(100))[99] == 198, "the pool works");
+}
+
+// A client that has no pool lets its hosts go.
+void idle_client(std::size_t) {}
+
+void client_without_work(std::size_t processes) {
+  procpool::ProcessPool pool{over({.client_works = false})};
+  check(pool.size() == 2 * (processes == 1 ? 1 : processes - 1), "the client has no workers");
+  check(pool.map<twice>(numbers(100))[50] == 100, "others have");
+}
+
+void agent_killed(std::size_t processes) {
+  check(processes == 3, "a job of three");
+  procpool::ProcessPool pool{over({.beat = 200ms})};
+  std::set<pid_t> agents;
+  for (auto const& one : pool.on_each_worker<agent>(0)) agents.insert(one);
+  agents.erase(::getpid());
+  support::Gate const gate;
+  std::vector<std::pair<int, std::string>> inputs;
+  for (int i = 0; i < 60; ++i) inputs.emplace_back(i, gate.path());
+  auto waiting = pool.outcomes().starmap_async<after_gate>(inputs);
+  auto const busy = [&] {
+    std::size_t running = 0;
+    for (auto const& place : pool.worker_stats()) running += place.running ? 1 : 0;
+    return running == 6;
+  };
+  check(support::until(busy), "all workers are busy");
+  ::kill(*agents.begin(), SIGKILL);
+  check(support::until([&] { return pool.size() == 4; }), "its host is lost");
+  gate.open();
+  Outcomes const outcomes = waiting.get();
+  std::size_t lost = 0;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i].has_value()) {
+      check(*outcomes[i] == static_cast<int>(i), "values are right");
+    } else {
+      check(outcomes[i].error().kind() == procpool::FailureKind::host_lost,
+            outcomes[i].error().what());
+      ++lost;
+    }
+  }
+  check(lost == 2, "each of its workers had begun one");
+}
+
+// Does not return: the launcher ends the hosts, and workers follow their agents.
+void client_killed(std::size_t) {
+  procpool::ProcessPool pool{over({})};
+  support::Gate const gate;
+  std::vector<std::pair<int, std::string>> inputs;
+  for (int i = 0; i < 60; ++i) inputs.emplace_back(i, gate.path());
+  auto waiting = pool.starmap_async<after_gate>(inputs);
+  pool.start().get();
+  std::puts("rank 0 is content");
+  std::fflush(stdout);
+  ::raise(SIGKILL);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  std::map<std::string_view, void (*)(std::size_t)> const trials{
+      {"words", words},
+      {"crashes", crashes},
+      {"idle_client", idle_client},
+      {"client_without_work", client_without_work},
+      {"agent_killed", agent_killed},
+      {"client_killed", client_killed}};
+  check(argc == 3, "usage: pool_trial TRIAL PROCESSES");
+  trials.at(argv[1])(std::stoul(argv[2]));
+  std::puts("rank 0 is content");
+  return EXIT_SUCCESS;
+} catch (std::exception const& error) {
+  std::fprintf(stderr, "pool_trial: %s\n", error.what());
+  return EXIT_FAILURE;
+}
