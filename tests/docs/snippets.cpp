@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <procpool.hpp>
+#include <procpool/mpi.hpp>
 #include <procpool/shared_object.hpp>  // <procpool.hpp> does not bring it
 #include <random>
 #include <ranges>
@@ -145,6 +146,10 @@ procpool::ProcessPool pool{{.workers = 64, .start = {.method = procpool::Start::
 }
 namespace eight {
 procpool::ProcessPool pool{{.start = {.method = procpool::Start::in_process}}};
+}
+
+namespace eleven {
+procpool::ProcessPool pool{{.engine = procpool::mpi()}};
 }
 
 struct Metrics { void count_death(int signal); };
