@@ -13,7 +13,7 @@
 #   procpool_run(test target LABEL label [EXPECTED file] [ARGS arg...])
 #                                                              run it: status 0, and exactly this stdout
 
-set(PROCPOOL_TEST_TIMEOUT 60 CACHE STRING "Seconds that one test may take")
+set(PROCPOOL_TEST_TIMEOUT 120 CACHE STRING "Seconds that one test may take")
 
 # Sanitizers leave fatal signals alone (a worker that is meant to die by SIGSEGV does), and refuse
 # absurd allocations as malloc does. Linked into each program rather than set in the environment, so

@@ -122,9 +122,9 @@ std::optional<ForkServerClient::TimePoint> ForkServerClient::deadline() const no
 }
 
 std::optional<ForkServerClient::Loss> ForkServerClient::look(TimePoint now) {
-  auto const late = deadline();
-  if (!late || now < *late) return std::nullopt;
+  if (!process_) return std::nullopt;
   if (unreachable_) return lose("cannot be reached");
+  if (!process_->late(now)) return std::nullopt;
   std::string const limit = std::to_string(core_.options.start.timeout.count()) + " ms";
   if (process_->preloads()) {
     std::string const why = "preloads for longer than " + limit;

@@ -15,6 +15,7 @@
 #include <procpool/detail/engine/deadline.hpp>
 
 #include "channel/layout.hpp"
+#include "os/activity.hpp"
 #include "os/socket.hpp"
 #include "worker/process_title.hpp"
 
@@ -132,6 +133,7 @@ std::optional<ForkServerProcess::Word> ForkServerProcess::next() {
     if (gone_) return std::nullopt;
     --unanswered_;
     waiting_since_ = now();
+    more_time_ = max_more_time;
     useful_ = useful_ || forked;
     return Forked{*std::move(report), forked ? std::move(packet.fds.front()) : os::UniqueFd()};
   } catch (std::exception const&) {  // an alien packet, or no descriptor is left
@@ -148,6 +150,18 @@ std::optional<ForkServerProcess::TimePoint> ForkServerProcess::deadline() const 
   if (!came_up()) return detail::later(waiting_since_, start_timeout_);
   if (unanswered_ == 0) return std::nullopt;
   return waiting_since_ + answer_timeout;
+}
+
+bool ForkServerProcess::late(TimePoint now) noexcept {
+  auto const limit = deadline();
+  if (!limit || now < *limit) return false;
+  pollfd word{socket_.get(), POLLIN, 0};
+  if (::poll(&word, 1, 0) == 1) return false;  // an answer, or its end: next() and gone() tell
+  if (!came_up() || more_time_ == 0) return true;
+  if (os::activity_of(process_.pidfd.get(), process_.pid).stopped) return true;
+  --more_time_;
+  waiting_since_ = now;
+  return false;
 }
 
 os::Exit ForkServerProcess::end() {

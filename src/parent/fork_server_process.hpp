@@ -31,6 +31,9 @@ class ForkServerProcess {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  // An answer may take so many times longer than that of a process that is stopped.
+  static constexpr int max_more_time = 9;
+
   struct Settings {
     int image = -1;
     int program = -1;  // pidfd of this process
@@ -85,8 +88,11 @@ class ForkServerProcess {
   bool has_our_rights() const noexcept;
   // The process has forked a worker.
   bool useful() const noexcept { return useful_; }
-  // The process is to be abandoned if it has not answered by then.
+  // The process may be to be abandoned if it has not answered by then: ask late().
   std::optional<TimePoint> deadline() const noexcept;
+  // The process is to be abandoned. On a busy machine an answer may be here and not read, or the process
+  // may get no time: one that nobody has stopped gets a later deadline a few times.
+  bool late(TimePoint now) noexcept;
 
   // Kills the process and returns how it ended. Blocks for a second at most.
   os::Exit end();
@@ -100,6 +106,7 @@ class ForkServerProcess {
   os::Child process_;
   std::chrono::milliseconds const start_timeout_;
   TimePoint waiting_since_;
+  int more_time_ = max_more_time;  // so often
   std::size_t unanswered_ = 0;
   bool greeted_ = false;
   bool preload_ended_;

@@ -273,7 +273,7 @@ TEST(MessageMemory, OfAWorkerThatIsKilledAtAnyTimeGoes) {
     }
   });
   auto const echo = [](std::vector<std::uint64_t> values) { return values; };
-  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(support::rounds(150, 30)); ++i) {
+  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(support::rounds(40, 20)); ++i) {
     auto const values = seeded_numbers((1 + i % 3) * mib, i);
     kills_left = 4;
     EXPECT_EQ(pool.with({.retries = {.times = 50}}).call(echo, values), values) << i;
