@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "support/processes.hpp"
+#include "support/until.hpp"
 
 namespace to_debug {
 
@@ -98,6 +99,7 @@ TEST_F(DebuggerTest, AWorkerThatWaitsCanBeEnded) {
   wait_in("*");
   procpool::ProcessPool pool{1};
   auto future = pool.submit<to_debug::answer>(2);
+  EXPECT_TRUE(support::until([&] { return pool.worker_stats()[0].running.has_value(); }));
   EXPECT_FALSE(future.wait_for(300ms));
   EXPECT_EQ(future.cancel(), procpool::Cancel::ended);
   EXPECT_THROW(future.get(), procpool::TaskCancelled);
