@@ -99,10 +99,12 @@ class ForkServer {
     for (;;) {
       std::array<pollfd, 2> watched{{{control_.get(), POLLIN, 0}, {program_.get(), POLLIN, 0}}};
       if (::poll(watched.data(), watched.size(), -1) < 0) {
-        if (errno != EINTR) rest();
-        continue;
+        if (errno == EINTR) continue;
+        // The kernel lacks memory, maybe for good. The socket tells both an order and an end.
+        rest();
+      } else if (watched[1].revents != 0) {
+        end();
       }
-      if (watched[1].revents != 0) end();
       for (bool more = true; more;) {
         os::Packet packet;
         switch (os::receive_packet(control_.get(), packet, false)) {
@@ -180,7 +182,6 @@ class ForkServer {
     say(encode(report));
   }
 
-  // The kernel lacks memory for a moment.
   static void rest() noexcept {
     timespec const pause{0, 1'000'000};
     ::nanosleep(&pause, nullptr);
