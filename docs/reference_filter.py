@@ -13,13 +13,23 @@ import sys
 NAMES = r"operator(?:=|==|\*|->|\+\+)|begin|end|size|empty|data"
 TYPES = re.compile(r"\s*using (?:value_type|element_type|error_type|difference_type|iterator_concept|iterator) =")
 CONVENTION = re.compile(rf"(?:^|[\s&*])(?:{NAMES})\(")
-FUNCTION = re.compile(r"^  (?!\s)(?!return|if|for|while|static_assert|throw)[\w:<>,&*\[\]\s.]*?(~?\w+|operator[^\s(]+)\(")
+GUIDE = re.compile(r"(\w+)\(.*\) -> \1<")
+FUNCTION = re.compile(r"^(?:  )?(?!\s)(?!return|if|for|while|static_assert|throw)[\w:<>,&*\[\]\s.]*?(~?\w+|operator[^\s(]+)\(")
 
 
 def main():
     lines = open(sys.argv[1]).read().replace("\nnamespace procpool::inline v0_1", "\nnamespace procpool").split("\n")
-    out, documented = [], None
+    out, documented, private = [], None, False
     for line in lines:
+        if re.match(r"class .*{$", line):
+            out.append(line)
+            private = True
+            continue
+        if re.match(r" \w+:$|};", line):
+            private = line == " private:"
+        if private:
+            out.append("")
+            continue
         function = FUNCTION.match(line.replace("decltype(auto)", "auto"))
         name = function[1] if function else None
         begin = len(out)
@@ -30,6 +40,8 @@ def main():
             documented = name or documented
         elif re.match(r"^  (?:  )?\S", line) and (TYPES.match(line) or CONVENTION.search(line) or "default;" in line):
             out.insert(begin, "/// As of any such type.")
+        elif GUIDE.match(line):
+            out.insert(begin, "/// Deduces the type from the arguments of a constructor.")
         elif name and name == documented:
             out.insert(begin, "/// As the one above.")
         out.append(line)
