@@ -282,7 +282,8 @@ bool met_stale_module() noexcept { return met_stale.load(std::memory_order_relax
 
 std::optional<CodeRef> locate_data(void const* data, std::size_t bytes) {
   auto const address = reinterpret_cast<std::uintptr_t>(data);
-  for (Image const& image : *current_images()) {
+  auto const images = current_images();
+  for (Image const& image : *images) {
     if (!image.data_at(address - image.base, bytes)) continue;
     if (image.id.kind() == BuildId::Kind::none) return std::nullopt;
     return CodeRef{image.id, address - image.base, image.path};
@@ -307,7 +308,9 @@ bool is_constant(void const* address, std::size_t bytes) {
 
 std::vector<LoadedModule> loaded_modules() {
   std::vector<LoadedModule> modules;
-  for (Image const& image : *current_images()) modules.push_back({image.path, image.id});
+  // Held here: another thread may keep newer ones meanwhile.
+  auto const images = current_images();
+  for (Image const& image : *images) modules.push_back({image.path, image.id});
   return modules;
 }
 

@@ -243,6 +243,10 @@ TEST(IdentityModule, ManyThreadsMayAsk) {
       for (int i = 0; i < 500; ++i) {
         if (identity::locate(address(&twice)) != ref) ++wrong;
         if (identity::resolve(ref) != address(&twice)) ++wrong;
+        // What one thread lists is replaced by others, and stays whole for it.
+        auto const modules = identity::loaded_modules();
+        if (modules.empty() || modules.front().id != ref.module) ++wrong;
+        if (!identity::locate_data(&some_data, sizeof some_data)) ++wrong;
         // Modules come and go meanwhile: the caches start over.
         if (void* const h = ::dlopen("libanl.so.1", RTLD_NOW)) ::dlclose(h);
       }
