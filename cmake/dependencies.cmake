@@ -4,6 +4,7 @@
 # Every dependency, named once, with the version that it needs.
 
 set(PROCPOOL_BOOST_VERSION 1.75)      # headers and Boost.Serialization
+set(PROCPOOL_CLI11_VERSION 2.1)       # procpool-top only, which is left out without it
 set(PROCPOOL_MPI_VERSION 3.0)         # for PROCPOOL_MPI only
 set(PROCPOOL_GTEST_VERSION 1.12)      # tests only
 set(PROCPOOL_BENCHMARK_VERSION 1.7)   # benchmarks only, and only where it is there
@@ -21,6 +22,9 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(Boost ${PROCPOOL_BOOST_VERSION} REQUIRED COMPONENTS serialization)
 
+if(PROCPOOL_TOP)
+  find_package(CLI11 ${PROCPOOL_CLI11_VERSION} QUIET)
+endif()
 if(PROCPOOL_BUILD_TESTS AND NOT PROCPOOL_FUZZ)
   find_package(GTest ${PROCPOOL_GTEST_VERSION} REQUIRED)
 endif()

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: The procpool authors
 # SPDX-License-Identifier: BSL-1.0
 #
-# Installed in two components, runtime and development. A program that was linked with a shared library needs the
+# Installed in three components, runtime, development and tools. A program that was linked with a shared library needs the
 # first alone: the library and the helper procpool-worker. The second has the headers, the archives, a CMake package
 # (find_package(procpool 0.1 CONFIG)) and two pkg-config files (procpool, procpool-core). With PROCPOOL_MPI there is
-# also the component mpi of the package, and procpool-mpi.
+# also the component mpi of the package, and procpool-mpi. The third has procpool-top, if that is built.
 #
 # The target uninstall removes what was installed, and the folders that were made for it.
 
@@ -17,6 +17,11 @@ set(procpool_helper_dir "${CMAKE_INSTALL_LIBEXECDIR}/procpool-${PROCPOOL_ABI}") 
 set(procpool_folders "${PROJECT_BINARY_DIR}/install_folders.txt")
 set(procpool_destinations "${procpool_cmake_dir}" "${procpool_helper_dir}" "${CMAKE_INSTALL_LIBDIR}/pkgconfig"
   "${CMAKE_INSTALL_INCLUDEDIR}" "${CMAKE_INSTALL_DOCDIR}")
+set(procpool_components runtime development)
+if(TARGET procpool_top)
+  list(APPEND procpool_components tools)
+  list(APPEND procpool_destinations "${CMAKE_INSTALL_BINDIR}" "${CMAKE_INSTALL_MANDIR}/man1")
+endif()
 file(GLOB_RECURSE folders CONFIGURE_DEPENDS LIST_DIRECTORIES ON RELATIVE "${PROJECT_SOURCE_DIR}/include"
   "${PROJECT_SOURCE_DIR}/include/*")
 list(FILTER folders EXCLUDE REGEX "\\.hpp$")
@@ -25,7 +30,7 @@ list(APPEND procpool_destinations ${folders})
 # At the end, since other files add destinations.
 cmake_language(DEFER CALL configure_file "${PROJECT_SOURCE_DIR}/cmake/note_folders.cmake.in"
   "${PROJECT_BINARY_DIR}/note_folders.cmake" @ONLY)
-foreach(component IN ITEMS runtime development)
+foreach(component IN LISTS procpool_components)
   install(SCRIPT "${PROJECT_BINARY_DIR}/note_folders.cmake" COMPONENT ${component})
 endforeach()
 if(PROJECT_IS_TOP_LEVEL)
@@ -50,6 +55,13 @@ if(PROCPOOL_MPI)
 endif()
 install(TARGETS procpool_worker EXPORT procpoolTargets
   RUNTIME DESTINATION "${procpool_helper_dir}" COMPONENT runtime)
+if(TARGET procpool_top)
+  install(TARGETS procpool_top RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
+  if(NOT PROCPOOL_DEBIAN)  # which compresses it
+    install(FILES "${PROJECT_SOURCE_DIR}/packaging/procpool-top.1"
+      DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
+  endif()
+endif()
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT development
   FILES_MATCHING PATTERN "*.hpp")

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: The procpool authors
 # SPDX-License-Identifier: BSL-1.0
 #
-# Debian packages, by cpack: libprocpool0.1, named by its SONAME, has the component runtime, and libprocpool-dev the
-# component development. Packages of two binary interfaces can be installed beside each other.
+# Debian packages, by cpack: libprocpool0.1, named by its SONAME, has the component runtime, libprocpool-dev the
+# component development, and procpool-tools the component tools. Packages of two binary interfaces can be installed beside each other.
 #
 # The maintainer is whoever builds them: DEBFULLNAME and DEBEMAIL in the environment, as for Debian's own tools.
 
@@ -26,6 +26,10 @@ set(release "${CMAKE_MATCH_1}")
 
 set(runtime "libprocpool${PROCPOOL_ABI}")
 set(development libprocpool-dev)
+set(tools procpool-tools)
+if(NOT TARGET procpool_top)
+  message(FATAL_ERROR "procpool-tools has procpool-top, which needs CLI11: install libcli11-dev")
+endif()
 
 # --- documents: who may do what with it, and what has changed ---------------------------------------------------------
 
@@ -39,18 +43,23 @@ set(documents "${PROJECT_BINARY_DIR}/debian")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/copyright.in" "${documents}/copyright" @ONLY)
 configure_file("${CMAKE_CURRENT_LIST_DIR}/changelog" "${documents}/changelog.Debian" @ONLY)
 execute_process(COMMAND gzip -9nf "${documents}/changelog.Debian" COMMAND_ERROR_IS_FATAL ANY)
-foreach(component IN ITEMS runtime development)
+foreach(component IN LISTS procpool_components)
   install(FILES "${documents}/copyright" "${documents}/changelog.Debian.gz"
     DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/${${component}}" COMPONENT ${component})
   list(APPEND procpool_destinations "${CMAKE_INSTALL_DATADIR}/doc/${${component}}")
 endforeach()
+
+# A manual page is compressed in a package.
+execute_process(COMMAND gzip -9nc "${PROJECT_SOURCE_DIR}/packaging/procpool-top.1"
+  OUTPUT_FILE "${documents}/procpool-top.1.gz" COMMAND_ERROR_IS_FATAL ANY)
+install(FILES "${documents}/procpool-top.1.gz" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT tools)
 
 # --- packages ---------------------------------------------------------------------------------------------------------
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_DIRECTORY "${PROJECT_BINARY_DIR}")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
-set(CPACK_COMPONENTS_ALL runtime development)
+set(CPACK_COMPONENTS_ALL ${procpool_components})
 set(CPACK_STRIP_FILES ON)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
   OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
@@ -85,5 +94,10 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${runtime} (= ${PROJECT_VERSION}-${release}), \
 libboost-serialization${Boost_VERSION_MAJOR}.${Boost_VERSION_MINOR}-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "${about} the headers, and what compiling and linking need.")
+
+set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME "${tools}")
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_TOOLS_DESCRIPTION "${about} procpool-top, which shows what the pools of a running program do.")
 
 include(CPack)

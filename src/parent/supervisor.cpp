@@ -57,6 +57,16 @@ Supervisor::Supervisor(Core& core, std::vector<std::string> environment,
       wanted_(core.wanted_workers()) {
   poller_.add(core_.wake.fd(), key(what_wake, 0), EPOLLIN);
   poller_.add(core_.look_timer.fd(), key(what_look, 0), EPOLLIN);
+  make_live_view();
+}
+
+void Supervisor::make_live_view() noexcept {
+  try {
+    live_view_.emplace(core_);
+    poller_.add(live_view_->fd(), key(what_live_view, 0), EPOLLIN | EPOLLET);
+  } catch (std::exception const&) {
+    live_view_.reset();
+  }
 }
 
 // ---- the loop
@@ -202,6 +212,7 @@ void Supervisor::handle(os::Ready const& ready) {
     case what_output: workers_[index].on_output(); break;
     case what_fork_server: on_fork_server(); break;
     case what_stray: strays_.reap(); break;
+    case what_live_view: live_view_->answer(); break;
     case what_look:
       core_.look_timer.drain();
       look_at_everything();

@@ -24,6 +24,7 @@
 #include "parent/core.hpp"
 #include "parent/fork_server_client.hpp"
 #include "parent/idle_policy.hpp"
+#include "parent/live_view_writer.hpp"
 #include "parent/output_lines.hpp"
 #include "parent/spawn_backoff.hpp"
 #include "parent/strays.hpp"
@@ -50,6 +51,8 @@ class Supervisor {
   void attempt(Body&& body) noexcept;
   // Does what is due. Returns how long nothing else will be; nothing: until an event comes.
   std::optional<std::chrono::microseconds> tick(TimePoint now);
+  // Without a descriptor for it the pool works and cannot be looked at.
+  void make_live_view() noexcept;
   void tick_fork_server(TimePoint now, NextLook& next);
   void start_workers(TimePoint now, NextLook& next);
   // Waits for events and handles them.
@@ -80,6 +83,7 @@ class Supervisor {
   SpawnBackoff backoff_;
   LineSink lines_;
   WorkerServices services_;
+  std::optional<LiveViewWriter> live_view_;
   std::deque<WorkerProxy> workers_;
   std::size_t wanted_;  // workers, at the last tick
   std::uint32_t sleep_number_ = 0;

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The procpool authors
 // SPDX-License-Identifier: BSL-1.0
 
-// What a starting worker, and a fork server, say over their sockets; and the report of a crash.
+// What a starting worker, and a fork server, say over their sockets; the report of a crash; and what
+// procpool-top reads.
 
 #include <array>
 #include <new>
@@ -11,6 +12,7 @@
 #include "fuzz/fuzz.hpp"
 #include "protocol/fork_messages.hpp"
 #include "protocol/handshake.hpp"
+#include "protocol/live_view.hpp"
 
 namespace {
 
@@ -60,7 +62,7 @@ fuzz::Bytes seed(std::uint8_t kind, Message const& message) {
 
 void fuzz::run(std::span<std::byte const> input) {
   Input in(input);
-  switch (in.take() % 5) {
+  switch (in.take() % 6) {
     case 0:
       if (auto const answer = decode_answer(in.rest())) {
         if (auto const* const ready = std::get_if<Ready>(&*answer)) {
@@ -85,6 +87,13 @@ void fuzz::run(std::span<std::byte const> input) {
       static_cast<void>(decode_fork_order(in.rest()));
       break;
     case 4: read_crash(in.rest()); break;
+    case 5:
+      if (auto const view = decode_live_view(in.rest())) {
+        require(view->workers.size() <= input.size(), "there are no more workers than bytes");
+        auto const bytes = encode(*view);
+        require(decode_live_view(bytes) == view, "it is the same again");
+      }
+      break;
     default: break;
   }
 }
@@ -101,5 +110,6 @@ std::vector<fuzz::Bytes> fuzz::seeds() {
           seed(2, hello),
           seed(3, Greeting{9, "solver"}),
           seed(3, ForkOrder{ForkOrder::Kind::fork, 4711, "[pool/3]"}),
-          crash_seed()};
+          crash_seed(),
+          seed(5, LiveView{.pool = "solver", .workers = {{.label = "count", .all_steps = 50}}})};
 }

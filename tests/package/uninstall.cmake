@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The procpool authors
 # SPDX-License-Identifier: BSL-1.0
 #
-# cmake -Dbuild= -Dwhere= -P uninstall.cmake: installs each component of the build folder under an empty prefix, and
+# cmake -Dbuild= -Dwhere= -Dtop= -P uninstall.cmake: installs each component of the build folder under an empty prefix, and
 # both twice under a prefix where somebody else has files. The components have their files and no others, and uninstall
 # leaves nothing of its own and all of what is somebody else's.
 
@@ -29,6 +29,9 @@ function(expect_component component)
   if(component STREQUAL "runtime" AND (headers OR NOT helper))
     message(FATAL_ERROR "the component runtime has ${got}")
   endif()
+  if(component STREQUAL "tools" AND NOT "${got}" MATCHES "procpool-top;.*procpool-top\\.1$")
+    message(FATAL_ERROR "the component tools has ${got}")
+  endif()
   if(component STREQUAL "development" AND (helper OR NOT headers))
     message(FATAL_ERROR "the component development has ${got}")
   endif()
@@ -38,7 +41,11 @@ file(REMOVE_RECURSE "${where}")
 # Other tests need what was installed from this build folder before: without its list it is not removed.
 file(REMOVE "${build}/install_manifest.txt")
 # The folder of the prefix was not there either.
-foreach(component IN ITEMS runtime development)
+set(components runtime development)
+if(top)
+  list(APPEND components tools)
+endif()
+foreach(component IN LISTS components)
   install(--prefix "${where}/${component}" --component ${component})
   expect_component(${component})
   uninstall()
