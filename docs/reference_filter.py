@@ -6,7 +6,11 @@
 Doxygen 1.9 does not know inline namespaces in the short form. Names that have one meaning everywhere need no comment
 of their own: defaulted functions, members that the standard library's concepts ask for, and an overload behind one
 that has a comment. They get a standard one here, so that Doxygen misses only comments that somebody has to write.
+
+Private members are left out: Doxygen 1.9 links to lists of them that it does not make. The operations, which
+ProcessPool inherits from templates in detail/operations, are shown as members of its own.
 """
+import pathlib
 import re
 import sys
 
@@ -15,10 +19,22 @@ TYPES = re.compile(r"\s*using (?:value_type|element_type|error_type|difference_t
 CONVENTION = re.compile(rf"(?:^|[\s&*])(?:{NAMES})\(")
 GUIDE = re.compile(r"(\w+)\(.*\) -> \1<")
 FUNCTION = re.compile(r"^(?:  )?(?!\s)(?!return|if|for|while|static_assert|throw)[\w:<>,&*\[\]\s.]*?(~?\w+|operator[^\s(]+)\(")
+OPERATIONS = re.compile(r"^class \w*Operations \{\n.*?^ public:\n(.*?)^ private:", re.S | re.M)
+
+
+def read(header):
+    text = header.read_text()
+    if header.name == "pool.hpp":
+        detail = header.parent / "detail/operations"
+        operations = "".join(OPERATIONS.search((detail / f"{name}.hpp").read_text())[1] for name in
+                             ("operations", "stream_operations", "slice_operations", "worker_operations"))
+        text = re.sub(r"^class PROCPOOL_API ProcessPool .*?(?=^ private:)", lambda match: match[0] + operations, text,
+                      flags=re.S | re.M)
+    return text
 
 
 def main():
-    lines = open(sys.argv[1]).read().replace("\nnamespace procpool::inline v0_1", "\nnamespace procpool").split("\n")
+    lines = read(pathlib.Path(sys.argv[1])).replace("\nnamespace procpool::inline v0_1", "\nnamespace procpool").split("\n")
     out, documented, private = [], None, False
     for line in lines:
         if re.match(r"class .*{$", line):

@@ -149,7 +149,7 @@ def reference(xml):
             if "iterator" not in name.lower():
                 names.setdefault(file, {}).setdefault(
                     name, (f"{compound.get('refid')}.html", brief(one)))
-    text = ["# Headers\n", "The [reference](api/annotated.html) has all public names with their comments. This page "
+    text = ["# Headers\n", "The [reference](api/index.html) has all public names with their comments. This page "
             "lists them by header. `<procpool.hpp>` includes most of the headers.\n"]
     for header in sorted((ROOT / "include/procpool").glob("*.hpp")):
         text.append(f"## {header.name}\n\n{opening(header)}\n")
