@@ -130,6 +130,14 @@ TEST_P(ActorCheckpoint, OfEveryThirdOutcomeForgetsAtMostTwo) {
   EXPECT_EQ(actor.call<&Sum::add>(1).get(), 7);
 }
 
+// Its place is the next one's.
+TEST_P(ActorCheckpoint, EndsWithItsActor) {
+  for (int i = 1; i <= 3; ++i) {
+    auto actor = pool_.actor<Sum>({.restarts = 1, .checkpoint_every = 1});
+    EXPECT_EQ(actor.call<&Sum::add>(i).get(), i);
+  }
+}
+
 TEST_P(ActorCheckpoint, IsNotThereBeforeTheFirstOutcome) {
   auto actor = pool_.actor<Sum>({.restarts = 1, .checkpoint_every = 1}, 5);
   EXPECT_THROW(actor.call<&Sum::change_and_die>().get(), WorkerDied);

@@ -178,6 +178,32 @@ TEST_P(ActorEnds, AtItsDeadline) {
   EXPECT_TRUE(support::is<TaskCancelled>(error_of(runs)));
 }
 
+TEST_P(ActorEnds, AtItsDeadlineWithWhatWaits) {
+  support::Trace const trace;
+  auto worker = pool_.actor<Worker>({.restarts = 5});
+  auto runs = worker.call([](Worker& object) {
+    support::Trace::note(1);
+    object.hang();
+  });
+  EXPECT_TRUE(support::until([&] { return trace.size() == 1; }));
+  std::vector<Future<int>> never;
+  for (int i = 0; i < 200; ++i) never.push_back(worker.call<&Worker::add>(1));
+  EXPECT_EQ(worker.shutdown(End::drain, 20ms).cancelled, 201u);
+  EXPECT_TRUE(support::is<TaskCancelled>(error_of(runs)));
+  for (auto& call : never) EXPECT_TRUE(support::is<TaskCancelled>(error_of(call)));
+}
+
+// However many restarts are left.
+TEST_P(ActorEnds, WithoutAnotherProcess) {
+  support::Trace const trace;
+  {
+    auto noting = pool_.actor<NotesItsLife>({.restarts = 3});
+    noting.call<&NotesItsLife::call>().get();
+  }
+  EXPECT_EQ(trace.numbers(), (std::vector<std::int64_t>{2, 3, 4}));
+  EXPECT_EQ(pool_.stats().actor_restarts, 0u);
+}
+
 TEST_P(ActorEnds, WithItsPoolByKill) {
   auto worker = pool_.actor<Worker>({.restarts = 5});
   auto runs = worker.call<&Worker::hang>();

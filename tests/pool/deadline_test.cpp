@@ -17,6 +17,7 @@
 #include "support/build.hpp"
 #include "support/errors.hpp"
 #include "support/gap.hpp"
+#include "support/gate.hpp"
 #include "support/seed.hpp"
 #include "support/tasks.hpp"
 #include "support/trace.hpp"
@@ -291,6 +292,29 @@ TEST(Deadline, ABackoffThatWouldPassItIsNotBegun) {
   EXPECT_THROW((pool.with({.deadline = in(5min), .retries = retries}).call<dies_after>(1)),
                procpool::WorkerDied);
   EXPECT_LT(watch.passed(), 1min);
+}
+
+int dies_behind(std::string const& gate) {
+  support::Trace::note(1);
+  support::wait_at(gate);
+  return ::raise(SIGKILL);
+}
+
+// The urgent one goes first when the worker has died.
+TEST(Deadline, EndsAnElementThatWaitsForItsNextAttempt) {
+  support::Trace const trace;
+  support::Gate gate;
+  procpool::ProcessPool pool{1};
+  EXPECT_EQ(pool.call<square>(1), 1);
+  auto again =
+      pool.with({.deadline = in(1s), .retries = {.times = 1}}).submit<dies_behind>(gate.path());
+  EXPECT_TRUE(support::until([&] { return trace.size() == 1 || again.ready(); }));
+  auto urgent = pool.with({.priority = 1}).submit<noted_after>(600'000);
+  gate.open();
+  EXPECT_TRUE(again.wait_for(support::patience));
+  EXPECT_FALSE(urgent.ready());
+  urgent.cancel();
+  EXPECT_THROW(again.get(), TaskTimeout);
 }
 
 TEST(Deadline, ThatHasPassedLetsNothingRun) {

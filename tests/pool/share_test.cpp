@@ -331,7 +331,8 @@ TEST(SharedValue, ComesBackFromATask) {
     procpool::ProcessPool inner{1};
     return inner.share(std::string("mine"));
   };
-  EXPECT_THROW(pool.call(foreign), procpool::SerializationError);
+  auto const error = support::thrown_by<procpool::SerializationError>([&] { pool.call(foreign); });
+  EXPECT_TRUE(support::says(error, "return the value itself"));
 }
 
 TEST(SharedValue, PassedOnByAPoolInATask) {

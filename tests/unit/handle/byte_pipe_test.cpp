@@ -336,6 +336,39 @@ TEST_F(BytePipeTest, WhoPollsIsRungForTheRestOfAMessage) {
   EXPECT_TRUE(received == text);
 }
 
+// Also if more of it comes at each look.
+TEST_F(BytePipeTest, WhoPollsAlwaysAsksToBeRung) {
+  std::atomic<bool> over{false};
+  handle::MessageHeader const header{std::uint64_t{1} << 62};
+  std::memcpy(ring(), &header, sizeof header);
+  std::jthread sends([&] {
+    constexpr std::uint64_t most = handle::pipe_ring_bytes;
+    for (std::uint64_t tail = 0; !over;) {
+      tail = std::min(tail + 8, words().head.load() + most);
+      words().tail.store(tail);
+    }
+  });
+  for (int i = 0; i < 20'000 && !HasFailure(); ++i) {
+    words().reader_sleeps.store(0);
+    EXPECT_EQ(receive(*second_, -1s), "nothing");
+    EXPECT_EQ(words().reader_sleeps.load(), 1u);
+  }
+  over = true;
+}
+
+// The ring has no room for all of it, so its last bytes come just ahead of the end.
+TEST_F(BytePipeTest, AnEndThatClosesBehindALongMessageLosesNothing) {
+  std::string const text(handle::pipe_ring_bytes + 100, 'x');
+  for (int i = 0; i < 200 && !HasFailure(); ++i) {
+    both_ = BytePipeEnd::make();
+    std::jthread sends([&] {
+      send(*first_, text);
+      first_.reset();
+    });
+    EXPECT_TRUE(receive(*second_) == text);
+  }
+}
+
 TEST_F(BytePipeTest, AMessageThatIsArrivingStaysWithItsEnd) {
   handle::MessageHeader const header{1'000};
   std::memcpy(ring(), &header, sizeof header);

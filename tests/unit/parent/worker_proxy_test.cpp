@@ -28,6 +28,10 @@ using namespace std::chrono_literals;
 
 void fails_to_prepare() { throw std::runtime_error("it is not prepared"); }
 void exits_in_preparation() { ::_exit(7); }
+void speaks_and_exits() {
+  procpool::log(LogLevel::info, "last words");
+  ::_exit(7);
+}
 void prepares() {}
 void sleeps_long() { ::sleep(1'000); }
 
@@ -192,6 +196,18 @@ TEST_F(WorkerProxyTest, WhoseInitializerExitsIsAFailedStart) {
   ASSERT_TRUE(becomes_vacant());
   EXPECT_TRUE(ended("exited with status 7 in its initializer")) << last_end();
   EXPECT_EQ(failed_starts(), 1u);
+}
+
+// The end of the process may be seen ahead of its notification.
+TEST_F(WorkerProxyTest, ThatDiesBeforeItIsLookedAtTellsItsLines) {
+  options_.start.initializer = bound<speaks_and_exits>();
+  start();
+  EXPECT_TRUE(support::until([&] {
+    proxy_->tick(TimePoint::clock::now(), wanted_);
+    for (std::uint64_t const ready : parts_->events(1ms)) handle(what_of(ready));
+    return proxy_->vacant();
+  }));
+  EXPECT_TRUE(parts_->logged("last words"));
 }
 
 TEST_F(WorkerProxyTest, WhoseInitializerTakesTooLongIsKilled) {
