@@ -740,6 +740,13 @@ void Core::tell_line(std::size_t worker, std::string const& owner,
   });
 }
 
+std::string Core::owner_text(detail::Task const& task) const {
+  auto const worker =
+      slots_are_dedicated() && task.key() ? dedicated_worker(task.key()->value()) : nullptr;
+  if (!worker) return "pool \"" + name + '"';
+  return (slots_are == Slots::of_actors ? "actor \"" : "process \"") + worker->options.name + '"';
+}
+
 std::string Core::awaited() {
   constexpr std::size_t most = 8;
   std::vector<std::string> names;
@@ -1246,7 +1253,8 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
     if (now < over) continue;
     if (now < detail::later(over, options.shutdown.ask_grace) && slots[i].ask_to_stop(seen->serial))
       continue;
-    std::string text = element_text(*seen->task, seen->element, 1) + " of pool \"" + name + "\" ";
+    std::string text =
+        element_text(*seen->task, seen->element, 1) + " of " + owner_text(*seen->task) + ' ';
     text += by_deadline
                 ? "was still running at its deadline"
                 : "ran longer than its timeout of " + std::to_string(limit->count()) + " ms";
@@ -1258,8 +1266,8 @@ std::optional<Core::TimePoint> Core::watch_deadlines(TimePoint now) {
 
 void Core::fail_expired(Chunk const& chunk) {
   auto const reason = detail::patiently([&] {
-    std::string text =
-        element_text(*chunk.task, chunk.first, chunk.count) + " of pool \"" + name + "\" had not ";
+    std::string text = element_text(*chunk.task, chunk.first, chunk.count) + " of " +
+                       owner_text(*chunk.task) + " had not ";
     text += chunk.input->expiry() == SharedInput::Expiry::all
                 ? "ended at its deadline"
                 : "begun after its queue_timeout of " +

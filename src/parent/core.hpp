@@ -192,6 +192,8 @@ class Core {
   // Tells what a task has logged, or logs it.
   void tell_line(std::size_t worker, std::string const& owner,
                  Slot::LogLine const& line) const noexcept;
+  // Whose the task is, for a text: pool "jobs", process "reader", actor "jobs/Counter".
+  std::string owner_text(detail::Task const& task) const;
   std::string awaited();  // what the end of the pool waits for, for the log
 
   // ---- the dispatcher's

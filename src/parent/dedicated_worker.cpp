@@ -36,14 +36,14 @@ bool DedicatedWorker::alive() const {
 
 bool DedicatedWorker::wait_until_ended(std::optional<TimePoint> deadline) {
   Lock lock(mutex_);
-  while (!exit_ && !failure_) {
+  while (!ended_ && !failure_) {
     if (!deadline) {
       changed_.wait(lock);
     } else if (!changed_.wait_until(lock, *deadline)) {
       break;
     }
   }
-  return exit_ || failure_;
+  return ended_ || failure_;
 }
 
 std::optional<os::Exit> DedicatedWorker::exit() const {
@@ -73,10 +73,17 @@ void DedicatedWorker::forget_process() {
   pidfd_ = -1;
 }
 
+void DedicatedWorker::note_exit(os::Exit const& exit) {
+  Lock const lock(mutex_);
+  pidfd_ = -1;
+  exit_ = exit;
+}
+
 void DedicatedWorker::ended(os::Exit const& exit) {
   Lock const lock(mutex_);
   pidfd_ = -1;
   exit_ = exit;
+  ended_ = true;
   changed_.notify_all();
 }
 

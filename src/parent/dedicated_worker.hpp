@@ -54,7 +54,7 @@ class DedicatedWorker {
   bool alive() const;
   // Blocks until the process is gone. False: it is not gone at the deadline.
   bool wait_until_ended(std::optional<TimePoint> deadline);
-  // Nothing: it has not ended.
+  // Nothing: it is not known to have ended.
   std::optional<os::Exit> exit() const;
   // These do nothing if the process has ended.
   void signal(int number);
@@ -70,6 +70,8 @@ class DedicatedWorker {
   void forget_process();
   // Another process follows.
   void begin_again() noexcept { incarnation_.fetch_add(1, std::memory_order_relaxed); }
+  // The process has ended in this way, before its element does.
+  void note_exit(os::Exit const& exit);
   // No other process follows.
   void ended(os::Exit const& exit);
   void not_started(std::exception_ptr reason);  // for this reason; wait_for_pid() throws it
@@ -84,6 +86,7 @@ class DedicatedWorker {
   pid_t pid_ PROCPOOL_GUARDED_BY(mutex_) = 0;   // 0: there is no process yet
   int pidfd_ PROCPOOL_GUARDED_BY(mutex_) = -1;  // the dispatcher's; -1: not to be signalled
   std::optional<os::Exit> exit_ PROCPOOL_GUARDED_BY(mutex_);
+  bool ended_ PROCPOOL_GUARDED_BY(mutex_) = false;
   std::exception_ptr failure_ PROCPOOL_GUARDED_BY(mutex_);  // there is no process, and will be none
   std::atomic<bool> stop_requested_{false};
 };

@@ -99,13 +99,25 @@ std::string ExitReport::text() const {
   bool const ended_for_failure = killed && when == When::initializing && !failure.empty();
   std::string text = worker_name(worker, pid) + " " +
                      (departed            ? "left"
-                      : ended_for_failure ? "was ended, since its initializer has failed"
+                      : ended_for_failure ? std::string("was ended, since its ") +
+                                                (makes_object ? "object could not be made"
+                                                              : "initializer has failed")
                                           : text_of(exit));
   if (when == When::starting) text += " before its first word";
-  if (when == When::initializing && !ended_for_failure) text += " in its initializer";
+  if (when == When::initializing && !ended_for_failure) {
+    text += makes_object ? " while it made its object" : " in its initializer";
+  }
   if (!cause.empty()) text += ": " + cause;
   if (!failure.empty()) text += ": " + failure;
   return text + suffix_of(leave_reason);
+}
+
+std::string ExitReport::text_for(Slot::KillReason const& reason) const noexcept {
+  return detail::patiently([&] {
+    return worker_name(worker, pid) + " was ended, since a call " +
+           (reason.cancelled ? std::string("was cancelled while it ran")
+                             : "ran for too long: " + describe(reason.reason));
+  });
 }
 
 std::exception_ptr ExitReport::reason(Chunk const& attributed) const {

@@ -69,8 +69,9 @@ struct ExitReport {
   // ---- the exit
   When when = When::starting;
   os::Exit exit{};
-  bool departed = false;  // it has left its loop, and the process is about to exit
-  std::string failure{};  // of its initializer
+  bool departed = false;      // it has left its loop, and the process is about to exit
+  bool makes_object = false;  // its initializer makes the object of an actor
+  std::string failure{};      // of its initializer
 
   // ---- the evidence
   detail::Stage stage = detail::Stage::idle;
@@ -85,6 +86,8 @@ struct ExitReport {
 
   // "worker 3 (pid 4711) was killed by SIGSEGV"
   std::string text() const;
+  // The same if the pool has ended it for this reason. Waits for memory.
+  std::string text_for(Slot::KillReason const& reason) const noexcept;
 
   // The error of an element that is attributed with the exit: WorkerDied, or BadMessage.
   std::exception_ptr reason(Chunk const& attributed) const;

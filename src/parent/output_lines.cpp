@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +26,15 @@ constexpr std::size_t longest_line = 64 * 1024;
 // Between two attempts to write to what took nothing.
 constexpr auto retry_interval = 10ms;
 
+// Both streams of this program are the same pipe, socket or terminal.
+bool have_one_reader() noexcept {
+  struct stat output{};
+  struct stat errors{};
+  return ::fstat(STDOUT_FILENO, &output) == 0 && ::fstat(STDERR_FILENO, &errors) == 0 &&
+         !S_ISREG(output.st_mode) && output.st_dev == errors.st_dev &&
+         output.st_ino == errors.st_ino;
+}
+
 }  // namespace
 
 // ---- LineSink
@@ -33,7 +43,11 @@ bool LineSink::takes_more() const noexcept {
   return waiting_[out].size() < max_waiting && waiting_[error].size() < max_waiting;
 }
 
-void LineSink::add(Stream stream, std::string_view lines) { waiting_[stream].append(lines); }
+void LineSink::add(Stream stream, std::string_view lines) {
+  // What is left of a line may have to wait. If both streams go to one pipe or terminal, nothing of
+  // the other may go ahead of it.
+  waiting_[stream == error && have_one_reader() ? out : stream].append(lines);
+}
 
 std::optional<LineSink::TimePoint> LineSink::flush(TimePoint now) {
   std::optional<TimePoint> next;

@@ -35,6 +35,8 @@ class LineSink {
   void add(Stream stream, std::string_view lines);
   // Writes what can be written now. Returns the time of the next attempt. Nothing: all is written.
   std::optional<TimePoint> flush(TimePoint now);
+  // Bytes that are not written.
+  std::size_t waiting() const noexcept { return waiting_[out].size() + waiting_[error].size(); }
 
  private:
   std::array<std::string, streams> waiting_;

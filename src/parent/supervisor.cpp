@@ -100,13 +100,24 @@ void Supervisor::run() {
 }
 
 void Supervisor::wait_for_leftovers() {
-  auto const end = std::chrono::steady_clock::now() + leftovers_timeout;
-  auto const any = [this] {
-    bool const unwritten = lines_.flush(std::chrono::steady_clock::now()).has_value();
+  auto end = std::chrono::steady_clock::now() + leftovers_timeout;
+  auto const any = [&] {
+    auto const now = std::chrono::steady_clock::now();
+    std::size_t const before = lines_.waiting();
+    bool const unwritten = lines_.flush(now).has_value();
+    // A slow reader gets all of it. One that takes nothing does not hold up the end.
+    if (lines_.waiting() != before) end = now + leftovers_timeout;
     return !cgroups_.sweep() || strays_.reap() || unwritten;
   };
   while (any() && std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(1ms);
+  }
+  if (std::size_t const lost = lines_.waiting(); lost != 0) {
+    detail::if_possible([&] {
+      core_.log("pool \"" + core_.name + "\" has ended, and " + std::to_string(lost) +
+                " bytes of what its workers wrote are lost: the program's own output took nothing "
+                "for a second");
+    });
   }
 }
 

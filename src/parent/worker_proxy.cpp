@@ -571,7 +571,9 @@ std::exception_ptr WorkerProxy::actor_died(std::string const& how) const {
     unsigned const restarts = dedicated_->incarnation() - 1;
     return std::make_exception_ptr(ActorDied(
         "actor \"" + dedicated_->options.name + "\" has died" +
-        (restarts == 0 ? std::string() : ", after " + std::to_string(restarts) + " restarts") +
+        (restarts == 0
+             ? std::string()
+             : ", after " + std::to_string(restarts) + (restarts == 1 ? " restart" : " restarts")) +
         ": " + how));
   });
 }
@@ -674,6 +676,7 @@ void WorkerProxy::settle(os::Exit const& exit) {
   std::exception_ptr error;
   if (auto const* const initializing = std::get_if<Initializing>(&dead.last)) {
     // The exception of the initializer, or else the end of its worker.
+    report.makes_object = initializing->makes_object;
     if (initializing->failure.kind != OutcomeBlock::Kind::values) {
       error = detail::patiently(
           [&] { return detail::reason_of(initializing->failure, initializing->call.id()); });
@@ -681,7 +684,11 @@ void WorkerProxy::settle(os::Exit const& exit) {
     for (Chunk const& chunk : death.attributed) {
       if (!error) error = detail::patiently([&] { return reason(chunk); });
     }
-    if (error) report.failure = detail::patiently([&] { return describe(error); });
+    // A death in the call that makes an object is told already.
+    bool const thrown = initializing->failure.kind != OutcomeBlock::Kind::values;
+    if (error && (thrown || !report.makes_object)) {
+      report.failure = detail::patiently([&] { return describe(error); });
+    }
   }
   std::string const text = detail::patiently([&] { return report.text(); });
   // Before the elements end: a thread that waits for an element may look at the counters next.
@@ -713,9 +720,14 @@ void WorkerProxy::settle(os::Exit const& exit) {
                                   text, error);
   }
   bool const useful = death.useful;
+  // Who has the outcome may ask for the exit next.
+  if (dedicated_ && !makes_object()) dedicated_->note_exit(told.exit);
+  std::exception_ptr const end_of_actor =
+      makes_object() ? actor_died(death.kill_reason ? told.text_for(*death.kill_reason) : text)
+                     : nullptr;
   core_.resolve_death(index_, std::move(death),
                       [&told](Chunk const& chunk) { return told.reason(chunk); });
-  if (makes_object()) return end_incarnation(useful, actor_died(text));
+  if (makes_object()) return end_incarnation(useful, end_of_actor);
   if (dedicated_) return end_process(told);
   if (auto const* const leaving = std::get_if<Leaving>(&last)) {
     detail::if_possible([&] { leaving->exit_handler.report(core_, index_); });

@@ -313,7 +313,22 @@ TEST_P(ActorEnds, InItsConstructorWhichIsADeath) {
   support::Trace const trace;
   auto one = pool_.actor<DiesAtFirst>();
   auto never = one.call<&DiesAtFirst::call>();
-  EXPECT_TRUE(support::is<ActorDied>(error_of(never)));
+  auto const died = support::thrown_by<ActorDied>([&] { never.get(); });
+  EXPECT_TRUE(support::says(died, "was killed by SIGKILL while it made its object"));
+  EXPECT_FALSE(support::says(died, "initializer"));
+  EXPECT_FALSE(support::says(died, "task")) << "the user has no such task: " << died.what();
+}
+
+TEST_P(ActorEnds, ByATimeoutSayAfterwardsWhatItWas) {
+  auto worker = pool_.actor<Worker>({.name = "slow"});
+  auto hangs = worker.with({.timeout = 20ms}).call<&Worker::hang>();
+  auto const late = support::thrown_by<procpool::TaskTimeout>([&] { hangs.get(); });
+  EXPECT_TRUE(support::says(late, "/slow\" ran longer than its timeout")) << late.what();
+  auto next = worker.call<&Worker::add>(1);
+  auto const died = support::thrown_by<ActorDied>([&] { next.get(); });
+  EXPECT_TRUE(
+      support::says(died, "was ended, since a call ran for too long: procpool::TaskTimeout"))
+      << died.what();
 }
 
 TEST_P(ActorEnds, InItsConstructorAndBeginsAgain) {

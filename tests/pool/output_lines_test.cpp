@@ -107,14 +107,24 @@ int print_long(int length) {
   return length;
 }
 
-// Standard output is a pipe that nobody reads, until it is told to.
+int print_series(char mark) {
+  std::string const line(7000, mark);
+  for (int i = 0; i < lines_each; ++i) (mark == 'o' ? std::cout : std::cerr) << line << '\n';
+  return 0;
+}
+
+// Standard output, and with `both` also the standard error, is a pipe that nobody reads, until it is told to.
 class StuckOutput {
  public:
-  StuckOutput() {
+  explicit StuckOutput(bool both = false) {
     std::fflush(stdout);
     before_ = ::dup(STDOUT_FILENO);
     if (::pipe(ends_) != 0) throw std::runtime_error("no pipe");
     ::dup2(ends_[1], STDOUT_FILENO);
+    if (both) {
+      error_before_ = ::dup(STDERR_FILENO);
+      ::dup2(ends_[1], STDERR_FILENO);
+    }
     ::close(ends_[1]);
   }
   StuckOutput(StuckOutput const&) = delete;
@@ -123,7 +133,7 @@ class StuckOutput {
 
   void read_from_now_on() {
     reader_ = std::thread([this] {
-      char buffer[65536];
+      char buffer[4096];  // a pipe with little room is written to in parts of lines
       for (ssize_t got = 0; (got = ::read(ends_[0], buffer, sizeof buffer)) > 0;) {
         text_.append(buffer, static_cast<std::size_t>(got));
       }
@@ -136,6 +146,11 @@ class StuckOutput {
     ::dup2(before_, STDOUT_FILENO);
     ::close(before_);
     before_ = -1;
+    if (error_before_ >= 0) {
+      ::dup2(error_before_, STDERR_FILENO);
+      ::close(error_before_);
+      error_before_ = -1;
+    }
     if (reader_.joinable()) reader_.join();
     ::close(ends_[0]);
     return text_;
@@ -143,6 +158,7 @@ class StuckOutput {
 
  private:
   int before_ = -1;
+  int error_before_ = -1;
   int ends_[2] = {-1, -1};
   std::thread reader_;
   std::string text_;
@@ -231,6 +247,39 @@ TEST_P(OutputLines, HoldUpNobodyWhenTheProgramsOutputIsStuck) {
   }
   std::string const text = stuck.restore();
   EXPECT_EQ(text.size(), much * 100u);
+}
+
+TEST_P(OutputLines, OfBothStreamsInOnePipeAreWhole) {
+  StuckOutput output(true);
+  {
+    procpool::ProcessPool pool{options_};
+    auto to_output = pool.submit<print_series>('o');
+    auto to_error = pool.submit<print_series>('e');
+    EXPECT_FALSE(to_output.wait_for(50ms)) << "the pipe is full, with a part of a line";
+    output.read_from_now_on();
+    to_output.get();
+    to_error.get();
+  }
+  std::istringstream lines(output.restore());
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    EXPECT_TRUE(line == std::string(7000, 'o') || line == std::string(7000, 'e')) << line.size();
+  }
+  EXPECT_EQ(count, 2 * lines_each);
+}
+
+TEST_P(OutputLines, ThatNobodyReadsAreCountedInTheLogWhenThePoolEnds) {
+  StuckOutput stuck;
+  std::vector<std::string> log;
+  options_.log = [&](std::string_view line) { log.emplace_back(line); };
+  {
+    procpool::ProcessPool pool{options_};
+    // More than a pipe has room for, and less than the pool keeps.
+    EXPECT_EQ(pool.call<print_much>(2'000), 2'000);
+  }
+  ASSERT_FALSE(log.empty());
+  EXPECT_NE(log.back().find(" bytes of what its workers wrote are lost"), std::string::npos)
+      << log.back();
 }
 
 // The end of the pool does not wait for ever for somebody to read.

@@ -117,6 +117,7 @@ TEST_P(ProcessEnds, ByExit) {
 TEST_P(ProcessEnds, ByASignalOfItsOwn) {
   auto process = start_process<crash_by>(options_, SIGKILL);
   EXPECT_EQ(support::thrown_by<WorkerDied>([&] { process.get(); }).signal(), SIGKILL);
+  EXPECT_EQ(process.exit_signal(), SIGKILL) << "also ahead of join()";
   process.join();
   EXPECT_EQ(process.exit_signal(), SIGKILL);
   EXPECT_EQ(process.exit_status(), std::nullopt);
@@ -180,8 +181,10 @@ TEST_P(ProcessEnds, BeforeItHasBegun) {
 
 TEST_P(ProcessEnds, AtItsTimeout) {
   options_.timeout = 50ms;
+  options_.name = "reader";
   auto process = start_process<pause_for_ever>(options_, 0);
-  EXPECT_THROW(process.get(), procpool::TaskTimeout);
+  auto const late = support::thrown_by<procpool::TaskTimeout>([&] { process.get(); });
+  EXPECT_TRUE(support::says(late, "of process \"reader\" ran longer than its timeout"));
   process.join();
   EXPECT_TRUE(process.exit_signal());
 }
