@@ -18,7 +18,7 @@ namespace procpool::inline v0_1::detail {
 namespace {
 
 constexpr unsigned call_options = use_timeout | use_queue_timeout | use_priority | use_when_full |
-                                  use_executor | use_stream | use_deadline | use_stop;
+                                  use_executor | use_stream | use_deadline | use_stop | use_label;
 
 constexpr std::size_t max_restarts = 1'000'000;
 

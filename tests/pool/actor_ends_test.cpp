@@ -321,9 +321,10 @@ TEST_P(ActorEnds, InItsConstructorWhichIsADeath) {
 
 TEST_P(ActorEnds, ByATimeoutSayAfterwardsWhatItWas) {
   auto worker = pool_.actor<Worker>({.name = "slow"});
-  auto hangs = worker.with({.timeout = 20ms}).call<&Worker::hang>();
+  auto hangs = worker.with({.timeout = 20ms, .label = "to the end"}).call<&Worker::hang>();
   auto const late = support::thrown_by<procpool::TaskTimeout>([&] { hangs.get(); });
   EXPECT_TRUE(support::says(late, "/slow\" ran longer than its timeout")) << late.what();
+  EXPECT_TRUE(support::says(late, "to the end")) << late.what();
   auto next = worker.call<&Worker::add>(1);
   auto const died = support::thrown_by<ActorDied>([&] { next.get(); });
   EXPECT_TRUE(
