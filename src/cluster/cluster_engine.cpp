@@ -1217,6 +1217,7 @@ void ClusterEngine::publish_stats() {
   Stats sum;
   std::vector<WorkerStats> seen;
   for (auto const& host : hosts_) {
+    if (!host) continue;  // others have answered before it was up
     StatsMessage const& stats = host->stats;
     sum.worker_starts += stats.worker_starts;
     sum.worker_deaths += stats.worker_deaths;

@@ -14,6 +14,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,21 @@ TEST(Cluster, ResultsComeInOrder) {
   ASSERT_EQ(squares.size(), 2000u);
   for (int i = 0; i < 2000; ++i) EXPECT_EQ(squares[static_cast<std::size_t>(i)], i * i);
   EXPECT_EQ(pool.submit<square>(12).get(), 144);
+}
+
+// The others have answered, and tell of their workers, before the client has heard of the last one.
+TEST(Cluster, AHostThatIsUpLateIsWaitedFor) {
+  auto options = FakeCluster::quick();
+  options.beat = 20ms;
+  FakeCluster cluster(3, options, 10min, 1u << 1);
+  std::thread last([&] {
+    EXPECT_TRUE(support::until([&] { return cluster.faults.arrived >= 20; }));
+    cluster.faults.late = 0;
+  });
+  auto pool = cluster.pool();
+  last.join();
+  EXPECT_EQ(pool.size(), 6u);
+  EXPECT_EQ(pool.map<square>(numbers(100))[9], 81);
 }
 
 TEST(Cluster, EveryHostWorks) {

@@ -31,15 +31,19 @@ namespace support {
 
 // What becomes of messages. Any thread.
 struct LinkFaults {
-  std::atomic<bool> twice{false};     // each message comes twice
-  std::atomic<bool> disorder{false};  // messages of one turn come in any order
-  std::atomic<int> delay_us{0};       // of what hosts send
-  std::atomic<unsigned> cut{0};       // hosts whose messages are lost, either way: bits
+  std::atomic<bool> twice{false};         // each message comes twice
+  std::atomic<bool> disorder{false};      // messages of one turn come in any order
+  std::atomic<int> delay_us{0};           // of what hosts send
+  std::atomic<unsigned> cut{0};           // hosts whose messages are lost, either way: bits
+  std::atomic<unsigned> late{0};          // hosts of which the client hears nothing for now: bits
+  std::atomic<std::uint64_t> arrived{0};  // messages from hosts
+  // Called by the client's thread as it begins to wait (true), and as it goes on.
+  std::atomic<void (*)(bool)> in_wait{nullptr};
 };
 
 class FaultyLink final : public procpool::cluster::Link {
  public:
-  FaultyLink(std::unique_ptr<Link> inner, LinkFaults const& faults)
+  FaultyLink(std::unique_ptr<Link> inner, LinkFaults& faults)
       : inner_(std::move(inner)), faults_(faults) {}
 
   void send(Peer peer, procpool::detail::Bytes&& message) override {
@@ -50,27 +54,9 @@ class FaultyLink final : public procpool::cluster::Link {
   }
 
   void wait(std::optional<TimePoint> deadline, std::vector<Event>& events) override {
-    for (auto& [peer, messages] : std::exchange(held_, {})) {
-      std::shuffle(messages.begin(), messages.end(), random_);
-      for (auto& message : messages) inner_->send(peer, std::move(message));
-    }
-    if (!late_.empty())
-      deadline = std::min(deadline.value_or(late_.front().first), late_.front().first);
-    std::vector<Event> arrived;
-    inner_->wait(deadline, arrived);
-    if (faults_.disorder) shuffle(arrived);
-    auto const now = std::chrono::steady_clock::now();
-    auto const due = now + std::chrono::microseconds(faults_.delay_us);
-    for (Event& event : arrived) {
-      if (event.kind == Event::Kind::message && is_cut(event.peer)) continue;
-      bool const twice = faults_.twice && event.kind == Event::Kind::message;
-      if (twice) late_.emplace_back(due, event);
-      late_.emplace_back(due, std::move(event));
-    }
-    while (!late_.empty() && late_.front().first <= now) {
-      events.push_back(std::move(late_.front().second));
-      late_.pop_front();
-    }
+    if (auto const told = faults_.in_wait.load()) told(true);
+    wait_told(deadline, events);
+    if (auto const told = faults_.in_wait.load()) told(false);
   }
 
   void ring() noexcept override { inner_->ring(); }
@@ -80,6 +66,36 @@ class FaultyLink final : public procpool::cluster::Link {
   void close(std::chrono::milliseconds patience) override { inner_->close(patience); }
 
  private:
+  void wait_told(std::optional<TimePoint> deadline, std::vector<Event>& events) {
+    for (auto& [peer, messages] : std::exchange(held_, {})) {
+      std::shuffle(messages.begin(), messages.end(), random_);
+      for (auto& message : messages) inner_->send(peer, std::move(message));
+    }
+    if (!late_.empty())
+      deadline = std::min(deadline.value_or(late_.front().first), late_.front().first);
+    std::vector<Event> arrived;
+    if (faults_.late == 0) arrived = std::exchange(unheard_, {});
+    inner_->wait(deadline, arrived);
+    if (faults_.disorder) shuffle(arrived);
+    auto const now = std::chrono::steady_clock::now();
+    auto const due = now + std::chrono::microseconds(faults_.delay_us);
+    for (Event& event : arrived) {
+      if (event.kind == Event::Kind::message && is_cut(event.peer)) continue;
+      if ((faults_.late >> event.peer & 1) != 0) {
+        unheard_.push_back(std::move(event));
+        continue;
+      }
+      bool const twice = faults_.twice && event.kind == Event::Kind::message;
+      if (twice) late_.emplace_back(due, event);
+      late_.emplace_back(due, std::move(event));
+    }
+    while (!late_.empty() && late_.front().first <= now) {
+      if (late_.front().second.kind == Event::Kind::message) ++faults_.arrived;
+      events.push_back(std::move(late_.front().second));
+      late_.pop_front();
+    }
+  }
+
   bool is_cut(Peer peer) const { return (faults_.cut >> peer & 1) != 0; }
   // Messages alone: a host is up before its first one.
   void shuffle(std::vector<Event>& events) {
@@ -90,18 +106,22 @@ class FaultyLink final : public procpool::cluster::Link {
   }
 
   std::unique_ptr<Link> const inner_;
-  LinkFaults const& faults_;
+  LinkFaults& faults_;
   std::map<Peer, std::vector<procpool::detail::Bytes>> held_;
   std::deque<std::pair<TimePoint, Event>> late_;
+  std::vector<Event> unheard_;  // of hosts that are late
   std::mt19937 random_{1};
 };
 
 class FakeCluster {
  public:
-  // A host ends when nothing was heard of its client for that time.
+  // A host ends when nothing was heard of its client for that time. `late`: as in LinkFaults, from the
+  // beginning.
   explicit FakeCluster(std::size_t hosts = 3, procpool::cluster::Options options = quick(),
-                       std::chrono::milliseconds patience = std::chrono::minutes(10))
+                       std::chrono::milliseconds patience = std::chrono::minutes(10),
+                       unsigned late = 0)
       : options_(options), hosts_(hosts) {
+    faults.late = late;
     std::vector<std::string> names;
     for (std::size_t i = 0; i < hosts; ++i) names.push_back("node" + std::to_string(i));
     network_ = procpool::cluster::MemoryNetwork::of(names);
