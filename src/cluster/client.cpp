@@ -59,7 +59,7 @@ void Client::join(Member& member) {
 
 void Client::leave(Member& member) {
   detail::Lock lock(mutex_);
-  leaving_.push_back(&member);
+  detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) { leaving_.push_back(&member); });
   ring();
   while (std::ranges::find(leaving_, &member) != leaving_.end()) changed_.wait(lock);
 }
@@ -90,7 +90,9 @@ void Client::show_life(TimePoint now) {
   if (now - shown_ < beat_of_client) return;
   shown_ = now;
   for (auto const& [peer, event] : hosts_) {
-    if (event.kind == Link::Event::Kind::up) link_->send(peer, sign_of_life());
+    // The next one tells as much.
+    if (event.kind != Link::Event::Kind::up) continue;
+    detail::if_possible([&, to = peer] { link_->send(to, sign_of_life()); });
   }
 }
 
@@ -109,12 +111,12 @@ void Client::work() {
       if (!std::exchange(leaving_, {}).empty()) changed_.notify_all();
     }
     for (Member* const member : joining) {
-      members_.push_back(member);
+      detail::patiently([&] { members_.push_back(member); });
       for (auto const& [peer, event] : hosts_) member->handle(*link_, event);
     }
     parent::NextLook next;
     auto const now = std::chrono::steady_clock::now();
-    detail::patiently([&] { show_life(now); });
+    show_life(now);
     if (!hosts_.empty()) next.at(shown_ + beat_of_client);
     for (Member* const member : members_) {
       if (auto const at = member->turn(*link_, now)) next.at(*at);
@@ -123,7 +125,7 @@ void Client::work() {
     detail::patiently([&] { link_->wait(next.time(), events); });
     for (Link::Event& event : events) {
       if (event.kind != Link::Event::Kind::message) {
-        hosts_.insert_or_assign(event.peer, event);
+        detail::patiently([&] { hosts_.insert_or_assign(event.peer, event); });
       }
       for (Member* const member : members_) member->handle(*link_, event);
     }

@@ -26,7 +26,8 @@
 
 namespace procpool::inline v0_1::cluster {
 
-// A pool, as the thread of the link sees it. All functions are called by that thread.
+// A pool, as the thread of the link sees it. All functions are called by that thread. They wait for
+// memory if there is none, and throw nothing: nobody else has the elements.
 class Member {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;

@@ -288,7 +288,8 @@ void ClusterEngine::cancel_from(std::shared_ptr<detail::Task> const& task, std::
   Chunks off;
   {
     Lock const lock(mutex_);
-    cuts_.push_back({task, first, ends_running});
+    detail::patiently(
+        [&]() PROCPOOL_REQUIRES(mutex_) { cuts_.push_back({task, first, ends_running}); });
     waiting = scheduler_.remove(*task, first);
     off = deadlines_.remove_delayed(
         [&](Chunk const& chunk) { return chunk.task == task && chunk.first >= first; });
@@ -371,14 +372,14 @@ void ClusterEngine::order_starts() {
         std::size_t const share = std::min((left + rest - 1) / rest, host.workers);
         left -= std::min(left, share);
         if (share == 0) continue;
+        detail::patiently([&, request = id] { host.starts.insert(request); });
+        detail::patiently([&] { start.hosts.insert(i); });
         host.post(StartWorkers{id, share});
-        host.starts.insert(id);
-        start.hosts.insert(i);
       }
     }
     for (auto at = starts_.begin(); at != starts_.end();) {
       bool const over = at->second.hosts.empty();
-      if (over) done.push_back(std::move(at->second));
+      if (over) detail::patiently([&] { done.push_back(std::move(at->second)); });
       at = over ? starts_.erase(at) : std::next(at);
     }
   }
@@ -393,28 +394,15 @@ void ClusterEngine::handle(Link& link, Link::Event const& event) {
   std::unique_ptr<RemoteHost>& place = hosts_[event.peer];
   auto const now = std::chrono::steady_clock::now();
   if (event.kind == Kind::up) {
-    if (place) return;
-    place = std::make_unique<RemoteHost>(event.peer, link.name(event.peer), random_seed(), now);
-    Hello hello;
-    hello.modules = own_modules();
-    detail::Bytes const words = encode_pool_options(options_);
-    hello.options = words;
-    if (cluster_.workers_per_host) {
-      hello.workers = cluster_.workers_per_host;
-    } else if (options_.workers) {
-      hello.workers = share_of(detail::checked(*options_.workers, "workers", detail::max_workers),
-                               hosts_.size(), event.peer);
-    }
-    hello.beat = cluster_.beat;
-    hello.lost_after = cluster_.lost_after;
-    hello.host = place->name;
-    place->post(hello);
+    if (!place) place = detail::patiently([&] { return greet(link, event.peer, now); });
     return;
   }
   if (!place) {  // it was gone before this pool
     if (event.kind != Kind::down) return;
+    auto refused =
+        detail::patiently([&] { return "host " + link.name(event.peer) + ": " + event.text; });
     Lock const lock(mutex_);
-    refused_ = "host " + link.name(event.peer) + ": " + event.text;
+    refused_ = std::move(refused);
     waits_->changed.notify_all();
     return;
   }
@@ -435,9 +423,30 @@ void ClusterEngine::handle(Link& link, Link::Event const& event) {
   }
 }
 
+std::unique_ptr<RemoteHost> ClusterEngine::greet(Link const& link, Link::Peer peer,
+                                                 TimePoint now) const {
+  auto host = std::make_unique<RemoteHost>(peer, link.name(peer), random_seed(), now);
+  Hello hello;
+  hello.modules = own_modules();
+  detail::Bytes const words = encode_pool_options(options_);
+  hello.options = words;
+  if (cluster_.workers_per_host) {
+    hello.workers = cluster_.workers_per_host;
+  } else if (options_.workers) {
+    hello.workers = share_of(detail::checked(*options_.workers, "workers", detail::max_workers),
+                             hosts_.size(), peer);
+  }
+  hello.beat = cluster_.beat;
+  hello.lost_after = cluster_.lost_after;
+  hello.host = host->name;
+  host->post(std::move(hello));
+  return host;
+}
+
 void ClusterEngine::receive(RemoteHost& host, detail::Bytes&& bytes) {
-  auto const kept = std::make_shared<detail::Bytes const>(std::move(bytes));
-  auto const message = decode(*kept);
+  auto const kept =
+      detail::patiently([&] { return std::make_shared<detail::Bytes const>(std::move(bytes)); });
+  auto const message = detail::patiently([&] { return decode(*kept); });
   if (!message) return lose(host, wrote_nonsense);
   if (auto const* const block = std::get_if<Block>(&*message)) {
     for (OutcomeMessage const& outcome : block->outcomes) {
@@ -446,14 +455,16 @@ void ClusterEngine::receive(RemoteHost& host, detail::Bytes&& bytes) {
   } else if (auto const* const answer = std::get_if<Welcome>(&*message)) {
     welcome(host, *answer);
   } else if (auto const* const refusal = std::get_if<Refusal>(&*message)) {
-    lose(host, os::one_line(os::cut(refusal->reason, 4096)));
+    lose(host, detail::patiently([&] { return os::one_line(os::cut(refusal->reason, 4096)); }));
   } else if (auto const* const line = std::get_if<Line>(&*message)) {
-    log(host.name + ": " + line->text);
+    detail::if_possible([&] { log(host.name + ": " + line->text); });
   } else if (auto const* const event = std::get_if<EventMessage>(&*message)) {
     pass_on(host, *event);
   } else if (auto const* const stats = std::get_if<StatsMessage>(&*message)) {
-    host.stats = *stats;
-    publish_stats();
+    detail::if_possible([&] {  // or else the next ones
+      host.stats = *stats;
+      publish_stats();
+    });
   } else if (auto const* const ended = std::get_if<Ended>(&*message)) {
     host.ended = true;
     {
@@ -483,23 +494,35 @@ void ClusterEngine::welcome(RemoteHost& host, Welcome const& message) {
 }
 
 void ClusterEngine::assign_places(TimePoint now) {
-  for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    hosts_[i]->first_place = places_.size();
-    for (std::size_t n = 0; n < hosts_[i]->workers; ++n) places_.push_back(Place{i});
-  }
+  std::vector<Place> places;
+  std::vector<WorkerStats> seen;
+  detail::patiently([&] {
+    places.clear();
+    seen.clear();
+    for (std::size_t i = 0; i < hosts_.size(); ++i) {
+      hosts_[i]->first_place = places.size();
+      for (std::size_t n = 0; n < hosts_[i]->workers; ++n) {
+        WorkerStats& one = seen.emplace_back();
+        one.index = static_cast<unsigned>(places.size());
+        one.host = hosts_[i]->name;
+        places.push_back(Place{i});
+      }
+    }
+  });
+  places_ = std::move(places);
   Lock const lock(mutex_);
-  if (places_.empty()) refused_ = "its hosts have no worker";
-  scheduler_.resize(places_.size());
-  tally_.resize(places_.size());
+  detail::patiently([&]() PROCPOOL_REQUIRES(mutex_) {
+    if (places_.empty()) refused_ = "its hosts have no worker";
+    scheduler_.resize(places_.size());
+    tally_.resize(places_.size());
+  });
   for (std::size_t i = 0; i < places_.size(); ++i) {
     places_[i].load.version = 1;
     places_[i].load.writable = true;
     scheduler_.observe(i, load_of(places_[i]), now);
     scheduler_.worker_ready(i, now);
-    WorkerStats& seen = places_seen_.emplace_back();
-    seen.index = static_cast<unsigned>(i);
-    seen.host = hosts_[places_[i].host]->name;
   }
+  places_seen_ = std::move(seen);
   place_count_ = places_.size();
   waits_->changed.notify_all();
 }
@@ -513,18 +536,26 @@ void ClusterEngine::lose(RemoteHost& host, std::string const& reason) {
   auto const before = std::exchange(host.state, RemoteHost::State::lost);
   if (before == RemoteHost::State::lost) return;
   if (before == RemoteHost::State::greeted || places_.empty()) {
+    auto refused = detail::patiently([&] { return "host " + host.name + ": " + reason; });
     Lock const lock(mutex_);
-    refused_ = "host " + host.name + ": " + reason;
+    refused_ = std::move(refused);
     waits_->changed.notify_all();
     return;
   }
   if (!host.ended || !host.ledger.empty()) {
-    log("pool \"" + options_.name + "\": host " + host.name + " is lost: " + reason);
+    detail::if_possible(
+        [&] { log("pool \"" + options_.name + "\": host " + host.name + " is lost: " + reason); });
   }
+  std::vector<Taken> held = host.ledger.lose();
   std::vector<Taken> granted;
   std::vector<Taken> returned;
-  for (Taken& taken : host.ledger.lose()) {
-    (taken.granted ? granted : returned).push_back(std::move(taken));
+  detail::patiently([&] {
+    granted.reserve(held.size());
+    returned.reserve(held.size());
+  });
+  bool const again = cluster_.on_host_lost == OnLost::again;
+  for (Taken& taken : held) {
+    (taken.granted && !again ? granted : returned).push_back(std::move(taken));
   }
   std::vector<Start> starts;
   {
@@ -533,27 +564,25 @@ void ClusterEngine::lose(RemoteHost& host, std::string const& reason) {
     place_count_ -= host.workers;
     for (auto at = starts_.begin(); at != starts_.end();) {
       bool const over = at->second.hosts.erase(host.peer) != 0 && at->second.hosts.empty();
-      if (over) starts.push_back(std::move(at->second));
+      if (over) detail::patiently([&] { starts.push_back(std::move(at->second)); });
       at = over ? starts_.erase(at) : std::next(at);
     }
   }
   for (Start const& start : starts) end_start(start, start.failure, false);
-  bool const again = cluster_.on_host_lost == OnLost::again;
-  if (again) std::ranges::move(granted, std::back_inserter(returned));
   requeue(std::move(returned));
-  if (!again) {
-    for (Taken const& taken : granted) settle(taken, true);
-    for (Taken const& taken : granted) end_lost(host, taken.chunk, reason);
-  }
+  for (Taken const& taken : granted) settle(taken, true);
+  for (Taken const& taken : granted) end_lost(host, taken.chunk, reason);
   {
     Lock const lock(mutex_);
     scheduler_.count_on_ready_ones();
   }
   if (ready_hosts() == 0) {
-    end_all_hopeless(std::make_exception_ptr(HostLost("no host of pool \"" + options_.name +
-                                                          "\" is left; the last one, " + host.name +
-                                                          ", was lost: " + reason,
-                                                      host.name, reason, HostLost::Begun::no)));
+    end_all_hopeless(detail::patiently([&] {
+      return std::make_exception_ptr(HostLost("no host of pool \"" + options_.name +
+                                                  "\" is left; the last one, " + host.name +
+                                                  ", was lost: " + reason,
+                                              host.name, reason, HostLost::Begun::no));
+    }));
   }
 }
 
@@ -570,7 +599,8 @@ void ClusterEngine::end_lost(RemoteHost const& host, Chunk const& chunk,
           host.name, reason, HostLost::Begun::maybe, element.task->id(), element.first));
     });
     auto const& retries = element.task->retries();
-    if (retries && try_again(element, retries->on_crash, describe(error), -1)) continue;
+    auto const how = detail::patiently([&] { return describe(error); });
+    if (retries && try_again(element, retries->on_crash, how, -1)) continue;
     end_element(element, error, false, true);
   }
 }
@@ -640,39 +670,52 @@ void ClusterEngine::apply(RemoteHost& host, OutcomeMessage const& message,
   }
   auto const& retries = task.retries();
   if (block.kind == OutcomeBlock::Kind::failed) {
-    FailurePlace where{options_.name, host.name,   static_cast<int>(host.first_place),
-                       task.id(),     chunk.first, task.label().text};
-    auto const earlier = task.earlier_attempts(chunk.first);
-    where.earlier = earlier.told;
-    where.attempts_failed = earlier.failed;
-    block.failure = decode_failure(message.payload, where);
-    Failure const failure(block.failure);
+    FailurePlace const where = detail::patiently([&] {
+      auto earlier = task.earlier_attempts(chunk.first);
+      FailurePlace place_of{options_.name, host.name,   static_cast<int>(host.first_place),
+                            task.id(),     chunk.first, task.label().text};
+      place_of.earlier = std::move(earlier.told);
+      place_of.attempts_failed = earlier.failed;
+      return place_of;
+    });
+    block.failure = detail::patiently([&] { return decode_failure(message.payload, where); });
+    Failure const failure = detail::patiently([&] { return Failure(block.failure); });
     bool const died = failure.as<WorkerDied>() != nullptr;
     bool const late = failure.as<TaskTimeout>() != nullptr;
-    if (late) tell(EventKind::task_timed_out, chunk, block.worker, describe(block.failure));
+    if (late) {
+      detail::if_possible(
+          [&] { tell(EventKind::task_timed_out, chunk, block.worker, describe(block.failure)); });
+    }
     bool const allowed = retries && !block.cancelled &&
                          (died ? retries->on_crash : late && message.begun && retries->on_timeout);
+    auto const how = [&] { return detail::describe_briefly(block.failure); };
     if (allowed && chunk.count == 1 &&
-        try_again(chunk, true, detail::describe_briefly(block.failure), block.worker)) {
+        try_again(chunk, true, detail::patiently(how), block.worker)) {
       return;
     }
     if (late && where.attempts_failed != 0) {
-      block.failure = std::make_exception_ptr(
-          TaskTimeout(failure.what() + attempts_text(where.earlier, where.attempts_failed),
-                      task.id(), chunk.first));
+      block.failure = detail::patiently([&] {
+        return std::make_exception_ptr(
+            TaskTimeout(failure.what() + attempts_text(where.earlier, where.attempts_failed),
+                        task.id(), chunk.first));
+      });
     }
   } else {
-    block.payload = detail::Payload(bytes, message.payload);
-    detail::Resource::List named = chunk.input->resources();
-    auto const& of_state = task.function().resources;
-    named.insert(named.end(), of_state.begin(), of_state.end());
-    block.resources = detail::as_shared(std::move(named));
+    block.payload = detail::patiently([&] { return detail::Payload(bytes, message.payload); });
+    block.resources = detail::patiently([&] {
+      detail::Resource::List named = chunk.input->resources();
+      auto const& of_state = task.function().resources;
+      named.insert(named.end(), of_state.begin(), of_state.end());
+      return detail::as_shared(std::move(named));
+    });
     if (block.kind == OutcomeBlock::Kind::thrown && thrown_is_tried_again(chunk, block)) return;
   }
   {
     Lock const lock(mutex_);
     if (block.kind == OutcomeBlock::Kind::values) {
-      scheduler_.measure(task.function().code, chunk.count, message.nanoseconds);
+      detail::if_possible([&]() PROCPOOL_REQUIRES(mutex_) {
+        scheduler_.measure(task.function().code, chunk.count, message.nanoseconds);
+      });
     }
     if (worker_known) tally_.count_answered(place, chunk.count, message.nanoseconds);
   }
@@ -682,13 +725,14 @@ void ClusterEngine::apply(RemoteHost& host, OutcomeMessage const& message,
 bool ClusterEngine::thrown_is_tried_again(Chunk const& chunk, OutcomeBlock const& block) {
   auto const& retries = chunk.task->retries();
   if (!retries || retries->also_on.empty() || chunk.count != 1) return false;
-  std::exception_ptr const error =
-      detail::reason_of(block, chunk.task->id(), {}, {}, chunk.task->label().text);
-  std::exception_ptr const kind =
-      detail::listed_kind(block.payload.bytes(), options_.exceptions.functions());
+  std::exception_ptr const error = detail::patiently(
+      [&] { return detail::reason_of(block, chunk.task->id(), {}, {}, chunk.task->label().text); });
+  std::exception_ptr const kind = detail::patiently(
+      [&] { return detail::listed_kind(block.payload.bytes(), options_.exceptions.functions()); });
   bool const allowed =
       retries->also_on.contains(error) || (kind && retries->also_on.contains(kind));
-  return try_again(chunk, allowed, describe(error), block.worker);
+  return try_again(chunk, allowed, detail::patiently([&] { return describe(error); }),
+                   block.worker);
 }
 
 bool ClusterEngine::end_part_of_start(RemoteHost& host, OutcomeMessage const& message) {
@@ -701,9 +745,11 @@ bool ClusterEngine::end_part_of_start(RemoteHost& host, OutcomeMessage const& me
     Start& start = found->second;
     start.hosts.erase(host.peer);
     if (message.kind == OutcomeMessage::Kind::failed && !start.failure) {
-      start.failure = decode_failure(
-          message.payload,
-          {options_.name, host.name, static_cast<int>(host.first_place), message.task, 0});
+      start.failure = detail::patiently([&] {
+        return decode_failure(
+            message.payload,
+            {options_.name, host.name, static_cast<int>(host.first_place), message.task, 0});
+      });
     }
     if (start.hosts.empty()) {
       done = std::move(start);
@@ -725,19 +771,23 @@ bool ClusterEngine::try_again(Chunk const& failed, bool allowed, std::string con
     if (!admission_.goes_on()) return false;
   }
   auto const now = std::chrono::steady_clock::now();
-  std::uint64_t const attempt = failed.task->earlier_attempts(failed.first).failed + 1;
+  std::uint64_t const attempt =
+      detail::patiently([&] { return failed.task->earlier_attempts(failed.first).failed; }) + 1;
   auto const begin = detail::later(now, detail::backoff_before(attempt, *retries));
   // The failure of this attempt says more than that of one that would have no time.
   if (auto const& deadline = failed.task->deadline(); deadline && begin >= *deadline) return false;
-  if (!failed.task->attempt_failed(failed.first, how)) return false;
+  auto const counted_as_failed = [&] { return failed.task->attempt_failed(failed.first, how); };
+  if (!detail::patiently(counted_as_failed)) return false;
   {
     Lock const lock(mutex_);
     deadlines_.delay_until(begin, std::move(element));
     tally_.count_retry();
   }
-  tell(EventKind::task_retried, failed, worker,
-       parent::element_text(*failed.task, failed.first, 1) + " is run again: attempt " +
-           std::to_string(attempt) + " ended with: " + how);
+  detail::if_possible([&] {
+    tell(EventKind::task_retried, failed, worker,
+         parent::element_text(*failed.task, failed.first, 1) + " is run again: attempt " +
+             std::to_string(attempt) + " ended with: " + how);
+  });
   return true;
 }
 
@@ -807,7 +857,9 @@ std::optional<ClusterEngine::TimePoint> ClusterEngine::turn(Link& link, TimePoin
     }
   }
   last_turn_ = now;
-  for (Link::Peer const peer : std::exchange(unheard_, {})) link.drop(peer);
+  for (Link::Peer const peer : std::exchange(unheard_, {})) {
+    detail::patiently([&] { link.drop(peer); });
+  }
   bool const placed = !places_.empty();
   if (placed) {
     cut_tasks();
@@ -844,7 +896,7 @@ void ClusterEngine::withdraw_where(std::function<Chunk(std::size_t, Chunk&)> con
     Withdraw told;
     auto taken = host->ledger.withdraw(cut, told);
     if (taken.empty()) continue;
-    host->post(told);
+    host->post(std::move(told));
     requeue(std::move(taken));
   }
 }
@@ -888,9 +940,10 @@ void ClusterEngine::watch_hosts(TimePoint now) {
   for (auto const& host : hosts_) {
     if (host->state != RemoteHost::State::ready || host->ended) continue;
     if (now - host->heard > cluster_.lost_after) {
-      unheard_.push_back(host->peer);
-      lose(*host,
-           "nothing was heard of it for " + std::to_string(cluster_.lost_after.count()) + " ms");
+      detail::patiently([&] { unheard_.push_back(host->peer); });
+      lose(*host, detail::patiently([&] {
+        return "nothing was heard of it for " + std::to_string(cluster_.lost_after.count()) + " ms";
+      }));
     }
   }
   if (now - swept_ < cluster_.beat) return;
@@ -949,17 +1002,18 @@ void ClusterEngine::give(Chunk&& chunk, std::size_t index, double each, TimePoin
     note_granted(place, host.ledger.grant(serial));
     auto const taken = host.ledger.answer(chunk.task->id(), chunk.first, chunk.count);
     settle(*taken, true);
-    end_element(chunk,
-                std::make_exception_ptr(
-                    SetupError(parent::element_text(*chunk.task, chunk.first, chunk.count) +
-                               " could not be sent to host " + host.name + ": " + error.what())),
-                false);
+    auto const reason = detail::patiently([&] {
+      return std::make_exception_ptr(
+          SetupError(parent::element_text(*chunk.task, chunk.first, chunk.count) +
+                     " could not be sent to host " + host.name + ": " + error.what()));
+    });
+    end_element(chunk, reason, false);
     return;
   }
   if (granted) {
     note_granted(place, host.ledger.grant(serial));
   } else {
-    place.waiting.push_back({serial, alone});
+    detail::patiently([&] { place.waiting.push_back({serial, alone}); });
   }
 }
 
@@ -970,7 +1024,7 @@ void ClusterEngine::note_granted(Place& place, HostLedger::Granted granted) {
 }
 
 void ClusterEngine::grant() {
-  std::vector<Grant> grants(hosts_.size());
+  auto grants = detail::patiently([&] { return std::vector<Grant>(hosts_.size()); });
   for (Place& place : places_) {
     RemoteHost& host = *hosts_[place.host];
     if (host.state != RemoteHost::State::ready) continue;
@@ -978,11 +1032,11 @@ void ClusterEngine::grant() {
       std::uint64_t const serial = place.waiting.front().serial;
       place.waiting.erase(place.waiting.begin());
       note_granted(place, host.ledger.grant(serial));
-      grants[place.host].serials.push_back(serial);
+      detail::patiently([&] { grants[place.host].serials.push_back(serial); });
     }
   }
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    if (!grants[i].serials.empty()) hosts_[i]->post(grants[i]);
+    if (!grants[i].serials.empty()) hosts_[i]->post(std::move(grants[i]));
   }
 }
 
@@ -1013,7 +1067,7 @@ void ClusterEngine::balance(TimePoint now) {
         },
         told);
     if (taken.empty()) return;  // all of it may have begun
-    host.post(told);
+    host.post(std::move(told));
     requeue(std::move(taken));
     place(now);
   }
@@ -1024,7 +1078,7 @@ void ClusterEngine::requeue(std::vector<Taken>&& taken) {
     settle(one, false);
     Chunks chunks;
     std::size_t const place = one.place;
-    chunks.push_back(std::move(one.chunk));
+    detail::patiently([&] { chunks.push_back(std::move(one.chunk)); });
     requeue_chunks(std::move(chunks), place);
   }
 }
@@ -1042,13 +1096,13 @@ void ClusterEngine::requeue_chunks(Chunks&& chunks, std::optional<std::size_t> p
       std::uint64_t const wanted_to =
           admission_.phase() >= Phase::cancelling ? 0 : chunk.task->cancelled_from();
       if (Chunk unwanted = chunk.take_from(wanted_to); unwanted.count != 0) {
-        cancelled.push_back(std::move(unwanted));
+        detail::patiently([&] { cancelled.push_back(std::move(unwanted)); });
       }
       if (chunk.count != 0) {
         if (chunk.expired()) {
-          expired.push_back(std::move(chunk));
+          detail::patiently([&] { expired.push_back(std::move(chunk)); });
         } else if (reason) {
-          hopeless.push_back(std::move(chunk));
+          detail::patiently([&] { hopeless.push_back(std::move(chunk)); });
         } else {
           scheduler_.requeue(std::move(chunk));
         }
@@ -1075,7 +1129,9 @@ void ClusterEngine::begin_end(Phase phase, std::optional<TimePoint> deadline) {
   {
     Lock const lock(mutex_);
     admission_.begin_end(phase, deadline);
-    for (auto& [id, start] : std::exchange(starts_, {})) starts.push_back(std::move(start));
+    for (auto& [id, start] : std::exchange(starts_, {})) {
+      detail::patiently([&, &one = start] { starts.push_back(std::move(one)); });
+    }
     waits_->room.notify_all();
   }
   for (Start const& start : starts) end_start(start, cancellation(*start.task), true);

@@ -104,6 +104,8 @@ class ClusterEngine final : public detail::Engine, private Member {
   void handle(Link& link, Link::Event const& event) override;
   std::optional<TimePoint> turn(Link& link, TimePoint now) override;
 
+  // The host, and the first message to it. Throws std::bad_alloc.
+  std::unique_ptr<RemoteHost> greet(Link const& link, Link::Peer peer, TimePoint now) const;
   void receive(RemoteHost& host, detail::Bytes&& bytes);
   void welcome(RemoteHost& host, Welcome const& message);
   void apply(RemoteHost& host, OutcomeMessage const& message,

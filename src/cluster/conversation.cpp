@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/patience.hpp"
 #include "os/wire.hpp"
 
 namespace procpool::inline v0_1::cluster {
@@ -40,12 +41,15 @@ detail::Bytes sign_of_life() {
 
 void Conversation::post(detail::Bytes&& message, Lane lane) {
   std::size_t const size = message.size();
-  (lane == Lane::urgent ? urgent_ : in_order_).push_back(std::move(message));
+  auto& queue = lane == Lane::urgent ? urgent_ : in_order_;
+  detail::patiently([&] { queue.push_back(std::move(message)); });
   waiting_bytes_ += size;
 }
 
-detail::Bytes Conversation::packet(Form form) {
+detail::Bytes Conversation::packet(Form form, std::size_t body) {
+  constexpr std::size_t head = 32;
   detail::Bytes out;
+  detail::patiently([&] { out.reserve(head + body); });  // and nothing that follows needs memory
   os::WireWriter<detail::Bytes> writer(out);
   writer.number(magic);
   writer.number(session_);
@@ -56,12 +60,12 @@ detail::Bytes Conversation::packet(Form form) {
 
 std::optional<detail::Bytes> Conversation::next() {
   if (taken_ != 0) {
-    detail::Bytes out = packet(Form::taken);
+    detail::Bytes out = packet(Form::taken, sizeof(std::uint64_t));
     os::WireWriter<detail::Bytes>(out).number(std::exchange(taken_, 0));
     return out;
   }
   auto const whole = [this](std::deque<detail::Bytes>& queue) {
-    detail::Bytes out = packet(Form::whole);
+    detail::Bytes out = packet(Form::whole, queue.front().size());
     detail::append(out, queue.front().data(), queue.front().size());
     waiting_bytes_ -= queue.front().size();
     queue.pop_front();
@@ -73,7 +77,7 @@ std::optional<detail::Bytes> Conversation::next() {
   if (first.size() <= piece_) return whole(in_order_);
   if (under_way_ == max_pieces) return std::nullopt;
   std::size_t const size = std::min(piece_, first.size() - offset_);
-  detail::Bytes out = packet(Form::piece);
+  detail::Bytes out = packet(Form::piece, 2 * sizeof(std::uint64_t) + size);
   os::WireWriter<detail::Bytes> writer(out);
   writer.number(static_cast<std::uint64_t>(first.size()));
   writer.number(static_cast<std::uint64_t>(offset_));
@@ -97,26 +101,33 @@ bool Conversation::accept(Envelope const& envelope, std::vector<detail::Bytes>& 
   }
   if (envelope.number != received_ + 1) {
     if (early_.size() == max_early) return false;
-    early_.emplace(envelope.number, detail::Bytes(envelope.rest.begin(), envelope.rest.end()));
+    detail::patiently([&] {
+      early_.emplace(envelope.number, detail::Bytes(envelope.rest.begin(), envelope.rest.end()));
+    });
     return true;
   }
   ++received_;
-  if (!take(envelope.rest, messages)) return false;
+  auto const take = [&](std::span<std::byte const> rest) {
+    return detail::patiently([&] { return this->take(rest, messages); });
+  };
+  if (!take(envelope.rest)) return false;
   while (!early_.empty() && early_.begin()->first == received_ + 1) {
     auto const node = early_.extract(early_.begin());
     ++received_;
-    if (!take(node.mapped(), messages)) return false;
+    if (!take(node.mapped())) return false;
   }
   return true;
 }
 
+// Throws std::bad_alloc, and may be called again then.
 bool Conversation::take(std::span<std::byte const> rest, std::vector<detail::Bytes>& messages) {
+  messages.reserve(messages.size() + 1);
   os::WireReader reader(rest);
   auto const form = reader.number<std::uint8_t>();
   if (reader.bad()) return false;
   switch (static_cast<Form>(form)) {
     case Form::whole:
-      detail::append(messages.emplace_back(), reader.rest().data(), reader.rest().size());
+      messages.emplace_back(reader.rest().begin(), reader.rest().end());
       return true;
     case Form::taken: {
       auto const pieces = reader.number<std::uint64_t>();

@@ -7,7 +7,7 @@
 // twice, and keeps what comes early until what was before it has come. A large message travels in
 // pieces, of which only a few are under way, so that urgent messages never wait behind it for long.
 //
-// For the link's thread alone. It does no I/O.
+// For the link's thread alone. It does no I/O. It waits for memory if there is none.
 
 #include <chrono>
 #include <cstddef>
@@ -41,7 +41,7 @@ class Conversation {
   static constexpr std::size_t max_pieces = 4;    // under way
   static constexpr std::size_t max_early = 4096;  // messages that wait for one before them
   // `piece`: tests have smaller ones.
-  explicit Conversation(std::uint64_t session, std::size_t piece = piece_bytes) noexcept
+  explicit Conversation(std::uint64_t session, std::size_t piece = piece_bytes)
       : session_(session), piece_(piece) {}
 
   std::uint64_t session() const noexcept { return session_; }
@@ -66,7 +66,7 @@ class Conversation {
  private:
   enum class Form : std::uint8_t { whole, piece, taken };
 
-  detail::Bytes packet(Form form);
+  detail::Bytes packet(Form form, std::size_t body);
   bool take(std::span<std::byte const> rest, std::vector<detail::Bytes>& messages);
 
   std::uint64_t const session_;

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <limits>
 
+#include "engine/patience.hpp"
+
 namespace procpool::inline v0_1::cluster {
 
 using parent::Chunk;
@@ -13,13 +15,15 @@ using parent::Chunk;
 void HostLedger::hold(Chunk chunk, std::uint64_t serial) {
   Key const key{chunk.task->id(), chunk.first};
   elements_ += chunk.count;
-  held_.emplace(key, Range{std::move(chunk), serial});
+  auto const place = detail::patiently([&] { return held_.emplace(key, Range{{}, serial}).first; });
+  place->second.chunk = std::move(chunk);
   ++given_.at(serial).ranges;
 }
 
 std::uint64_t HostLedger::give(std::size_t place, Chunk chunk, bool is_long) {
   std::uint64_t const serial = ++last_serial_;
-  given_.emplace(serial, Given{place, is_long, false, chunk.estimate_ns});
+  detail::patiently(
+      [&] { given_.emplace(serial, Given{place, is_long, false, chunk.estimate_ns}); });
   hold(std::move(chunk), serial);
   return serial;
 }
@@ -73,7 +77,8 @@ std::vector<HostLedger::Taken> HostLedger::withdraw(
   std::vector<Taken> all;
   std::map<std::uint64_t, Key> open;  // what is not granted lies in one piece
   for (auto const& [key, range] : held_) {
-    if (!given_.at(range.serial).granted) open.emplace(range.serial, key);
+    if (given_.at(range.serial).granted) continue;
+    detail::patiently([&, of = range.serial, at = key] { open.emplace(of, at); });
   }
   for (auto at = open.rbegin(); at != open.rend(); ++at) {
     auto const found = held_.find(at->second);
@@ -82,18 +87,20 @@ std::vector<HostLedger::Taken> HostLedger::withdraw(
     if (back.count == 0) continue;
     elements_ -= back.count;
     given_.at(at->first).estimate_ns = chunk.count == 0 ? 0 : chunk.estimate_ns;
-    told.parts.push_back({at->first, chunk.count});
+    detail::patiently([&] { told.parts.push_back({at->first, chunk.count}); });
     if (chunk.count == 0) {
       held_.erase(found);
       --given_.at(at->first).ranges;
     }
-    all.push_back(taken(std::move(back), at->first));
+    detail::patiently([&] { all.emplace_back(); });
+    all.back() = taken(std::move(back), at->first);
   }
   return all;
 }
 
 std::vector<HostLedger::Taken> HostLedger::lose() {
   std::vector<Taken> all;
+  detail::patiently([&] { all.reserve(held_.size()); });
   for (auto& [key, range] : std::exchange(held_, {})) {
     --given_.at(range.serial).ranges;
     all.push_back(taken(std::move(range.chunk), range.serial));

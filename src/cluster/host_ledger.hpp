@@ -7,7 +7,7 @@
 // chunk is given, then granted; only then may the host begin it. What is not granted can be withdrawn
 // at once. Outcomes of a chunk come in any order, because a host has several workers.
 //
-// Pure. The thread of the link owns it.
+// Pure. The thread of the link owns it. It waits for memory if there is none.
 
 #include <cstddef>
 #include <cstdint>

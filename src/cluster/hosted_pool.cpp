@@ -4,6 +4,7 @@
 #include "cluster/hosted_pool.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <utility>
@@ -134,6 +135,9 @@ bool HostedPool::greet(Hello const& hello) {
     std::size_t const workers = hello.workers.value_or(parent::worker_count(of_engine));
     if (workers > detail::max_workers) return false;
     of_engine.log = [this](std::string_view text) { push(Line{std::string(text)}); };
+    // UCX, which may come with MPI, takes the signals of crashes for itself as it is loaded.
+    constexpr char const* of_ucx = "UCX_ERROR_SIGNALS";
+    if (std::getenv(of_ucx) == nullptr) of_engine.start.environment.try_emplace(of_ucx, "");
     if (of_engine.on_event) of_engine.on_event = [this](Event const& event) { tell(event); };
     if (workers != 0) {
       of_engine.workers = workers;

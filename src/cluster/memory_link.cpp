@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "engine/patience.hpp"
+
 namespace procpool::inline v0_1::cluster {
 
 using detail::Lock;
@@ -19,11 +21,17 @@ class MemoryNetwork::End final : public Link {
         inbox_(number ? *network_->of_hosts_[*number] : network_->of_client_) {}
   ~End() override { tell_all(Event::Kind::down, "its process has ended"); }
 
-  void begin() { tell_all(Event::Kind::up, {}); }
+  void begin() { tell_all(Event::Kind::up, ""); }
 
   void send(Peer peer, detail::Bytes&& message) override {
     if (dropped_.contains(peer)) return;
-    tell(inbox_of(peer), {Event::Kind::message, from(), std::move(message), {}});
+    Event event{Event::Kind::message, from(), std::move(message), {}};
+    try {
+      tell(inbox_of(peer), std::move(event));
+    } catch (...) {
+      message = std::move(event.bytes);
+      throw;
+    }
   }
 
   void wait(std::optional<TimePoint> deadline, std::vector<Event>& events) override {
@@ -60,9 +68,11 @@ class MemoryNetwork::End final : public Link {
  private:
   Peer from() const noexcept { return number_.value_or(0); }
   Inbox& inbox_of(Peer peer) { return number_ ? network_->of_client_ : *network_->of_hosts_[peer]; }
-  void tell_all(Event::Kind kind, std::string const& text) {
+  void tell_all(Event::Kind kind, char const* text) {
     std::size_t const peers = number_ ? 1 : network_->of_hosts_.size();
-    for (Peer peer = 0; peer < peers; ++peer) tell(inbox_of(peer), {kind, from(), {}, text});
+    for (Peer peer = 0; peer < peers; ++peer) {
+      detail::patiently([&] { tell(inbox_of(peer), {kind, from(), {}, text}); });
+    }
   }
 
   std::shared_ptr<MemoryNetwork> const network_;
@@ -79,6 +89,7 @@ std::shared_ptr<MemoryNetwork> MemoryNetwork::of(std::vector<std::string> hosts)
   return std::shared_ptr<MemoryNetwork>(new MemoryNetwork(std::move(hosts)));
 }
 
+// Throws std::bad_alloc, having done nothing.
 void MemoryNetwork::tell(Inbox& inbox, Link::Event&& event) {
   Lock const lock(inbox.mutex);
   inbox.events.push_back(std::move(event));

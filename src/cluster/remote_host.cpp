@@ -8,15 +8,22 @@
 
 #include <procpool/detail/handle/share.hpp>
 
+#include "engine/patience.hpp"
 #include "protocol/function_registration.hpp"
 
 namespace procpool::inline v0_1::cluster {
 
+void RemoteHost::post(Message const& message, Conversation::Lane lane) {
+  if (state == State::lost) return;
+  conversation.post(detail::patiently([&] { return encode(message); }), lane);
+}
+
 void RemoteHost::give_values(detail::Resource::List const& resources,
                              std::vector<std::uint64_t>& ids) {
   for (auto const& resource : resources) {
-    ids.push_back(resource->id());
-    auto const [place, is_new] = values_.try_emplace(resource->id(), resource);
+    detail::patiently([&] { ids.push_back(resource->id()); });
+    auto const [place, is_new] =
+        detail::patiently([&] { return values_.try_emplace(resource->id(), resource); });
     if (!is_new && !place->second.expired()) continue;
     place->second = resource;
     auto const& share = static_cast<detail::Share const&>(*resource);
@@ -32,10 +39,10 @@ void RemoteHost::give(parent::Chunk const& chunk, std::uint64_t serial, bool gra
     declare.task = task.id();
     declare.random = task.random();
     give_values(task.function().resources, declare.values);
-    detail::Bytes const registration =
-        protocol::encode_registration(task.function(), task.label().text);
+    detail::Bytes const registration = detail::patiently(
+        [&] { return protocol::encode_registration(task.function(), task.label().text); });
     declare.registration = registration;
-    declare.label = task.label().text;
+    detail::patiently([&] { declare.label = task.label().text; });
     declare.chunk = task.chunk();
     declare.priority = task.priority();
     if (task.key()) declare.key = task.key()->value();
@@ -43,8 +50,8 @@ void RemoteHost::give(parent::Chunk const& chunk, std::uint64_t serial, bool gra
     if (task.on_each_worker()) declare.first_place = first_place;
     declare.timeout = task.timeout();
     if (task.deadline()) declare.deadline = *task.deadline() - now;
-    post(declare);
-    declared_.emplace(task.id(), chunk.task);
+    post(std::move(declare));
+    detail::patiently([&] { declared_.emplace(task.id(), chunk.task); });
   }
   ChunkMessage message;
   message.serial = serial;
@@ -54,7 +61,7 @@ void RemoteHost::give(parent::Chunk const& chunk, std::uint64_t serial, bool gra
   message.count = chunk.count;
   give_values(chunk.input->resources(), message.values);
   message.bytes = chunk.bytes();
-  post(message);
+  post(std::move(message));
 }
 
 void RemoteHost::sweep() {
@@ -69,16 +76,16 @@ void RemoteHost::sweep() {
   DropValues dropped;
   std::erase_if(values_, [&](auto const& entry) {
     if (!entry.second.expired()) return false;
-    dropped.ids.push_back(entry.first);
+    detail::patiently([&] { dropped.ids.push_back(entry.first); });
     return true;
   });
-  if (!dropped.ids.empty()) post(dropped);
+  if (!dropped.ids.empty()) post(std::move(dropped));
 }
 
 void RemoteHost::send(Link& link, TimePoint now) {
   if (state == State::lost) return;
   while (auto bytes = conversation.next()) {
-    link.send(peer, std::move(*bytes));
+    detail::patiently([&] { link.send(peer, std::move(*bytes)); });
     sent = now;
   }
 }

@@ -6,7 +6,7 @@
 // RemoteHost: one host as a pool of the client sees it: what it has been told and given, and when it was
 // last heard of.
 //
-// For the thread of the client alone.
+// For the thread of the client alone. It waits for memory if there is none.
 
 #include <chrono>
 #include <cstddef>
@@ -34,12 +34,8 @@ class RemoteHost {
   RemoteHost(Link::Peer of, std::string called, std::uint64_t session, TimePoint now)
       : peer(of), name(std::move(called)), conversation(session), heard(now) {}
 
-  void post(Message const& message) {
-    if (state != State::lost) conversation.post(encode(message));
-  }
-  void post_urgent(Message const& message) {
-    if (state != State::lost) conversation.post(encode(message), Conversation::Lane::urgent);
-  }
+  void post(Message const& message) { post(message, Conversation::Lane::in_order); }
+  void post_urgent(Message const& message) { post(message, Conversation::Lane::urgent); }
   // What the chunk needs and the host lacks, and the chunk.
   void give(parent::Chunk const& chunk, std::uint64_t serial, bool granted, TimePoint now);
   // Tells it of tasks and values that nobody needs any more.
@@ -60,6 +56,7 @@ class RemoteHost {
   std::set<std::uint64_t> starts{};  // requests to start workers that it has not answered
 
  private:
+  void post(Message const& message, Conversation::Lane lane);
   void give_values(detail::Resource::List const& resources, std::vector<std::uint64_t>& ids);
 
   std::map<std::uint64_t, std::weak_ptr<detail::Task>> declared_;

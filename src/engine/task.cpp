@@ -158,12 +158,15 @@ Task::Counts Task::counts() const {
 
 bool Task::attempt_failed(std::uint64_t element, std::string const& how) {
   std::size_t const most = checked(*retries()->times, "retries.times", max_retries);
+  std::string text = os::cut(how, Attempts::max_bytes);
   Lock const lock(mutex_);
   Attempts& attempts = rare().attempts[element];
   if (attempts.failed >= most) return false;
+  // Nothing is counted before there is memory: a caller without any calls again.
+  attempts.told.reserve(attempts.told.size() + 1);
   ++attempts.failed;
   if (attempts.told.size() == Attempts::max_told) attempts.told.erase(attempts.told.begin());
-  attempts.told.push_back(os::cut(how, Attempts::max_bytes));
+  attempts.told.push_back(std::move(text));
   return true;
 }
 

@@ -88,7 +88,8 @@ void JobLink::send(Peer peer, detail::Bytes&& bytes) {
 }
 
 void JobLink::take(std::optional<TimePoint> deadline, std::vector<Event>& events) {
-  own_->wait(deadline, heard_);
+  constexpr TimePoint at_once{};
+  own_->wait(heard_.empty() ? deadline : at_once, heard_);
   events.reserve(events.size() + heard_.size());
   for (Event& event : heard_) {
     event.peer = others();
