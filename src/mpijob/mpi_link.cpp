@@ -3,9 +3,12 @@
 
 #include "mpijob/mpi_link.hpp"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <new>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -18,11 +21,13 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto looking = 50us;      // without a pause, after something has moved
-constexpr auto busy_for = 10ms;     // after something has moved
+constexpr auto looking = 50us;   // without a pause, after something has moved
+constexpr auto busy_for = 10ms;  // after something has moved
+constexpr auto idle_after = 50ms;
 constexpr auto first_pause = 20us;  // and twice as long each time
 constexpr auto longest_busy_pause = 200us;
 constexpr auto longest_pause = 1'000us;
+constexpr auto longest_idle_pause = 2'000us;  // a look costs MPICH 30 us
 
 // Given to MPI at a time, for each peer, and the last message may go beyond: enough that the network
 // never waits for the next look. The rest waits here, where it can be thrown away.
@@ -32,18 +37,31 @@ constexpr std::size_t largest = std::size_t{64} << 20;
 constexpr int max_receives = 256;
 constexpr std::size_t longest_name = 256;
 
-std::string error_text(int error) {
+std::string error_text(int error) try {
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;
   if (MPI_Error_string(error, text.data(), &length) != MPI_SUCCESS)
     return "an unknown error of MPI";
   return {text.data(), static_cast<std::size_t>(length)};
+} catch (std::bad_alloc const&) {
+  return "an error of MPI";  // short enough to need no memory
 }
 
 detail::Bytes bytes_of(std::string_view text) {
   detail::Bytes bytes;
   detail::append(bytes, text.data(), text.size());
   return bytes;
+}
+
+// The launcher of MPICH tells processes by SIGUSR1 that another one has died, if it does not end the job.
+// By default the signal ends them too.
+void survive_others() {
+  struct sigaction action{};
+  ::sigaction(SIGUSR1, nullptr, &action);
+  if ((action.sa_flags & SA_SIGINFO) != 0 || action.sa_handler != SIG_DFL) return;
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGUSR1, &action, nullptr);
 }
 
 std::string machine_name() {
@@ -66,6 +84,7 @@ MpiLink::MpiLink() {
   }
   int provided = MPI_THREAD_SINGLE;
   MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+  survive_others();
   if (provided < MPI_THREAD_FUNNELED) {
     throw SetupError("the MPI of this program has no threads (MPI_THREAD_FUNNELED), so "
                      "procpool::mpi() cannot use "
@@ -286,8 +305,21 @@ void MpiLink::tell(Event::Kind kind, Peer peer, detail::Bytes&& bytes, std::stri
 
 void MpiLink::fail(Peer peer, std::string why) {
   Remote& remote = remotes_[peer];
-  if (!remote.gone) tell(Event::Kind::down, peer, {}, std::move(why));
+  if (!remote.gone) remote.failure = std::move(why);
+  some_failed_ = true;
   drop(peer);
+}
+
+// May throw std::bad_alloc, and is called again then.
+bool MpiLink::tell_failures() {
+  if (!some_failed_) return false;
+  for (Peer peer = 0; peer < remotes_.size(); ++peer) {
+    if (!remotes_[peer].failure) continue;
+    tell(Event::Kind::down, peer, {}, *remotes_[peer].failure);
+    remotes_[peer].failure.reset();
+  }
+  some_failed_ = false;
+  return true;
 }
 
 void MpiLink::drop(Peer peer) {
@@ -303,7 +335,8 @@ bool MpiLink::look() {
   bool const begun = begin_receives();
   bool const received = finish_receives();
   bool const sent = finish_sends();
-  return begun || received || sent;
+  bool const failed = tell_failures();
+  return begun || received || sent || failed;
 }
 
 void MpiLink::wait(std::optional<TimePoint> deadline, std::vector<Event>& events) {
@@ -327,7 +360,10 @@ void MpiLink::wait(std::optional<TimePoint> deadline, std::vector<Event>& events
       std::this_thread::yield();  // workers of this machine may wait for the processor
       continue;
     }
-    time = std::min(time, now - busy_ < busy_for ? longest_busy_pause : longest_pause);
+    auto const quiet = now - busy_;
+    time = std::min(time, quiet < busy_for     ? longest_busy_pause
+                          : quiet < idle_after ? longest_pause
+                                               : longest_idle_pause);
     auto const left =
         deadline ? std::chrono::ceil<std::chrono::microseconds>(*deadline - now) : time;
     if (pause(std::min(time, left))) return;

@@ -10,8 +10,8 @@
 //
 // What has arrived is found by looking. A link that was busy just now looks without a pause for 50
 // microseconds. Then it pauses, for 20 microseconds at first, twice as long each time: at most 200
-// microseconds while it was busy within the last 10 milliseconds, at most one millisecond later. A
-// ring ends a pause.
+// microseconds while it was busy within the last 10 milliseconds, at most one millisecond within the
+// last 50, and at most two later. A ring ends a pause.
 //
 // MPI_Finalize needs all processes. So the link asks before: close() on a host says that the host
 // leaves, and waits for the client's word whether everybody is there to finalize. If somebody is
@@ -88,6 +88,7 @@ class MpiLink final : public cluster::Link {
     bool gone = false;               // down, dropped, or left: nothing of it is an event any more
     bool left = false;               // it closes its link
     std::optional<bool> decision{};  // of the client: finalize
+    std::optional<std::string> failure{};  // why it is gone; nobody has been told
   };
 
   bool is_client() const noexcept { return rank_ == 0; }
@@ -105,6 +106,7 @@ class MpiLink final : public cluster::Link {
   void greeted(Peer peer, detail::Bytes const& machine);
   void tell(Event::Kind kind, Peer peer, detail::Bytes&& bytes, std::string text);
   void fail(Peer peer, std::string why);
+  bool tell_failures();
   // Sleeps so long, or until a ring, which counts as taken. Says whether somebody has rung.
   bool pause(std::chrono::microseconds time);
   bool take_ring();
@@ -117,6 +119,7 @@ class MpiLink final : public cluster::Link {
   std::size_t size_ = 1;
   bool finalized_ = false;
   bool lost_ = false;  // a peer is gone that has not left
+  bool some_failed_ = false;
   std::vector<Remote> remotes_;
   std::list<Outgoing> sends_;     // given to MPI
   std::list<Incoming> receives_;  // matched, in their order
