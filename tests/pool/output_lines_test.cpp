@@ -53,8 +53,12 @@ int print_to_cout(int which, std::string const& gate) {
   for (int i = 0; i < 10 * lines_each; ++i) print_line(std::cout, 10'000 * which + i);
   return which;
 }
+// Its exit takes longer than the pool needs to see that it leaves.
 int print_at_exit(int x) {
-  std::atexit([] { std::puts("at the exit"); });
+  std::atexit([] {
+    std::this_thread::sleep_for(100ms);
+    std::puts("at the exit");
+  });
   return x;
 }
 

@@ -345,6 +345,28 @@ TEST_P(PipeToATask, AMapOverManyEnds) {
   for (int i = 0; i < count; ++i) EXPECT_EQ(sums[static_cast<std::size_t>(i)], i);
 }
 
+// The next element of its map waits meanwhile.
+TEST(Pipe, ADeathInAMapEndsTheStreamOfItsElement) {
+  ProcessPool pool{1};
+  auto [first, first_there] = make_pipe<int>();
+  auto [second, second_there] = make_pipe<int>();
+  std::vector<PipeEnd<int>> there;
+  there.push_back(std::move(first_there));
+  there.push_back(std::move(second_there));
+  auto const receive = [](PipeEnd<int> end) {
+    int const received = *end.receive();
+    if (received == 1) ::raise(SIGKILL);
+    return received;
+  };
+  auto outcomes = pool.outcomes().map_async(receive, there);
+  first.send(1);
+  EXPECT_TRUE(support::until([&] { return first.peer_gone(); }, 5s));
+  second.send(2);
+  auto const both = outcomes.get();
+  EXPECT_FALSE(both.at(0).has_value());
+  EXPECT_EQ(both.at(1).value(), 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Pipe, PipeToATask, support::every_start(), support::start_name);
 
 TEST(Pipe, ToAPoolInATask) {
@@ -545,6 +567,20 @@ TEST(Pipe, AnEndIsNoPartOfAFunctionOrOfASharedValue) {
   } catch (procpool::SerializationError const& error) {
     EXPECT_TRUE(std::string(error.what()).find("one owner") != std::string::npos) << error.what();
   }
+}
+
+TEST(Pipe, LeavesNoDescriptorsInAWorker) {
+  ProcessPool pool{1};
+  pid_t const worker = pool.call([] { return ::getpid(); });
+  auto const descriptors = [&] { return support::descriptors_of(worker).size(); };
+  auto const before = descriptors();
+  for (int i = 0; i < 20; ++i) {
+    auto [here, there] = make_pipe<int>();
+    here.send(i);
+    here.close();
+    EXPECT_EQ(pool.call<sum_of>(std::move(there)), i);
+  }
+  EXPECT_TRUE(support::until([&] { return descriptors() <= before; }, 5s));
 }
 
 TEST(Pipe, LeavesNoDescriptors) {

@@ -98,7 +98,7 @@ TEST(StopToken, EndsWhatWaitsForAFurtherAttempt) {
   procpool::Retries const retries{.times = 1, .backoff = 10min};
   auto again = pool.with({.retries = retries, .stop = source.get_token()}).submit<tasks::crash>(1);
   ASSERT_TRUE(support::until([&] { return pool.stats().retries == 1; }));
-  EXPECT_EQ(pool.call<square>(3), 9);  // then the pool sleeps
+  EXPECT_FALSE(again.wait_for(200ms));  // by then the pool sleeps
   source.request_stop();
   EXPECT_TRUE(again.wait_for(support::patience));
   if (!again.ready()) pool.terminate();
@@ -431,6 +431,22 @@ TEST(RequestStop, ReachesCodeThatAnswersOnce) {
   ASSERT_TRUE(support::until([&] { return trace.size() == 1; }));
   future.request_stop();
   EXPECT_EQ(future.get(), 16);
+}
+
+// Mostly the first call ends by itself before the request is carried out.
+TEST(RequestStop, ThatComesTooLateReachesTheNextCall) {
+  ProcessPool pool{1};
+  for (int round = 0; round < support::rounds(60, 15); ++round) {
+    ASSERT_EQ(pool.call<square>(round), round * round);  // its worker is there
+    auto future = pool.submit<after_few_microseconds>(20).then(
+        [&](int) { return pool.submit<tasks::after>(600'000); });
+    std::this_thread::sleep_for(std::chrono::microseconds(round % 10 * 20));
+    future.request_stop();
+    bool const ended = future.wait_for(support::patience);
+    if (!ended) pool.terminate();
+    EXPECT_THROW(future.get(), TaskCancelled);
+    ASSERT_TRUE(ended) << round;
+  }
 }
 
 // The request comes before, between and after the calls of a chain: nothing hangs, and either the

@@ -207,6 +207,14 @@ TEST(QueueDeaths, AnInnerElementEndsItsOwnHoldsOnly) {
   EXPECT_EQ(next(*inner, soon(300ms)), "(nothing)");
 }
 
+TEST(QueueDeaths, WhoWaitsToBeReapedIsDead) {
+  auto const queue = make_queue();
+  push(*queue, "a");
+  Child const child([&] { return next(*queue, soon()) == "a" ? 0 : 1; });
+  ASSERT_TRUE(support::until([&] { return support::stat_of(child.pid()).state == 'Z'; }));
+  EXPECT_EQ(queue->lost(), 1u);
+}
+
 TEST(QueueDeaths, SeatsOfTheDeadAreUsedAgain) {
   auto const queue = make_queue();
   for (int i = 0; i < 300; ++i) {

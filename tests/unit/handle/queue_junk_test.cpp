@@ -72,7 +72,7 @@ TEST(QueueJunk, WhatCannotBeBreaksTheQueueForAll) {
   };
   for (Row const& row : rows) {
     SCOPED_TRACE(row.what);
-    auto const queue = make_queue(100, 64 << 10);
+    auto const queue = make_queue(100, 256 << 10);
     auto const other = adopt(*queue);
     push(*queue, "some text");
     SharedWords words(*queue);
@@ -250,6 +250,13 @@ TEST_F(QueueTrayJunk, ThatHasTooManyDescriptorsForAnItemCostsThatItemAlone) {
   ASSERT_EQ(push_file(), Push::done);
   EXPECT_FALSE(pop_file());
   EXPECT_TRUE(pop_file());
+}
+
+TEST_F(QueueTrayJunk, HasNothingOfAnItemThatWasTaken) {
+  ASSERT_EQ(push_file(), Push::done);
+  ASSERT_TRUE(pop_file());
+  char byte = 0;
+  EXPECT_EQ(::recv(queue_->descriptors()[2], &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
 }
 
 TEST_F(QueueTrayJunk, ThatIsAlwaysFullHoldsUpNobody) {

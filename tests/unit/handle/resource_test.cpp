@@ -39,6 +39,20 @@ class Thing : public Resource {
   Thing(std::uint64_t id, Kind kind, List parts) : Resource(id, kind, std::move(parts)) {}
 };
 
+// Its successor comes while it ends.
+class Replaced final : public Thing {
+ public:
+  explicit Replaced(std::shared_ptr<Resource>& successor)
+      : Thing(new_id(), Kind::memory, {}), successor_(successor) {}
+  ~Replaced() override { successor_ = enter_again(id()); }
+  static std::uint64_t make_and_end(std::shared_ptr<Resource>& successor) {
+    return enter(std::make_shared<Replaced>(successor))->id();
+  }
+
+ private:
+  std::shared_ptr<Resource>& successor_;
+};
+
 std::string message_of(std::uint64_t id, Resource::Kind kind) {
   try {
     Resource::find(id, kind);
@@ -67,10 +81,8 @@ TEST(Resource, OneOfAnIdThatIsKnownIsTheKnownOne) {
 }
 
 TEST(Resource, OneThatEndsAsItsSuccessorComesLeavesTheSuccessor) {
-  auto first = Thing::make();
-  std::uint64_t const id = first->id();
-  first.reset();
-  auto const second = Thing::enter_again(id);
+  std::shared_ptr<Resource> second;
+  std::uint64_t const id = Replaced::make_and_end(second);
   EXPECT_EQ(Resource::find(id, Resource::Kind::memory), second);
 }
 
