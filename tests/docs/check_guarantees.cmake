@@ -13,7 +13,7 @@ if(count LESS 50)
 endif()
 
 file(GLOB_RECURSE sources "${TESTS}/pool/*.cpp" "${TESTS}/torture/*.cpp" "${TESTS}/load/*.cpp"
-     "${TESTS}/steps/*.cpp" "${TESTS}/unit/*.cpp" "${TESTS}/cluster/*.cpp")
+     "${TESTS}/steps/*.cpp" "${TESTS}/unit/*.cpp" "${TESTS}/cluster/*.cpp" "${TESTS}/top/*.cpp")
 set(defined "")
 foreach(source IN LISTS sources)
   file(STRINGS "${source}" lines REGEX "^(TYPED_)?TEST(_F|_P)?[(]")
