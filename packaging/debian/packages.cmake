@@ -98,6 +98,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "${about} the headers, and what compili
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME "${tools}")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_TOOLS_DESCRIPTION "${about} procpool-top, which shows what the pools of a running program do.")
+set(CPACK_DEBIAN_TOOLS_DESCRIPTION "${about} procpool-top, which shows what the pools of a running
+program do.")
 
 include(CPack)
