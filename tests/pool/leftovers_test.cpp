@@ -98,7 +98,10 @@ void expect_nothing_left(int pools, Use use) {
   support::Resources const before = resources_without_threads();
   for (int i = 0; i < pools; ++i) use(i);
   support::Resources const after = resources_without_threads();
-  EXPECT_EQ(after.descriptors, before.descriptors);
+  // A leak would be one per pool. Beside the thread of a sanitizer one that closes may still be there.
+  constexpr std::size_t more = support::sanitized ? 1 : 0;
+  EXPECT_LE(after.descriptors, before.descriptors + more);
+  EXPECT_GE(after.descriptors + more, before.descriptors);
   // The heaps of the allocator come and go with threads; a mapping per pool would be 200.
   // A sanitizer maps memory of its own for each.
   EXPECT_LE(after.mappings, before.mappings + (support::sanitized ? 50 : 12));
