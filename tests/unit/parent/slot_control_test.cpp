@@ -204,12 +204,14 @@ TEST_P(BehindAGap, WhatWasUndecidedIsReturnedWithTheAcknowledgement) {
   EXPECT_EQ(elements_of(slot_.revoke(100).returned), 36u);
   worker_->append_value(at(0), std::as_bytes(std::span("four", 4)), false);
   EXPECT_FALSE(worker_->begin(at(1)));
-  EXPECT_TRUE(slot_.collect().returned.empty());
+  // An outcome that took its time is there at once.
+  auto const before = slot_.collect();
+  EXPECT_TRUE(before.returned.empty());
   worker_->finish_frame();
   auto const collected = slot_.collect();
   EXPECT_NE(collected.load.version, 0u);
   EXPECT_FALSE(collected.load.revoking);
-  EXPECT_EQ(collected.items.size(), 1u);
+  EXPECT_EQ(before.items.size() + collected.items.size(), 1u);
   ASSERT_EQ(collected.returned.size(), 1u);
   EXPECT_EQ(collected.returned[0].first, 1u);
   EXPECT_EQ(collected.returned[0].count, 63u);
