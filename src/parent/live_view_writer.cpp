@@ -29,7 +29,6 @@ protocol::LiveWorker live_worker(WorkerStats const& stats) {
   worker.pid = stats.pid;
   worker.starts = stats.starts;
   worker.done = stats.done;
-  worker.busy = nanoseconds(stats.busy);
   worker.last_end = os::cut(stats.last_end, max_text);
   if (stats.running) {
     worker.runs = true;
@@ -50,7 +49,6 @@ protocol::LiveView live_view(Core const& core) {
   view.wanted = static_cast<std::uint32_t>(core.slots_are_dedicated() ? core.dedicated_workers()
                                                                       : core.wanted_workers());
   view.ready = stats.workers;
-  view.submitted = stats.submitted;
   view.queued = stats.queued;
   view.running = stats.running;
   view.done = stats.done;

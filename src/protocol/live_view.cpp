@@ -17,7 +17,6 @@ void each_field(Worker& worker, Each&& each)
   each(worker.pid);
   each(worker.starts);
   each(worker.done);
-  each(worker.busy);
   each(worker.last_end);
   each(worker.runs);
   each(worker.task);
@@ -34,7 +33,6 @@ void each_field(View& view, Each&& each)
   each(view.time);
   each(view.wanted);
   each(view.ready);
-  each(view.submitted);
   each(view.queued);
   each(view.running);
   each(view.done);

@@ -51,7 +51,6 @@ struct LiveWorker {
   pid_t pid = 0;  // 0: no worker is there
   std::uint64_t starts = 0;
   std::uint64_t done = 0;
-  std::uint64_t busy = 0;
   std::string last_end{};  // of the worker before
   bool runs = false;       // what follows
   std::uint64_t task = 0;
@@ -68,7 +67,6 @@ struct LiveView {
   std::uint64_t time = 0;    // of the system's monotonic clock
   std::uint32_t wanted = 0;  // workers
   std::uint32_t ready = 0;
-  std::uint64_t submitted = 0;
   std::uint64_t queued = 0;
   std::uint64_t running = 0;
   std::uint64_t done = 0;

@@ -16,9 +16,9 @@ LiveView full_view() {
   view.pool = "solver";
   view.wanted = 3;
   view.ready = 2;
-  for (auto* const field : {&view.time, &view.submitted, &view.queued, &view.running, &view.done,
-                            &view.starts, &view.deaths, &view.failed_starts, &view.retries,
-                            &view.waited_mean, &view.waited_most, &view.ran_mean, &view.ran_most}) {
+  for (auto* const field : {&view.time, &view.queued, &view.running, &view.done, &view.starts,
+                            &view.deaths, &view.failed_starts, &view.retries, &view.waited_mean,
+                            &view.waited_most, &view.ran_mean, &view.ran_most}) {
     *field = next++;
   }
   view.workers.resize(2);
@@ -30,7 +30,7 @@ LiveView full_view() {
   worker.label = "count";
   worker.all_steps = 50;
   for (auto* const field :
-       {&worker.starts, &worker.done, &worker.busy, &worker.task, &worker.element, &worker.steps}) {
+       {&worker.starts, &worker.done, &worker.task, &worker.element, &worker.steps}) {
     *field = next++;
   }
   return view;
