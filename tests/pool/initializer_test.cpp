@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "support/failed_pool.hpp"
+#include "support/start.hpp"
 #include "support/tasks.hpp"
 #include "support/trace.hpp"
 #include "support/until.hpp"
@@ -116,7 +117,7 @@ TEST(Initializer, OneThatCrashesOrHangsFailsThePool) {
   procpool::ProcessPool crashing{with_initializer(procpool::bound<crash_at_start>())};
   EXPECT_THROW(crashing.call<square>(1), procpool::WorkerDied);
   auto options = with_initializer(procpool::bound<hang_at_start>());
-  options.start.timeout = 2s;  // the start itself lies in it
+  options.start.timeout = support::time_of_a_start;  // it lies in the same time
   procpool::ProcessPool hanging{options};
   EXPECT_THROW(hanging.call<square>(1), procpool::TaskTimeout);
 }

@@ -7,10 +7,17 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <procpool.hpp>
 #include <string>
 
+#include "support/build.hpp"
+
 namespace support {
+
+// Within this time a worker has started, however busy the machine is. A test that waits for the end of a
+// limit in which the start lies waits this long.
+inline constexpr std::chrono::milliseconds time_of_a_start{sanitized ? 8'000 : 2'000};
 
 inline char const* name_of(procpool::Start start) {
   switch (start) {

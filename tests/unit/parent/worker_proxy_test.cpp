@@ -19,6 +19,7 @@
 #include <procpool.hpp>
 
 #include "parent/poll_keys.hpp"
+#include "support/trace.hpp"
 #include "unit/parent/supervision_support.hpp"
 
 namespace procpool::parent {
@@ -33,7 +34,10 @@ void speaks_and_exits() {
   ::_exit(7);
 }
 void prepares() {}
-void sleeps_long() { ::sleep(1'000); }
+void sleeps_long() {
+  support::Trace::note(1);
+  ::sleep(1'000);
+}
 
 class WorkerProxyTest : public testing::Test {
  protected:
@@ -211,11 +215,14 @@ TEST_F(WorkerProxyTest, ThatDiesBeforeItIsLookedAtTellsItsLines) {
 }
 
 TEST_F(WorkerProxyTest, WhoseInitializerTakesTooLongIsKilled) {
+  support::Trace const trace;
   options_.start.initializer = bound<sleeps_long>();
-  options_.start.timeout = 500ms;
+  options_.start.timeout = 10min;
   start();
+  ASSERT_TRUE(until([&] { return trace.size() == 1; }));
+  proxy_->tick(TimePoint::clock::now() + 11min, wanted_);
   ASSERT_TRUE(becomes_vacant());
-  EXPECT_TRUE(ended("took longer than 500 ms")) << last_end();
+  EXPECT_TRUE(ended("took longer than 600000 ms")) << last_end();
 }
 
 // ---- the service
