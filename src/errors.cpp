@@ -271,6 +271,7 @@ Origin detail::origin_of(OutcomeBlock const& block, std::uint64_t task) {
   Origin origin;
   origin.worker = block.worker;
   origin.pid = block.pid;
+  if (block.host) origin.host = *block.host;
   origin.task = task;
   origin.element = block.first;
   return origin;

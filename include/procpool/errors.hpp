@@ -52,6 +52,7 @@ namespace procpool::inline v0_1 {
 struct PROCPOOL_API Origin {
   int worker = -1;                  ///< index in its pool; -1: this process
   pid_t pid = 0;                    ///< of that worker
+  std::string host{};               ///< its machine, if the pool has workers on several
   std::uint64_t task = 0;           ///< id of the call
   std::uint64_t element = 0;        ///< index of the input; 0 for submit
   std::string label{};              ///< CallOptions::label of the call

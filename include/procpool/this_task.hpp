@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <random>
 #include <stop_token>
+#include <string_view>
 
 #include <procpool/detail/export.hpp>
 #include <procpool/entry.hpp>
@@ -24,6 +25,10 @@ PROCPOOL_API std::uint64_t index();
 
 /// The index of the worker in its pool; see procpool::worker_index.
 inline int worker_index() noexcept { return v0_1::worker_index(); }
+
+/// The machine of the worker, as in WorkerStats::host, if its pool has workers on several. Else empty.
+/// Valid until the worker ends.
+PROCPOOL_API std::string_view host() noexcept;
 
 /// True if the task is asked to stop, because its timeout is over or it was cancelled. A task that
 /// has called this, or stop_token(), is a task that listens: it is asked first, and ended by force

@@ -662,6 +662,7 @@ void ClusterEngine::apply(RemoteHost& host, OutcomeMessage const& message,
       worker_known ? host.first_place + static_cast<std::size_t>(message.worker) : taken->place;
   block.worker = worker_known ? static_cast<int>(place) : -1;
   block.pid = static_cast<pid_t>(message.pid);
+  block.host = host.shared_name;
   block.nanoseconds = message.nanoseconds;
   for (auto const& text : message.output) {
     if (text.element - chunk.first < chunk.count) {

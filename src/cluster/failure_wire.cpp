@@ -159,6 +159,7 @@ std::exception_ptr rebuild(Other const& other, FailurePlace const& place) {
   Origin origin;
   origin.worker = other.has_origin ? worker_in_pool(other.worker, place) : -1;
   origin.pid = static_cast<pid_t>(other.pid);
+  origin.host = place.host;
   origin.task = place.task;
   origin.element = place.element;
   origin.label = place.label;

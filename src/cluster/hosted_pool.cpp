@@ -17,6 +17,7 @@
 
 #include "cluster/failure_wire.hpp"
 #include "engine/patience.hpp"
+#include "entry/entry_hook.hpp"
 #include "parent/local_engine.hpp"
 #include "parent/worker_environment.hpp"
 #include "protocol/function_registration.hpp"
@@ -134,6 +135,7 @@ bool HostedPool::greet(Hello const& hello) {
     PoolOptions& of_engine = options_.options;
     std::size_t const workers = hello.workers.value_or(parent::worker_count(of_engine));
     if (workers > detail::max_workers) return false;
+    of_engine.start.environment.insert_or_assign(entry::host_variable, name_);
     of_engine.log = [this](std::string_view text) { push(Line{std::string(text)}); };
     // UCX, which may come with MPI, takes the signals of crashes for itself as it is loaded.
     constexpr char const* of_ucx = "UCX_ERROR_SIGNALS";

@@ -32,7 +32,10 @@ class RemoteHost {
   enum class State : std::uint8_t { greeted, ready, lost };
 
   RemoteHost(Link::Peer of, std::string called, std::uint64_t session, TimePoint now)
-      : peer(of), name(std::move(called)), conversation(session), heard(now) {}
+      : peer(of),
+        shared_name(std::make_shared<std::string const>(std::move(called))),
+        conversation(session),
+        heard(now) {}
 
   void post(Message const& message) { post(message, Conversation::Lane::in_order); }
   void post_urgent(Message const& message) { post(message, Conversation::Lane::urgent); }
@@ -43,7 +46,9 @@ class RemoteHost {
   void send(Link& link, TimePoint now);
 
   Link::Peer const peer;
-  std::string const name;
+  std::shared_ptr<std::string const> const
+      shared_name;  // outcomes have it longer than the pool lives
+  std::string const& name = *shared_name;
   State state = State::greeted;
   Conversation conversation;
   HostLedger ledger;

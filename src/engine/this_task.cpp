@@ -10,6 +10,7 @@
 
 #include "engine/element_context.hpp"
 #include "engine/patience.hpp"
+#include "entry/entry_hook.hpp"
 #include "os/text.hpp"
 
 namespace procpool::inline v0_1 {
@@ -139,6 +140,8 @@ char const* to_string(LogLevel level) noexcept {
 namespace this_task {
 
 bool running() noexcept { return current() != nullptr; }
+
+std::string_view host() noexcept { return entry::host(); }
 
 std::uint64_t index() { return required("index()").index(); }
 

@@ -8,7 +8,9 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
+#include <string_view>
 
 #include <procpool/errors.hpp>
 
@@ -27,6 +29,7 @@ namespace {
 
 std::atomic<bool> init_called{false};
 std::atomic<int> index_of_worker{-1};
+std::atomic<char const*> name_of_host{nullptr};
 std::atomic<bool> became_worker{false};
 std::atomic<unsigned> pools_above{0};
 std::atomic<char const*> module_of_helper{nullptr};
@@ -83,6 +86,18 @@ int run_worker(int argc, char** argv) {
 
 void set_worker_index(int index) noexcept {
   index_of_worker.store(index, std::memory_order_relaxed);
+}
+
+void take_host() noexcept {
+  char const* const name = std::getenv(host_variable);
+  if (name == nullptr) return;
+  name_of_host.store(::strdup(name), std::memory_order_relaxed);  // as long as the process
+  ::unsetenv(host_variable);
+}
+
+std::string_view host() noexcept {
+  char const* const name = name_of_host.load(std::memory_order_relaxed);
+  return name == nullptr ? std::string_view() : name;
 }
 
 void set_depth(unsigned depth) noexcept { pools_above.store(depth, std::memory_order_relaxed); }

@@ -8,6 +8,8 @@
 //
 // Any thread, also during static initialisation.
 
+#include <string_view>
+
 #include <procpool/count.hpp>
 #include <procpool/detail/export.hpp>
 
@@ -42,6 +44,13 @@ PROCPOOL_API void on_start(void (*start)()) noexcept;
 int run_worker(int argc, char** argv);
 
 void set_worker_index(int index) noexcept;
+
+// What a host of a cluster adds to the environment of its workers: its name.
+inline constexpr char const* host_variable = "PROCPOOL_HOST";
+// In a worker, ahead of its first thread. Takes the variable out of the environment, since pools and
+// programs that a task starts are no workers of that host.
+void take_host() noexcept;
+std::string_view host() noexcept;
 
 // The number of pools above this process: 0 in the program.
 void set_depth(unsigned depth) noexcept;

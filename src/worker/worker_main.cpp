@@ -153,6 +153,7 @@ void Setup::apply_settings() {
   ProcessTitle::name_process(hello_.pool,
                              hello_.dedicated != 0 ? std::string() : std::to_string(hello_.worker));
   set_environment(hello_.environment);
+  entry::take_host();
   if (hello_.ignore_sigterm != 0) ignore_sigterm();
   // Before the first thread, which inherits it.
   if (auto const failed = protocol::apply_scheduling(hello_)) refuse(greeting_, *failed);

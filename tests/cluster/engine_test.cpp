@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <procpool.hpp>
 #include <set>
 #include <stdexcept>
@@ -324,6 +325,35 @@ TEST(Cluster, ProgressAndStatsNameTheTaskAndThePlaceOfTheClient) {
   EXPECT_TRUE(places[running->worker].running);
   gate.open();
   EXPECT_EQ(future.get(), 1);
+}
+
+std::string host_unless_two(int number) {
+  if (number == 2) throw std::out_of_range(std::string(procpool::this_task::host()));
+  return std::string(procpool::this_task::host());
+}
+std::string host_below(int number) {
+  procpool::ProcessPool pool{1};
+  return pool.call<host_unless_two>(number);
+}
+
+TEST(Cluster, ATaskAndItsExceptionNameTheHost) {
+  EXPECT_EQ(procpool::this_task::host(), "");
+  std::optional<FakeCluster> cluster(std::in_place);
+  std::optional<procpool::ProcessPool> pool(cluster->pool());
+  EXPECT_EQ(pool->call<host_unless_two>(1).substr(0, 4), "node");
+  EXPECT_EQ(pool->call<host_below>(1), "") << "a pool within a task has workers on one machine";
+  auto future = pool->submit<host_unless_two>(2);
+  future.wait();
+  pool.reset();
+  cluster.reset();
+  try {
+    future.get();
+    FAIL();
+  } catch (std::out_of_range const& error) {
+    std::string const host = dynamic_cast<procpool::Origin const&>(error).host;
+    EXPECT_EQ(host.substr(0, 4), "node");
+    EXPECT_EQ(error.what(), host);
+  }
 }
 
 TEST(Cluster, EventsNameTheTaskOfTheClient) {

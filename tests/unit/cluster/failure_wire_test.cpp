@@ -104,6 +104,7 @@ TEST(FailureWire, ExceptionsOfATaskKeepTheirOrigin) {
   auto const* const where = failure.as<Origin>();
   ASSERT_NE(where, nullptr);
   EXPECT_EQ(where->worker, 11);
+  EXPECT_EQ(where->host, "node2");
   EXPECT_EQ(where->type, "my::Error");
   EXPECT_EQ(where->element, 77u);
 }

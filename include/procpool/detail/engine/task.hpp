@@ -76,6 +76,7 @@ struct OutcomeBlock {
   std::shared_ptr<Resource::List const> resources{};  // that the payload may name; null: none
   int worker = -1;                                    // index of the worker that ran them, -1: none
   pid_t pid = 0;                                      // of that worker
+  std::shared_ptr<std::string const> host{};          // of that worker; null: this machine
   std::uint64_t nanoseconds = 0;  // for all these elements, as the worker says; 0: not known
   std::chrono::steady_clock::time_point ended{};  // of a detailed task: set by deliver()
 };
