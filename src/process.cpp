@@ -111,8 +111,8 @@ ProcessHandle::~ProcessHandle() { end(); }
 ProcessHandle::State& ProcessHandle::state() const {
   if (!state_) throw std::logic_error("procpool: this Process was moved from");
   if (forked_since(state_->forks)) {
-    throw SetupError("process \"" + state_->worker->options.name +
-                     "\" belongs to the process that this one was forked from; make one here");
+    throw SetupError(state_->worker->text() +
+                     " belongs to the process that this one was forked from; make one here");
   }
   return *state_;
 }
@@ -186,8 +186,7 @@ bool ProcessHandle::end() noexcept {
     if (kills) worker.kill();
     go_on_with_postponed();
     if (!worker.wait_until_ended(std::chrono::steady_clock::now() + quiet_wait)) {
-      state->context->callbacks->log("process \"" + worker.options.name + "\" (pid " +
-                                     std::to_string(state->pid) +
+      state->context->callbacks->log(worker.text() + " (pid " + std::to_string(state->pid) +
                                      ") is being joined and has not ended yet");
       worker.wait_until_ended(std::nullopt);
     }

@@ -18,8 +18,8 @@
 
 #include "cluster/failure_wire.hpp"
 #include "cluster/pool_options.hpp"
+#include "engine/call_seeds.hpp"
 #include "engine/describe.hpp"
-#include "engine/element_context.hpp"
 #include "engine/fork_detection.hpp"
 #include "engine/patience.hpp"
 #include "identity/module.hpp"
@@ -77,7 +77,7 @@ ClusterEngine::ClusterEngine(std::shared_ptr<Client> client, Options options,
       client_(std::move(client)),
       scheduler_(0, std::numeric_limits<std::uint64_t>::max(), grain_bytes),
       admission_(options_.name, queue_limit_of(options_)),
-      seed_(options_.seed),
+      seeds_(options_.seed),
       unanswered_(hosts) {
   if (hosts == 0) throw SetupError("pool \"" + options_.name + "\" has no host");
   static_cast<void>(encode_pool_options(options_));  // throws here, where somebody hears of it
@@ -186,9 +186,6 @@ void ClusterEngine::append(std::shared_ptr<detail::Task> const& task, detail::In
   std::exception_ptr refused = refusal_of_handles(*task, input);
   std::uint64_t const first_index = input.first;
   std::uint64_t const count = input.count;
-  auto const now = std::chrono::steady_clock::now();
-  std::optional<TimePoint> begin_by;
-  if (task->queue_timeout()) begin_by = detail::later(now, *task->queue_timeout());
   Chunk chunk{
       task, std::make_shared<parent::SharedInput>(std::move(input), task->function().argument_size),
       first_index, count};
@@ -204,23 +201,9 @@ void ClusterEngine::append(std::shared_ptr<detail::Task> const& task, detail::In
       await_room(lock, *task, first_index, count);
       if (first) admission_.check_call();  // it may have been closed meanwhile
     }
-    if (first) {
-      if (!seed_) seed_ = random_seed();
-      auto const stream = task->random_name();
-      task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
-    }
+    if (first) seeds_.seed(*task);
     // Steps that may find no memory come first: nothing is counted that is in nobody's hands.
-    if (begin_by) {
-      deadlines_.expire_at(*begin_by, chunk.input, parent::SharedInput::Expiry::not_begun);
-    }
-    if (auto const deadline = task->deadline()) {
-      overdue = now >= *deadline;
-      if (overdue) {
-        chunk.input->expire(parent::SharedInput::Expiry::all);
-      } else {
-        deadlines_.expire_at(*deadline, chunk.input, parent::SharedInput::Expiry::all);
-      }
-    }
+    if (task->expires()) overdue = deadlines_.add(chunk, std::chrono::steady_clock::now());
     if (!refused) refused = admission_.hopeless();
     if (refused) {
       overdue = false;

@@ -26,6 +26,7 @@
 #include "cluster/client.hpp"
 #include "cluster/options.hpp"
 #include "cluster/remote_host.hpp"
+#include "engine/call_seeds.hpp"
 #include "parent/admission.hpp"
 #include "parent/deadlines.hpp"
 #include "parent/scheduler.hpp"
@@ -192,8 +193,7 @@ class ClusterEngine final : public detail::Engine, private Member {
   parent::Deadlines deadlines_ PROCPOOL_GUARDED_BY(mutex_);
   parent::Tally tally_ PROCPOOL_GUARDED_BY(mutex_);
   std::uint64_t delivered_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  std::optional<std::uint64_t> seed_ PROCPOOL_GUARDED_BY(mutex_);
-  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  CallSeeds seeds_ PROCPOOL_GUARDED_BY(mutex_);
   std::vector<CutRequest> cuts_ PROCPOOL_GUARDED_BY(mutex_);
   std::vector<WorkerStats> places_seen_ PROCPOOL_GUARDED_BY(mutex_);
   Stats of_hosts_ PROCPOOL_GUARDED_BY(mutex_);

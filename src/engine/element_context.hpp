@@ -77,13 +77,4 @@ class ThreadContext {
   ElementContext* const before_;
 };
 
-// A seed for a pool without PoolOptions::seed.
-std::uint64_t random_seed();
-
-// The number from which the streams of a pool's n-th call derive.
-std::uint64_t random_of_call(std::uint64_t seed, std::uint64_t call) noexcept;
-
-// The same for a call whose stream has a name. It differs from those of all numbered calls.
-std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept;
-
 }  // namespace procpool::inline v0_1

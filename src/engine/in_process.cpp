@@ -121,7 +121,7 @@ class InProcessContext final : public ElementContext {
 }  // namespace
 
 InProcessEngine::InProcessEngine(PoolOptions options)
-    : options_(std::move(options)), seed_(options_.seed) {}
+    : options_(std::move(options)), seeds_(options_.seed) {}
 
 void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
   if (intake_->closed.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
@@ -140,11 +140,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     detail::Lock const lock(mutex_);
     stats_.submitted += input.count;
     stats_.running += input.count;
-    if (input.first == 0) {
-      if (!seed_) seed_ = random_seed();  // not earlier, as in Core
-      auto const stream = task->random_name();
-      task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
-    }
+    if (input.first == 0) seeds_.seed(*task);
   }
   std::exception_ptr const unprepared = preload();
   task->announce(input.count);

@@ -21,6 +21,8 @@
 #include <procpool/detail/engine/engine.hpp>
 #include <procpool/detail/engine/mutex.hpp>
 
+#include "engine/call_seeds.hpp"
+
 namespace procpool::inline v0_1 {
 
 class InProcessEngine final : public detail::Engine {
@@ -60,8 +62,7 @@ class InProcessEngine final : public detail::Engine {
   mutable detail::Mutex mutex_;
   Stats stats_ PROCPOOL_GUARDED_BY(mutex_);
   std::uint64_t cancelled_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  std::optional<std::uint64_t> seed_ PROCPOOL_GUARDED_BY(mutex_);
-  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;
+  CallSeeds seeds_ PROCPOOL_GUARDED_BY(mutex_);
   std::once_flag preload_called_;
   std::exception_ptr preload_error_;                  // known once the flag is set
   std::atomic<std::thread::id> preloading_thread_{};  // the call may use this pool

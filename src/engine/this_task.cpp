@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "engine/call_seeds.hpp"
 #include "engine/element_context.hpp"
 #include "engine/patience.hpp"
 #include "entry/entry_hook.hpp"
@@ -30,14 +31,6 @@ ElementContext& required(char const* what) {
                          " was called where no task runs");
 }
 
-// The finaliser of SplitMix64: every bit of the input changes half of the output's.
-std::uint64_t mix(std::uint64_t x) noexcept {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 }  // namespace
 
 ElementContext::~ElementContext() = default;
@@ -46,10 +39,9 @@ ElementContext::~ElementContext() = default;
 
 namespace {
 
-// These set the streams of slices, of parts and of named calls apart from all others.
+// These set the streams of slices and of parts apart from all others.
 constexpr std::uint64_t of_slices = 0x736c69636573;
 constexpr std::uint64_t of_parts = 0x7061727473;
-constexpr std::uint64_t of_names = 0x6e616d6573;
 
 // For one call no two indices have the same seed: mix() is a bijection.
 std::uint64_t seed_of_index(std::uint64_t call, std::uint64_t index) noexcept {
@@ -82,19 +74,6 @@ std::uint64_t ElementContext::draw() {
     stream_ = wanted;
   }
   return (*engine_)();
-}
-
-std::uint64_t random_seed() {
-  std::random_device device;
-  return (static_cast<std::uint64_t>(device()) << 32) | device();
-}
-
-std::uint64_t random_of_call(std::uint64_t seed, std::uint64_t call) noexcept {
-  return mix(mix(seed) + call);
-}
-
-std::uint64_t random_of_name(std::uint64_t seed, std::uint64_t name) noexcept {
-  return mix(mix(seed ^ of_names) + name);
 }
 
 detail::SlicePosition::SlicePosition(Of of, std::uint64_t first) noexcept

@@ -109,7 +109,7 @@ Summary LocalActor::shutdown(End end, std::optional<TimePoint> deadline) {
   Core& core = host_->core();
   core.begin_actor_end(slot_, phase_of(end), deadline);
   if (!worker_->wait_until_ended(std::chrono::steady_clock::now() + quiet_wait)) {
-    core.log("actor \"" + worker_->options.name + "\" is ending and still waits for " +
+    core.log(worker_->text() + " is ending and still waits for " +
              std::to_string(core.pending(slot_)) + " calls");
     worker_->wait_until_ended(std::nullopt);
   }

@@ -21,7 +21,6 @@
 #include <procpool/errors.hpp>
 
 #include "engine/describe.hpp"
-#include "engine/element_context.hpp"
 #include "engine/event_queue.hpp"
 #include "engine/patience.hpp"
 #include "os/spin.hpp"
@@ -70,7 +69,7 @@ Core::Core(PoolOptions given, Slots kind)
                            ? std::optional(detail::checked(*options.queue_limit, "queue_limit",
                                                            detail::max_queue_limit))
                            : std::nullopt),
-      seed_(options.seed) {
+      seeds_(options.seed) {
   // First: the workers are told of the blocks that it lets go.
   trimmer->add(*buffer_pool);
   trimmer->add(*task_slab);
@@ -379,8 +378,7 @@ void Core::check_call(detail::Task const& task) {
   admission_.check_call();
   Tenancy const* const slot = tenancy(task);
   if (slot != nullptr && slot->closed) {
-    throw PoolClosed("actor \"" + slot->worker->options.name +
-                     "\" takes no more calls: it was closed");
+    throw PoolClosed(slot->worker->text() + " takes no more calls: it was closed");
   }
 }
 
@@ -442,13 +440,9 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
       queued = std::chrono::steady_clock::now();
       chunk.input->note_queued({queued, static_cast<std::uint8_t>(times)});
     }
-    if (first && task->random() == 0) {  // else it is a call of another process
-      if (!seed_) seed_ = random_seed();
-      auto const stream = task->random_name();
-      task->set_random(stream ? random_of_name(*seed_, *stream) : random_of_call(*seed_, calls_++));
-    }
+    if (first) seeds_.seed(*task);
     // Steps that may find no memory come first: nothing is counted that is in nobody's hands.
-    if (task->expires()) overdue = expire_in_time(chunk);
+    if (task->expires()) overdue = deadlines_.add(chunk, std::chrono::steady_clock::now());
     Tenancy* const slot = tenancy(*task);
     if (slot != nullptr || admission_.hopeless()) refused = hopeless_outcome(*task);
     if (refused) {
@@ -498,21 +492,6 @@ void Core::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer
   if (urgent) balance();
   bool const new_time = task->timed() || task->queue_timeout();  // to look at
   if (short_of_workers || new_time) wake_dispatcher();
-}
-
-bool Core::expire_in_time(Chunk const& chunk) {
-  auto const now = std::chrono::steady_clock::now();
-  if (auto const wait = chunk.task->queue_timeout()) {
-    deadlines_.expire_at(detail::later(now, *wait), chunk.input, SharedInput::Expiry::not_begun);
-  }
-  if (auto const deadline = chunk.task->deadline()) {
-    if (now >= *deadline) {
-      chunk.input->expire(SharedInput::Expiry::all);
-      return true;
-    }
-    deadlines_.expire_at(*deadline, chunk.input, SharedInput::Expiry::all);
-  }
-  return false;
 }
 
 void Core::cancel(std::shared_ptr<detail::Task> const& task) {
@@ -614,8 +593,7 @@ void Core::await_room(Lock& lock, detail::Task const& task, std::uint64_t first,
   if (first == 0 && task.when_full() == WhenFull::refuse) {
     Tenancy const* const slot = tenancy(task);
     throw QueueFull(slot != nullptr
-                        ? "actor \"" + slot->worker->options.name +
-                              "\" takes no more calls now: its queue_limit of " +
+                        ? slot->worker->text() + " takes no more calls now: its queue_limit of " +
                               std::to_string(*slot->worker->actor()->queue_limit) + " is reached"
                         : "pool \"" + name + "\" takes no more tasks now: its queue_limit of " +
                               std::to_string(*admission_.queue_limit()) + " is reached");
@@ -743,8 +721,7 @@ void Core::tell_line(std::size_t worker, std::string const& owner,
 std::string Core::owner_text(detail::Task const& task) const {
   auto const worker =
       slots_are_dedicated() && task.key() ? dedicated_worker(task.key()->value()) : nullptr;
-  if (!worker) return "pool \"" + name + '"';
-  return (slots_are == Slots::of_actors ? "actor \"" : "process \"") + worker->options.name + '"';
+  return worker ? worker->text() : "pool \"" + name + '"';
 }
 
 std::string Core::awaited() {

@@ -29,6 +29,7 @@
 #include <procpool/detail/engine/mutex.hpp>
 #include <procpool/options.hpp>
 
+#include "engine/call_seeds.hpp"
 #include "engine/patience.hpp"
 #include "os/event.hpp"
 #include "os/text.hpp"
@@ -313,9 +314,6 @@ class Core {
   void tell_room() PROCPOOL_REQUIRES(mutex_) {
     if (waiting_for_room_ != 0) room_.notify_all();
   }
-  // What waits of the chunk, which is a whole input, expires when its time is over. True: its deadline
-  // has passed. Throws std::bad_alloc.
-  bool expire_in_time(Chunk const& chunk) PROCPOOL_REQUIRES(mutex_);
   // Throws QueueFull, or waits until so many elements of the task, from `first` on, find room in the
   // queue, or until it makes no sense to wait any longer.
   void await_room(detail::Lock& lock, detail::Task const& task, std::uint64_t first,
@@ -388,10 +386,8 @@ class Core {
   // The dispatcher saw no work, and sleeps without an end. New work ends that, so that a worker which
   // does not notify is looked at in time all the same.
   bool deep_sleep_ PROCPOOL_GUARDED_BY(mutex_) = false;
-  // Drawn with the first call: a global pool of a fork server is that of many workers.
-  std::optional<std::uint64_t> seed_ PROCPOOL_GUARDED_BY(mutex_);
+  CallSeeds seeds_ PROCPOOL_GUARDED_BY(mutex_);
   std::size_t waiting_for_room_ PROCPOOL_GUARDED_BY(mutex_) = 0;
-  std::uint64_t calls_ PROCPOOL_GUARDED_BY(mutex_) = 0;  // taken so far
   // The dispatcher has not seen these yet.
   std::vector<std::shared_ptr<detail::Task>> stop_requests_ PROCPOOL_GUARDED_BY(mutex_);
   // Tasks with an element for each place, as far as they exist.

@@ -17,6 +17,20 @@ void Deadlines::expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
   forget_ended();
 }
 
+bool Deadlines::add(Chunk const& chunk, TimePoint now) {
+  if (auto const wait = chunk.task->queue_timeout()) {
+    expire_at(detail::later(now, *wait), chunk.input, SharedInput::Expiry::not_begun);
+  }
+  if (auto const deadline = chunk.task->deadline()) {
+    if (now >= *deadline) {
+      chunk.input->expire(SharedInput::Expiry::all);
+      return true;
+    }
+    expire_at(*deadline, chunk.input, SharedInput::Expiry::all);
+  }
+  return false;
+}
+
 // Twice as many looks as there are ends: what has ended and is still here is never more than what
 // has not, but for a constant.
 void Deadlines::forget_ended() noexcept {

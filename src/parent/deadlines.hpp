@@ -33,6 +33,9 @@ class Deadlines {
   // Elements of this input expire at this time. Throws std::bad_alloc.
   void expire_at(TimePoint time, std::weak_ptr<SharedInput> input,
                  SharedInput::Expiry expiry = SharedInput::Expiry::not_begun);
+  // A new chunk, which is a whole input, expires as its call says. True: its deadline has passed. Throws
+  // std::bad_alloc.
+  bool add(Chunk const& chunk, TimePoint now);
   // An input that expires may have ended. A few are looked at, and those that have ended are
   // forgotten. For each that ends: a call that was quick would be kept until its time otherwise.
   void forget_ended() noexcept;

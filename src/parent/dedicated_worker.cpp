@@ -15,6 +15,10 @@ DedicatedWorker::DedicatedWorker(PoolOptions own, std::vector<std::string> varia
                                  std::optional<detail::ActorPlan> actor)
     : options(std::move(own)), environment(std::move(variables)), actor_(std::move(actor)) {}
 
+std::string DedicatedWorker::text() const {
+  return (actor_ ? "actor \"" : "process \"") + options.name + '"';
+}
+
 pid_t DedicatedWorker::wait_until_started() {
   Lock lock(mutex_);
   while (pid_ == 0 && !failure_) changed_.wait(lock);

@@ -40,6 +40,8 @@ class DedicatedWorker {
   std::vector<std::string> const environment;
   // Null: the worker belongs to a Process.
   detail::ActorPlan const* actor() const noexcept { return actor_ ? &*actor_ : nullptr; }
+  // For texts: actor "parser", process "reader".
+  std::string text() const;
 
   // ---- the owner's part
 

@@ -286,10 +286,9 @@ void WorkerProxy::start_failed(SpawnBackoff::Failure failure, std::string const&
     event.worker = static_cast<int>(index_);
     event.text = reason;
   });
-  char const* const kind = makes_object() ? "actor \"" : "process \"";
   std::exception_ptr const why = detail::patiently([&] {
     return std::make_exception_ptr(
-        SetupError(kind + dedicated_->options.name + "\" could not be started: " + reason));
+        SetupError(dedicated_->text() + " could not be started: " + reason));
   });
   if (makes_object()) return end_incarnation(false, why);
   auto const worker = std::exchange(dedicated_, nullptr);
@@ -446,10 +445,10 @@ void WorkerProxy::tick_start(TimePoint now, NextLook& next) {
   } else if (auto* const initializing = state_.get<Initializing>()) {
     next.at(initializing->deadline);
     if (now < initializing->deadline) return;
-    initializing->failure = outcome_of(std::make_exception_ptr(TaskTimeout(
-        (initializing->makes_object ? "the constructor of actor \"" + dedicated_->options.name
-                                    : "the initializer of pool \"" + core_.name) +
-        "\" took longer than " + limit())));
+    initializing->failure = outcome_of(std::make_exception_ptr(
+        TaskTimeout((initializing->makes_object ? "the constructor of " + dedicated_->text()
+                                                : "the initializer of pool \"" + core_.name + '"') +
+                    " took longer than " + limit())));
     process_->kill();
   }
 }
@@ -570,7 +569,7 @@ std::exception_ptr WorkerProxy::actor_died(std::string const& how) const {
   return detail::patiently([&] {
     unsigned const restarts = dedicated_->incarnation() - 1;
     return std::make_exception_ptr(ActorDied(
-        "actor \"" + dedicated_->options.name + "\" has died" +
+        dedicated_->text() + " has died" +
         (restarts == 0
              ? std::string()
              : ", after " + std::to_string(restarts) + (restarts == 1 ? " restart" : " restarts")) +
@@ -624,7 +623,7 @@ void WorkerProxy::tell_exit(ExitReport const& report, Slot::Death const& death, 
       death.attributed, [](Chunk const& chunk) { return chunk.task->internal(); });
   bool const has_element = attributed != death.attributed.end();
   std::string const how = detail::patiently([&] {
-    std::string line = makes_object() ? "actor \"" + report.pool + "\": " + text : text;
+    std::string line = makes_object() ? dedicated_->text() + ": " + text : text;
     if (has_element) {
       line +=
           " while it had " + element_text(*attributed->task, attributed->first, attributed->count);
