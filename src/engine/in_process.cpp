@@ -120,17 +120,17 @@ class InProcessContext final : public ElementContext {
 
 }  // namespace
 
-InProcessEngine::InProcessEngine(PoolOptions options)
-    : options_(std::move(options)), seeds_(options_.seed) {}
+InProcessEngine::InProcessEngine(PoolOptions options, std::string closed_text)
+    : options_(std::move(options)), closed_text_(std::move(closed_text)), seeds_(options_.seed) {}
 
 void InProcessEngine::open_stream(std::shared_ptr<detail::Task> const&) {
-  if (intake_->closed.load()) throw PoolClosed("this pool takes no more tasks: it was closed");
+  if (intake_->closed.load()) throw PoolClosed(closed_text_);
 }
 
 void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
                              bool last) {
   if (task->stream() ? intake_->ending.load() : input.first == 0 && intake_->closed.load()) {
-    throw PoolClosed("this pool takes no more tasks: it was closed");
+    throw PoolClosed(closed_text_);
   }
   detail::Function const& function = task->function();
   auto const queued = Clock::now();
@@ -138,8 +138,10 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
   Histogram ran;
   {
     detail::Lock const lock(mutex_);
-    stats_.submitted += input.count;
-    stats_.running += input.count;
+    if (!task->internal()) {
+      stats_.submitted += input.count;
+      stats_.running += input.count;
+    }
     if (input.first == 0) seeds_.seed(*task);
   }
   std::exception_ptr const unprepared = preload();
@@ -215,7 +217,7 @@ void InProcessEngine::append(std::shared_ptr<detail::Task> const& task, detail::
     }
     task->deliver(std::move(block));
   }
-  {
+  if (!task->internal()) {
     detail::Lock const lock(mutex_);
     stats_.running -= input.count;
     stats_.done += input.count;

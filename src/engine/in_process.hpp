@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -33,7 +34,8 @@ class InProcessEngine final : public detail::Engine {
     std::atomic<bool> ending{false};  // further inputs of streams
     std::atomic<bool> ended{false};   // by cancel or kill: further elements do not run
   };
-  explicit InProcessEngine(PoolOptions options);
+  explicit InProcessEngine(PoolOptions options, std::string closed_text =
+                                                    "this pool takes no more tasks: it was closed");
 
   void open_stream(std::shared_ptr<detail::Task> const& task) override;
   void append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
@@ -58,6 +60,7 @@ class InProcessEngine final : public detail::Engine {
   std::exception_ptr preload();
 
   PoolOptions const options_;
+  std::string const closed_text_;
   std::shared_ptr<Intake> const intake_ = std::make_shared<Intake>();  // actors look at it too
   mutable detail::Mutex mutex_;
   Stats stats_ PROCPOOL_GUARDED_BY(mutex_);

@@ -17,10 +17,12 @@ using detail::OutcomeBlock;
 InProcessActor::InProcessActor(PoolOptions const& options,
                                std::shared_ptr<InProcessEngine::Intake const> pool,
                                detail::ActorPlan&& plan)
-    : pool_(std::move(pool)), calls_(options) {
+    : text_("actor \"" + plan.name + "\" takes no more calls: "),
+      pool_(std::move(pool)),
+      calls_(options, text_ + "it was closed") {
   Lock const lock(mutex_);
   detail::ActorScope const scope(object_);
-  auto const construction = calls_.make_task(std::move(plan.construct), {});
+  auto const construction = calls_.make_task(std::move(plan.construct), {.internal = true});
   calls_.append(construction, std::move(plan.arguments), true);
   OutcomeBlock outcome = construction->take_only();
   if (outcome.kind != OutcomeBlock::Kind::values) failure_ = std::move(outcome);
@@ -29,7 +31,7 @@ InProcessActor::InProcessActor(PoolOptions const& options,
 void InProcessActor::append(std::shared_ptr<detail::Task> const& task, detail::InputBuffer&& input,
                             bool last) {
   if (pool_->closed.load()) {
-    throw PoolClosed("this actor takes no more calls: its pool was closed");
+    throw PoolClosed(text_ + "its pool was closed");
   }
   calls_.open_stream(task);  // throws if it was closed
   if (failure_) {

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -57,6 +58,7 @@ class InProcessActor final : public detail::ActorEngine {
  private:
   void drop_object();
 
+  std::string const text_;  // the beginning of refusals
   std::shared_ptr<InProcessEngine::Intake const> const pool_;
   InProcessEngine calls_;
   std::atomic<std::thread::id> caller_{};  // the thread whose call runs

@@ -26,19 +26,35 @@ void UniqueFd::reset(int fd) noexcept {
 
 namespace {
 
-// The limit with its value. The error of the system call says only that there is a limit.
-std::string limit_of_descriptors() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return {};
-  return " (the limit of open descriptors, RLIMIT_NOFILE, is " + std::to_string(limit.rlim_cur) +
-         "; ulimit -n raises it)";
+struct Limit {
+  int error;  // of the system call, which says no more than that there is a limit
+  decltype(RLIMIT_NOFILE) resource;
+  char const* name;
+  char const* unit;
+  char const* option;  // of ulimit
+};
+constexpr Limit limits[] = {
+    {EMFILE, RLIMIT_NOFILE, "open descriptors, RLIMIT_NOFILE,", "", "-n"},
+    {EFBIG, RLIMIT_FSIZE, "the size of a file, RLIMIT_FSIZE,", " bytes", "-f"},
+    {ENOMEM, RLIMIT_AS, "address space, RLIMIT_AS,", " bytes", "-v"},
+};
+
+// The limit of this process that may be the reason, with its value.
+std::string limit_behind(int error) {
+  for (Limit const& limit : limits) {
+    rlimit value{};
+    if (error != limit.error || ::getrlimit(limit.resource, &value) != 0) continue;
+    if (value.rlim_cur == RLIM_INFINITY) continue;
+    return std::string(" (the limit of ") + limit.name + " is " + std::to_string(value.rlim_cur) +
+           limit.unit + "; ulimit " + limit.option + " raises it)";
+  }
+  return {};
 }
 
 }  // namespace
 
 void throw_error(int error, std::string const& what) {
-  throw std::system_error(error, std::system_category(),
-                          error == EMFILE ? what + limit_of_descriptors() : what);
+  throw std::system_error(error, std::system_category(), what + limit_behind(error));
 }
 
 void throw_errno(std::string const& what) { throw_error(errno, what); }

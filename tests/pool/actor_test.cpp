@@ -235,13 +235,21 @@ TEST_P(ActorStart, ThatIsClosedTakesNoMoreCalls) {
   auto counter = pool_.actor<Counter>(1);
   auto last = counter.call<&Counter::add>(1);
   counter.close();
-  EXPECT_THROW(static_cast<void>(counter.call<&Counter::add>(1)), procpool::PoolClosed);
+  auto const refused = support::thrown_by<procpool::PoolClosed>(
+      [&] { static_cast<void>(counter.call<&Counter::add>(1)); });
+  EXPECT_TRUE(support::says(refused, "actor \"Counter\" takes no more calls: it was closed"));
   counter.join();
   EXPECT_TRUE(counter.join_for(1ms));
   EXPECT_EQ(last.get(), 2);
   EXPECT_EQ(counter.pending(), 0u);
   auto other = pool_.actor<Counter>(5);
   EXPECT_EQ(other.call<&Counter::sum>().get(), 5);
+}
+
+TEST_P(ActorStart, CountsItsCallsAndNotItsConstruction) {
+  auto counter = pool_.actor<Counter>(1);
+  counter.call<&Counter::add>(1).get();
+  EXPECT_EQ(counter.shutdown(procpool::End::drain).done, 1u);
 }
 
 TEST_P(ActorStart, EndsWithItsPool) {

@@ -6,9 +6,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <system_error>
 #include <type_traits>
 
@@ -70,6 +72,34 @@ TEST(OsFd, RenumbersAboveTheStandardStreams) {
   os::UniqueFd const copy = os::duplicate(high.get());
   EXPECT_GE(copy.get(), 10);
   EXPECT_NE(copy.get(), high.get());
+}
+
+std::string text_with_limit(int error, decltype(RLIMIT_AS) resource, rlim_t bytes) {
+  rlimit before{};
+  EXPECT_EQ(::getrlimit(resource, &before), 0);
+  rlimit const lower{bytes, before.rlim_max};
+  EXPECT_EQ(::setrlimit(resource, &lower), 0);
+  std::string text;
+  try {
+    os::throw_error(error, "it failed");
+  } catch (std::system_error const& e) {
+    text = e.what();
+  }
+  EXPECT_EQ(::setrlimit(resource, &before), 0);
+  return text;
+}
+
+TEST(OsFd, ErrorsNameTheLimitThatMayBeTheirReason) {
+  EXPECT_NE(text_with_limit(EFBIG, RLIMIT_FSIZE, 1 << 20)
+                .find("it failed (the limit of the size of a file, RLIMIT_FSIZE, is 1048576 bytes; "
+                      "ulimit -f raises it)"),
+            std::string::npos);
+  EXPECT_NE(text_with_limit(ENOMEM, RLIMIT_AS, rlim_t{1} << 47)
+                .find("it failed (the limit of address space, RLIMIT_AS, is 140737488355328 bytes; "
+                      "ulimit -v raises it)"),
+            std::string::npos);
+  EXPECT_EQ(text_with_limit(EFBIG, RLIMIT_FSIZE, RLIM_INFINITY), "it failed: File too large");
+  EXPECT_EQ(text_with_limit(EIO, RLIMIT_FSIZE, 1 << 20), "it failed: Input/output error");
 }
 
 TEST(OsFd, ErrorsSayWhatWasWanted) {
