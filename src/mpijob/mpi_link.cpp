@@ -3,8 +3,6 @@
 
 #include "mpijob/mpi_link.hpp"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -53,17 +51,6 @@ detail::Bytes bytes_of(std::string_view text) {
   return bytes;
 }
 
-// The launcher of MPICH tells processes by SIGUSR1 that another one has died, if it does not end the job.
-// By default the signal ends them too.
-void survive_others() {
-  struct sigaction action{};
-  ::sigaction(SIGUSR1, nullptr, &action);
-  if ((action.sa_flags & SA_SIGINFO) != 0 || action.sa_handler != SIG_DFL) return;
-  action.sa_handler = [](int) {};
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGUSR1, &action, nullptr);
-}
-
 std::string machine_name() {
   std::array<char, MPI_MAX_PROCESSOR_NAME> text{};
   int length = 0;
@@ -84,7 +71,6 @@ MpiLink::MpiLink() {
   }
   int provided = MPI_THREAD_SINGLE;
   MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
-  survive_others();
   if (provided < MPI_THREAD_FUNNELED) {
     throw SetupError("the MPI of this program has no threads (MPI_THREAD_FUNNELED), so "
                      "procpool::mpi() cannot use "
