@@ -446,7 +446,7 @@ void ClusterEngine::receive(RemoteHost& host, detail::Bytes&& bytes) {
   } else if (auto const* const stats = std::get_if<StatsMessage>(&*message)) {
     detail::if_possible([&] {  // or else the next ones
       host.stats = *stats;
-      publish_stats();
+      publish_stats(host);
     });
   } else if (auto const* const ended = std::get_if<Ended>(&*message)) {
     host.ended = true;
@@ -1253,9 +1253,9 @@ void ClusterEngine::pass_on(RemoteHost const& host, EventMessage const& message)
   });
 }
 
-void ClusterEngine::publish_stats() {
+// Of the places only those of this host: many hosts report often.
+void ClusterEngine::publish_stats(RemoteHost const& changed) {
   Stats sum;
-  std::vector<WorkerStats> seen;
   for (auto const& host : hosts_) {
     if (!host) continue;  // others have answered before it was up
     StatsMessage const& stats = host->stats;
@@ -1268,25 +1268,26 @@ void ClusterEngine::publish_stats() {
     sum.failed_starts += stats.failed_starts;
     if (host->state == RemoteHost::State::ready)
       sum.workers += static_cast<unsigned>(stats.workers);
-    for (std::size_t i = 0; i < std::min(host->workers, stats.places.size()); ++i) {
-      StatsMessage::Worker const& from = stats.places[i];
-      WorkerStats& to = seen.emplace_back();
-      to.index = static_cast<unsigned>(host->first_place + i);
-      to.host = host->name;
-      to.pid = static_cast<pid_t>(from.pid);
-      to.starts = from.starts;
-      to.done = from.done;
-      to.busy = from.busy;
-      to.last_end = os::one_line(from.last_end);
-      if (!from.runs) continue;
-      RunningElement& running = to.running.emplace();
-      running.worker = to.index;
-      running.task = from.task;
-      running.element = from.element;
-      running.done = from.steps;
-      running.total = from.total;
-      running.label = os::one_line(from.label);
-    }
+  }
+  std::vector<WorkerStats> seen;
+  for (std::size_t i = 0; i < std::min(changed.workers, changed.stats.places.size()); ++i) {
+    StatsMessage::Worker const& from = changed.stats.places[i];
+    WorkerStats& to = seen.emplace_back();
+    to.index = static_cast<unsigned>(changed.first_place + i);
+    to.host = changed.name;
+    to.pid = static_cast<pid_t>(from.pid);
+    to.starts = from.starts;
+    to.done = from.done;
+    to.busy = from.busy;
+    to.last_end = os::one_line(from.last_end);
+    if (!from.runs) continue;
+    RunningElement& running = to.running.emplace();
+    running.worker = to.index;
+    running.task = from.task;
+    running.element = from.element;
+    running.done = from.steps;
+    running.total = from.total;
+    running.label = os::one_line(from.label);
   }
   Lock const lock(mutex_);
   of_hosts_ = sum;

@@ -137,7 +137,7 @@ class ClusterEngine final : public detail::Engine, private Member {
   bool try_again(Chunk const& failed, bool allowed, std::string const& how, int worker);
   void end_all_hopeless(std::exception_ptr const& reason);
   std::size_t ready_hosts() const;
-  void publish_stats();
+  void publish_stats(RemoteHost const& changed);
   void end_lost(RemoteHost const& host, Chunk const& chunk, std::string const& reason);
   bool thrown_is_tried_again(Chunk const& chunk, detail::OutcomeBlock const& block);
   void requeue_chunks(Chunks&& chunks, std::optional<std::size_t> place);
