@@ -6,6 +6,8 @@
 // FakeCluster: a cluster whose hosts are threads of this process. Their workers are real processes. The
 // link between them delays nothing by itself; a test says what it does to messages.
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -26,6 +28,7 @@
 #include "cluster/cluster_engine.hpp"
 #include "cluster/host.hpp"
 #include "cluster/memory_link.hpp"
+#include "support/errors.hpp"
 
 namespace support {
 
@@ -170,5 +173,26 @@ class FakeCluster {
   std::vector<std::thread> threads_;
   std::shared_ptr<procpool::cluster::Client> client_;
 };
+
+// How many elements were lost with this host, which may have begun them. The value of each other one
+// is its index.
+inline std::size_t lost_with(std::string const& host,
+                             std::vector<procpool::Outcome<int>> const& outcomes) {
+  std::size_t lost = 0;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i].has_value()) {
+      EXPECT_EQ(*outcomes[i], static_cast<int>(i));
+      continue;
+    }
+    EXPECT_EQ(outcomes[i].error().kind(), procpool::FailureKind::host_lost);
+    auto const* const error = outcomes[i].error().as<procpool::HostLost>();
+    EXPECT_NE(error, nullptr) << text_of(outcomes[i]);
+    if (error == nullptr) continue;
+    EXPECT_EQ(error->host(), host);
+    EXPECT_EQ(error->begun(), procpool::HostLost::Begun::maybe);
+    ++lost;
+  }
+  return lost;
+}
 
 }  // namespace support
