@@ -3,7 +3,10 @@
 
 #include "parent/core.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -370,6 +373,17 @@ void Core::end_actor(std::size_t slot, detail::OutcomeBlock outcome) {
   }
   if (cancelled) return fail_cancelled(waiting);
   for (Chunk const& chunk : waiting) end_element(chunk, *kept);
+}
+
+void Core::check_open(int fd) const noexcept {
+  if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF || forked_since(forks)) return;
+  detail::if_possible([&] {
+    log("pool \"" + name +
+        "\": this program has closed descriptors that are the pool's, as closefrom() and loops "
+        "over "
+        "all numbers do, and is aborted. Close only what you have opened");
+  });
+  std::abort();
 }
 
 // ---- calls of the engine

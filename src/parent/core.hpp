@@ -30,6 +30,7 @@
 #include <procpool/options.hpp>
 
 #include "engine/call_seeds.hpp"
+#include "engine/fork_detection.hpp"
 #include "engine/patience.hpp"
 #include "os/event.hpp"
 #include "os/text.hpp"
@@ -252,8 +253,11 @@ class Core {
   // Wakes the dispatcher, if it has been started. A dispatcher that is started meanwhile looks at
   // everything under the mutex before its first sleep.
   void wake_dispatcher() const noexcept {
-    if (startable.load(std::memory_order_acquire)) wake.notify();
+    if (startable.load(std::memory_order_acquire) && !wake.notify()) check_open(wake.fd());
   }
+  // Aborts the program if it has closed this descriptor of the pool. The numbers may be files of the
+  // program by now, and each further use of them could damage one.
+  void check_open(int fd) const noexcept;
   os::Event wake{os::UniqueFd()};  // made with the dispatcher's thread: a pool that only exists has
                                    // no descriptor
   // As wake_dispatcher(), but soon and not at once: a thread that is woken now would be in the way of
@@ -264,6 +268,7 @@ class Core {
   }
   os::Timer look_timer{os::UniqueFd()};  // made with the thread, like `wake`
   std::atomic<bool> startable{false};
+  unsigned const forks = fork_count();
   // Of the pool's memory. The dispatcher's thread looks.
   std::shared_ptr<Trimmer> const trimmer;
   std::shared_ptr<BufferPool> const buffer_pool;  // of large arguments

@@ -76,6 +76,7 @@ void Supervisor::attempt(Body&& body) noexcept {
   try {
     body();
   } catch (std::exception const&) {
+    core_.check_open(poller_.fd());
     out_of_memory_ = true;
     detail::Reserve::use();
   }

@@ -113,6 +113,17 @@ TEST(Host, MayHaveFewDescriptors) {
   EXPECT_TRUE(refused);
 }
 
+TEST(Host, ThatClosesDescriptorsOfItsPoolIsAbortedAndToldWhy) {
+  for (char const* const when : {"idle", "busy"}) {
+    support::Program program(support::program_path("closes_what_it_has_not_opened"), {when});
+    ASSERT_TRUE(program.wait()) << program.output();
+    EXPECT_EQ(program.end(), "signal 6") << program.output();
+    EXPECT_NE(program.output().find("has closed descriptors that are the pool's"),
+              std::string::npos)
+        << program.output();
+  }
+}
+
 TEST(Host, WhoseWorkersAbortAtStart) {
   support::Program program(support::program_path("aborts_at_start"));
   ASSERT_TRUE(program.wait());
