@@ -46,15 +46,17 @@ Tally pooled(std::vector<Job> const& jobs, std::size_t workers, std::vector<Casu
   Tally tally;
   // The deaths are printed below, so the log of them is dropped.
   procpool::ProcessPool pool{{.workers = workers, .name = "word_count", .log = [](auto) {}}};
-  auto outcomes = pool.outcomes().map<count_words>(jobs);
-  for (std::size_t file = 0; file < outcomes.size(); ++file) {
-    if (outcomes[file]) {
-      tally.add(*std::move(outcomes[file]));
-    } else if (auto const* const died = outcomes[file].error().as<procpool::WorkerDied>()) {
+  std::size_t file = 0;
+  // A stream: this process sums up the results while the workers read further files.
+  for (auto&& outcome : pool.outcomes().imap<count_words>(jobs)) {
+    if (outcome) {
+      tally.add(*std::move(outcome));
+    } else if (auto const* const died = outcome.error().as<procpool::WorkerDied>()) {
       casualties.push_back({file, *died});
     } else {
-      outcomes[file].error().rethrow();
+      outcome.error().rethrow();
     }
+    ++file;
   }
   return tally;
 }

@@ -16,7 +16,7 @@
 
 struct Options {
   std::vector<std::filesystem::path> directories;
-  std::size_t limit = 5000;  // files; 0: all
+  std::size_t limit = 20'000;  // files; 0: all
   std::optional<unsigned> workers;
   bool hostile = false;
 };
@@ -29,7 +29,7 @@ struct Options {
       << "word_count [--hostile] [--workers N] [--limit N] [DIRECTORY...]\n"
          "  --hostile    let the function crash on every 50th and every 77th file\n"
          "  --workers N  worker processes (default: one per usable CPU)\n"
-         "  --limit N    take at most N files, evenly spread; 0: all (default: 5000)\n"
+         "  --limit N    take at most N files, evenly spread; 0: all (default: 20000)\n"
          "  DIRECTORY    where to look (default: this machine's documentation and headers)\n";
   std::exit(complaint.empty() ? 0 : 2);
 }
