@@ -17,7 +17,7 @@ using detail::OutcomeBlock;
 InProcessActor::InProcessActor(PoolOptions const& options,
                                std::shared_ptr<InProcessEngine::Intake const> pool,
                                detail::ActorPlan&& plan)
-    : text_("actor \"" + plan.name + "\" takes no more calls: "),
+    : text_("actor \"" + options.name + "/" + plan.name + "\" takes no more calls: "),
       pool_(std::move(pool)),
       calls_(options, text_ + "it was closed") {
   Lock const lock(mutex_);

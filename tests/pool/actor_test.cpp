@@ -237,7 +237,7 @@ TEST_P(ActorStart, ThatIsClosedTakesNoMoreCalls) {
   counter.close();
   auto const refused = support::thrown_by<procpool::PoolClosed>(
       [&] { static_cast<void>(counter.call<&Counter::add>(1)); });
-  EXPECT_TRUE(support::says(refused, "actor \"Counter\" takes no more calls: it was closed"));
+  EXPECT_TRUE(support::says(refused, "actor \"pool/Counter\" takes no more calls: it was closed"));
   counter.join();
   EXPECT_TRUE(counter.join_for(1ms));
   EXPECT_EQ(last.get(), 2);
