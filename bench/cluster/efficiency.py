@@ -8,7 +8,6 @@ import time
 from mpi4py.futures import MPIPoolExecutor
 
 WORKERS = 2
-ROUNDS = 5
 SECONDS = 1
 
 
@@ -21,15 +20,13 @@ def burn(microseconds):
 def main():
     with MPIPoolExecutor() as pool:
         list(pool.map(burn, [100] * 200))
-        for _ in range(ROUNDS):
-            for microseconds in 1000, 100:
-                tasks = int(SECONDS * WORKERS * 1e6 / microseconds)
-                for system, size in ("mpi4py.futures", 1), ("mpi4py.futures, chunks of 20 ms", 20000 // microseconds):
-                    begin = time.perf_counter()
-                    list(pool.map(burn, [microseconds] * tasks, chunksize=size))
-                    took = time.perf_counter() - begin
-                    print(f"{system}\t{microseconds}\t{100 * tasks * microseconds * 1e-6 / (took * WORKERS):.1f}",
-                          flush=True)
+        for microseconds in 1000, 100:
+            tasks = int(SECONDS * WORKERS * 1e6 / microseconds)
+            for system, size in ("mpi4py.futures", 1), ("mpi4py.futures, chunks of 20 ms", 20000 // microseconds):
+                begin = time.perf_counter()
+                list(pool.map(burn, [microseconds] * tasks, chunksize=size))
+                took = time.perf_counter() - begin
+                print(f"{system}\t{microseconds}\t{100 * tasks * microseconds * 1e-6 / (took * WORKERS):.1f}", flush=True)
 
 
 if __name__ == "__main__":
