@@ -377,12 +377,11 @@ void Core::end_actor(std::size_t slot, detail::OutcomeBlock outcome) {
 
 void Core::check_open(int fd) const noexcept {
   if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF || forked_since(forks)) return;
-  detail::if_possible([&] {
-    log("pool \"" + name +
-        "\": this program has closed descriptors that are the pool's, as closefrom() and loops "
-        "over "
-        "all numbers do, and is aborted. Close only what you have opened");
-  });
+  // Not by the log, which may be the program's own code and use the pool: a lock may be held here.
+  std::fprintf(stderr,
+               "procpool: pool \"%s\": this program has closed descriptors that are the pool's, as "
+               "closefrom() or a loop does, and is aborted. Close only what you have opened\n",
+               name.c_str());
   std::abort();
 }
 
