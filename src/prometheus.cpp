@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -98,15 +99,27 @@ class Text {
   std::string text_;
 };
 
+// Names that differ may be written alike.
+std::string written_name(ProcessPool const& pool) { return os::one_line(pool.name()); }
+
 std::vector<Sampled> sampled(std::vector<ProcessPool const*> const& pools) {
-  std::vector<Sampled> all;
-  std::map<std::string, int> named;
+  std::set<std::string> taken;
   for (ProcessPool const* const pool : pools) {
     if (pool == nullptr) {
       throw std::invalid_argument("procpool: prometheus_text() was given a null pointer");
     }
-    std::string name = pool->name();
-    if (int const times = ++named[name]; times != 1) name += "#" + std::to_string(times);
+    taken.insert(written_name(*pool));
+  }
+  std::vector<Sampled> all;
+  std::map<std::string, int> named;
+  for (ProcessPool const* const pool : pools) {
+    std::string const own = written_name(*pool);
+    std::string name = own;
+    int& times = named[own];
+    // A name with a number may be another pool's own.
+    if (++times != 1) {
+      while (!taken.insert(name = own + "#" + std::to_string(times)).second) ++times;
+    }
     all.push_back({"pool=" + os::quoted(name), pool->stats(), pool->worker_stats()});
   }
   return all;

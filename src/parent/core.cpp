@@ -105,8 +105,10 @@ std::optional<std::string> Core::begin_trace(bool given) {
   std::string const what =
       "pool \"" + name + "\": its trace cannot be written to \"" + path + "\": ";
   try {
-    own_trace_ = std::make_unique<Trace>(TraceFile::open(path), name);
-  } catch (std::system_error const& error) {
+    // The actors of a pool have a core of the same name.
+    own_trace_ = std::make_unique<Trace>(TraceFile::open(path), name,
+                                         slots_are == Slots::of_actors ? name + "/actors" : name);
+  } catch (std::runtime_error const& error) {
     if (!options.trace.empty()) throw SetupError(what + error.what());
     return what + error.what();
   }

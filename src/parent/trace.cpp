@@ -94,12 +94,13 @@ class Trace::Line {
   std::size_t size_ = 0;
 };
 
-Trace::Trace(std::shared_ptr<TraceFile> file, std::string pool)
+Trace::Trace(std::shared_ptr<TraceFile> file, std::string pool, std::string_view title)
     : file_(std::move(file)),
       pool_(std::move(pool)),
+      title_(file_->name_for(title)),
       first_row_(1 + file_->next_pool() * rows_per_pool),
       pid_(::getpid()) {
-  name_row(first_row_, pool_);
+  name_row(first_row_, title_);
 }
 
 void Trace::begin(Line& line, std::string_view kind, std::uint64_t row,
@@ -122,12 +123,12 @@ void Trace::name_row(std::uint64_t number, std::string_view name) noexcept {
   });
 }
 
-Trace::Row& Trace::row(std::size_t worker) {
+Trace::Row& Trace::row(std::size_t worker, std::string_view own) {
   if (worker >= rows_.size()) rows_.resize(worker + 1);
   Row& row = rows_[worker];
-  if (row.name.empty()) {
-    row.name = pool_ + "/" + std::to_string(worker);
-    name_row(number_of(worker), row.name);
+  if (row.name.empty() || (!own.empty() && own != row.name)) {
+    row.name = own.empty() ? title_ + "/" + std::to_string(worker) : std::string(own);
+    name_row(number_of(worker), file_->name_for(row.name));
   }
   return row;
 }
@@ -233,13 +234,9 @@ void Trace::event(Event const& event) noexcept {
       auto const worker = static_cast<std::size_t>(event.worker);
       number = number_of(worker);
       Lock const lock(mutex_);
-      Row& row = this->row(worker);
-      if (event.kind == EventKind::worker_started) row.busy = std::max(row.busy, now);
       // The worker of an actor, or of a Process, has a name.
-      if (event.pool != pool_ && event.pool != row.name) {
-        row.name = event.pool;
-        name_row(number, row.name);
-      }
+      Row& row = this->row(worker, event.pool == pool_ ? std::string_view() : event.pool);
+      if (event.kind == EventKind::worker_started) row.busy = std::max(row.busy, now);
     }
     Line line;
     begin(line, "i", number, now);
@@ -270,7 +267,7 @@ void Trace::waiting(std::uint64_t elements, TimePoint now) noexcept {
   detail::if_possible([&] {
     Line line;
     begin(line, "C", first_row_, now);
-    file_->add((line << R"(,"name":)" << os::quoted(pool_ + ": waiting")
+    file_->add((line << R"(,"name":)" << os::quoted(title_ + ": waiting")
                      << R"(,"args":{"elements":)" << elements << "}}")
                    .text());
   });

@@ -35,7 +35,8 @@ class Trace {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  Trace(std::shared_ptr<TraceFile> file, std::string pool);
+  // `title`: the wanted name of the pool's row. Workers whose events are those of `pool` are named by it too.
+  Trace(std::shared_ptr<TraceFile> file, std::string pool, std::string_view title);
 
   // The call is about to be queued: the name of its function can be had.
   void learn(detail::Task const& task) noexcept;
@@ -70,14 +71,15 @@ class Trace {
 
  private:
   struct Row {
-    std::string name{};  // empty: it was not used yet
+    std::string name{};  // as it was wanted; empty: it was not used yet
     TimePoint busy{};    // no later attempt began before
   };
   using Names = std::map<std::pair<detail::Trampoline, std::uint64_t>, std::string>;
 
   class Line;
 
-  Row& row(std::size_t worker) PROCPOOL_REQUIRES(mutex_);
+  // That of a worker, or of one that has this name of its own.
+  Row& row(std::size_t worker, std::string_view own = {}) PROCPOOL_REQUIRES(mutex_);
   void name_row(std::uint64_t number, std::string_view name) noexcept;
   // In quotation marks: the label of the task, or its function.
   std::string const& name_of(detail::Task const& task) PROCPOOL_REQUIRES(mutex_);
@@ -88,6 +90,7 @@ class Trace {
 
   std::shared_ptr<TraceFile> const file_;
   std::string const pool_;
+  std::string const title_;        // no other pool of the file has it
   std::uint64_t const first_row_;  // that of the pool
   pid_t const pid_;
 

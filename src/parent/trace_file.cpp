@@ -15,12 +15,14 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include "engine/fork_detection.hpp"
 #include "engine/patience.hpp"
 #include "os/blocked_signals.hpp"
+#include "os/text.hpp"
 
 namespace procpool::inline v0_1::parent {
 
@@ -31,6 +33,7 @@ namespace {
 constexpr std::chrono::milliseconds write_interval{100};
 constexpr std::size_t write_at =
     TraceFile::room / 4;  // bytes that wait are written before it is over
+constexpr std::size_t max_names = 50'000;
 
 std::string named_for_process(std::string path) {
   constexpr std::string_view place = "%p";
@@ -57,7 +60,7 @@ os::UniqueFd opened(std::string const& path, bool is_ours) {
   struct stat status{};
   if (!file || ::fstat(file.get(), &status) != 0)
     os::throw_errno("it cannot be opened for writing");
-  if (!S_ISREG(status.st_mode)) os::throw_error(EINVAL, "it is no regular file");
+  if (!S_ISREG(status.st_mode)) throw std::runtime_error("it is no regular file");
   file = os::above_standard(std::move(file));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return {};
@@ -77,6 +80,9 @@ struct TraceFile::Known {
   std::size_t users = 0;
   std::string path{};              // where it was opened last; empty: nowhere yet
   std::atomic<unsigned> pools{0};  // that had it
+  detail::Mutex mutex{};           // a leaf
+  // Of rows, as they are written, each with the last number that it got.
+  std::map<std::string, std::uint64_t> names PROCPOOL_GUARDED_BY(mutex){};
 };
 
 class TraceFile::Registry {
@@ -121,7 +127,7 @@ class TraceFile::Registry {
     if (!now.fd) {
       now.path = with_pid(path);
       now.fd = opened(now.path, false);
-      if (!now.fd) os::throw_error(EWOULDBLOCK, "another process writes to it");
+      if (!now.fd) throw std::runtime_error("another process writes to it");
     }
     off_t const end = ::lseek(now.fd.get(), 0, SEEK_END);
     if (end < 0) os::throw_errno("its end cannot be found");
@@ -164,6 +170,20 @@ TraceFile::~TraceFile() {
 
 unsigned TraceFile::next_pool() noexcept {
   return known_.pools.fetch_add(1, std::memory_order_relaxed);  // only a number
+}
+
+std::string TraceFile::name_for(std::string_view wanted) {
+  std::string const own = os::one_line(wanted);
+  Lock const lock(known_.mutex);
+  // They stay for good, and a trace has no end.
+  if (known_.names.size() >= max_names) return own;
+  auto const [known, is_new] = known_.names.emplace(own, 1);
+  std::string name = own;
+  // A name with a number may be another one's own.
+  while (!is_new &&
+         !known_.names.emplace(name = own + "#" + std::to_string(++known->second), 1).second) {
+  }
+  return name;
 }
 
 bool TraceFile::append(std::string_view event) noexcept {

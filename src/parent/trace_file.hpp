@@ -35,7 +35,7 @@ class TraceFile {
 
   // The file that the path names in this process. `%p` is the number of the process. A file that another
   // process writes to is left alone, and the number becomes part of the name. What an earlier pool of
-  // this process has written there stays. Throws std::system_error.
+  // this process has written there stays. Throws std::runtime_error, and its kind std::system_error.
   static std::shared_ptr<TraceFile> open(std::string const& path);
 
   TraceFile(TraceFile const&) = delete;
@@ -52,6 +52,9 @@ class TraceFile {
   std::string const& path() const noexcept { return path_; }
   // A number that no other pool has got in this file, from 0 on.
   unsigned next_pool() noexcept;
+  // The name of a row that no other row of this process has got in this file: the one that is wanted, or with a number
+  // behind it. After many thousands of names it is the one that is wanted. Throws std::bad_alloc.
+  std::string name_for(std::string_view wanted);
 
  private:
   class Registry;

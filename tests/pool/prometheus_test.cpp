@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <procpool.hpp>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -262,6 +263,25 @@ TEST(Prometheus, EscapesNamesAndTellsPoolsApart) {
                std::invalid_argument);
   EXPECT_NO_THROW(
       Exposition(procpool::prometheus_text(std::vector<procpool::ProcessPool const*>{})));
+}
+
+TEST(Prometheus, TellsPoolsApartByWhatIsWritten) {
+  auto const labels_of = [](std::vector<std::string> const& names) {
+    std::vector<procpool::ProcessPool> pools;
+    for (std::string const& name : names)
+      pools.emplace_back(procpool::PoolOptions{.workers = 1, .name = name});
+    std::vector<procpool::ProcessPool const*> all;
+    for (auto const& pool : pools) all.push_back(&pool);
+    Exposition const text(procpool::prometheus_text(all));  // no sample comes twice
+    std::set<std::string> labels;
+    for (auto const& [sample, value] : text.samples()) labels.insert(sample.second.at("pool"));
+    return labels;
+  };
+  using Names = std::set<std::string>;
+  EXPECT_EQ(labels_of({"a", "a#2", "a"}), (Names{"a", "a#2", "a#3"}));
+  EXPECT_EQ(labels_of({"a", "a", "a#2", "a#2", "a"}), (Names{"a", "a#3", "a#2", "a#2#2", "a#4"}));
+  EXPECT_EQ(labels_of({"b\xff", "b\xfe"}), (Names{"b?", "b?#2"}));
+  EXPECT_EQ(labels_of({"b?#2", "b\xff", "b?"}), (Names{"b?#2", "b?", "b?#3"}));
 }
 
 }  // namespace

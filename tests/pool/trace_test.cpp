@@ -253,6 +253,37 @@ TEST_F(TraceTest, PoolsOfAProcessShareAFile) {
   EXPECT_EQ(names, (std::set<std::string>{"one", "one/0", "two", "two/0", "three", "three/0"}));
 }
 
+// Rows are known by process and number, and counters by process and name.
+TEST_F(TraceTest, PoolsWithEqualNamesHaveRowsAndCountersOfTheirOwn) {
+  {
+    std::vector<procpool::ProcessPool> pools;
+    for (std::string const name : {"twin", "twin#2", "twin", "t\xff", "t\xfe"}) {
+      auto& pool =
+          pools.emplace_back(procpool::PoolOptions{.workers = 1, .name = name, .trace = file_});
+      pool.with({.chunk = 1}).map<square>(tasks::numbers(20));
+      auto actor = pool.actor<Adder>(procpool::ActorOptions{.name = "hamlet"});
+      EXPECT_EQ(actor.call<&Adder::add>(5).get(), 5);
+    }
+  }
+  auto const events = events_of(file_);
+  std::map<std::string, std::set<std::int64_t>> numbers;
+  for (auto const& [row, name] : rows_of(events)) numbers[name].insert(row);
+  for (auto const& [name, rows] : numbers) EXPECT_EQ(rows.size(), 1u) << name;
+  EXPECT_EQ(numbers.size(), 5u * 4) << "a pool, its worker, its actors, an actor";
+  for (std::string const name : {"twin", "twin#2", "twin#3", "t?", "t?#2", "twin#3/0",
+                                 "twin/actors", "twin/actors#2", "twin/hamlet#2"}) {
+    EXPECT_TRUE(numbers.contains(name)) << name;
+  }
+  std::map<std::string, std::set<std::int64_t>> counters;
+  for (object const& event : some(events, "ph", "C")) {
+    counters[std::string(event.at("name").as_string())].insert(
+        event.at("tid").to_number<std::int64_t>());
+  }
+  for (auto const& [name, rows] : counters) EXPECT_EQ(rows.size(), 1u) << name;
+  EXPECT_TRUE(counters.contains("twin: waiting"));
+  EXPECT_TRUE(counters.contains("twin#3: waiting"));
+}
+
 TEST_F(TraceTest, AFileThatCannotBeWrittenIsAnErrorOfTheConstructor) {
   auto const error_of = [](std::string const& path) -> std::string {
     try {
@@ -267,7 +298,8 @@ TEST_F(TraceTest, AFileThatCannotBeWrittenIsAnErrorOfTheConstructor) {
             "pool \"sad\": its trace cannot be written to \"" + nowhere +
                 "\": it cannot be opened for writing: No such file or directory");
   EXPECT_NE(error_of(folder_).find("cannot be written"), std::string::npos);
-  EXPECT_NE(error_of("/dev/null").find("it is no regular file"), std::string::npos);
+  EXPECT_EQ(error_of("/dev/null"),
+            "pool \"sad\": its trace cannot be written to \"/dev/null\": it is no regular file");
 }
 
 TEST_F(TraceTest, TheEnvironmentAsksForOneAndAFileThatCannotBeWrittenIsLogged) {
