@@ -13,10 +13,12 @@ set(sources
   os/memfd.cpp
   os/text.cpp
   protocol/live_view.cpp
+  top/columns.cpp
   top/live_view_reader.cpp
   top/main.cpp
   top/pool_table.cpp
   top/process_table.cpp
+  top/program_view.cpp
   top/screen.cpp)
 list(TRANSFORM sources PREPEND "${PROJECT_SOURCE_DIR}/src/")
 add_executable(procpool_top ${sources})

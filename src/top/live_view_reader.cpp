@@ -14,7 +14,6 @@
 #include <span>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "top/process_table.hpp"
@@ -92,7 +91,8 @@ std::optional<protocol::LiveView> LiveViewReader::read() const {
   return protocol::decode_live_view(bytes);
 }
 
-std::optional<protocol::LiveView> LiveViewReader::look(std::chrono::milliseconds patience) {
+std::optional<protocol::LiveView> LiveViewReader::look(std::chrono::milliseconds patience,
+                                                       Wait const& wait) {
   try {
     std::uint64_t const before = header_of(file_).number;
     std::byte const request{};
@@ -104,7 +104,7 @@ std::optional<protocol::LiveView> LiveViewReader::look(std::chrono::milliseconds
       if (header_of(file_).number > before + 1) {
         if (auto view = read()) return view;
       }
-      std::this_thread::sleep_for(1ms);
+      if (!wait(1ms)) return std::nullopt;
     }
   } catch (std::system_error const&) {  // the file was cut off
   }

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -29,8 +30,11 @@ class LiveViewReader {
   std::uint64_t id() const noexcept { return id_; }
   // False: the program has another version of the library.
   bool known() const noexcept { return known_; }
-  // Asks for a view. Blocks until it is there, for as long as `patience` at most. Nothing: the pool does not answer.
-  std::optional<protocol::LiveView> look(std::chrono::milliseconds patience);
+  // Blocks for so long. False: the view is not wanted any more.
+  using Wait = std::function<bool(std::chrono::milliseconds)>;
+  // Asks for a view. Blocks until it is there, for as long as `patience` at most. Nothing: the pool does not answer,
+  // or the view is not wanted.
+  std::optional<protocol::LiveView> look(std::chrono::milliseconds patience, Wait const& wait);
 
  private:
   LiveViewReader(os::Memfd file, os::UniqueFd requests, bool known);

@@ -8,83 +8,45 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <limits>
-#include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
-#include <utility>
+#include <thread>
 #include <vector>
 
 #include "os/text.hpp"
 #include "top/live_view_reader.hpp"
-#include "top/pool_table.hpp"
 #include "top/process_table.hpp"
+#include "top/program_view.hpp"
 #include "top/screen.hpp"
 
 namespace {
 
-using namespace std::chrono_literals;
+namespace os = procpool::os;
 using namespace procpool::top;
 
-// A pool whose dispatcher gets no processor for so long is told as one that does not answer.
-constexpr auto patience = 2s;
+bool has_ended(std::system_error const& error) {
+  return error.code() == std::errc::no_such_process ||
+         error.code() == std::errc::no_such_file_or_directory;
+}
 
-class ProgramView {
- public:
-  explicit ProgramView(pid_t pid) : pid_(pid), in_our_namespace_(own_number_of(pid) == pid) {}
-
-  // The pools as they are now. Blocks until each has answered. Throws std::system_error if the program has ended.
-  std::vector<std::string> lines(std::size_t columns) {
-    std::vector<std::string> lines{procpool::os::one_line(program_of(pid_)) + ", process " +
-                                   std::to_string(pid_)};
-    std::map<std::uint64_t, PoolTable> tables;
-    for (LiveViewReader& reader : LiveViewReader::of(pid_)) {
-      lines.emplace_back();
-      if (!reader.known()) {
-        lines.emplace_back(
-            "a pool of another version of procpool: look with the procpool-top of that version");
-        continue;
-      }
-      auto view = reader.look(patience);
-      if (!view) {
-        lines.emplace_back("a pool that does not answer: it has ended, or its program is stopped");
-        continue;
-      }
-      PoolTable table;
-      if (auto const known = tables_.find(reader.id()); known != tables_.end())
-        table = std::move(known->second);
-      auto usages = usages_of(*view);
-      table.update(*std::move(view), std::move(usages));
-      for (std::string& line : table.lines(columns)) lines.push_back(std::move(line));
-      tables.emplace(reader.id(), std::move(table));
-    }
-    if (lines.size() == 1) {
-      lines.emplace_back();
-      lines.emplace_back("no pool here has begun to work");
-    }
-    tables_ = std::move(tables);
-    return lines;
+std::string reason(std::system_error const& error, pid_t pid) {
+  std::string const process = "process " + std::to_string(pid);
+  if (error.code() == std::errc::permission_denied) {
+    return process + " cannot be looked into: it belongs to another user, or must not be read; try "
+                     "as that user or as root";
   }
-
- private:
-  PoolTable::Usages usages_of(procpool::protocol::LiveView const& view) const {
-    PoolTable::Usages usages;
-    // Numbers of processes in another namespace mean others here.
-    if (!in_our_namespace_) return usages;
-    for (auto const& worker : view.workers) {
-      if (worker.pid <= 0) continue;
-      if (auto const usage = usage_of(worker.pid)) usages.emplace(worker.pid, *usage);
-    }
-    return usages;
-  }
-
-  pid_t const pid_;
-  bool const in_our_namespace_;
-  std::map<std::uint64_t, PoolTable> tables_;  // by LiveViewReader::id
-};
+  if (error.code() == std::errc::no_such_process) return process + " has ended";
+  if (has_ended(error)) return "there is no " + process;
+  return process + " cannot be looked into: " + error.what();
+}
 
 void list_programs() {
   bool any = false;
@@ -96,7 +58,7 @@ void list_programs() {
     }
     if (pools == 0) continue;
     any = true;
-    std::cout << pid << "  " << procpool::os::one_line(program_of(pid)) << "  " << pools
+    std::cout << pid << "  " << os::one_line(program_of(pid)) << "  " << pools
               << (pools == 1 ? " pool\n" : " pools\n");
   }
   if (!any) std::cout << "no process that you may look into has a pool that works\n";
@@ -106,38 +68,68 @@ void print(std::vector<std::string> const& lines) {
   for (std::string const& line : lines) std::cout << line << '\n';
 }
 
+int fail(std::string_view sentence) {
+  std::cerr << "procpool-top: " << sentence << '\n';
+  return EXIT_FAILURE;
+}
+
+// What was written has arrived.
+int written() {
+  errno = 0;
+  std::cout.flush();
+  if (std::cout) return EXIT_SUCCESS;
+  return fail("standard output cannot be written: " + std::generic_category().message(errno));
+}
+
+int result_of(ProgramView const& program, pid_t pid) {
+  int const result = written();
+  if (result != EXIT_SUCCESS || program.any()) return result;
+  std::string const& why = program.why_none();
+  return fail("process " + std::to_string(pid) + " has shown no pool" +
+              (why.empty() ? "" : ": " + why));
+}
+
 int show(pid_t pid, bool once, std::chrono::milliseconds interval) {
   constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
   ProgramView program(pid);
   if (once || !Screen::is_there()) {
-    print(program.lines(no_limit));
-    return EXIT_SUCCESS;
+    print(program.lines(no_limit, [](std::chrono::milliseconds time) {
+      std::this_thread::sleep_for(time);
+      return true;
+    }));
+    return result_of(program, pid);
   }
   std::vector<std::string> last;
   try {
     Screen screen;
-    do {
-      last = program.lines(screen.size().columns);
-      auto lines = last;
+    bool goes_on = true;
+    while (goes_on) {
+      auto lines = program.lines(screen.size().columns, [&](std::chrono::milliseconds time) {
+        return goes_on = screen.wait(time);
+      });
+      if (!goes_on) break;  // the view is not whole
+      last = lines;
       lines.insert(lines.begin() + 1, "q ends this view");
       screen.show(lines);
-    } while (screen.wait(interval));
-  } catch (std::system_error const&) {
+      goes_on = screen.wait(interval);
+    }
+  } catch (std::system_error const& error) {
     if (last.empty()) throw;
-    last.emplace_back("the program has ended");
+    last.emplace_back(has_ended(error) ? "the program has ended" : reason(error, pid));
   }
   print(last);
-  return EXIT_SUCCESS;
+  return result_of(program, pid);
 }
 
-std::string reason(std::system_error const& error, pid_t pid) {
-  std::string const process = "process " + std::to_string(pid);
-  if (error.code() == std::errc::permission_denied) {
-    return process + " cannot be looked into: it belongs to another user, or must not be read; try "
-                     "as that user or as root";
-  }
-  if (error.code() == std::errc::no_such_file_or_directory) return "there is no " + process;
-  return error.what();
+// Arguments are shown in a line, and not all of a long one.
+std::string shown(std::string_view text) { return os::one_line(os::cut(text, 60)); }
+
+template <class T>
+std::optional<T> number(std::string_view text) {
+  T value{};
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
 }
 
 }  // namespace
@@ -145,27 +137,42 @@ std::string reason(std::system_error const& error, pid_t pid) {
 int main(int argc, char** argv) {
   CLI::App app("Shows what the pools of a running program do. Without a process: which programs "
                "have pools.");
-  pid_t pid = 0;
+  std::optional<std::string> process;
   bool once = false;
-  double seconds = 1;
-  app.add_option("PID", pid, "the process that has the pools")->check(CLI::PositiveNumber);
+  std::string interval = "1";
+  app.add_option("PID", process, "the process that has the pools");
   app.add_flag("--once", once, "print one view and end, as without a terminal");
-  app.add_option("--interval", seconds, "seconds from one view to the next")
-      ->check(CLI::Range(0.1, 3600.0))
+  app.add_option("--interval", interval, "seconds from one view to the next, 0.1 to 3600")
       ->capture_default_str();
   app.set_version_flag("--version", PROCPOOL_VERSION);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (CLI::ParseError const& error) {
+    if (error.get_exit_code() != 0) {
+      return fail(shown(error.what()) + "; procpool-top --help says what may stand here");
+    }
+    app.exit(error);
+    return written();
+  }
+  auto const seconds = number<double>(interval);
+  if (!seconds || !(*seconds >= 0.1 && *seconds <= 3600)) {
+    return fail("--interval is \"" + shown(interval) + "\"; it must be from 0.1 to 3600 seconds");
+  }
+  auto const pid = process ? number<pid_t>(*process) : 0;
+  if (!pid || (process && *pid <= 0)) {
+    return fail('"' + shown(*process) +
+                "\" is no number of a process; procpool-top alone lists those that have pools");
+  }
 
   // A pool that ends while it is asked.
   ::signal(SIGPIPE, SIG_IGN);
   try {
-    if (pid == 0) {
+    if (!process) {
       list_programs();
-      return EXIT_SUCCESS;
+      return written();
     }
-    return show(pid, once, std::chrono::milliseconds(static_cast<long>(seconds * 1000)));
+    return show(*pid, once, std::chrono::milliseconds(static_cast<long>(*seconds * 1000)));
   } catch (std::system_error const& error) {
-    std::cerr << "procpool-top: " << reason(error, pid) << '\n';
+    return fail(reason(error, *pid));
   }
-  return EXIT_FAILURE;
 }

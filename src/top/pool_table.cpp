@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <string_view>
 #include <utility>
 
 #include "os/text.hpp"
@@ -35,16 +34,6 @@ std::string memory_text(std::uint64_t bytes) {
 std::string right(std::string text, std::size_t width) {
   if (text.size() < width) text.insert(0, width - text.size(), ' ');
   return text;
-}
-
-// As many of its characters as a terminal shows in so many columns, if each takes one.
-std::string fit(std::string_view text, std::size_t columns) {
-  std::size_t end = 0;
-  for (std::size_t shown = 0; end < text.size(); ++end) {
-    bool const continues = (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80;
-    if (!continues && ++shown > columns) break;
-  }
-  return std::string(text.substr(0, end));
 }
 
 constexpr std::size_t place_width = 5;
@@ -152,7 +141,7 @@ std::string PoolTable::line_of(LiveWorker const& worker) const {
          work_of(worker);
 }
 
-std::vector<std::string> PoolTable::lines(std::size_t columns) const {
+std::vector<std::string> PoolTable::lines() const {
   if (!now_) return {};
   LiveView const& view = now_->view;
   std::string head = "pool \"" + view.pool + "\"  " + number_text(view.ready) + " of " +
@@ -174,7 +163,7 @@ std::vector<std::string> PoolTable::lines(std::size_t columns) const {
       std::move(head), std::move(counts),
       columns_of({"PLACE", "PID", "CPU %", "MEMORY", "DONE", "PER S", "STARTS"}) + "NOW"};
   for (LiveWorker const& worker : view.workers) lines.push_back(line_of(worker));
-  for (std::string& line : lines) line = fit(os::one_line(line), columns);
+  for (std::string& line : lines) line = os::one_line(line);
   return lines;
 }
 

@@ -29,8 +29,8 @@ class PoolTable {
   // have rates, and for how long each element has been seen.
   void update(protocol::LiveView view, Usages usages);
 
-  // Without characters that a terminal would act on. Each is cut to so many columns.
-  std::vector<std::string> lines(std::size_t columns) const;
+  // Without characters that a terminal would act on.
+  std::vector<std::string> lines() const;
 
  private:
   struct Moment {

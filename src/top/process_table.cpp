@@ -21,16 +21,20 @@ std::string read_file(pid_t pid, char const* name) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-}  // namespace
-
-std::optional<Usage> usage_of(pid_t pid) {
+// From the state on: the third field of proc(5). Empty: the process is gone.
+std::vector<std::string> stat_of(pid_t pid) {
   std::string const stat = read_file(pid, "stat");
   // The name, in parentheses, may hold any characters.
   auto const name_end = stat.rfind(')');
-  if (name_end == std::string::npos) return std::nullopt;
+  if (name_end == std::string::npos) return {};
   std::istringstream fields(stat.substr(name_end + 1));
-  std::vector<std::string> const values(std::istream_iterator<std::string>(fields), {});
-  // From the state on: the third field of proc(5).
+  return {std::istream_iterator<std::string>(fields), {}};
+}
+
+}  // namespace
+
+std::optional<Usage> usage_of(pid_t pid) {
+  auto const values = stat_of(pid);
   constexpr std::size_t user = 14 - 3;
   constexpr std::size_t system = 15 - 3;
   constexpr std::size_t resident = 24 - 3;
@@ -66,6 +70,21 @@ pid_t own_number_of(pid_t pid) {
     return own;
   }
   return 0;
+}
+
+bool is_zombie(pid_t pid) {
+  auto const values = stat_of(pid);
+  // Other threads live on if the first one has ended by itself.
+  constexpr std::size_t threads = 20 - 3;
+  return values.size() > threads && values[0] == "Z" &&
+         (values[threads] == "0" || values[threads] == "1");
+}
+
+bool in_our_namespace(pid_t pid) {
+  std::error_code unknown;
+  auto const theirs =
+      std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/ns/pid", unknown);
+  return !unknown && theirs == std::filesystem::read_symlink("/proc/self/ns/pid", unknown);
 }
 
 std::vector<pid_t> processes() {

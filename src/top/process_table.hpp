@@ -26,6 +26,10 @@ std::optional<Usage> usage_of(pid_t pid);
 std::string program_of(pid_t pid);
 // The number by which the process knows itself, in its own PID namespace. 0: the process is gone.
 pid_t own_number_of(pid_t pid);
+// It has ended, and nobody has waited for it yet.
+bool is_zombie(pid_t pid);
+// It is in the PID namespace of this process, so that numbers mean the same.
+bool in_our_namespace(pid_t pid);
 // All that this user may look into, in order.
 std::vector<pid_t> processes();
 

@@ -3,10 +3,8 @@
 
 #pragma once
 
-// Screen: the terminal while procpool-top has it. A second screen, so that the first is there again at the end. One
-// object, and one thread.
-
-#include <termios.h>
+// Screen: the terminal while procpool-top has it. A second screen, so that the first is there again at the end, also
+// at the end by a signal, and while the program is stopped from the keyboard. One object, and one thread.
 
 #include <chrono>
 #include <cstddef>
@@ -30,13 +28,14 @@ class Screen {
     std::size_t columns;
   };
   Size size() const noexcept;
-  // As many of the lines as there is room for.
+  // As many of the lines as there is room for. The last one says how many more there are.
   void show(std::vector<std::string> const& lines);
-  // Blocks for this time, or until the window has another size. False: q, Ctrl-C, SIGTERM or SIGHUP.
+  // Blocks for this time, or until the window has another size or must be drawn again. False: q, or a signal that
+  // ends programs. It stays false.
   bool wait(std::chrono::milliseconds time);
 
  private:
-  termios before_{};
+  bool ended_ = false;
 };
 
 }  // namespace procpool::inline v0_1::top

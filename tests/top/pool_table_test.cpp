@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "top/columns.hpp"
+
 namespace procpool::top {
 namespace {
 
@@ -15,7 +17,6 @@ using protocol::LiveView;
 using protocol::LiveWorker;
 
 constexpr std::uint64_t second = 1'000'000'000;
-constexpr std::size_t wide = 1000;
 
 LiveView view(std::uint64_t time) {
   LiveView view;
@@ -40,7 +41,7 @@ bool has(std::string const& text, std::string_view part) {
 TEST(PoolTable, ShowsThePoolAndEachPlace) {
   PoolTable table;
   table.update(view(second), {{41, Usage{1s, 5u << 20}}});
-  auto const lines = table.lines(wide);
+  auto const lines = table.lines();
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_TRUE(has(lines[0], "pool \"words\"  1 of 2 workers")) << lines[0];
   EXPECT_TRUE(has(lines[0], "done 1,000")) << lines[0];
@@ -57,7 +58,7 @@ TEST(PoolTable, RatesAreThoseSinceTheViewBefore) {
   next.done = 3000;
   next.workers[0].done = 2600;
   table.update(next, {{41, Usage{2s, 0}}});
-  auto const lines = table.lines(wide);
+  auto const lines = table.lines();
   EXPECT_TRUE(has(lines[0], "done 3,000  1,000/s")) << lines[0];
   EXPECT_TRUE(has(lines[3], " 50.0 ")) << "a second of two: " << lines[3];
   EXPECT_TRUE(has(lines[3], " 800 ")) << lines[3];
@@ -74,24 +75,28 @@ TEST(PoolTable, AnElementIsShownSinceItWasSeen) {
   worker.steps = 3;
   worker.all_steps = 50;
   table.update(running, {});
-  EXPECT_TRUE(has(table.lines(wide)[3], "\"count\": element 12 of call 7, 3 of 50"))
-      << table.lines(wide)[3];
+  EXPECT_TRUE(has(table.lines()[3], "\"count\": element 12 of call 7, 3 of 50"))
+      << table.lines()[3];
   running.time = 4 * second;
   table.update(running, {});
-  EXPECT_TRUE(has(table.lines(wide)[3], "element 12 of call 7, for 3.0 s")) << table.lines(wide)[3];
+  EXPECT_TRUE(has(table.lines()[3], "element 12 of call 7, for 3.0 s")) << table.lines()[3];
   running.time = 5 * second;
   running.workers[0].element = 13;
   table.update(running, {});
-  EXPECT_FALSE(has(table.lines(wide)[3], " for ")) << "another element: " << table.lines(wide)[3];
+  EXPECT_FALSE(has(table.lines()[3], " for ")) << "another element: " << table.lines()[3];
 }
 
-TEST(PoolTable, LinesAreCutBetweenCharacters) {
-  PoolTable table;
-  LiveView named = view(second);
-  named.pool = "w\u00f6rter";
-  table.update(named, {});
-  EXPECT_EQ(table.lines(8)[0], "pool \"w\u00f6");
-  for (std::string const& line : table.lines(20)) EXPECT_LE(line.size(), 21u) << line;
+TEST(Columns, LinesAreCutBetweenCharacters) {
+  EXPECT_EQ(fit("pool \"w\u00f6rter\"", 8), "pool \"w\u00f6");
+  EXPECT_EQ(fit("pool", 4), "pool");
+  EXPECT_EQ(fit("pool", 0), "");
+}
+
+TEST(Columns, WideCharactersTakeTwoAndAccentsNone) {
+  EXPECT_EQ(fit("\u6f22\u5b57\u6f22\u5b57", 4), "\u6f22\u5b57");
+  EXPECT_EQ(fit("\u6f22\u5b57", 3), "\u6f22");
+  EXPECT_EQ(fit("\U0001f600x", 2), "\U0001f600");
+  EXPECT_EQ(fit("e\u0301xy", 2), "e\u0301x");
 }
 
 TEST(PoolTable, NothingReachesTheTerminalThatItActsOn) {
@@ -100,7 +105,7 @@ TEST(PoolTable, NothingReachesTheTerminalThatItActsOn) {
   hostile.pool = "a\x1b[2Jb\n";
   hostile.workers[1].last_end = "\x1b]0;title\x07";
   table.update(hostile, {});
-  for (std::string const& line : table.lines(wide)) {
+  for (std::string const& line : table.lines()) {
     for (char const c : line) EXPECT_GE(static_cast<unsigned char>(c), 0x20u) << line;
   }
 }
@@ -115,7 +120,7 @@ TEST(PoolTable, NumbersThatCannotBeAreNoHarm) {
   earlier.waited_mean = ~std::uint64_t{0};
   earlier.workers.pop_back();
   table.update(earlier, {{41, Usage{1s, 0}}});
-  EXPECT_EQ(table.lines(wide).size(), 4u);
+  EXPECT_EQ(table.lines().size(), 4u);
 }
 
 TEST(PoolTable, WritesTimesAndNumbers) {

@@ -180,7 +180,7 @@ TEST(Top, APoolThatHasEndedIsNotThere) {
     pool.submit<square>(2).get();
   }
   Shown const shown = look_at(::getpid());
-  EXPECT_TRUE(shown.has("no pool here has begun to work")) << shown.text;
+  EXPECT_TRUE(shown.has("no pool works here")) << shown.text;
 }
 
 TEST(Top, AForkedChildHasNoPoolsOfItsParent) {
@@ -188,7 +188,7 @@ TEST(Top, AForkedChildHasNoPoolsOfItsParent) {
   pool.submit<square>(2).get();
   Child const child([] {});
   Shown const shown = look_at(child.pid());
-  EXPECT_TRUE(shown.has("no pool here has begun to work")) << shown.text;
+  EXPECT_TRUE(shown.has("no pool works here")) << shown.text;
 }
 
 TEST(Top, AStoppedProgramIsToldAsSuch) {
@@ -198,7 +198,7 @@ TEST(Top, AStoppedProgramIsToldAsSuch) {
   });
   ::kill(child.pid(), SIGSTOP);
   Shown const shown = look_at(child.pid());
-  EXPECT_EQ(shown.end, "exit 0");
+  EXPECT_EQ(shown.end, "exit 1");
   EXPECT_TRUE(shown.has("does not answer")) << shown.text;
 }
 
@@ -210,45 +210,172 @@ TEST(Top, AProcessThatIsNotThereIsAnError) {
   Shown const shown = look_at(gone);
   EXPECT_EQ(shown.end, "exit 1");
   EXPECT_EQ(shown.text, "procpool-top: there is no process " + std::to_string(gone) + "\n");
-  EXPECT_NE(look({"zero"}).end, "exit 0");
-  EXPECT_NE(look({"--interval", "0", "1"}).end, "exit 0");
+}
+
+TEST(Top, RefusesArgumentsWithOneSentence) {
+  for (std::vector<std::string> const& arguments :
+       std::vector<std::vector<std::string>>{{"zero"},
+                                             {"0"},
+                                             {"-1"},
+                                             {std::string(300, '9')},
+                                             {"--interval", "nan", "1"},
+                                             {"--interval", "0", "1"},
+                                             {"--interval", "1x", "1"},
+                                             {"--interval", "inf"},
+                                             {"1", "2"}}) {
+    Shown const shown = look(arguments);
+    EXPECT_EQ(shown.end, "exit 1") << arguments[0];
+    EXPECT_TRUE(shown.text.starts_with("procpool-top: ")) << shown.text;
+    EXPECT_EQ(std::ranges::count(shown.text, '\n'), 1) << shown.text;
+    EXPECT_LT(shown.text.size(), 200u) << shown.text;
+  }
+}
+
+TEST(Top, OfAZombieSaysThatItHasEnded) {
+  pid_t const zombie = ::fork();
+  if (zombie == 0) ::_exit(0);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(zombie), &info, WEXITED | WNOWAIT), 0);
+  Shown const shown = look_at(zombie);
+  ::waitpid(zombie, nullptr, 0);
+  EXPECT_EQ(shown.end, "exit 1");
+  EXPECT_EQ(shown.text, "procpool-top: process " + std::to_string(zombie) + " has ended\n");
+}
+
+TEST(Top, WhatCannotBeWrittenIsAnError) {
+  for (std::string const arguments : {"", "--help"}) {
+    Program shell("/bin/sh", {"-c", std::string(PROCPOOL_TOP " ") + arguments + " >/dev/full"});
+    shell.end_input();
+    EXPECT_TRUE(shell.wait());
+    EXPECT_EQ(shell.end(), "exit 1");
+    EXPECT_NE(shell.output().find("standard output cannot be written"), std::string::npos)
+        << shell.output();
+  }
 }
 
 // ---- in a terminal
 
-TEST(Top, HasASecondScreenUntilAKeyEndsIt) {
+// procpool-top in a terminal, below a shell that continues it whenever it stops.
+class Terminal {
+ public:
+  explicit Terminal(pid_t looked_at, unsigned short rows = 30) {
+    std::string const pid = std::to_string(looked_at);
+    winsize size{rows, 100, 0, 0};
+    shell_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
+    if (shell_ == 0) run_shell(pid);
+  }
+  Terminal(Terminal const&) = delete;
+  Terminal& operator=(Terminal const&) = delete;
+  ~Terminal() {
+    ::close(terminal_);
+    ::waitpid(shell_, nullptr, 0);
+  }
+
+  void press(char key) const { EXPECT_EQ(::write(terminal_, &key, 1), 1); }
+  // What was read before is gone.
+  bool read_until(std::string const& part) {
+    std::array<char, 4096> bytes{};
+    while (text_.find(part) == std::string::npos) {
+      ssize_t const got = ::read(terminal_, bytes.data(), bytes.size());
+      if (got <= 0) return false;
+      text_.append(bytes.data(), static_cast<std::size_t>(got));
+    }
+    text_.erase(0, text_.find(part) + part.size());
+    return true;
+  }
+  std::string const& text() const { return text_; }
+
+ private:
+  static void say(std::string const& text) {
+    static_cast<void>(!::write(STDOUT_FILENO, text.data(), text.size()));
+  }
+  [[noreturn]] static void run_shell(std::string const& pid) {
+    ::signal(SIGTTOU, SIG_IGN);
+    pid_t const top = ::fork();
+    if (top == 0) {
+      ::setpgid(0, 0);
+      ::tcsetpgrp(STDIN_FILENO, ::getpid());
+      ::signal(SIGTTOU, SIG_DFL);
+      ::execl(PROCPOOL_TOP, PROCPOOL_TOP, "--interval", "0.1", pid.c_str(), nullptr);
+      ::_exit(127);
+    }
+    int status = 0;
+    while (::waitpid(top, &status, WUNTRACED) == top) {
+      termios now{};
+      ::tcgetattr(STDIN_FILENO, &now);
+      bool const whole = (now.c_lflag & ICANON) != 0 && (now.c_lflag & ECHO) != 0;
+      std::string const mode = whole ? " whole;" : " raw;";
+      if (!WIFSTOPPED(status)) {
+        say("ended " + std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : -1) + mode);
+        ::_exit(0);
+      }
+      say("stopped" + mode);
+      ::kill(top, SIGCONT);
+    }
+    ::_exit(1);
+  }
+
+  int terminal_ = -1;
+  pid_t shell_ = -1;
+  std::string text_;
+};
+
+constexpr char const* second_screen = "\x1b[?1049h";
+constexpr char const* first_screen = "\x1b[?25h\x1b[?1049l";
+
+TEST(Top, HasASecondScreenUntilAKeyOrASignalEndsIt) {
   procpool::ProcessPool pool{{.workers = 1, .name = "watched"}};
   pool.submit<square>(2).get();
-  std::string const pid = std::to_string(::getpid());
-  int terminal = -1;
-  winsize size{30, 100, 0, 0};
-  pid_t const top = ::forkpty(&terminal, nullptr, nullptr, &size);
-  if (top == 0) {
-    ::execl(PROCPOOL_TOP, PROCPOOL_TOP, "--interval", "0.1", pid.c_str(), nullptr);
-    ::_exit(127);
+  for (char const key : {'q', '\x03', '\x1c'}) {  // Ctrl-C, Ctrl-backslash
+    Terminal terminal(::getpid());
+    EXPECT_TRUE(terminal.read_until(second_screen));
+    EXPECT_TRUE(terminal.read_until("done 1  0/s")) << terminal.text();
+    terminal.press(key);
+    EXPECT_TRUE(terminal.read_until(first_screen));
+    EXPECT_TRUE(terminal.read_until("pool \"watched\"")) << "the last view stays";
+    EXPECT_TRUE(terminal.read_until("ended 0 whole;")) << terminal.text();
   }
-  std::string text;
-  auto const read_until = [&](std::string const& part) {
-    std::array<char, 4096> bytes{};
-    while (text.find(part) == std::string::npos) {
-      ssize_t const got = ::read(terminal, bytes.data(), bytes.size());
-      if (got <= 0) return false;
-      text.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-    return true;
-  };
-  EXPECT_TRUE(read_until("\x1b[?1049h"));
-  EXPECT_TRUE(read_until("done 1  0/s")) << "the second view has a rate: " << text;
-  EXPECT_EQ(::write(terminal, "q", 1), 1);
-  EXPECT_TRUE(read_until("\x1b[?1049l"));
-  text.erase(0, text.find("\x1b[?1049l"));
-  EXPECT_TRUE(read_until("pool \"watched\"")) << "the last view stays on the first screen";
-  int status = -1;
-  while (read_until("never there")) {
+}
+
+TEST(Top, GivesTheTerminalBackWhileItIsStopped) {
+  procpool::ProcessPool pool{{.workers = 1, .name = "watched"}};
+  pool.submit<square>(2).get();
+  Terminal terminal(::getpid());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(terminal.read_until(second_screen));
+    EXPECT_TRUE(terminal.read_until("pool \"watched\"")) << "it is drawn again";
+    terminal.press('\x1a');
+    EXPECT_TRUE(terminal.read_until(first_screen));
+    EXPECT_TRUE(terminal.read_until("stopped whole;")) << terminal.text();
   }
-  EXPECT_EQ(::waitpid(top, &status, 0), top);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-  ::close(terminal);
+  EXPECT_TRUE(terminal.read_until("pool \"watched\""));
+  terminal.press('q');
+  EXPECT_TRUE(terminal.read_until("ended 0 whole;")) << terminal.text();
+}
+
+TEST(Top, SaysHowMuchDoesNotFit) {
+  procpool::ProcessPool pool{{.workers = 20, .name = "large"}};
+  pool.submit<square>(2).get();
+  Terminal terminal(::getpid(), 10);
+  // 20 places and six lines above them, of which eight are seen.
+  EXPECT_TRUE(terminal.read_until("18 more lines")) << terminal.text();
+  terminal.press('q');
+  EXPECT_TRUE(terminal.read_until("ended 0 whole;")) << terminal.text();
+}
+
+// Each of these pools is waited for two seconds.
+TEST(Top, AKeyIsAnsweredWhilePoolsDoNotAnswer) {
+  Child const child([] {
+    std::array<int, 2> ends{};
+    static_cast<void>(::pipe(ends.data()));
+    for (int i = 0; i < 40; ++i) pretend({}, ends[0]);
+  });
+  Terminal terminal(child.pid());
+  EXPECT_TRUE(terminal.read_until(second_screen));
+  auto const begin = std::chrono::steady_clock::now();
+  terminal.press('q');
+  EXPECT_TRUE(terminal.read_until("ended 1 whole;")) << terminal.text();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
 }
 
 // ---- what it does not believe
@@ -258,7 +385,7 @@ TEST(Top, WritesIntoNoFileThatAProcessNames) {
   std::ofstream(path) << "untouched";
   Child const child([&] { pretend({}, ::open(path.c_str(), O_RDONLY)); });
   Shown const shown = look_at(child.pid());
-  EXPECT_TRUE(shown.has("no pool here")) << shown.text;
+  EXPECT_TRUE(shown.has("no pool works here")) << shown.text;
   std::ifstream file(path);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "untouched");
   std::filesystem::remove(path);
@@ -278,7 +405,7 @@ TEST(Top, AViewThatIsNoneIsNotShown) {
     pretend(header, 1'000'000);
   });
   Shown const shown = look_at(child.pid());
-  EXPECT_EQ(shown.end, "exit 0");
+  EXPECT_EQ(shown.end, "exit 1");
   EXPECT_TRUE(shown.has("does not answer")) << shown.text;
 }
 
