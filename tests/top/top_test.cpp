@@ -244,7 +244,7 @@ TEST(Top, OfAZombieSaysThatItHasEnded) {
 
 TEST(Top, WhatCannotBeWrittenIsAnError) {
   for (std::string const arguments : {"", "--help"}) {
-    Program shell("/bin/sh", {"-c", std::string(PROCPOOL_TOP " ") + arguments + " >/dev/full"});
+    Program shell("/bin/sh", {"-c", "\"$0\" " + arguments + " >/dev/full", PROCPOOL_TOP});
     shell.end_input();
     EXPECT_TRUE(shell.wait());
     EXPECT_EQ(shell.end(), "exit 1");
