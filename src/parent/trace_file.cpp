@@ -173,7 +173,7 @@ unsigned TraceFile::next_pool() noexcept {
 }
 
 std::string TraceFile::name_for(std::string_view wanted) {
-  std::string const own = os::one_line(wanted);
+  std::string own = os::one_line(wanted);
   Lock const lock(known_.mutex);
   // They stay for good, and a trace has no end.
   if (known_.names.size() >= max_names) return own;
